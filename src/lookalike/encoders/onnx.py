@@ -1,0 +1,202 @@
+"""Encoders that are ONNX files: our own, those that `train` exports, and any other with a card beside it.
+
+A card is a small JSON file of numbers with the model's name and the ending .json:
+
+    {"name": "mine", "size": 224, "crop": 0.875, "mean": [127, 127, 127], "std": [128, 128, 128],
+     "layout": "NCHW", "metric": "cosine"}
+
+`mean` and `std` are in units of a pixel's 0..255 and apply to models that take float32; a model that takes
+uint8 does its own scaling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import onnxruntime
+
+from lookalike.errors import EncoderError, UntrustedModel
+from lookalike.images.decode import View
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Metric
+
+__all__ = ["Card", "OnnxEncoder", "load_onnx"]
+
+_BATCH = 4  # pictures in one run: more are no faster with a run on each core, and take more memory
+_STABLE = 1e-4
+_CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
+_MAX_BYTES = 2 << 30  # what one protobuf message may have
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model file does not say of itself: how its pictures are cut and scaled, and how it is compared."""
+
+    name: str
+    view: View
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    metric: Metric = "cosine"
+    trained_on: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> Card:
+        """Raises EncoderError for a card that is missing, no JSON, or has a number out of its range."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            view = View(int(fields.pop("size")), float(fields.pop("crop", 1.0)))
+            known = {key: fields[key] for key in ("layout", "metric", "trained_on") if key in fields}
+            scaling = {key: _three(fields[key]) for key in ("mean", "std") if key in fields}
+            card = cls(name=str(fields["name"]), view=view, **scaling, **known)
+        except FileNotFoundError:
+            raise EncoderError(f"the model has no card: {path} is missing") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            raise EncoderError(f"{path} is no card: {type(error).__name__} {error}") from None
+        card.check(path)
+        return card
+
+    def check(self, path: Path) -> None:
+        """Raises EncoderError when a number is out of its range."""
+        allowed = (
+            1 <= self.view.size <= 4096,
+            0 < self.view.crop <= 1,
+            all(np.isfinite(self.mean)) and all(np.isfinite(self.std)) and 0 not in self.std,
+            self.layout in {"NHWC", "NCHW"},
+            self.metric in {"cosine", "euclidean"},
+        )
+        if not all(allowed):
+            raise EncoderError(f"{path}: a number or word is out of its range")
+
+    def write(self, path: Path) -> None:
+        """Write it as the JSON that `read` takes."""
+        fields = asdict(self)
+        fields.update(fields.pop("view"))
+        path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
+def _three(values: Any) -> tuple[float, ...]:  # noqa: ANN401  (parsed JSON)
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != 3:
+        raise ValueError("mean and std have three numbers each")
+    return numbers
+
+
+class OnnxEncoder:
+    """An ONNX model and its card as an Encoder. See `lookalike.encoders.Encoder` for what its members mean."""
+
+    def __init__(self, model: bytes, card: Card) -> None:
+        self.card = card
+        self.name = card.name
+        self.view = card.view
+        self.metric = card.metric
+        self.trained_on = card.trained_on
+        self.model_bytes = len(model)
+        self._digest = hashlib.sha256(model).hexdigest()
+        self._session = _session(model, card.name)
+        self._input = self._session.get_inputs()[0]
+        self._output = self._session.get_outputs()[0].name
+        self._takes_bytes = self._input.type == "tensor(uint8)"
+        self.dim = self._try_out()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the model and of every number of the card that changes an embedding."""
+        numbers = asdict(self.card)
+        del numbers["trained_on"], numbers["name"]
+        numbers["model"] = self._digest
+        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (n, size, size, 3) in, float32 (n, dim) out; each core runs its own small batches."""
+        batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+        if not batches:
+            return np.empty((0, self.dim), np.float32)
+        if len(batches) == 1:
+            return self._run(batches[0])
+        return np.concatenate(list(self._threads.map(self._run, batches)))
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="encode")
+
+    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        fed: NDArray[Any] = images if self._takes_bytes else self._scaled(images)
+        try:
+            (output,) = self._session.run([self._output], {self._input.name: fed})
+        except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
+            raise EncoderError(f"the model {self.name} failed: {error}") from error
+        return cast("NDArray[np.float32]", np.asarray(output, np.float32).reshape(len(images), -1))
+
+    def _scaled(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        scaled = (images - np.float32(self.card.mean)) / np.float32(self.card.std)
+        if self.card.layout == "NCHW":
+            scaled = scaled.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(scaled, np.float32)
+
+    def _try_out(self) -> int:
+        """Encode a grey picture twice: the numbers must be finite and the same. Returns how many there are."""
+        grey = np.full((1, self.view.size, self.view.size, 3), 128, np.uint8)
+        first = self._run(grey)
+        if not np.isfinite(first).all() or np.abs(first - self._run(grey)).max(initial=0) > _STABLE:
+            raise EncoderError(f"the model {self.name} gives numbers that are not finite or not repeatable")
+        if first.size == 0:
+            raise EncoderError(f"the model {self.name} gives no numbers")
+        return int(first.shape[1])
+
+
+def load_onnx(path: Path) -> OnnxEncoder:
+    """Load a model file with its card. Raises EncoderError, UntrustedModel."""
+    card = Card.read(path.with_suffix(".json"))
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise EncoderError(f"{path} is larger than an ONNX file can be")
+        model = path.read_bytes()
+    except OSError as error:
+        raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
+    check_model(model, path)
+    return OnnxEncoder(model, card)
+
+
+def check_model(model: bytes, path: Path) -> None:
+    """Raises UntrustedModel for files outside the file, control flow and operators that are not ONNX's own."""
+    from onnx import ModelProto, TensorProto  # noqa: PLC0415  (heavy, and only for files that are not ours)
+
+    try:
+        proto = ModelProto.FromString(model)
+    except Exception as error:  # noqa: BLE001  (protobuf's class is internal)
+        raise EncoderError(f"{path} is no ONNX file: {error}") from None
+    graphs = [proto.graph]
+    nodes = [node for graph in graphs for node in graph.node] + [n for f in proto.functions for n in f.node]
+    for node in nodes:
+        if node.op_type in _CONTROL_FLOW or any(a.HasField("g") or a.graphs for a in node.attribute):
+            raise UntrustedModel(f"{path} has control flow ({node.op_type}), which could run for ever")
+        if node.domain not in {"", "ai.onnx", "ai.onnx.ml"} and not proto.functions:
+            raise UntrustedModel(f"{path} uses operators of {node.domain}")
+    tensors = [*proto.graph.initializer, *(a.t for node in nodes for a in node.attribute if a.HasField("t"))]
+    if any(t.data_location == TensorProto.EXTERNAL or t.external_data for t in tensors):
+        raise UntrustedModel(f"{path} keeps numbers in other files; only single-file models are taken")
+
+
+def _session(model: bytes, name: str) -> onnxruntime.InferenceSession:
+    """One thread a run: several runs side by side are faster than one run on all cores (docs/decisions.md)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  (see above)
+        raise EncoderError(f"the model {name} cannot be loaded: {error}") from None
