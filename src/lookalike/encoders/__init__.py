@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lookalike.errors import UnknownEncoder
 
@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lookalike.distance import Metric
     from lookalike.images.decode import View
 
-__all__ = ["DEFAULT", "Encoder", "Metric", "encoder_names", "load_encoder"]
-
-Metric = Literal["cosine", "euclidean"]
-"""How two embeddings are compared: 1 - cosine of their angle (0 to 2), or the length of their difference."""
-
+__all__ = ["DEFAULT", "Encoder", "encoder_names", "load_encoder"]
 
 class Encoder(Protocol):
     """What every encoder is. Read-only members; `encode` may be called from one thread at a time."""

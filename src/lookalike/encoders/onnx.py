@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.encoders import Metric
+    from lookalike.distance import Metric
 
 __all__ = ["Card", "OnnxEncoder", "load_onnx"]
 

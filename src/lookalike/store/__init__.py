@@ -1,0 +1,129 @@
+"""Where a gallery lives. A store knows items, embeddings and a fingerprint; no images, no encoders.
+
+An *item* has a key (bytes, unique), a stamp (equal while the thing behind the key is unchanged), a small dict
+and, unless it could not be embedded, the digest of its content. Items of equal content share one embedding.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lookalike.distance import Metric
+    from lookalike.store.projection import Projection
+    from lookalike.store.ranking import Matrix
+
+__all__ = ["Item", "Known", "Space", "Store", "open_store"]
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Whose embeddings a store holds: the encoder's name and fingerprint, their dimension and metric.
+
+    `source` is what the encoder was loaded from, so that a gallery can be opened without naming it again.
+    """
+
+    encoder: str
+    fingerprint: str
+    dim: int
+    metric: Metric
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is put into a store. Without a digest it is known but has no embedding (`info` says why)."""
+
+    key: bytes
+    stamp: str
+    digest: bytes | None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Item):
+    """An item as the store has it, with its id (positive; never used again for another key)."""
+
+    id: int = 0
+
+
+class Store(Protocol):
+    """What every store does. Methods raise StoreError and its kinds; writing ones need `writing()`."""
+
+    @property
+    def space(self) -> Space:
+        """Whose embeddings these are."""
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change; equal generations mean equal content."""
+
+    @property
+    def projection(self) -> Projection | None:
+        """What embeddings go through before they are compared."""
+
+    def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
+        """Be the only writer while the context lasts, after at most `wait` seconds.
+
+        Raises StoreBusy, naming the process that is writing.
+        """
+
+    def put(self, items: Sequence[Item], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Add or replace items by key, all or none, on disk when it returns.
+
+        embeddings: float32 (dim,) by digest, for the digests not yet `known`. Raises ValueError for an
+        embedding that is not finite or of another length, and for a digest without an embedding.
+        """
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Remove items, all or none; how many there were."""
+
+    def project(self, projection: Projection | None) -> None:
+        """Keep a projection with the embeddings; None compares them as they are."""
+
+    def known(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Which of the digests have an embedding."""
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, Known]:
+        """The items with these keys."""
+
+    def get(self, ids: Iterable[int]) -> dict[int, Known]:
+        """The items with these ids."""
+
+    def items(self, prefix: bytes = b"") -> Iterator[Known]:
+        """Every item whose key starts with `prefix`, ordered by key."""
+
+    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
+
+    def count(self) -> tuple[int, int]:
+        """How many items have an embedding, and how many have none."""
+
+    def matrix(self) -> Matrix:
+        """All embeddings projected and ready to be searched; as new as the store."""
+
+    def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
+
+    def check(self) -> list[str]:
+        """What is wrong with the stored data, a line each; empty when all is well."""
+
+    def close(self) -> None:
+        """Give back files and locks; the store cannot be used any more."""
+
+
+def open_store(place: str | Path, *, create: Space | None = None) -> Store:
+    """Open the store at a folder; with `create`, make one there if there is none.
+
+    Raises NoGallery, StoreError.
+    """
+    sqlite = importlib.import_module("lookalike.store.sqlite")
+    return cast("Store", sqlite.SqliteStore(place, create=create))

@@ -1,0 +1,63 @@
+"""Adapt embeddings to one gallery: centre, rotate, cut. No whitening: it ruins the ranking (docs/decisions.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Projection", "fit_projection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A mean and the principal directions around it.
+
+    mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
+    fitted_on: how many embeddings it was fitted on.
+    """
+
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+    fitted_on: int
+
+    def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (n, dim) in, float32 (n, cut) out."""
+        return (embeddings - self.mean) @ self.components
+
+
+def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:
+    """Principal component analysis of a stream of float32 (n, dim) matrices, in memory of dim * dim numbers.
+
+    cut: how many components to keep, at most; never more than the spread has (one less than the embeddings).
+    Raises ValueError when there is no spread: fewer than two embeddings, or all the same.
+    """
+    count, total, product = 0, np.zeros(dim), np.zeros((dim, dim))
+    for chunk in chunks:
+        count += len(chunk)
+        total += chunk.sum(axis=0, dtype=np.float64)
+        product += chunk.T @ chunk  # float32 products of at most some thousand rows, summed in float64
+    if count < 2:
+        raise ValueError("a projection needs at least two embeddings")
+    mean = total / count
+    spread, directions = np.linalg.eigh(product / count - np.outer(mean, mean))
+    rank = int((spread > spread[-1] * 1e-6).sum()) if spread[-1] > 1e-12 else 0
+    if rank == 0:
+        raise ValueError("all embeddings are the same: there is no direction to keep")
+    kept = directions[:, ::-1][:, : min(cut, rank, count - 1)]
+    return Projection(mean.astype(np.float32), _fixed_signs(kept).astype(np.float32), count)
+
+
+def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn every column so that its largest entry is positive: eigenvectors come with any sign."""
+    largest = np.abs(components).argmax(axis=0)
+    signs: NDArray[np.float64] = np.sign(components[largest, np.arange(components.shape[1])])
+    return components * signs
+
+
