@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "Encoder", "encoder_names", "load_encoder"]
 
+
 class Encoder(Protocol):
     """What every encoder is. Read-only members; `encode` may be called from one thread at a time."""
 
@@ -80,6 +81,8 @@ def load_encoder(name: str | Path = DEFAULT) -> Encoder:
         path /= "encoder.onnx"
     if not path.is_file():
         known = ", ".join(_TABLE)
-        raise UnknownEncoder(f"no encoder {str(name)!r}", hint=f"one of {known}, an .onnx file, or a training's folder")
+        raise UnknownEncoder(
+            f"no encoder {str(name)!r}", hint=f"one of {known}, an .onnx file, or a training's folder"
+        )
     load_onnx = importlib.import_module("lookalike.encoders.onnx").load_onnx
     return cast("Encoder", load_onnx(path))

@@ -169,9 +169,7 @@ class _Graph:
             self.convolve(f"{name}._expand_conv", f"{name}._bn0")
             self.relu6()
         depthwise = self.tensors[f"{name}._depthwise_conv.weight"]
-        self.convolve(
-            f"{name}._depthwise_conv", f"{name}._bn1", stride=stride, group=depthwise.shape[0]
-        )
+        self.convolve(f"{name}._depthwise_conv", f"{name}._bn1", stride=stride, group=depthwise.shape[0])
         self.relu6()
         self.convolve(f"{name}._project_conv", f"{name}._bn2")
         first = self.tensors.get(f"{name}._expand_conv.weight", depthwise)

@@ -32,7 +32,19 @@ from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise im
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FORMATS", "VANISHED", "Limits", "Picture", "Unreadable", "View", "decode", "fit", "open_rgb", "show_path"]
+__all__ = [
+    "FORMATS",
+    "VANISHED",
+    "Limits",
+    "Picture",
+    "Unreadable",
+    "View",
+    "decode",
+    "fit",
+    "open_file",
+    "open_rgb",
+    "show_path",
+]
 
 _PLUGINS = (
     JpegImagePlugin,
@@ -131,6 +143,15 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
     return Picture(pixels, digest, width, height, format_)
 
 
+@contextlib.contextmanager
+def open_file(
+    path: bytes, limits: Limits | None = None, *, at_least: int | None = None
+) -> Iterator[Image.Image]:
+    """`open_rgb` of the regular file at `path`."""
+    with _open_regular(path) as file, open_rgb(file, limits, at_least=at_least) as image:
+        yield image
+
+
 def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | None = None) -> Image.Image:
     """Open a picture as RGB or RGBA, upright, with its own size and format in `info["original_..."]`.
 
@@ -151,7 +172,9 @@ def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | N
                 f"{megapixels:.0f} MP, limit {limits.megapixels:.0f} MP, raise with --max-megapixels"
             )
         if at_least is not None:
-            image.draft(None, (2 * at_least, 2 * at_least))  # twice, so that our own filter does the last step
+            image.draft(
+                None, (2 * at_least, 2 * at_least)
+            )  # twice, so that our own filter does the last step
         image.load()
         upright = _upright(_eight_bits(image))
     turned = upright.size != image.size
@@ -179,7 +202,9 @@ def show_path(path: bytes) -> str:
 
 def _open_regular(path: bytes) -> IO[bytes]:
     """Open without following a link, without waiting for a FIFO's other end, and only a regular file."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    )
     with _reasons():
         descriptor = os.open(path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -249,7 +274,9 @@ def _scaled(image: Image.Image) -> Image.Image:
     if high <= low:
         return Image.new("L", image.size, 128)  # one value everywhere: grey, whatever the value
     image = image.convert("F")
-    return image.point(lambda value: value * (255.0 / (high - low)) + (-low * 255.0 / (high - low))).convert("L")
+    return image.point(lambda value: value * (255.0 / (high - low)) + (-low * 255.0 / (high - low))).convert(
+        "L"
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -17,7 +17,9 @@ __all__ = ["EXTENSIONS", "Entry", "Rules", "count", "walk"]
 EXTENSIONS = frozenset(
     b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split()
 )
-_LEFT_OUT = frozenset((b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information"))
+_LEFT_OUT = frozenset(
+    (b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Item", "Known", "Space", "Store", "open_store"]
 
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """Whose embeddings a store holds: the encoder's name and fingerprint, their dimension and metric.
@@ -101,7 +102,9 @@ class Store(Protocol):
     def items(self, prefix: bytes = b"") -> Iterator[Known]:
         """Every item whose key starts with `prefix`, ordered by key."""
 
-    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def embeddings(
+        self, ids: Sequence[int] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
 
     def count(self) -> tuple[int, int]:

@@ -59,5 +59,3 @@ def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:
     largest = np.abs(components).argmax(axis=0)
     signs: NDArray[np.float64] = np.sign(components[largest, np.arange(components.shape[1])])
     return components * signs
-
-

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Matrix"]
 
-_SPARE = 8  # candidates beyond k that are measured again, so that rounding in the product cannot drop a neighbour
+_SPARE = (
+    8  # candidates beyond k that are measured again, so that rounding in the product cannot drop a neighbour
+)
 
 
 class Matrix:

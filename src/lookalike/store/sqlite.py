@@ -114,7 +114,9 @@ class SqliteStore:
         with self._transaction():
             before = self.find(item.key for item in items)
             contents = [(digest, blob, _crc(digest, blob)) for digest, blob in rows.items()]
-            self._db.executemany("INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)", contents)
+            self._db.executemany(
+                "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)", contents
+            )
             wanted = {item.digest for item in items if item.digest is not None}
             if missing := wanted - self.known(wanted):
                 raise ValueError(f"no embedding for {len(missing)} of the digests")
@@ -175,7 +177,9 @@ class SqliteStore:
                     return
                 yield _known(row, self.path)
 
-    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def embeddings(
+        self, ids: Sequence[int] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
         query = (
             "SELECT item.id, item.key, item.stamp, item.digest, item.info, item.crc, embedding, content.crc"
@@ -185,7 +189,9 @@ class SqliteStore:
             if ids is None:
                 rows = iter(self._db.execute(query + " ORDER BY item.id"))
             else:
-                parts = ((f"{query} WHERE item.id IN ({','.join('?' * len(some))})", some) for some in _split(ids))
+                parts = (
+                    (f"{query} WHERE item.id IN ({','.join('?' * len(some))})", some) for some in _split(ids)
+                )
                 rows = (row for statement, some in parts for row in self._db.execute(statement, some))
             while chunk := list(islice(rows, _CHUNK)):
                 yield self._checked(chunk)
@@ -193,7 +199,9 @@ class SqliteStore:
     def count(self) -> tuple[int, int]:
         """How many items have an embedding, and how many have none."""
         with self._named_errors():
-            with_embedding, without = self._db.execute("SELECT count(digest), sum(digest IS NULL) FROM item").fetchone()
+            with_embedding, without = self._db.execute(
+                "SELECT count(digest), sum(digest IS NULL) FROM item"
+            ).fetchone()
         return with_embedding, without or 0
 
     def matrix(self) -> Matrix:
@@ -203,7 +211,9 @@ class SqliteStore:
     def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
         """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
         projection, matrix = self._current()
-        rounded = query.astype(np.float16).astype(np.float32)  # as what is stored: a picture finds itself at 0
+        rounded = query.astype(np.float16).astype(
+            np.float32
+        )  # as what is stored: a picture finds itself at 0
         return matrix.search(projection.apply(rounded) if projection else rounded, k)
 
     def check(self) -> list[str]:
@@ -260,7 +270,12 @@ class SqliteStore:
                 for statement in migration.split(";"):
                     self._db.execute(statement)
             if version == 0 and create is not None:
-                for key, value in (("space", asdict(create)), ("generation", 0), ("next_id", 1), ("projection", None)):
+                for key, value in (
+                    ("space", asdict(create)),
+                    ("generation", 0),
+                    ("next_id", 1),
+                    ("projection", None),
+                ):
                     self._set_meta(key, value)
                 self._set_meta("counts", [0, 0])
             self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -295,7 +310,9 @@ class SqliteStore:
             ids.append(some_ids)
             rows.append(projection.apply(chunk) if projection else chunk)
         if sum(map(len, ids)) != json.loads(self._meta("counts"))[1]:
-            raise _corrupt(self.path, "the number of embeddings")  # a damaged tree can give fewer rows, no error
+            raise _corrupt(
+                self.path, "the number of embeddings"
+            )  # a damaged tree can give fewer rows, no error
         return Matrix(np.concatenate(ids), np.concatenate(rows), self.space.metric)
 
     def _width(self, projection: Projection | None) -> int:
@@ -369,7 +386,9 @@ class SqliteStore:
 
     def _set_meta(self, key: str, value: object) -> None:
         blob = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, blob, _crc(key.encode(), blob)))
+        self._db.execute(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, blob, _crc(key.encode(), blob))
+        )
 
     def _add_to_counts(self, items: int, embedded: int) -> None:
         before = json.loads(self._meta("counts"))
@@ -426,7 +445,14 @@ def _embedded(items: Iterable[Item]) -> int:
 
 def _item_row(id_: int, item: Item) -> tuple[int, bytes, str, bytes | None, str, int]:
     info = json.dumps(dict(item.info), separators=(",", ":"))
-    return id_, item.key, item.stamp, item.digest, info, _item_crc(id_, item.key, item.stamp, item.digest, info)
+    return (
+        id_,
+        item.key,
+        item.stamp,
+        item.digest,
+        info,
+        _item_crc(id_, item.key, item.stamp, item.digest, info),
+    )
 
 
 def _item_crc(id_: int, key: bytes, stamp: str, digest: bytes | None, info: str) -> int:
@@ -452,13 +478,17 @@ def _busy(path: Path, note: Path) -> StoreBusy:
         holder = f"process {int(note.read_text(encoding='ascii'))}"
     except (OSError, ValueError):
         holder = "another process"
-    return StoreBusy(f"{path.parent} is being indexed by {holder}", hint="try again when it is done, or use --wait")
+    return StoreBusy(
+        f"{path.parent} is being indexed by {holder}", hint="try again when it is done, or use --wait"
+    )
 
 
 def _translated(error: sqlite3.Error, path: Path) -> StoreError:
     text = str(error)
     if "disk is full" in text or "disk I/O error" in text:
-        return DiskFull(f"{path}: {text}; everything indexed before is safe", hint="make room and run it again")
+        return DiskFull(
+            f"{path}: {text}; everything indexed before is safe", hint="make room and run it again"
+        )
     if "locked" in text or "busy" in text:
         return StoreBusy(f"{path}: {text}", hint="another program holds the database; try again")
     if "malformed" in text or "not a database" in text:

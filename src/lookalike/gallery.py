@@ -1,0 +1,275 @@
+"""A gallery: pictures, an encoder and a store together. The one way in for the command line, Python and HTTP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy as np
+from PIL import Image
+
+from lookalike.encoders import DEFAULT, load_encoder
+from lookalike.errors import EncoderMismatch, NoGallery, UnreadableImage, UsageError
+from lookalike.hits import Hit, Hits
+from lookalike.images.decode import Limits, Unreadable, fit, open_file, show_path
+from lookalike.indexing import IndexOptions, Report, update
+from lookalike.store import Space, open_store
+from lookalike.store.projection import fit_projection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Encoder
+    from lookalike.indexing import Progress
+    from lookalike.store import Known, Store
+
+    Query = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+
+__all__ = ["FOLDER", "Gallery"]
+
+FOLDER = ".lookalike"
+_CUT = 64  # numbers kept by adapting: see docs/decisions.md for 8 to 256
+_ENOUGH = 256  # pictures below which a gallery is not adapted: its spread is not yet known
+_GROWN = 2  # adapted again when it has grown by this factor
+_SAMPLE = 32768  # embeddings that a projection is fitted on, at most, spread evenly over the gallery
+
+
+class Gallery:
+    """A set of pictures that can be searched. Open it with `Gallery.open`; close it, or use it in a `with`."""
+
+    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
+        self.store = store
+        self._encoder = encoder
+        if encoder is not None:
+            self._check(encoder)
+
+    @classmethod
+    def open(
+        cls, place: str | Path | None = None, *, encoder: str | Path | None = None, create: bool = False
+    ) -> Self:
+        """Open the gallery in the folder `place`; without one, the `.lookalike` found upward from here.
+
+        encoder: a name or a model file; only needed to create a gallery, otherwise it must be the gallery's own.
+        create: make a new one if there is none.
+        Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
+        """
+        folder = Path(place) if place is not None else find_gallery()
+        loaded = load_encoder(encoder) if encoder is not None else None
+        try:
+            return cls(open_store(folder), loaded)
+        except NoGallery:
+            if not create:
+                raise
+        loaded = loaded or load_encoder()
+        source = str(encoder or DEFAULT)
+        if Path(source).exists():
+            source = str(Path(source).resolve())
+        space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
+        return cls(open_store(folder, create=space), loaded)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.store.count()[0]
+
+    def __repr__(self) -> str:
+        return f"<Gallery of {len(self):,} pictures by {self.store.space.encoder}>"
+
+    @property
+    def encoder(self) -> Encoder:
+        """The gallery's encoder, loaded when it is first needed. Raises EncoderMismatch, UnknownEncoder."""
+        if self._encoder is None:
+            encoder = load_encoder(self.store.space.source)
+            self._check(encoder)
+            self._encoder = encoder
+        return self._encoder
+
+    def index(
+        self,
+        *paths: str | bytes | os.PathLike[str],
+        options: IndexOptions | None = None,
+        progress: Progress | None = None,
+        wait: float = 0.0,
+    ) -> Report:
+        """Bring the gallery up to date with these folders and files, and adapt it when it has grown enough.
+
+        Every batch is on disk before the next is begun: interrupted, it goes on where it was.
+        Raises StoreBusy when another process is indexing this gallery for longer than `wait` seconds,
+        UsageError when none of the paths exists.
+        """
+        roots = _roots(paths)
+        if not any(os.path.lexists(root) for root in roots):
+            raise UsageError(f"no such file or folder: {', '.join(map(show_path, roots))}")
+        with self.store.writing(wait=wait):
+            report = update(self.store, self.encoder, roots, options=options, progress=progress)
+            self._adapt_if_grown()
+        return report
+
+    def search(self, query: Query, k: int = 10, *, include_self: bool = False) -> Hits:
+        """The k pictures most like `query`: a path, a PIL image, or uint8 (h, w, 3) or (h, w).
+
+        A query that is in the gallery by its path is not among its own hits unless `include_self`.
+        Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; at least 1 hit can be asked for")
+        image, path = self._read(query)
+        own = None if include_self or path is None else self.store.find([path]).get(path)
+        nearest = self.store.search(self.embed(image), k + (own is not None))
+        nearest = [(id_, distance) for id_, distance in nearest if own is None or id_ != own.id][:k]
+        items = self.store.get(id_ for id_, _ in nearest)
+        hits = [
+            Hit(rank, Path(os.fsdecode(items[id_].key)), distance, id_)
+            for rank, (id_, distance) in enumerate(nearest, 1)
+        ]
+        return Hits(hits, image, show_path(os.path.basename(path)) if path else "query")
+
+    def embed(self, image: Image.Image) -> NDArray[np.float32]:
+        """float32 (dim,): the embedding of one picture, before the gallery's projection."""
+        pixels = np.asarray(fit(image, self.encoder.view))
+        return cast("NDArray[np.float32]", self.encoder.encode(pixels[None])[0])
+
+    def remove(self, path: str | bytes | os.PathLike[str], *, wait: float = 0.0) -> int:
+        """Take a picture, or all pictures below a folder, out of the gallery; how many there were.
+
+        The files stay, and the next `index` of their folder brings them back. Raises UsageError if none is in it.
+        """
+        key = _absolute(path)
+        with self.store.writing(wait=wait):
+            found = [item.id for item in self.store.items(key) if _is_within(item.key, key)]
+            if not found:
+                raise UsageError(f"{show_path(key)} is not in the gallery")
+            return self.store.remove(found)
+
+    def skipped(self) -> list[tuple[bytes, str]]:
+        """Every file that is not part of the gallery though it was met, with the reason, by path."""
+        return [
+            (item.key, str(item.info.get("reason", ""))) for item in self.store.items() if item.digest is None
+        ]
+
+    def pictures(self) -> Iterator[Known]:
+        """Every picture of the gallery as the store knows it, by path."""
+        return (item for item in self.store.items() if item.digest is not None)
+
+    def verify(self) -> list[str]:
+        """What is wrong with the stored data, a line each; empty when all is well."""
+        return self.store.check()
+
+    def adapt(self, *, numbers: int = _CUT, wait: float = 0.0) -> int:
+        """Fit the projection anew on all embeddings; how many numbers it keeps.
+
+        Raises UsageError when there are too few different pictures to fit anything.
+        """
+        with self.store.writing(wait=wait):
+            return self._adapt(numbers)
+
+    def info(self) -> dict[str, Any]:
+        """What there is to know of the gallery, as the command `info --json` prints it."""
+        pictures, skipped = self.store.count()
+        space, projection = self.store.space, self.store.projection
+        return {
+            "pictures": pictures,
+            "skipped": skipped,
+            "encoder": space.encoder,
+            "fingerprint": space.fingerprint,
+            "metric": space.metric,
+            "dim": projection.components.shape[1] if projection else space.dim,
+            "encoder_dim": space.dim,
+            "adapted_on": projection.fitted_on if projection else 0,
+            "generation": self.store.generation,
+        }
+
+    def close(self) -> None:
+        """Give back files and locks."""
+        self.store.close()
+
+    def _check(self, encoder: Encoder) -> None:
+        space = self.store.space
+        if encoder.fingerprint == space.fingerprint:
+            return
+        if encoder.name == space.encoder:
+            message = f"the gallery was made by {space.encoder}, which has changed since"
+        else:
+            message = f"the gallery was made by {space.encoder}, not by {encoder.name}"
+        raise EncoderMismatch(
+            f"{message}: their embeddings cannot be compared",
+            hint="index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER",
+        )
+
+    def _read(self, query: Query) -> tuple[Image.Image, bytes | None]:
+        """A query as a picture, and as the key it would have in the store."""
+        if isinstance(query, Image.Image):
+            return query, None
+        if isinstance(query, np.ndarray):
+            return _from_array(query), None
+        path = os.path.abspath(os.fsencode(query))
+        try:
+            with open_file(os.path.realpath(path), Limits(), at_least=self.encoder.view.size * 2) as image:
+                return image.copy(), path
+        except Unreadable as reason:
+            raise UnreadableImage(f"{show_path(path)}: {reason}") from None
+
+    def _adapt_if_grown(self) -> None:
+        projection = self.store.projection
+        fitted_on = projection.fitted_on if projection else 0
+        if len(self) >= max(_ENOUGH, _GROWN * fitted_on):
+            self._adapt(_CUT)
+
+    def _adapt(self, numbers: int) -> int:
+        step = -(-len(self) // _SAMPLE)
+        sample = (
+            (rows[ids % step == 0] for ids, rows in self.store.embeddings())
+            if step > 1
+            else (rows for _, rows in self.store.embeddings())
+        )
+        try:
+            projection = fit_projection(sample, self.store.space.dim, numbers)
+        except ValueError as error:
+            raise UsageError(f"the gallery cannot be adapted: {error}") from None
+        self.store.project(projection)
+        return int(projection.components.shape[1])
+
+
+def find_gallery(start: str | Path | None = None) -> Path:
+    """The nearest `.lookalike` in `start`, by default the current folder, or in a folder above it.
+
+    Raises NoGallery.
+    """
+    here = Path(start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / FOLDER).is_dir():
+            return folder / FOLDER
+    raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim not in {2, 3} or array.size == 0:
+        raise UnreadableImage(f"an array of {array.dtype} {array.shape}; expected uint8 (h, w, 3) or (h, w)")
+    try:
+        return Image.fromarray(array)
+    except (TypeError, ValueError) as error:
+        raise UnreadableImage(f"an array of {array.shape}: {error}") from None
+
+
+def _absolute(path: str | bytes | os.PathLike[str]) -> bytes:
+    return os.path.abspath(os.fsencode(path))
+
+
+def _is_within(key: bytes, folder: bytes) -> bool:
+    return key == folder or key.startswith(folder.rstrip(b"/") + b"/")
+
+
+def _roots(paths: tuple[str | bytes | os.PathLike[str], ...]) -> list[bytes]:
+    """Absolute paths without those that lie within another of them."""
+    roots: list[bytes] = []
+    for path in sorted(map(_absolute, paths)):
+        if not any(_is_within(path, root) for root in roots):
+            roots.append(path)
+    return roots

@@ -1,0 +1,72 @@
+"""What a search gives back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from lookalike.images.decode import show_path
+from lookalike.images.montage import draw_montage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Hit", "Hits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One picture that was found. rank counts from 1; a smaller distance is closer; id is the gallery's own."""
+
+    rank: int
+    path: Path
+    distance: float
+    id: int
+
+    @property
+    def display(self) -> str:
+        """The path as one printable line."""
+        return show_path(os.fsencode(self.path))
+
+
+class Hits(Sequence[Hit]):
+    """The nearest pictures to a query, nearest first. Prints as a table, draws itself, converts to rows."""
+
+    def __init__(self, hits: Sequence[Hit], query: Image.Image, title: str = "query") -> None:
+        self._hits = tuple(hits)
+        self._query = query
+        self._title = title
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Hits: ...
+    def __getitem__(self, index: int | slice) -> Hit | Hits:
+        if isinstance(index, slice):
+            return Hits(self._hits[index], self._query, self._title)
+        return self._hits[index]
+
+    def __len__(self) -> int:
+        return len(self._hits)
+
+    def __repr__(self) -> str:
+        lines = [f"{hit.rank:>4}  {hit.distance:8.4f}  {hit.display}" for hit in self._hits]
+        return "\n".join(["rank  distance  path", *lines])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict a hit, as `pandas.DataFrame` takes them."""
+        return [
+            {"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id}
+            for hit in self._hits
+        ]
+
+    def montage(self, columns: int = 5) -> Image.Image:
+        """The query above its hits, each with its rank, distance and name; a gap where a file is gone."""
+        captions = [
+            f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self._hits
+        ]
+        pictures = list(zip([hit.path for hit in self._hits], captions, strict=True))
+        return draw_montage((self._query, self._title), pictures, columns=columns)

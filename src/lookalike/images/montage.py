@@ -1,0 +1,82 @@
+"""Draw pictures side by side with captions."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from lookalike.images.decode import Unreadable, open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["draw_montage"]
+
+_TILE = 240  # pixels of a tile's side
+_GAP = 16
+_CAPTION = 44  # two lines
+_PAPER, _INK, _FAINT = "#ffffff", "#1a1a1a", "#8a8a8a"
+
+
+def draw_montage(
+    query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]], *, columns: int = 5
+) -> Image.Image:
+    """A sheet with the query on top and the hits below it in rows; captions have two lines.
+
+    A hit whose file cannot be read any more is drawn as an empty frame that says why.
+    """
+    columns = max(1, min(columns, len(hits)))
+    rows = -(-len(hits) // columns)
+    cell = _TILE + _CAPTION + _GAP
+    width = max(columns, 2) * (_TILE + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, (rows + 1) * cell + 3 * _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _paste(sheet, query[0], (_GAP, _GAP))
+    _caption(draw, query[1], (_GAP, _GAP + _TILE))
+    line = cell + _GAP
+    draw.line((_GAP, line, width - _GAP, line), fill="#d8d8d8")
+    for number, (path, caption) in enumerate(hits):
+        left = _GAP + number % columns * (_TILE + _GAP)
+        top = line + _GAP + number // columns * cell
+        try:
+            with open_file(os.fsencode(path), at_least=_TILE) as image:
+                _paste(sheet, image, (left, top))
+        except Unreadable as reason:
+            draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)
+            draw.text((left + 8, top + 8), str(reason), fill=_FAINT, font=ImageFont.load_default(14))
+        _caption(draw, caption, (left, top + _TILE))
+    return sheet
+
+
+def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:
+    """The whole picture, scaled into a tile and stood on its lower edge; transparency on white."""
+    scale = _TILE / max(picture.size)
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    small = picture.convert("RGBA").resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    left = corner[0] + (_TILE - size[0]) // 2
+    top = corner[1] + (_TILE - size[1]) // 2
+    sheet.paste(small, (left, top), small)
+
+
+def _caption(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int]) -> None:
+    for number, line in enumerate(text.split("\n")[:2]):
+        font = ImageFont.load_default(15 if number == 0 else 12)
+        fill = _INK if number == 0 else _FAINT
+        draw.text(
+            (corner[0], corner[1] + 4 + 20 * number), _shortened(draw, line, font), fill=fill, font=font
+        )
+
+
+def _shortened(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> str:
+    """Leave out the middle of a name that is wider than a tile."""
+    keep = len(text)
+    shown = text
+    while draw.textlength(shown, font) > _TILE and keep > 4:
+        keep -= 2
+        shown = f"{text[: keep // 2]}…{text[-(keep // 2) :]}"
+    return shown

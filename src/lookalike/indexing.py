@@ -1,0 +1,252 @@
+"""The one loop that brings a store up to date with folders of pictures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.images.decode import VANISHED, Limits, Picture
+from lookalike.images.reader import Reader
+from lookalike.images.walk import Rules, count, walk
+from lookalike.store import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lookalike.encoders import Encoder
+    from lookalike.images.walk import Entry
+    from lookalike.store import Known, Store
+
+    Progress = Callable[[int, int], None]
+    """Called with how many files are dealt with and how many there are."""
+
+__all__ = ["IndexOptions", "Progress", "Report", "update"]
+
+_BATCH = 128  # pictures a transaction: what a crash can lose; half a second of encoding
+_LOOKUPS = 512  # files looked up in the store at once
+# Reasons that say nothing of the file itself: it is tried again in every run.
+_PASSING = ("permission denied", "cannot be read", "needs more memory", "changed while it was read")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How to walk and read: which files, bounds for one file, pictures encoded at once, decoding processes."""
+
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+    batch_size: int = _BATCH
+    workers: int | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did, in files; `skipped` are all files that are no part of the gallery now, with the reason."""
+
+    added: int = 0
+    unchanged: int = 0
+    renamed: int = 0
+    removed: int = 0
+    skipped: list[tuple[bytes, str]] = field(default_factory=list)
+    missing: list[bytes] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def update(
+    store: Store,
+    encoder: Encoder,
+    roots: Sequence[bytes],
+    *,
+    options: IndexOptions | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Bring `store`, which must be `writing()`, up to date with the files below `roots`, absolute paths.
+
+    A root that does not exist is reported in `missing` and its items are kept: a drive that is not plugged in
+    is no deletion.
+    """
+    start = time.monotonic()
+    run = _Run(store, encoder, options or IndexOptions(), progress)
+    for root in roots:
+        if os.path.lexists(root):
+            run.roots.append(root)
+        else:
+            run.report.missing.append(root)
+    run.bring_in()
+    run.clear_out()
+    run.report.skipped.sort()
+    run.report.seconds = time.monotonic() - start
+    return run.report
+
+
+class _Run:
+    """The state of one run; memory grows by a bit for each file, not with its pictures."""
+
+    def __init__(
+        self, store: Store, encoder: Encoder, options: IndexOptions, progress: Progress | None
+    ) -> None:
+        self.store = store
+        self.encoder = encoder
+        self.options = options
+        self.report = Report()
+        self.roots: list[bytes] = []
+        self._progress = progress
+        self._total = 0
+        self._done = 0
+        self._seen = bytearray()  # by item id
+        self._unreadable: list[bytes] = []  # folders and files whose items are kept for now
+        self._waiting: deque[Entry] = deque()  # entries whose pictures are being decoded
+        self._copies: set[bytes] = set()  # digests that came in under a new path while known under another
+
+    def bring_in(self) -> None:
+        if self._progress is not None:
+            self._total = count(self.roots, self.options.rules)
+            self._advance(0)
+        with Reader(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
+            results = reader.read(self._changed_paths())
+            while batch := list(islice(results, self.options.batch_size)):
+                self._keep(batch)
+                self._advance(len(batch))
+
+    def clear_out(self) -> None:
+        """Remove the items below the roots whose files were not met."""
+        vanished: list[int] = []
+        for item in self._items_below_roots():
+            if self._is_seen(item.id) or self._is_hidden_from_us(item.key):
+                continue
+            vanished.append(item.id)
+            if item.digest is None:
+                continue
+            if item.digest in self._copies:
+                self.report.renamed += 1
+                self.report.added -= 1
+            else:
+                self.report.removed += 1
+        if vanished:
+            self.store.remove(vanished)
+
+    def _changed_paths(self) -> Iterator[bytes]:
+        entries = (entry for root in self.roots for entry in walk(root, self.options.rules))
+        while some := list(islice(entries, _LOOKUPS)):
+            known = self.store.find(entry.path for entry in some)
+            problems = []
+            for entry in some:
+                item = known.get(entry.path)
+                if entry.problem:
+                    problems.append(self._problem(entry, item))
+                elif item is not None and self._is_unchanged(entry, item):
+                    self._keep_unchanged(item)
+                else:
+                    self._waiting.append(entry)
+                    yield entry.path
+            self._put([problem for problem in problems if problem is not None])
+
+    def _problem(self, entry: Entry, item: Known | None) -> Item | None:
+        """Note a file that cannot even be opened; None if that is no news, or no file."""
+        self._advance(1)
+        if entry.problem == VANISHED:
+            return None
+        self.report.skipped.append((entry.path, entry.problem))
+        if entry.problem in _PASSING:
+            self._unreadable.append(entry.path)
+            return None
+        if item is not None:
+            self._see(item.id)
+            if item.info.get("reason") == entry.problem:
+                return None
+        return Item(entry.path, "", None, {"reason": entry.problem})
+
+    def _is_unchanged(self, entry: Entry, item: Known) -> bool:
+        return item.stamp == (entry.stamp if item.digest is not None else self._skip_stamp(entry))
+
+    def _skip_stamp(self, entry: Entry) -> str:
+        """A skipped file is tried again when it changes, and when the limit that may have kept it out does."""
+        return f"{entry.stamp}:{self.options.limits.megapixels:g}"
+
+    def _keep_unchanged(self, item: Known) -> None:
+        self._see(item.id)
+        self._advance(1)
+        if item.digest is None:
+            self.report.skipped.append((item.key, str(item.info["reason"])))
+        else:
+            self.report.unchanged += 1
+
+    def _keep(self, results: list[tuple[bytes, Picture | str]]) -> None:
+        """Encode what was decoded and commit it as one batch."""
+        entries = [self._waiting.popleft() for _ in results]
+        pictures = {result.digest: result for _, result in results if isinstance(result, Picture)}
+        known = self.store.known(pictures)
+        new = [picture for digest, picture in pictures.items() if digest not in known]
+        items = []
+        before = self.store.find(path for path, _ in results)
+        for entry, (path, result) in zip(entries, results, strict=True):
+            if isinstance(result, str):
+                items += self._skip(entry, result)
+                continue
+            items.append(Item(path, entry.stamp, result.digest, _info(result)))
+            same = before.get(path)
+            if same is not None and same.digest == result.digest:
+                self.report.unchanged += 1  # touched, not changed
+            else:
+                self.report.added += 1
+                if result.digest in known:
+                    self._copies.add(result.digest)
+        self._put(items, self._embeddings(new))
+
+    def _skip(self, entry: Entry, reason: str) -> list[Item]:
+        if reason == VANISHED:
+            return []
+        self.report.skipped.append((entry.path, reason))
+        stamp = "" if reason.startswith(_PASSING) else self._skip_stamp(entry)
+        return [Item(entry.path, stamp, None, {"reason": reason})]
+
+    def _embeddings(
+        self, pictures: list[Picture]
+    ) -> dict[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+        if not pictures:
+            return {}
+        side = self.encoder.view.size
+        pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
+        rows = self.encoder.encode(pixels.reshape(len(pictures), side, side, 3))
+        return {picture.digest: row for picture, row in zip(pictures, rows, strict=True)}
+
+    def _put(
+        self,
+        items: list[Item],
+        embeddings: dict[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]] | None = None,
+    ) -> None:
+        if not items:
+            return
+        self.store.put(items, embeddings or {})
+        for item in self.store.find(item.key for item in items).values():
+            self._see(item.id)
+
+    def _items_below_roots(self) -> Iterator[Known]:
+        for root in self.roots:
+            yield from (item for item in self.store.items(root) if item.key == root)
+            yield from self.store.items(root.rstrip(b"/") + b"/")
+
+    def _is_hidden_from_us(self, key: bytes) -> bool:
+        return any(key == path or key.startswith(path + b"/") for path in self._unreadable)
+
+    def _see(self, id_: int) -> None:
+        if id_ >= len(self._seen):
+            self._seen.extend(bytes(max(id_ + 1 - len(self._seen), len(self._seen), 1024)))
+        self._seen[id_] = 1
+
+    def _is_seen(self, id_: int) -> bool:
+        return id_ < len(self._seen) and bool(self._seen[id_])
+
+    def _advance(self, files: int) -> None:
+        self._done += files
+        if self._progress is not None:
+            self._progress(self._done, max(self._total, self._done))
+
+
+def _info(picture: Picture) -> dict[str, object]:
+    return {"width": picture.width, "height": picture.height, "format": picture.format}
