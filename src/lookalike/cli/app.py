@@ -1,0 +1,104 @@
+"""The command line's frame: the application, what all commands share, and how results and errors are printed.
+
+Results go to stdout, everything else to stderr. Nothing heavy is imported here: `lookalike --help` is read
+far more often than anything is indexed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["IndexOption", "JsonOption", "ProgressOption", "app", "print_json", "print_table", "progress_bar", "warn"]
+
+app = typer.Typer(
+    name="lookalike",
+    help="Find the pictures in your own collection that look alike. Nothing leaves this machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-i",
+        "--index",
+        metavar="DIR",
+        envvar="LOOKALIKE_INDEX",
+        help="The gallery's folder; by default the nearest .lookalike, here or above.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ProgressOption = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one document to stdout."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under headings; numbers to the right. Plain text without markup, however wide the terminal."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  (heavy: not needed for --json and --filepath-only)
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        is_number = all(isinstance(row[number], int | float) for row in rows) and bool(rows)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell)) for cell in row))
+    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(table)
+
+
+def warn(line: str) -> None:
+    """Print one line to stderr."""
+    sys.stderr.write(line + "\n")
+
+
+@contextmanager
+def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr as a callback (done, total); None where nobody is watching."""
+    if hidden or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415  (see above)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def path_fields(path: bytes) -> dict[str, str]:
+    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
+    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
+
+    text = path.decode("utf-8", "surrogateescape")
+    encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
+    return {"path": encoded, "display": show_path(path)}
+
+
+def print_paths(paths: Sequence[bytes], *, null: bool = False) -> None:
+    """Print paths for other programs: as shown, a line each, or as they are with a NUL behind each."""
+    from lookalike.images.decode import show_path  # noqa: PLC0415
+
+    if null:
+        sys.stdout.buffer.write(b"".join(path + b"\0" for path in paths))
+    else:
+        sys.stdout.write("".join(f"{show_path(path)}\n" for path in paths))
+
+
