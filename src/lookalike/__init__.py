@@ -1,3 +1,70 @@
-"""Lookalike finds the pictures in your own collection that look alike."""
+"""Lookalike finds the pictures in your own collection that look alike.
+
+    from lookalike import Gallery
+
+    with Gallery.open("my.gallery", create=True) as gallery:
+        gallery.index("Photos")
+        hits = gallery.search("beach.jpg", k=10)
+        print(hits)
+        hits.montage().save("hits.jpg")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lookalike.encoders import Encoder, encoder_names, load_encoder
+    from lookalike.errors import LookalikeError
+    from lookalike.gallery import Gallery, find_gallery
+    from lookalike.hits import Hit, Hits
+    from lookalike.images.decode import Limits, View
+    from lookalike.images.walk import Rules
+    from lookalike.indexing import IndexOptions, Report
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Encoder",
+    "Gallery",
+    "Hit",
+    "Hits",
+    "IndexOptions",
+    "Limits",
+    "LookalikeError",
+    "Report",
+    "Rules",
+    "View",
+    "encoder_names",
+    "find_gallery",
+    "load_encoder",
+]
+
+# Public names are imported when they are first used (PEP 562): `lookalike --help` needs none of them, and a
+# worker process that decodes pictures needs no numpy.
+_HOMES = {
+    "Encoder": "encoders",
+    "Gallery": "gallery",
+    "Hit": "hits",
+    "Hits": "hits",
+    "IndexOptions": "indexing",
+    "Limits": "images.decode",
+    "LookalikeError": "errors",
+    "Report": "indexing",
+    "Rules": "images.walk",
+    "View": "images.decode",
+    "encoder_names": "encoders",
+    "find_gallery": "gallery",
+    "load_encoder": "encoders",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module's attribute may be anything)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lookalike' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lookalike.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -105,7 +105,7 @@ class Gallery:
         UsageError when none of the paths exists.
         """
         roots = _roots(paths)
-        if not any(os.path.lexists(root) for root in roots):
+        if not any(os.path.lexists(root) or any(self._below(root)) for root in roots):
             raise UsageError(f"no such file or folder: {', '.join(map(show_path, roots))}")
         with self.store.writing(wait=wait):
             report = update(self.store, self.encoder, roots, options=options, progress=progress)
@@ -143,7 +143,7 @@ class Gallery:
         """
         key = _absolute(path)
         with self.store.writing(wait=wait):
-            found = [item.id for item in self.store.items(key) if _is_within(item.key, key)]
+            found = [item.id for item in self._below(key)]
             if not found:
                 raise UsageError(f"{show_path(key)} is not in the gallery")
             return self.store.remove(found)
@@ -214,7 +214,12 @@ class Gallery:
             with open_file(os.path.realpath(path), Limits(), at_least=self.encoder.view.size * 2) as image:
                 return image.copy(), path
         except Unreadable as reason:
-            raise UnreadableImage(f"{show_path(path)}: {reason}") from None
+            why = str(reason) if os.path.lexists(path) else "no such file"
+            raise UnreadableImage(f"{show_path(path)}: {why}") from None
+
+    def _below(self, path: bytes) -> Iterator[Known]:
+        """The items that are `path` or below it."""
+        return (item for item in self.store.items(path) if _is_within(item.key, path))
 
     def _adapt_if_grown(self) -> None:
         projection = self.store.projection

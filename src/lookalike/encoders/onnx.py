@@ -103,7 +103,7 @@ class OnnxEncoder:
         self.view = card.view
         self.metric = card.metric
         self.trained_on = card.trained_on
-        self.model_bytes = len(model)
+        self.model = model
         self._digest = hashlib.sha256(model).hexdigest()
         self._session = _session(model, card.name)
         self._input = self._session.get_inputs()[0]
@@ -133,14 +133,16 @@ class OnnxEncoder:
         return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="encode")
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        fed: NDArray[Any] = images if self._takes_bytes else self._scaled(images)
         try:
-            (output,) = self._session.run([self._output], {self._input.name: fed})
+            (output,) = self._session.run([self._output], {self._input.name: self.feed(images)})
         except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
             raise EncoderError(f"the model {self.name} failed: {error}") from error
         return cast("NDArray[np.float32]", np.asarray(output, np.float32).reshape(len(images), -1))
 
-    def _scaled(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def feed(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """What the model takes for uint8 (n, size, size, 3): the same, or scaled float32 in its own layout."""
+        if self._takes_bytes:
+            return images
         scaled = (images - np.float32(self.card.mean)) / np.float32(self.card.std)
         if self.card.layout == "NCHW":
             scaled = scaled.transpose(0, 3, 1, 2)

@@ -1,0 +1,266 @@
+"""Measure Lookalike against its own parts and against the bare libraries, as ratios within one run.
+
+Single times mean little on a busy machine; every figure here is a ratio of things measured in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from lookalike.encoders import load_encoder
+from lookalike.encoders.onnx import OnnxEncoder
+from lookalike.errors import UsageError
+from lookalike.images.decode import Unreadable, decode
+from lookalike.images.walk import walk
+from lookalike.store import Item, Space, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Encoder
+
+__all__ = ["bench_cold", "bench_index", "bench_search"]
+
+_BATCHES = (1, 2, 4, 8, 16, 32)
+_ENCODED = 256  # pictures of one timing of an encoder: over a second
+_ROUNDS = 5
+
+
+def bench_index(folder: bytes, encoder_name: str) -> dict[str, Any]:
+    """Indexing `folder` against the sum of its parts, and encoding against ONNX Runtime alone.
+
+    `ratio` is the wall time of the whole command over (CPU seconds of decoding alone + of encoding alone)
+    divided by the number of cores; `encoding_share` the rate of encoding over the best bare rate.
+    """
+    encoder = load_encoder(encoder_name)
+    decoding, pictures = _time_decoding(folder, encoder)
+    rates = _encoding_rates(encoder, pictures)
+    encoding = _cpu_seconds(lambda: encoder.encode(pictures)) / len(pictures)
+    command = _run_index(folder, encoder_name)
+    found = command.pictures
+    ideal = (decoding + encoding) * found / (os.cpu_count() or 1)
+    return {
+        "pictures": found,
+        "cores": os.cpu_count(),
+        "decode_cpu_ms": 1e3 * decoding,
+        "encode_cpu_ms": 1e3 * encoding,
+        "wall_seconds": command.seconds,
+        "ideal_seconds": ideal,
+        "ratio": command.seconds / ideal,
+        **rates,
+        "peak_mib": command.peak_mib,
+    }
+
+
+def bench_search(pictures: int, dim: int, k: int = 10) -> dict[str, Any]:
+    """A warm exact search of the store against the bare numpy product with argpartition, in microseconds."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((pictures, dim), np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder, create=Space("bench", "bench", dim, "cosine", "bench"))
+        with store.writing():
+            for start in range(0, pictures, 1000):
+                some = range(start, min(start + 1000, pictures))
+                items = [Item(b"%d" % n, "", b"%d" % n) for n in some]
+                store.put(items, {b"%d" % n: rows[n] for n in some})
+        matrix = store.matrix().rows
+        queries = rng.standard_normal((200, dim), np.float32)
+        ours, bare = _in_turn(
+            lambda: [store.search(query, k) for query in queries],
+            lambda: [np.argpartition(-(matrix @ query), k)[:k] for query in queries],
+        )
+        store.close()
+    return {
+        "pictures": pictures,
+        "dim": dim,
+        "search_us": 1e6 * statistics.median(ours) / len(queries),
+        "bare_us": 1e6 * statistics.median(bare) / len(queries),
+        "ratio": _ratio(ours, bare),
+    }
+
+
+_BARE_EMBEDDING = """
+import sys, numpy, PIL.Image, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+image = PIL.Image.open(sys.argv[2]).convert("RGB").resize((224, 224), box=None)
+session.run(None, {session.get_inputs()[0].name: numpy.asarray(image)[None]})
+"""
+
+
+def bench_cold(gallery: Path, query: Path, rounds: int = 9) -> dict[str, Any]:
+    """Whole processes in turn: a cold search against a bare embedding, and --help against importing typer and rich."""
+    encoder = load_encoder()
+    if not isinstance(encoder, OnnxEncoder):
+        raise UsageError("the default encoder is no ONNX model")
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.onnx"
+        model.write_bytes(encoder.model)
+        ours, bare = _in_turn(
+            _process([*_COMMAND, "search", str(query), "-i", str(gallery)]),
+            _process([sys.executable, "-c", _BARE_EMBEDDING, str(model), str(query)]),
+            rounds,
+        )
+        help_, imports = _in_turn(
+            _process([*_COMMAND, "--help"]), _process([sys.executable, "-c", "import typer, rich"]), rounds
+        )
+    return {
+        "search_seconds": statistics.median(ours),
+        "bare_seconds": statistics.median(bare),
+        "ratio": _ratio(ours, bare),
+        "help_seconds": statistics.median(help_),
+        "help_ratio": _ratio(help_, imports),
+    }
+
+
+_COMMAND = [sys.executable, "-m", "lookalike"]
+
+
+@dataclass(frozen=True, slots=True)
+class _IndexRun:
+    pictures: int
+    seconds: float
+    peak_mib: float
+
+
+def _time_decoding(folder: bytes, encoder: Encoder) -> tuple[float, NDArray[np.uint8]]:
+    """CPU seconds for decoding one picture, and up to _ENCODED of the pictures."""
+    kept: list[bytes] = []
+    read = 0
+    start = time.process_time()
+    for entry in walk(folder):
+        try:
+            picture = decode(entry.path, encoder.view)
+        except Unreadable:
+            continue
+        read += 1
+        if len(kept) < _ENCODED:
+            kept.append(picture.pixels)
+    if not read:
+        raise UsageError(f"no picture can be read in {os.fsdecode(folder)}")
+    seconds = (time.process_time() - start) / read
+    side = encoder.view.size
+    return seconds, np.frombuffer(b"".join(kept), np.uint8).reshape(-1, side, side, 3)
+
+
+def _encoding_rates(encoder: Encoder, pictures: NDArray[np.uint8]) -> dict[str, float]:
+    """Pictures a second of our encoding and of ONNX Runtime's best bare batch size."""
+    if not isinstance(encoder, OnnxEncoder):
+        return {}
+    session = onnxruntime.InferenceSession(encoder.model, providers=["CPUExecutionProvider"])
+    fed = encoder.feed(pictures)
+    name = session.get_inputs()[0].name
+
+    def bare(batch: int) -> Callable[[], object]:
+        return lambda: [session.run(None, {name: fed[n : n + batch]}) for n in range(0, len(fed), batch)]
+
+    best = min(_BATCHES, key=lambda batch: min(_times(bare(batch), 2)))
+    ours, theirs = _in_turn(lambda: encoder.encode(pictures), bare(best))
+    return {
+        "encode_rate": len(pictures) / statistics.median(ours),
+        "bare_rate": len(pictures) / statistics.median(theirs),
+        "bare_batch": best,
+        "encoding_share": 1 / _ratio(ours, theirs),
+    }
+
+
+def _run_index(folder: bytes, encoder_name: str) -> _IndexRun:
+    """Run the command as its users do, watching the memory of all its processes."""
+    with tempfile.TemporaryDirectory() as gallery:
+        command = [*_COMMAND, "index", os.fsdecode(folder), "-e", encoder_name, "-i", gallery, "--no-progress"]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        peak = _Peak(process.pid)
+        status = process.wait()
+        seconds = time.perf_counter() - start
+        if status:
+            raise UsageError(f"indexing exited with {status}; run it by hand: {' '.join(command)}")
+        store = open_store(gallery)
+        pictures, _ = store.count()
+        store.close()
+        return _IndexRun(pictures, seconds, peak.stop())
+
+
+class _Peak(threading.Thread):
+    """The largest sum of proportional memory (PSS) over a process and its children, in MiB; 0 where /proc is not."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._done = threading.Event()
+        self._peak = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while not self._done.wait(0.1):
+            self._peak = max(self._peak, sum(map(_memory_mib, _family(self._pid))))
+
+    def stop(self) -> float:
+        self._done.set()
+        self.join()
+        return self._peak
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if task.name != str(pid):
+                children += (task / "children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+    return [pid, *(one for child in children for one in _family(int(child)))]
+
+
+def _memory_mib(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _process(command: Sequence[str]) -> Callable[[], object]:
+    return lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _times(work: Callable[[], object], rounds: int = _ROUNDS) -> list[float]:
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _in_turn(
+    one: Callable[[], object], other: Callable[[], object], rounds: int = _ROUNDS
+) -> tuple[list[float], list[float]]:
+    """Time two things in turn, after one run of each that does not count."""
+    one(), other()
+    pairs = [(_times(one, 1)[0], _times(other, 1)[0]) for _ in range(rounds)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios, pair by pair: the machine's speed drifts less within a pair."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
