@@ -33,6 +33,8 @@ __all__ = ["efficientnet_lite0"]
 
 _BATCH_NORM_EPSILON = 1e-3
 _CONVERTER = 1  # raised when the graph changes, so that an older cached file is not taken
+_SEAL = hashlib.sha256().digest_size  # bytes behind a cached model
+_DIM = 1280
 _CROP = 0.875  # the middle that the network was trained and measured with
 
 
@@ -62,7 +64,7 @@ def efficientnet_lite0() -> OnnxEncoder:
     digest = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
     model = _cached_model(weights, digest, name="efficientnet-lite0", size=224)
     card = Card(name="efficientnet-lite0", view=View(224, _CROP), trained_on="ImageNet")
-    return OnnxEncoder(model, card)
+    return OnnxEncoder(model, card, dim=_DIM)
 
 
 def _weights(package: str, file: str) -> Path:
@@ -81,23 +83,15 @@ def _cached_model(weights: Path, digest: str, *, name: str, size: int) -> bytes:
     cached = folder / f"{name}-{digest[:12]}-{_CONVERTER}.onnx"
     with contextlib.suppress(OSError):
         content = cached.read_bytes()
-        if _is_sealed(content):
-            return content[: -hashlib.sha256().digest_size]
+        if content[-_SEAL:] == hashlib.sha256(content[:-_SEAL]).digest():
+            return content[:-_SEAL]
     found = hashlib.sha256(weights.read_bytes()).hexdigest()
     if found != digest:
         raise EncoderError(f"{weights} is not the published file: SHA-256 {found}, expected {digest}")
     model = _convert(read_tensors(weights), size)
     with contextlib.suppress(OSError):  # a read-only home: convert again next time, 0.7 s
-        _keep(cached, _sealed(model))
+        _keep(cached, model + hashlib.sha256(model).digest())
     return model
-
-
-def _sealed(model: bytes) -> bytes:
-    return model + hashlib.sha256(model).digest()
-
-
-def _is_sealed(content: bytes) -> bool:
-    return _sealed(content[: -hashlib.sha256().digest_size]) == content
 
 
 def _keep(path: Path, content: bytes) -> None:
@@ -205,7 +199,7 @@ def _convert(tensors: dict[str, NDArray[Any]], size: int) -> bytes:
             graph.nodes,
             "efficientnet-lite",
             [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", size, size, 3])],
-            [helper.make_tensor_value_info(graph.last, TensorProto.FLOAT, ["n", 1280])],
+            [helper.make_tensor_value_info(graph.last, TensorProto.FLOAT, ["n", _DIM])],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", 17)],

@@ -97,7 +97,8 @@ def _three(values: Any) -> tuple[float, ...]:  # noqa: ANN401  (parsed JSON)
 class OnnxEncoder:
     """An ONNX model and its card as an Encoder. See `lookalike.encoders.Encoder` for what its members mean."""
 
-    def __init__(self, model: bytes, card: Card) -> None:
+    def __init__(self, model: bytes, card: Card, *, dim: int | None = None) -> None:
+        """dim: how many numbers it gives, for a model that we made ourselves; any other is tried out first."""
         self.card = card
         self.name = card.name
         self.view = card.view
@@ -109,7 +110,7 @@ class OnnxEncoder:
         self._input = self._session.get_inputs()[0]
         self._output = self._session.get_outputs()[0].name
         self._takes_bytes = self._input.type == "tensor(uint8)"
-        self.dim = self._try_out()
+        self.dim = dim or self._try_out()
 
     @cached_property
     def fingerprint(self) -> str:

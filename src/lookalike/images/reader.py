@@ -9,8 +9,6 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from pebble import ProcessExpired, ProcessPool
-
 from lookalike.images.decode import Limits, Picture, Unreadable, View, decode
 
 if TYPE_CHECKING:
@@ -45,6 +43,8 @@ class Reader:
         workers: int | None = None,
         decoder: Callable[[bytes, View, Limits], Picture] = decode,
     ) -> None:
+        from pebble import ProcessPool  # noqa: PLC0415  (0.04 s, which a search need not spend)
+
         self.limits = limits or Limits()
         self.workers = workers or os.cpu_count() or 1
         self._task = partial(_decode_all, decoder, view, self.limits)
@@ -78,6 +78,8 @@ class Reader:
         return self._pool.schedule(self._task, args=(chunk,), timeout=self.limits.seconds)
 
     def _finish(self, chunk: list[bytes], future: ProcessFuture[list[type_Result]]) -> list[type_Result]:
+        from pebble import ProcessExpired  # noqa: PLC0415  (see above)
+
         try:
             return future.result()
         except TimeoutError:
