@@ -1,12 +1,12 @@
 """Lookalike finds the pictures in your own collection that look alike.
 
-    from lookalike import Gallery
+from lookalike import Gallery
 
-    with Gallery.open("my.gallery", create=True) as gallery:
-        gallery.index("Photos")
-        hits = gallery.search("beach.jpg", k=10)
-        print(hits)
-        hits.montage().save("hits.jpg")
+with Gallery.open("my.gallery", create=True) as gallery:
+    gallery.index("Photos")
+    hits = gallery.search("beach.jpg", k=10)
+    print(hits)
+    hits.montage().save("hits.jpg")
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ def distances(query: NDArray[np.float32], rows: NDArray[np.float32], metric: Met
         return np.asarray(np.linalg.norm(others - exact, axis=1))
     lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(exact)
     cosine = np.divide(others @ exact, lengths, out=np.zeros(len(others)), where=lengths > 0)
-    return 1.0 - np.clip(cosine, -1.0, 1.0)
+    return np.asarray(1.0 - np.clip(cosine, -1.0, 1.0))
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale every row (..., d) to length 1; a row of length zero stays what it is."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))

@@ -24,7 +24,10 @@ from __future__ import annotations
 
 
 class LookalikeError(Exception):
-    """The root of the tree. `hint` is a remedy in one line, or empty; `exit_code` is what the command line exits with."""
+    """The root of the tree.
+
+    hint: a remedy in one line, or empty; exit_code: what the command line exits with.
+    """
 
     exit_code = 1
 

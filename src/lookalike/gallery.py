@@ -47,9 +47,7 @@ class Gallery:
             self._check(encoder)
 
     @classmethod
-    def open(
-        cls, place: str | Path | None = None, *, encoder: str | Path | None = None, create: bool = False
-    ) -> Self:
+    def open(cls, place: str | Path | None = None, *, encoder: str | Path | None = None, create: bool = False) -> Self:
         """Open the gallery in the folder `place`; without one, the `.lookalike` found upward from here.
 
         encoder: a name or a model file; only needed to create a gallery, otherwise it must be the gallery's own.
@@ -150,9 +148,7 @@ class Gallery:
 
     def skipped(self) -> list[tuple[bytes, str]]:
         """Every file that is not part of the gallery though it was met, with the reason, by path."""
-        return [
-            (item.key, str(item.info.get("reason", ""))) for item in self.store.items() if item.digest is None
-        ]
+        return [(item.key, str(item.info.get("reason", ""))) for item in self.store.items() if item.digest is None]
 
     def pictures(self) -> Iterator[Known]:
         """Every picture of the gallery as the store knows it, by path."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from lookalike.images.decode import show_path
 from lookalike.images.montage import draw_montage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
 __all__ = ["Hit", "Hits"]
@@ -58,15 +59,10 @@ class Hits(Sequence[Hit]):
 
     def rows(self) -> list[dict[str, Any]]:
         """A dict a hit, as `pandas.DataFrame` takes them."""
-        return [
-            {"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id}
-            for hit in self._hits
-        ]
+        return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]
 
     def montage(self, columns: int = 5) -> Image.Image:
         """The query above its hits, each with its rank, distance and name; a gap where a file is gone."""
-        captions = [
-            f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self._hits
-        ]
+        captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self._hits]
         pictures = list(zip([hit.path for hit in self._hits], captions, strict=True))
         return draw_montage((self._query, self._title), pictures, columns=columns)

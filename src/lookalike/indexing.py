@@ -87,9 +87,7 @@ def update(
 class _Run:
     """The state of one run; memory grows by a bit for each file, not with its pictures."""
 
-    def __init__(
-        self, store: Store, encoder: Encoder, options: IndexOptions, progress: Progress | None
-    ) -> None:
+    def __init__(self, store: Store, encoder: Encoder, options: IndexOptions, progress: Progress | None) -> None:
         self.store = store
         self.encoder = encoder
         self.options = options
@@ -205,9 +203,7 @@ class _Run:
         stamp = "" if reason.startswith(_PASSING) else self._skip_stamp(entry)
         return [Item(entry.path, stamp, None, {"reason": reason})]
 
-    def _embeddings(
-        self, pictures: list[Picture]
-    ) -> dict[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+    def _embeddings(self, pictures: list[Picture]) -> dict[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]]:
         if not pictures:
             return {}
         side = self.encoder.view.size

@@ -7,7 +7,6 @@ far more often than anything is indexed.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +88,7 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], N
     if hidden or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415  (see above)
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -109,11 +108,9 @@ def path_fields(path: bytes) -> dict[str, str]:
 
 def print_paths(paths: Sequence[bytes], *, null: bool = False) -> None:
     """Print paths for other programs: as shown, a line each, or as they are with a NUL behind each."""
-    from lookalike.images.decode import show_path  # noqa: PLC0415
+    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
 
     if null:
         sys.stdout.buffer.write(b"".join(path + b"\0" for path in paths))
     else:
         sys.stdout.write("".join(f"{show_path(path)}\n" for path in paths))
-
-

@@ -31,7 +31,9 @@ _LISTED = 20  # skipped files named after a run; `lookalike skipped` names them 
 
 EncoderOption = Annotated[
     str | None,
-    typer.Option("-e", "--encoder", metavar="NAME|FILE", help="An encoder's name, a model file or a training's folder."),
+    typer.Option(
+        "-e", "--encoder", metavar="NAME|FILE", help="An encoder's name, a model file or a training's folder."
+    ),
 ]
 
 
@@ -121,9 +123,7 @@ def remove(
 
 
 @app.command()
-def skipped(
-    *, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False
-) -> None:
+def skipped(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
     """List the files that were met but are no part of the gallery, with the reason."""
     with lookalike.Gallery.open(gallery) as opened:
         found = opened.skipped()
@@ -134,9 +134,7 @@ def skipped(
 
 
 @app.command()
-def info(
-    *, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False
-) -> None:
+def info(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
     """Describe the gallery: how many pictures, which encoder, how large."""
     with lookalike.Gallery.open(gallery) as opened:
         fields = opened.info()
@@ -147,9 +145,7 @@ def info(
 
 
 @app.command()
-def verify(
-    *, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False
-) -> None:
+def verify(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
     """Check every stored row against its checksum. Exits with 1 if anything is wrong."""
     with lookalike.Gallery.open(gallery) as opened:
         problems = opened.verify()
@@ -220,8 +216,7 @@ def _print_report(report: Report, gallery: Gallery, place: Path) -> None:
 
 def _hits_fields(hits: Hits, query: Path, encoder: str) -> dict[str, Any]:
     rows = [
-        {"rank": hit.rank, **path_fields(os.fsencode(hit.path)), "distance": hit.distance, "id": hit.id}
-        for hit in hits
+        {"rank": hit.rank, **path_fields(os.fsencode(hit.path)), "distance": hit.distance, "id": hit.id} for hit in hits
     ]
     return {"query": path_fields(os.fsencode(query)), "hits": rows, "encoder": encoder}
 

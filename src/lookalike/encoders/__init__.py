@@ -81,8 +81,6 @@ def load_encoder(name: str | Path = DEFAULT) -> Encoder:
         path /= "encoder.onnx"
     if not path.is_file():
         known = ", ".join(_TABLE)
-        raise UnknownEncoder(
-            f"no encoder {str(name)!r}", hint=f"one of {known}, an .onnx file, or a training's folder"
-        )
+        raise UnknownEncoder(f"no encoder {str(name)!r}", hint=f"one of {known}, an .onnx file, or a training's folder")
     load_onnx = importlib.import_module("lookalike.encoders.onnx").load_onnx
     return cast("Encoder", load_onnx(path))

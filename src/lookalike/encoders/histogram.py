@@ -50,11 +50,12 @@ class HistogramEncoder:
         bins = (hue * _BINS[1] + saturation) * _BINS[2] + value
         per_region = self.dim // 5
         counts = np.bincount((self._regions * per_region + bins).ravel(), minlength=self.dim)
-        return np.sqrt(counts / bins.size).astype(np.float32)
+        roots: NDArray[np.float32] = np.sqrt(counts / bins.size).astype(np.float32)
+        return roots
 
 
 def _regions(size: int) -> NDArray[np.intp]:
-    """intp (size, size): 0 in the middle ellipse, 1 to 4 in the corners."""
+    """Region numbers (size, size): 0 in the middle ellipse, 1 to 4 in the corners."""
     rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
     corner = 1 + 2 * (rows > 0) + (columns > 0)
     inside = rows**2 + columns**2 < (0.375 * size) ** 2

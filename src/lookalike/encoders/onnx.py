@@ -58,9 +58,15 @@ class Card:
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             view = View(int(fields.pop("size")), float(fields.pop("crop", 1.0)))
-            known = {key: fields[key] for key in ("layout", "metric", "trained_on") if key in fields}
-            scaling = {key: _three(fields[key]) for key in ("mean", "std") if key in fields}
-            card = cls(name=str(fields["name"]), view=view, **scaling, **known)
+            card = cls(
+                name=str(fields["name"]),
+                view=view,
+                mean=_three(fields.get("mean", (0, 0, 0))),
+                std=_three(fields.get("std", (255, 255, 255))),
+                layout=fields.get("layout", "NHWC"),
+                metric=fields.get("metric", "cosine"),
+                trained_on=str(fields.get("trained_on", "")),
+            )
         except FileNotFoundError:
             raise EncoderError(f"the model has no card: {path} is missing") from None
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -136,7 +142,7 @@ class OnnxEncoder:
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
             (output,) = self._session.run([self._output], {self._input.name: self.feed(images)})
-        except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
+        except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise EncoderError(f"the model {self.name} failed: {error}") from error
         return cast("NDArray[np.float32]", np.asarray(output, np.float32).reshape(len(images), -1))
 
@@ -144,7 +150,7 @@ class OnnxEncoder:
         """What the model takes for uint8 (n, size, size, 3): the same, or scaled float32 in its own layout."""
         if self._takes_bytes:
             return images
-        scaled = (images - np.float32(self.card.mean)) / np.float32(self.card.std)
+        scaled = (images - np.array(self.card.mean, np.float32)) / np.array(self.card.std, np.float32)
         if self.card.layout == "NCHW":
             scaled = scaled.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(scaled, np.float32)
@@ -179,7 +185,7 @@ def check_model(model: bytes, path: Path) -> None:
 
     try:
         proto = ModelProto.FromString(model)
-    except Exception as error:  # noqa: BLE001  (protobuf's class is internal)
+    except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
         raise EncoderError(f"{path} is no ONNX file: {error}") from None
     graphs = [proto.graph]
     nodes = [node for graph in graphs for node in graph.node] + [n for f in proto.functions for n in f.node]
@@ -201,5 +207,5 @@ def _session(model: bytes, name: str) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  (see above)
+    except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
         raise EncoderError(f"the model {name} cannot be loaded: {error}") from None

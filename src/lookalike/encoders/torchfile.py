@@ -11,12 +11,13 @@ import pickle
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookalike.errors import EncoderError, UntrustedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 __all__ = ["read_tensors"]
 
@@ -27,7 +28,7 @@ _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 class _Storage(NamedTuple):
     dtype: np.dtype[Any]
     key: str
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -62,8 +63,8 @@ def _read(file: IO[bytes]) -> dict[str, NDArray[Any]]:
 
 def _read_storage(file: IO[bytes], storage: _Storage) -> NDArray[Any]:
     count = int.from_bytes(file.read(8), "little")
-    if count != storage.count:
-        raise ValueError(f"storage {storage.key} has {count} numbers, expected {storage.count}")
+    if count != storage.length:
+        raise ValueError(f"storage {storage.key} has {count} numbers, expected {storage.length}")
     raw = file.read(count * storage.dtype.itemsize)
     return np.frombuffer(raw, storage.dtype, count)
 

@@ -29,7 +29,7 @@ class Projection:
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, dim) in, float32 (n, cut) out."""
-        return (embeddings - self.mean) @ self.components
+        return np.asarray((embeddings - self.mean) @ self.components, np.float32)
 
 
 def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:
