@@ -1,0 +1,71 @@
+"""What all tests share: no network, a cache folder of their own, small generated pictures."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SCENES8 = Path(__file__).parents[2] / "shared" / "data" / "scenes8"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Converted models go into a folder of this run; child processes inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("LOOKALIKE_INDEX", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forbid any connection outside loopback."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            host = address[0]
+            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+                raise AssertionError(f"a test tried to reach {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def scenes8() -> Path:
+    """The 8 Scenes photographs beside the checkout; they carry no free licence and are not part of it."""
+    if not SCENES8.is_dir():
+        pytest.skip(f"the 8 Scenes photographs are not at {os.path.relpath(SCENES8)}")
+    return SCENES8
+
+
+def make_picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A smooth picture of a few colours, different for each seed."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8))
+    return coarse.resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def make_photos(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder of `count` small JPEGs, 000.jpg and so on; returns it."""
+
+    def make(count: int, name: str = "photos", first: int = 0) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed in range(first, first + count):
+            make_picture(seed).save(folder / f"{seed:03}.jpg", quality=90)
+        return folder
+
+    return make

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike import load_encoder
+from lookalike.encoders.efficientnet import _LITE0_WEIGHTS
+from lookalike.encoders.torchfile import read_tensors
+from lookalike.errors import EncoderError, UntrustedModel
+
+
+def cached_models() -> list[Path]:
+    return list(Path(os.environ["XDG_CACHE_HOME"]).glob("lookalike/models/*.onnx"))
+
+
+def test_the_published_weights_are_read_as_tensors() -> None:
+    tensors = read_tensors(_LITE0_WEIGHTS.path())
+    assert len(tensors) == 296
+    assert tensors["_conv_stem.weight"].shape == (32, 3, 3, 3)
+    assert tensors["_fc.weight"].shape == (1000, 1280)
+    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_an_embedding_equals_a_convolution_written_out_by_hand() -> None:
+    """The first layer's output of a known picture, through numpy alone, against the graph cut behind it."""
+    import onnx
+    import onnxruntime
+
+    encoder = load_encoder("efficientnet-lite0")
+    model = onnx.load_model_from_string(encoder.model)  # type: ignore[attr-defined]
+    stem = next(node for node in model.graph.node if node.op_type == "Conv")
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(stem.output[0], onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    picture = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
+    (got,) = session.run(None, {"images": picture})
+
+    tensors = read_tensors(_LITE0_WEIGHTS.path())
+    scaled = np.pad((picture[0].astype(np.float64) - 127) / 128, ((0, 1), (0, 1), (0, 0)))  # SAME: after, not before
+    window = scaled[20:23, 40:43]  # row 10, column 20 at stride 2
+    product = np.einsum("hwc,ochw->o", window, tensors["_conv_stem.weight"])
+    scale = tensors["_bn0.weight"] / np.sqrt(tensors["_bn0.running_var"] + 1e-3)
+    expected = (product - tensors["_bn0.running_mean"]) * scale + tensors["_bn0.bias"]
+    np.testing.assert_allclose(got[0, :, 10, 20], expected, atol=1e-4)
+
+
+def test_the_converted_model_is_kept_and_a_damaged_copy_is_made_anew() -> None:
+    fingerprint = load_encoder("efficientnet-lite0").fingerprint
+    (kept,) = cached_models()
+    whole = hashlib.sha256(kept.read_bytes()).digest()
+    kept.write_bytes(kept.read_bytes()[:-1000] + b"\0" * 1000)
+    assert load_encoder("efficientnet-lite0").fingerprint == fingerprint
+    assert hashlib.sha256(kept.read_bytes()).digest() == whole
+
+
+def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "lookalike").write_text("a file where the folder should be")
+    script = "import lookalike; print(lookalike.load_encoder().dim)"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == "1280\n"
+
+
+class Evil:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.canary,))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_weights_file_that_names_a_function_is_refused_and_nothing_runs(tmp_path: Path, protocol: int) -> None:
+    canary, file = tmp_path / "canary", tmp_path / "evil.pth"
+    file.write_bytes(pickle.dumps(Evil(canary), protocol=protocol))
+    with pytest.raises(UntrustedModel, match="which is no tensor"):
+        read_tensors(file)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, 100_000])
+def test_a_truncated_weights_file_is_an_error_with_its_path(tmp_path: Path, keep: int) -> None:
+    file = tmp_path / "short.pth"
+    file.write_bytes(_LITE0_WEIGHTS.path().read_bytes()[:keep])
+    with pytest.raises(EncoderError, match=r"short\.pth"):
+        read_tensors(file)
