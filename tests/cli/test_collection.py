@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     MakePhotos = Callable[..., Path]
 
-COMMAND = [sys.executable, "-m", "lookalike"]
+COMMAND: list[str | Path] = [sys.executable, "-m", "lookalike"]
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_verify_is_content_with_a_whole_gallery_and_not_with_a_damaged_one(run: 
     database.write_bytes(content)
     done = run("verify", "-i", gallery, "--json")
     assert done.status == 1
-    assert len(done.json["problems"]) == 1
+    assert any("003.jpg" in problem and "checksum" in problem for problem in done.json["problems"])
     assert "Traceback" not in done.err
 
 

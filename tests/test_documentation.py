@@ -1,0 +1,83 @@
+"""Every command and every Python example of the documentation is run, in the order of its page."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import make_picture
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
+QUICK = {"train": ["--epochs", "1", "--size", "16"]}  # a page's training, cut short
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages take for granted: a folder of Photos in two classes, and beach.jpg."""
+    folder = tmp_path_factory.mktemp("reader")
+    for seed in range(40):
+        home = folder / "Photos" / ("beach" if seed % 2 else "forest")
+        home.mkdir(parents=True, exist_ok=True)
+        make_picture(seed).save(home / f"{seed:03}.jpg")
+    make_picture(100).save(folder / "beach.jpg")
+    make_picture(101).save(folder / "Photos" / "beach.jpg")
+    return folder
+
+
+def as_run(line: str) -> list[str]:
+    words = shlex.split(line, comments=True)
+    return [sys.executable, "-m", *words, *QUICK.get(words[1], [])]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_works(page: Path, sandbox: Path) -> None:
+    for block in blocks(page, "sh"):
+        for line in block.strip().splitlines():
+            words = shlex.split(line, comments=True)
+            if words[0] == "make":
+                assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), line
+                continue
+            assert words[0] == "lookalike", f"{page.name}: {line} is no command of ours; fence it as text"
+            done = subprocess.run(as_run(line), cwd=sandbox, capture_output=True, text=True)
+            assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_python_example_of_a_page_works(page: Path, sandbox: Path) -> None:
+    examples = blocks(page, "python")
+    if not examples:
+        assert "```python" not in page.read_text(encoding="utf-8")
+        return
+    script = sandbox / f"{page.stem}.py"
+    body = "".join(f"    {line}\n" for line in "\n".join(examples).splitlines())
+    script.write_text(f"if __name__ == '__main__':\n{body}")  # workers are spawned: they import this file
+    done = subprocess.run([sys.executable, script], cwd=sandbox, capture_output=True, text=True)
+    assert done.returncode == 0, f"{page.name}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_no_page_names_a_folder_of_the_authors_machine() -> None:
+    for page in PAGES:
+        assert os.fspath(ROOT) not in page.read_text(encoding="utf-8")
