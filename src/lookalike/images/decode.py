@@ -15,14 +15,14 @@ import os
 import re
 import stat
 import warnings
+import zlib
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise import all it has at the first TIFF
     BmpImagePlugin,
     GifImagePlugin,
     Image,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -31,9 +31,11 @@ from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise im
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
 __all__ = [
     "FORMATS",
+    "TRUNCATED",
     "VANISHED",
     "Limits",
     "Picture",
@@ -59,6 +61,12 @@ with contextlib.suppress(ImportError):
     importlib.import_module("pillow_heif").register_heif_opener()  # the extra `heif`
     FORMATS.append("HEIF")
 
+# First bytes of the formats of FORMATS: a file that begins like this and cannot be opened is a damaged picture.
+_OWN = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"
+    + (rb"|....ftyp(heic|heix|mif1|msf1|hevc)" if "HEIF" in FORMATS else b""),
+    re.DOTALL,
+)
 # First bytes of what people find under a picture's name but Lookalike does not decode.
 _FOREIGN = (
     (rb"%PDF-", "PDF"),
@@ -68,11 +76,15 @@ _FOREIGN = (
     (rb"....ftyp(heic|heix|mif1|msf1|hevc)", "HEIF: install the extra `heif`"),
     (rb"....ftypavi[fs]", "AVIF"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
-    (rb"(\xef\xbb\xbf)?\s*(<\?xml.*?)?(<!--.*?-->\s*)*<svg", "SVG"),
-    (rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)", "HTML or XML"),
+    (rb"(\xef\xbb\xbf)?\s*<svg", "SVG"),
+    (rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!doctype svg)(?s:.*)<svg", "SVG"),
+    (rb"(\xef\xbb\xbf)?\s*<(!doctype|!--|html|head|body|\?xml)", "HTML or XML"),
 )
 
 VANISHED = "vanished"
+TRUNCATED = "file is truncated"
+_NO_MEMORY = "needs more memory than a worker may have"
+_PIECE = 1 << 20  # bytes read at once to compute a checksum
 _BY_ERRNO = {
     errno.ENOENT: VANISHED,
     errno.EACCES: "permission denied",
@@ -86,9 +98,23 @@ _BY_ERRNO = {
 _WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 _DIRECT = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"} | _WITH_ALPHA
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+# Modes that can be made smaller before they are converted: not those whose pixels are numbers of colours.
+_REDUCIBLE = {"L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+
+_ORIENTATION = 0x0112  # the EXIF tag; what has to be done to a picture that was stored in this orientation
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
 
-class Unreadable(Exception):  # noqa: N818  (it is a reason that becomes a row of the report, not an error that ends a run)
+class Unreadable(Exception):
     """Why a file is skipped. `str()` is one line without the path, from a small closed set of phrases."""
 
 
@@ -105,11 +131,19 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for one file: million pixels before decoding, seconds in a worker, MiB of a worker's memory."""
+    """Bounds for one file: million pixels, known from its header before it is decoded, and seconds in a worker."""
 
     megapixels: float = 100.0
     seconds: float = 10.0
-    worker_mib: int = 2048
+
+    @property
+    def worker_mib(self) -> int:
+        """MiB of address space a worker may have: 16 bytes for each pixel of the largest picture, and 512.
+
+        A decoder needs 4 to 8 bytes a pixel, that of WebP up to 16; a worker that has opened nothing has 100 MiB.
+        `Reader` starts no more workers than fit into the machine's memory with this share each.
+        """
+        return 512 + math.ceil(16 * self.megapixels * 1e6 / 2**20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +162,21 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
 
     Raises Unreadable with the reason.
     """
-    limits = limits or Limits()
     with _open_regular(path) as file, _reasons():
         before = os.fstat(file.fileno())
-        digest = hashlib.file_digest(file, "sha256").digest()
+        image = open_rgb(file, limits, at_least=math.ceil(view.size / view.crop))
+        pixels = fit(image, view).tobytes()
         file.seek(0)
-        with open_rgb(file, limits, at_least=math.ceil(view.size / view.crop)) as image:
-            width, height = image.info["original_size"]
-            format_ = str(image.info["original_format"])
-            pixels = fit(image, view).tobytes()
+        digest = hashlib.file_digest(file, "sha256").digest()
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed while it was read")
-    return Picture(pixels, digest, width, height, format_)
+    width, height = image.info["original_size"]
+    return Picture(pixels, digest, width, height, str(image.info["original_format"]))
 
 
 @contextlib.contextmanager
-def open_file(
-    path: bytes, limits: Limits | None = None, *, at_least: int | None = None
-) -> Iterator[Image.Image]:
+def open_file(path: bytes, limits: Limits | None = None, *, at_least: int | None = None) -> Iterator[Image.Image]:
     """`open_rgb` of the regular file at `path`."""
     with _open_regular(path) as file, open_rgb(file, limits, at_least=at_least) as image:
         yield image
@@ -155,31 +185,23 @@ def open_file(
 def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | None = None) -> Image.Image:
     """Open a picture as RGB or RGBA, upright, with its own size and format in `info["original_..."]`.
 
-    at_least: the short side that is needed, in pixels; a large JPEG is then decoded at a fraction of its size.
+    at_least: the short side that is needed, in pixels; a larger picture is then given at a fraction of its size.
     Raises Unreadable with the reason.
     """
-    limits = limits or Limits()
     with _reasons(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of bombs at a size of its own and of broken metadata
-        try:
-            image = Image.open(file, formats=FORMATS)
-        except Image.UnidentifiedImageError:
-            raise Unreadable(_foreign(file)) from None
+        image = _identified(file, limits or Limits())
         size, format_ = image.size, image.format
-        megapixels = size[0] * size[1] / 1e6
-        if megapixels > limits.megapixels:
-            raise Unreadable(
-                f"{megapixels:.0f} MP, limit {limits.megapixels:.0f} MP, raise with --max-megapixels"
-            )
-        if at_least is not None:
-            image.draft(
-                None, (2 * at_least, 2 * at_least)
-            )  # twice, so that our own filter does the last step
+        if at_least is not None:  # twice that, so that our own filter does the last step
+            image.draft(None, (2 * at_least, 2 * at_least))
         image.load()
-        upright = _upright(_eight_bits(image))
-    turned = upright.size != image.size
-    upright.info = {"original_size": size[::-1] if turned else size, "original_format": format_}
-    return upright
+        turn = _TURNS.get(_orientation(image) or 1)
+        image = _eight_bits(image, at_least)
+        if turn is not None:
+            image = image.transpose(turn)
+    size = size[::-1] if turn in _ON_ITS_SIDE else size
+    image.info = {"original_size": size, "original_format": format_}
+    return image
 
 
 def fit(image: Image.Image, view: View) -> Image.Image:
@@ -200,11 +222,9 @@ def show_path(path: bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def _open_regular(path: bytes) -> IO[bytes]:
+def _open_regular(path: bytes) -> BufferedReader:
     """Open without following a link, without waiting for a FIFO's other end, and only a regular file."""
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with _reasons():
         descriptor = os.open(path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -223,7 +243,7 @@ def _reasons() -> Iterator[None]:
     except OSError as error:
         raise Unreadable(_BY_ERRNO.get(error.errno or 0) or _plain_reason(error)) from None
     except MemoryError:
-        raise Unreadable("needs more memory than a worker may have") from None
+        raise Unreadable(_NO_MEMORY) from None
     except Image.DecompressionBombError:
         raise Unreadable("more pixels than its decoder allows") from None
     except Exception as error:  # noqa: BLE001  (Pillow's decoders raise nearly every class on damaged files)
@@ -235,56 +255,143 @@ def _plain_reason(error: Exception) -> str:
         return f"cannot be read: {error.strerror}"
     text = str(error).lower()
     if "truncated" in text or "not enough" in text or isinstance(error, EOFError):
-        return "file is truncated"
+        return TRUNCATED
+    if "out of memory" in text:
+        return _NO_MEMORY
     if "too large" in text or "max_text" in text or "decompressed data" in text:
         return "metadata is too large"
     return "file is damaged"
 
 
-def _foreign(file: IO[bytes]) -> str:
-    """Say what a file is that no allowed decoder takes."""
+def _identified(file: IO[bytes], limits: Limits) -> Image.Image:
+    """The picture with its header read and found to be within the limits, nothing decoded."""
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except OSError as error:
+        if error.errno:
+            raise
+        raise Unreadable(_why_unidentified(file)) from None
+    except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds ..."
+        _check_size(int((re.findall(r"\d+", str(error)) or [0])[0]), limits)
+        raise
+    _check_size(image.size[0] * image.size[1], limits)
+    if image.format in _CHECKS:
+        position = file.tell()
+        _CHECKS[image.format](file)
+        file.seek(position)
+    return image
+
+
+def _check_size(pixels: int, limits: Limits) -> None:
+    if pixels > limits.megapixels * 1e6:
+        size, limit = (f"{n:,.1f}".removesuffix(".0") for n in (pixels / 1e6, limits.megapixels))
+        raise Unreadable(f"{size} MP, limit {limit} MP, raise with --max-megapixels")
+
+
+def _check_png(file: IO[bytes]) -> None:
+    """Compare the checksums of the chunks that make the picture, up to the end mark: Pillow skips those of IDAT."""
+    left = file.seek(0, os.SEEK_END) - file.seek(8)
+    kind = b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(file.read(4)), file.read(4)
+        left -= 12 + length
+        if left < 0:
+            raise Unreadable(TRUNCATED)
+        if not kind[0] & 0x20:  # upper case: critical
+            crc = zlib.crc32(kind)
+            for start in range(0, length, _PIECE):
+                crc = zlib.crc32(file.read(min(_PIECE, length - start)), crc)
+            if crc != int.from_bytes(file.read(4)):
+                raise Unreadable("file is damaged")
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+
+
+def _check_webp(file: IO[bytes]) -> None:
+    """Compare the length that a RIFF file states with what there is."""
+    there = file.seek(0, os.SEEK_END)
+    file.seek(4)
+    if int.from_bytes(file.read(4), "little") + 8 > there:
+        raise Unreadable(TRUNCATED)
+
+
+_CHECKS = {"PNG": _check_png, "WEBP": _check_webp}
+
+
+def _why_unidentified(file: IO[bytes]) -> str:
+    """Say what a file is that no allowed decoder opens."""
     file.seek(0)
     head = file.read(2048)
+    if _OWN.match(head):
+        watched = _Watched(file)
+        with contextlib.suppress(Exception):
+            Image.open(cast("IO[bytes]", watched), formats=FORMATS)
+        if head.startswith(b"RIFF"):
+            _check_webp(file)
+        return TRUNCATED if watched.ran_out else "file is damaged"
     for pattern, name in _FOREIGN:
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
             return f"unsupported format ({name})"
     return "not an image"
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+class _Watched:
+    """A file that knows whether more was asked of it than it has."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.ran_out = False
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.ran_out |= len(data) < size
+        return data
+
+
+def _eight_bits(image: Image.Image, at_least: int | None) -> Image.Image:
     """Any mode as RGB or RGBA. More than eight bits are scaled by the range the picture uses.
 
     Pillow itself clips 16 bits to white and floats to black. LAB and HSV would be taken for RGB: refused.
     """
     if image.mode in _DEEP:
-        return _scaled(image).convert("RGB")
+        image = _scaled(image)
     if image.mode not in _DIRECT:
         raise Unreadable(f"unsupported mode {image.mode}")
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGB")
+    mode = "RGBA" if image.mode in _WITH_ALPHA or "transparency" in image.info else "RGB"
+    if image.mode not in _REDUCIBLE or "transparency" in image.info:
+        image = image.convert(mode)
+    # Smaller first: converting a large picture as a whole would take its memory a second time.
+    factor = 1 if at_least is None else min(image.size) // (2 * at_least)
+    if factor > 1:
+        image = image.reduce(factor)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scaled(image: Image.Image) -> Image.Image:
+    """8-bit greys of deep ones: black is the lowest value of the picture, white the highest."""
     if image.mode.startswith("I;16"):
         image = image.convert("I")
-    low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
-    if not (math.isfinite(low) and math.isfinite(high)):
+    low, high = (float(value) for value in cast("tuple[float, float]", image.getextrema()))
+    # The mean as well: a NaN is neither the lowest nor the highest of anything.
+    mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) if image.mode == "F" else 0.0
+    if not all(map(math.isfinite, (low, high, cast("float", mean)))):
         raise Unreadable("pixels are not finite")
     if high <= low:
         return Image.new("L", image.size, 128)  # one value everywhere: grey, whatever the value
-    image = image.convert("F")
-    return image.point(lambda value: value * (255.0 / (high - low)) + (-low * 255.0 / (high - low))).convert(
-        "L"
-    )
+    scale = 255.0 / (high - low)
+    scaled = image.point(lambda value: value * scale - low * scale).convert("L")
+    scaled.info = {}  # "transparency" would be a grey of the range before
+    return scaled
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the orientation of the metadata; broken metadata is ignored, not fatal."""
+def _orientation(image: Image.Image) -> int | None:
+    """What the metadata says; broken metadata says nothing."""
     try:
-        return ImageOps.exif_transpose(image)
+        return cast("int | None", image.getexif().get(_ORIENTATION))
     except Exception:  # noqa: BLE001  (whatever a broken EXIF block raises)
-        return image
+        return None
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -1,38 +1,62 @@
-"""Decode many pictures in worker processes, so that a poisonous file takes nothing down with it."""
+"""Decode many pictures in worker processes, so that a poisonous file takes nothing down with it.
+
+Each worker has a pipe of its own and one thread here that waits for it: no lock, queue or pipe is shared between
+processes, so that a worker may die at any moment without harm to another, and it is always known which file it
+held. Workers are started as `python -c`, not through `multiprocessing`: the caller's script is not run again in
+them, so it needs no `if __name__ == "__main__"`.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
+import json
+import math
 import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections import deque
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
-from lookalike.images.decode import Limits, Picture, Unreadable, View, decode
+from lookalike.errors import LookalikeError
+from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
-    from pebble import ProcessFuture
+    Outcome = Picture | str
+    """A picture, or the reason why there is none."""
 
-__all__ = ["Decoder", "Reader", "Result"]
+__all__ = ["Reader"]
 
-type_Result = Picture | str
-Result = tuple[bytes, type_Result]
-"""A path and its picture, or the path and the reason why there is none."""
-
-Decoder = "Callable[[bytes, View, Limits], Picture]"
-
-_CHUNK = 8  # files a message: a message costs about 1 ms of both processes, a small JPEG 0.9 ms of decoding
+_CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
 _AHEAD = 4  # messages under way for each worker, so that workers go on while the caller is busy
+_PIPE = 1 << 20  # bytes: a whole answer of 150 kB fits, where the system allows it (Linux; else 64 KiB)
+_BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
+_DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
+_BOOT = """
+import json, sys
+path, arguments = json.loads(sys.argv[1])
+sys.path[:] = path
+from lookalike.images.worker import serve
+serve(*arguments)
+"""
 
 
 class Reader:
     """A pool of decoders. A context manager; `read` may be called many times.
 
-    Workers are spawned, not forked, and bounded in memory. A file that kills its worker or takes longer than
-    `limits.seconds` becomes a reason like any other, with its own name: its chunk is read again file by file.
+    Workers are started with the first file and bounded in memory; no more of them than the machine has memory for,
+    each with `limits.worker_mib`. A file that kills its worker or takes longer than `limits.seconds` becomes a
+    reason like any other, with its own name. decoder: a function that can be imported by its name.
     """
 
     def __init__(
@@ -43,71 +67,209 @@ class Reader:
         workers: int | None = None,
         decoder: Callable[[bytes, View, Limits], Picture] = decode,
     ) -> None:
-        from pebble import ProcessPool  # noqa: PLC0415  (0.04 s, which a search need not spend)
-
         self.limits = limits or Limits()
-        self.workers = workers or os.cpu_count() or 1
-        self._task = partial(_decode_all, decoder, view, self.limits)
-        self._pool = ProcessPool(
-            max_workers=self.workers,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_bound_memory,
-            initargs=(self.limits.worker_mib,),
-        )
+        self.workers = workers or _affordable(self.limits)
+        name = f"{decoder.__module__}:{decoder.__qualname__}"
+        command = _command((name, asdict(view), asdict(self.limits)))
+        self._workers = [_Worker(command, self.limits.seconds, view.size**2 * 3) for _ in range(self.workers)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(self.workers, "lookalike-reader")
+        self._closed = threading.Event()
+        self._watch = threading.Thread(target=self._stop_late_workers, name="lookalike-watch", daemon=True)
+        self._watch.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.stop()
-        self._pool.join()
+        self.close()
 
-    def read(self, paths: Iterable[bytes]) -> Iterator[Result]:
-        """Yield every path with its picture or the reason why there is none, in order, reading ahead a little."""
+    def close(self) -> None:
+        """End the workers, whatever they are at; nothing of them is left when this returns."""
+        self._closed.set()
+        for worker in self._workers:
+            worker.close()
+        self._threads.shutdown(cancel_futures=True)
+        self._watch.join()
+
+    def read(self, paths: Iterable[bytes]) -> Iterator[tuple[bytes, Outcome]]:
+        """Yield every path with its picture or the reason why there is none, in order, reading ahead a little.
+
+        Raises LookalikeError when no worker can be started.
+        """
         remaining = iter(paths)
-        under_way: deque[tuple[list[bytes], ProcessFuture[list[type_Result]]]] = deque()
-        while True:
-            while len(under_way) < _AHEAD * self.workers and (chunk := list(islice(remaining, _CHUNK))):
-                under_way.append((chunk, self._schedule(chunk)))
-            if not under_way:
-                return
-            chunk, future = under_way.popleft()
-            yield from zip(chunk, self._finish(chunk, future), strict=True)
-
-    def _schedule(self, chunk: list[bytes]) -> ProcessFuture[list[type_Result]]:
-        return self._pool.schedule(self._task, args=(chunk,), timeout=self.limits.seconds)
-
-    def _finish(self, chunk: list[bytes], future: ProcessFuture[list[type_Result]]) -> list[type_Result]:
-        from pebble import ProcessExpired  # noqa: PLC0415  (see above)
-
+        under_way: deque[tuple[list[bytes], Future[list[Outcome]]]] = deque()
         try:
-            return future.result()
-        except TimeoutError:
-            reason = f"took longer than {self.limits.seconds:g} s"
-        except ProcessExpired as death:
-            reason = f"its decoder crashed (exit {death.exitcode})"
-        if len(chunk) == 1:
-            return [reason]
-        return [self._finish([path], self._schedule([path]))[0] for path in chunk]
+            while True:
+                while len(under_way) < _AHEAD * self.workers and (chunk := list(islice(remaining, _CHUNK))):
+                    under_way.append((chunk, self._threads.submit(self._decode, chunk)))
+                if not under_way:
+                    return
+                chunk, future = under_way.popleft()
+                yield from zip(chunk, future.result(), strict=True)
+        finally:  # the caller may have had enough
+            for _, future in under_way:
+                future.cancel()
 
-
-def _decode_all(
-    decoder: Callable[[bytes, View, Limits], Picture], view: View, limits: Limits, paths: list[bytes]
-) -> list[type_Result]:
-    """Run in a worker."""
-    results: list[type_Result] = []
-    for path in paths:
+    def _decode(self, chunk: list[bytes]) -> list[Outcome]:
+        worker = self._idle.get()
         try:
-            results.append(decoder(path, view, limits))
-        except Unreadable as reason:
-            results.append(str(reason))
-    return results
+            return worker.decode(chunk)
+        finally:
+            self._idle.put(worker)
+
+    def _stop_late_workers(self) -> None:
+        while not self._closed.wait(_BEAT):
+            for worker in self._workers:
+                worker.stop_if_late()
 
 
-def _bound_memory(mib: int) -> None:
-    """Run once in every worker, where the operating system knows such a bound."""
+class _Worker:
+    """One process, started when it is needed and again after each death. Used by one thread at a time."""
+
+    def __init__(self, command: list[str], seconds: float, length: int) -> None:
+        self._command = command
+        self._length = length  # bytes of pixels in an answer
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # between the thread that decodes and those that close or watch the time
+        self._deadline = math.inf
+        self._is_late = False
+        self._is_closed = False
+
+    def decode(self, paths: list[bytes]) -> list[Outcome]:
+        """The outcome for each path, whatever happens to the process."""
+        outcomes: list[Outcome] = []
+        deaths = 0  # at the file that is next
+        while len(outcomes) < len(paths):
+            before = len(outcomes)
+            ending = self._answers(paths[before:], outcomes)
+            if len(outcomes) > before:
+                deaths = 0
+            if ending is None:
+                continue
+            deaths += 1
+            if ending.startswith("took") or deaths == _DEATHS:
+                outcomes.append(ending)
+                deaths = 0
+        return outcomes
+
+    def stop_if_late(self) -> None:
+        """Kill the process if its file has taken too long."""
+        with self._lock:
+            if self._process is not None and time.monotonic() > self._deadline:
+                self._is_late = True
+                self._process.kill()
+
+    def close(self) -> None:
+        """Kill the process, and start none any more."""
+        with self._lock:
+            self._is_closed = True
+            if self._process is not None:
+                self._process.kill()
+                _bury(self._process)
+
+    def _answers(self, paths: list[bytes], outcomes: list[Outcome]) -> str | None:
+        """Append an outcome for each path until the process dies; then say what it died of."""
+        process = self._running()
+        requests, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        try:
+            requests.write(json.dumps([path.decode("latin-1") for path in paths]).encode() + b"\n")
+            requests.flush()
+            for _ in paths:
+                self._set_deadline(time.monotonic() + self._seconds)
+                outcomes.append(_received(answers, self._length))
+        except (OSError, EOFError, ValueError, LookupError, TypeError):  # no answer, or none of ours
+            return self._cause_of_death(process)
+        finally:
+            self._set_deadline(math.inf)
+        return None
+
+    def _set_deadline(self, deadline: float) -> None:
+        with self._lock:
+            self._deadline = deadline
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_closed:
+                raise LookalikeError("the reader was closed while it was reading")
+            if self._process is None:
+                self._is_late = False
+                self._process = _start(self._command)
+            return self._process
+
+    def _cause_of_death(self, process: subprocess.Popen[bytes]) -> str:
+        with self._lock:
+            self._process = None
+            process.kill()
+            code = _bury(process)
+            return f"took longer than {self._seconds:g} s" if self._is_late else _crash(code)
+
+
+def _command(arguments: tuple[Any, ...]) -> list[str]:
+    """How a worker is started: with this interpreter and its search path, and nothing from the environment (-I)."""
+    return [sys.executable, "-I", "-c", _BOOT, json.dumps([sys.path, arguments])]
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    """A process that is ready to decode. In a group of its own: Ctrl-C in a terminal reaches us alone.
+
+    What it has to say of a failed start it says on our stderr.
+    """
+    group = 0 if os.name == "posix" else None
+    pipe = subprocess.PIPE
     try:
-        import resource  # noqa: PLC0415  (absent on Windows)
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, pipesize=_PIPE, process_group=group)  # noqa: S603
+    except OSError as error:
+        raise LookalikeError(f"no decoding process can be started: {error}") from error
+    if cast("IO[bytes]", process.stdout).readline() != READY:
+        process.kill()
+        raise LookalikeError(f"a decoding process ended before it began ({_ending(_bury(process))})")
+    return process
+
+
+def _received(answers: IO[bytes], length: int) -> Outcome:
+    """The next answer of a worker. Raises EOFError, ValueError and their like if it is no whole one."""
+    line = answers.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    fields = json.loads(line)
+    if "reason" in fields:
+        return str(fields["reason"])
+    pixels = answers.read(length)
+    if len(pixels) < length:
+        raise EOFError
+    size = int(fields["width"]), int(fields["height"])
+    return Picture(pixels, bytes.fromhex(fields["digest"]), *size, str(fields["format"]))
+
+
+def _bury(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a process, so that no zombie stays, and close its pipes; its exit code."""
+    code = process.wait()
+    for pipe in (process.stdout, process.stdin):
+        with contextlib.suppress(OSError):  # from what was still to be written to a dead process
+            cast("IO[bytes]", pipe).close()
+    return code
+
+
+def _crash(code: int) -> str:
+    return f"its decoder crashed ({_ending(code)})"
+
+
+def _ending(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit {code}"
+
+
+def _affordable(limits: Limits) -> int:
+    """A worker for each core, but no more than fit into the machine's memory if each takes all it may."""
+    cores = os.cpu_count() or 1
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows does not say
+        return cores
+    return max(1, min(cores, memory // (limits.worker_mib << 20)))

@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["EXTENSIONS", "Entry", "Rules", "count", "walk"]
+__all__ = ["EXTENSIONS", "NOT_REGULAR", "Entry", "Rules", "count", "walk"]
 
-EXTENSIONS = frozenset(
-    b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split()
-)
-_LEFT_OUT = frozenset(
-    (b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information")
-)
+EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split())
+_LEFT_OUT = frozenset((b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information"))
+NOT_REGULAR = "not a regular file"
+_NOWHERE = "symbolic link that leads nowhere"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that was found: its absolute path, bytes, and time of change; or the `problem` that keeps it out."""
+    """A file that was found: its absolute path, bytes, and time of change; or the `problem` that keeps it out.
+
+    target: for a link that is followed, the path of the file behind it.
+    """
 
     path: bytes
     size: int = 0
     mtime_ns: int = 0
     problem: str = ""
+    target: bytes = b""
+
+    @property
+    def source(self) -> bytes:
+        """The path to open: never that of a link."""
+        return self.target or self.path
 
     @property
     def stamp(self) -> str:
@@ -50,33 +57,22 @@ def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
     """Every picture file below `root`, or `root` itself if it is a file; by extension, in the order of the disk.
 
     Hidden names and the folders of other programs are passed over. Links to folders are never followed, links
-    to files only with `rules.follow_links`, each target once. A folder that cannot be read is an Entry with a
-    problem, like every file that is no regular file.
+    to files only with `rules.follow_links`, after everything else and each target once. A folder that cannot be
+    read is an Entry with a problem, like every file that is no regular file.
     """
-    rules = rules or Rules()
-    targets: set[tuple[int, int]] = set()
     try:
-        top = os.stat(root)
+        status = os.stat(root)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        status = status if is_folder else os.lstat(root)
     except OSError as error:
         yield Entry(root, problem=_reason(error))
         return
-    if not stat.S_ISDIR(top.st_mode):
-        yield _entry(root, os.lstat(root), rules, targets)
-        return
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as found:
-                for item in found:
-                    if _is_left_out(item, root, rules):
-                        continue
-                    if item.is_dir(follow_symlinks=False):
-                        folders.append(item.path)
-                    elif os.path.splitext(item.name)[1].lower() in EXTENSIONS:
-                        yield _entry_of(item, rules, targets)
-        except OSError as error:
-            yield Entry(folder, problem=_reason(error))
+    search = _Search(root, rules or Rules())
+    if is_folder:
+        yield from search.below_root()
+    else:
+        yield from search.entries(root, status)
+    yield from search.links_followed()
 
 
 def count(roots: Iterable[bytes], rules: Rules | None = None) -> int:
@@ -84,34 +80,75 @@ def count(roots: Iterable[bytes], rules: Rules | None = None) -> int:
     return sum(1 for root in roots for _ in walk(root, rules))
 
 
-def _is_left_out(item: os.DirEntry[bytes], root: bytes, rules: Rules) -> bool:
-    if item.name in _LEFT_OUT or (not rules.hidden and item.name.startswith(b".")):
-        return True
-    if not rules.exclude:
-        return False
-    name, below = os.fsdecode(item.name), os.fsdecode(os.path.relpath(item.path, root))
-    return any(fnmatchcase(name, pattern) or fnmatchcase(below, pattern) for pattern in rules.exclude)
+class _Search:
+    """One walk: the folders still to be looked into and, if links are followed, what was found already."""
 
+    def __init__(self, root: bytes, rules: Rules) -> None:
+        self.root = root
+        self.rules = rules
+        self._folders = [root]
+        self._links: list[bytes] = []
+        self._found: set[tuple[int, int]] = set()  # device and inode
 
-def _entry_of(item: os.DirEntry[bytes], rules: Rules, targets: set[tuple[int, int]]) -> Entry:
-    try:
-        return _entry(item.path, item.stat(follow_symlinks=False), rules, targets)
-    except OSError as error:
-        return Entry(item.path, problem=_reason(error))
+    def below_root(self) -> Iterator[Entry]:
+        while self._folders:
+            folder = self._folders.pop()
+            try:
+                with os.scandir(folder) as items:
+                    for item in items:
+                        yield from self._look_at(item)
+            except OSError as error:
+                yield Entry(folder, problem=_reason(error))
 
+    def entries(self, path: bytes, status: os.stat_result) -> Iterator[Entry]:
+        """The entry of one file; none yet for a link that will be followed."""
+        if stat.S_ISREG(status.st_mode):
+            if self.rules.follow_links:
+                self._found.add((status.st_dev, status.st_ino))
+            yield Entry(path, status.st_size, status.st_mtime_ns)
+        elif not stat.S_ISLNK(status.st_mode):
+            yield Entry(path, problem=NOT_REGULAR)
+        elif self.rules.follow_links:
+            self._links.append(path)
+        else:
+            yield Entry(path, problem="symbolic link (followed with --follow-links)")
 
-def _entry(path: bytes, status: os.stat_result, rules: Rules, targets: set[tuple[int, int]]) -> Entry:
-    if stat.S_ISLNK(status.st_mode):
-        if not rules.follow_links:
-            return Entry(path, problem="symbolic link (followed with --follow-links)")
-        status = os.stat(path)
-        if (status.st_dev, status.st_ino) in targets:
-            return Entry(path, problem="symbolic link to a file that was found already")
-    if not stat.S_ISREG(status.st_mode):
-        return Entry(path, problem="not a regular file")
-    if rules.follow_links:
-        targets.add((status.st_dev, status.st_ino))
-    return Entry(path, status.st_size, status.st_mtime_ns)
+    def links_followed(self) -> Iterator[Entry]:
+        for path in self._links:
+            try:
+                yield self._behind(path)
+            except OSError as error:
+                broken = error.errno in {errno.ENOENT, errno.ENOTDIR}
+                yield Entry(path, problem=_NOWHERE if broken else _reason(error))
+
+    def _look_at(self, item: os.DirEntry[bytes]) -> Iterator[Entry]:
+        if self._is_left_out(item):
+            return
+        try:
+            if item.is_dir(follow_symlinks=False):
+                self._folders.append(item.path)
+            elif os.path.splitext(item.name)[1].lower() in EXTENSIONS:
+                yield from self.entries(item.path, item.stat(follow_symlinks=False))
+        except OSError as error:
+            yield Entry(item.path, problem=_reason(error))
+
+    def _behind(self, link: bytes) -> Entry:
+        target = os.path.realpath(link, strict=True)
+        status = os.stat(target)
+        if not stat.S_ISREG(status.st_mode):
+            return Entry(link, problem=NOT_REGULAR)
+        if (status.st_dev, status.st_ino) in self._found:
+            return Entry(link, problem="symbolic link to a file that was found already")
+        self._found.add((status.st_dev, status.st_ino))
+        return Entry(link, status.st_size, status.st_mtime_ns, target=target)
+
+    def _is_left_out(self, item: os.DirEntry[bytes]) -> bool:
+        if item.name in _LEFT_OUT or (not self.rules.hidden and item.name.startswith(b".")):
+            return True
+        if not self.rules.exclude:
+            return False
+        name, below = os.fsdecode(item.name), os.fsdecode(os.path.relpath(item.path, self.root))
+        return any(fnmatchcase(name, pattern) or fnmatchcase(below, pattern) for pattern in self.rules.exclude)
 
 
 def _reason(error: OSError) -> str:
@@ -120,6 +157,6 @@ def _reason(error: OSError) -> str:
         errno.EACCES: "permission denied",
         errno.EPERM: "permission denied",
         errno.ENAMETOOLONG: "path is too long",
-        errno.ELOOP: "symbolic link that leads nowhere",
+        errno.ELOOP: _NOWHERE,
     }
     return reasons.get(error.errno or 0, f"cannot be read: {error.strerror}")
