@@ -141,7 +141,7 @@ class _Run:
                     self._keep_unchanged(item)
                 else:
                     self._waiting.append(entry)
-                    yield entry.path
+                    yield entry.source
             self._put([problem for problem in problems if problem is not None])
 
     def _problem(self, entry: Entry, item: Known | None) -> Item | None:
@@ -150,7 +150,7 @@ class _Run:
         if entry.problem == VANISHED:
             return None
         self.report.skipped.append((entry.path, entry.problem))
-        if entry.problem in _PASSING:
+        if entry.problem.startswith(_PASSING):
             self._unreadable.append(entry.path)
             return None
         if item is not None:
@@ -181,13 +181,13 @@ class _Run:
         known = self.store.known(pictures)
         new = [picture for digest, picture in pictures.items() if digest not in known]
         items = []
-        before = self.store.find(path for path, _ in results)
-        for entry, (path, result) in zip(entries, results, strict=True):
+        before = self.store.find(entry.path for entry in entries)
+        for entry, (_, result) in zip(entries, results, strict=True):
             if isinstance(result, str):
                 items += self._skip(entry, result)
                 continue
-            items.append(Item(path, entry.stamp, result.digest, _info(result)))
-            same = before.get(path)
+            items.append(Item(entry.path, entry.stamp, result.digest, _info(result)))
+            same = before.get(entry.path)
             if same is not None and same.digest == result.digest:
                 self.report.unchanged += 1  # touched, not changed
             else:

@@ -21,9 +21,7 @@ _CAPTION = 44  # two lines
 _PAPER, _INK, _FAINT = "#ffffff", "#1a1a1a", "#8a8a8a"
 
 
-def draw_montage(
-    query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]], *, columns: int = 5
-) -> Image.Image:
+def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]], *, columns: int = 5) -> Image.Image:
     """A sheet with the query on top and the hits below it in rows; captions have two lines.
 
     A hit whose file cannot be read any more is drawn as an empty frame that says why.
@@ -42,7 +40,7 @@ def draw_montage(
         left = _GAP + number % columns * (_TILE + _GAP)
         top = line + _GAP + number // columns * cell
         try:
-            with open_file(os.fsencode(path), at_least=_TILE) as image:
+            with open_file(os.path.realpath(os.fsencode(path)), at_least=_TILE) as image:
                 _paste(sheet, image, (left, top))
         except Unreadable as reason:
             draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)
@@ -65,14 +63,10 @@ def _caption(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int]) -> N
     for number, line in enumerate(text.split("\n")[:2]):
         font = ImageFont.load_default(15 if number == 0 else 12)
         fill = _INK if number == 0 else _FAINT
-        draw.text(
-            (corner[0], corner[1] + 4 + 20 * number), _shortened(draw, line, font), fill=fill, font=font
-        )
+        draw.text((corner[0], corner[1] + 4 + 20 * number), _shortened(draw, line, font), fill=fill, font=font)
 
 
-def _shortened(
-    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-) -> str:
+def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Leave out the middle of a name that is wider than a tile."""
     keep = len(text)
     shown = text
