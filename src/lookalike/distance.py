@@ -24,7 +24,9 @@ def distances(query: NDArray[np.float32], rows: NDArray[np.float32], metric: Met
     if metric == "euclidean":
         return np.asarray(np.linalg.norm(others - exact, axis=1))
     lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(exact)
-    cosine = np.divide(others @ exact, lengths, out=np.zeros(len(others)), where=lengths > 0)
+    # Not `others @ exact`: BLAS rounds a row by its place in the matrix, and equal rows must be equally far.
+    products = np.einsum("ij,j->i", others, exact)
+    cosine = np.divide(products, lengths, out=np.zeros(len(others)), where=lengths > 0)
     return np.asarray(1.0 - np.clip(cosine, -1.0, 1.0))
 
 

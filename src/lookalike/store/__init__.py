@@ -57,7 +57,7 @@ class Known(Item):
 
 
 class Store(Protocol):
-    """What every store does. Methods raise StoreError and its kinds; writing ones need `writing()`."""
+    """What every store does. Methods raise StoreError and its kinds; `put`, `remove` and `project` need `writing()`."""
 
     @property
     def space(self) -> Space:
@@ -77,34 +77,39 @@ class Store(Protocol):
         Raises StoreBusy, naming the process that is writing.
         """
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Read everything inside as of one moment, whatever other processes write."""
+
     def put(self, items: Sequence[Item], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Add or replace items by key, all or none, on disk when it returns.
 
-        embeddings: float32 (dim,) by digest, for the digests not yet `known`. Raises ValueError for an
-        embedding that is not finite or of another length, and for a digest without an embedding.
+        embeddings: float32 (dim,) by digest, for the digests not yet `known`. Of items with the same key the
+        last counts. Raises ValueError for an embedding that is not finite or of another length, and for a
+        digest without an embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove items, all or none; how many there were."""
 
     def project(self, projection: Projection | None) -> None:
-        """Keep a projection with the embeddings; None compares them as they are."""
+        """Keep a projection with the embeddings; None compares them as they are.
+
+        Raises ValueError for one that is not finite or of another dimension.
+        """
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """Which of the digests have an embedding."""
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, Known]:
-        """The items with these keys."""
+        """The items with these keys; keys that no item has are left out."""
 
     def get(self, ids: Iterable[int]) -> dict[int, Known]:
-        """The items with these ids."""
+        """The items with these ids; ids that no item has are left out."""
 
     def items(self, prefix: bytes = b"") -> Iterator[Known]:
         """Every item whose key starts with `prefix`, ordered by key."""
 
-    def embeddings(
-        self, ids: Sequence[int] | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
 
     def count(self) -> tuple[int, int]:
@@ -114,7 +119,10 @@ class Store(Protocol):
         """All embeddings projected and ready to be searched; as new as the store."""
 
     def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
+        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id.
+
+        Exact; k < 1 gives none. Raises ValueError for a query that is not finite or of another length.
+        """
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Matrix"]
 
-_SPARE = (
-    8  # candidates beyond k that are measured again, so that rounding in the product cannot drop a neighbour
-)
+_MEASURED_AT_ONCE = 8192  # candidates; bounds memory when very many are equally near
 
 
 class Matrix:
@@ -26,6 +24,7 @@ class Matrix:
         self.metric = metric
         self.rows = unit(rows) if metric == "cosine" else rows
         # Half the squared length: what a product leaves out of a Euclidean distance.
+        self._longest = float(np.linalg.norm(self.rows, axis=1).max(initial=0.0))
         self._half_squares = np.einsum("ij,ij->i", rows, rows) / 2 if metric == "euclidean" else None
 
     def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
@@ -33,12 +32,25 @@ class Matrix:
         k = min(k, len(self.ids))
         if k <= 0:
             return []
-        likeness = self.rows @ query
-        if self._half_squares is not None:
-            likeness -= self._half_squares
-        wanted = min(k + _SPARE, len(likeness))
-        near = np.argpartition(likeness, -wanted)[-wanted:] if wanted < len(likeness) else np.arange(wanted)
-        measured = distances(query, self.rows[near], self.metric)
+        near = self._candidates(query, k)
+        parts = [near[start : start + _MEASURED_AT_ONCE] for start in range(0, len(near), _MEASURED_AT_ONCE)]
+        measured = np.concatenate([distances(query, self.rows[part], self.metric) for part in parts])
         ids = self.ids[near]
         order = np.lexsort((ids, measured))[:k]
         return list(zip(ids[order].tolist(), measured[order].tolist(), strict=True))
+
+    def _candidates(self, query: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+        """Where the k nearest rows are, and all that a rounding error of the product may have put behind them."""
+        if k == len(self.ids):
+            return np.arange(k)
+        likeness = self.rows @ query
+        if self._half_squares is not None:
+            likeness -= self._half_squares
+        kth = np.partition(likeness, -k)[-k]
+        return np.nonzero(likeness >= kth - 2 * self._rounding(query))[0]
+
+    def _rounding(self, query: NDArray[np.float32]) -> float:
+        """A bound of the error of one number of the product: gamma_n |x||y| (Higham 2002, section 3.1)."""
+        steps = (len(query) + 2) * np.finfo(np.float32).eps
+        beside = self._longest if self._half_squares is not None else 0.0
+        return float(steps * self._longest * (np.linalg.norm(query) + beside))

@@ -1,8 +1,8 @@
 """A gallery in one SQLite database: what is committed is safe, what is read is checked.
 
-Every row carries a CRC-32 of its own content, and the number of rows is kept beside them, so that a damaged
-file gives an error and never another answer. Embeddings are kept as float16: the ranking is the same as with
-float32 (docs/decisions.md) at half the size.
+Every row carries a CRC-32 of its own content, and a tally of all rows is kept beside them, so that a damaged
+file gives an error and never another answer. Embeddings are kept as float16 with an exponent of their own: the
+ranking is the same as with float32 (docs/decisions.md) at half the size.
 """
 
 from __future__ import annotations
@@ -15,62 +15,88 @@ import zlib
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lookalike.errors import Corrupt, DiskFull, NewerFormat, NoGallery, StoreBusy, StoreError
-from lookalike.store import Item, Known, Space
+from lookalike.errors import NoGallery, StoreError
+from lookalike.store import Item, Known, Space, layout
+from lookalike.store.failures import corrupt, named_errors
+from lookalike.store.lock import WriterLock
 from lookalike.store.projection import Projection
 from lookalike.store.ranking import Matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
-_APPLICATION_ID = 0x4C4B414C  # "LKAL", so that `file` and we ourselves know the database for what it is
-_PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each would take one for itself
 _CHUNK = 4096  # rows read at once: 20 MiB of 1,280 float32
+_MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
-_READ_WAIT = 10.0  # seconds a statement waits for another process's commit
-
-# Numbered migrations: a database of version n has had the first n applied.
-_MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL);
-    CREATE TABLE content (
-        id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, embedding BLOB NOT NULL, crc INTEGER NOT NULL);
-    CREATE TABLE item (
-        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, stamp TEXT NOT NULL, digest BLOB, info TEXT NOT NULL,
-        crc INTEGER NOT NULL);
-    CREATE INDEX item_digest ON item (digest);
-    """,
+_ITEM = "SELECT id, key, stamp, digest, info, crc FROM item"
+_EMBEDDED = (
+    "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
+    " FROM item JOIN content ON content.digest = item.digest"
 )
 
 
+class _Tally(NamedTuple):
+    """How many items there are, how many of them have an embedding, and the sum of the checksums of those.
+
+    A damaged tree can give fewer rows, some twice, or rows of long ago, and no error: then this does not fit.
+    """
+
+    items: int = 0
+    embedded: int = 0
+    checksums: int = 0
+
+    def plus(self, rows: Iterable[tuple[Any, ...]], sign: int = 1) -> _Tally:
+        """With these rows of the table item counted in."""
+        some = list(rows)
+        checksums = [row[5] for row in some if row[3] is not None]
+        return _Tally(
+            self.items + sign * len(some),
+            self.embedded + sign * len(checksums),
+            self.checksums + sign * sum(checksums),
+        )
+
+    def minus(self, rows: Iterable[tuple[Any, ...]]) -> _Tally:
+        """Without these rows."""
+        return self.plus(rows, -1)
+
+
+class _Loaded(NamedTuple):
+    """What is searched, as of one generation."""
+
+    generation: int
+    projection: Projection | None
+    matrix: Matrix
+
+
 class SqliteStore:
-    """See `lookalike.store.Store` for what its methods do. Not to be shared between threads."""
+    """See `lookalike.store.Store` for what its methods do. Not to be shared between threads or with a fork."""
 
     def __init__(self, folder: str | Path, *, create: Space | None = None) -> None:
         self.path = Path(folder) / DATABASE
+        self._lock = WriterLock(self.path.parent)
         self._is_writing = False
-        self._loaded: tuple[int, Projection | None, Matrix] | None = None
-        if create is None and not self.path.exists():
-            raise NoGallery(f"there is no gallery at {folder}", hint=f"lookalike index PHOTOS -i {folder}")
-        with self._named_errors():
-            if create is not None:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-            self._db = _connect(self.path)
+        self._loaded: _Loaded | None = None
+        self._process = os.getpid()
+        with named_errors(self.path):
+            if not os.path.lexists(self.path):
+                if create is None:
+                    raise NoGallery(f"there is no gallery at {folder}", hint=f"lookalike index PHOTOS -i {folder}")
+                self._create(create)
+            self._connection = layout.connect(self.path)
         try:
-            with self._named_errors():
-                self._prepare(create)
-            self.space = Space(**json.loads(self._meta("space")))
+            self._migrate()
+            self.space = self._space()
         except BaseException:
-            self._db.close()
+            self._connection.close()
             raise
 
     @property
@@ -81,291 +107,301 @@ class SqliteStore:
     @property
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
-        parts = json.loads(self._meta("projection"))
-        if parts is None:
-            return None
-        mean = np.frombuffer(self._meta("projection.mean"), "<f4")
-        components = np.frombuffer(self._meta("projection.components"), "<f4").reshape(len(mean), -1)
-        return Projection(mean, components, parts["fitted_on"])
+        with self.reading():
+            fitted_on = self._entry("projection")
+            if fitted_on is None:
+                return None
+            mean = np.frombuffer(self._meta("projection.mean"), "<f4")
+            numbers = np.frombuffer(self._meta("projection.components"), "<f4")
+        if len(mean) != self.space.dim or len(numbers) % len(mean) or not len(numbers):
+            raise corrupt(self.path, "the projection does not fit the embeddings")
+        return Projection(mean, numbers.reshape(len(mean), -1), int(fitted_on))
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
         """Be the only writer while the context lasts: a lock of the operating system, gone with the process."""
-        note = self.path.with_name("writer.pid")
-        lock = sqlite3.connect(self.path.with_name("writer.lock"), isolation_level=None, timeout=wait)
-        try:
-            try:
-                lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError as error:
-                raise _busy(self.path, note) from error
-            with self._named_errors():
-                note.write_text(str(os.getpid()), encoding="ascii")
+        with self._lock.held(wait=wait):
             self._is_writing = True
-            yield
-        finally:
-            if self._is_writing:
-                self._is_writing = False
-                note.unlink(missing_ok=True)
-            lock.close()
-
-    def put(self, items: Sequence[Item], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Add or replace items by key, all or none, on disk when it returns."""
-        rows = {digest: self._to_blob(embedding) for digest, embedding in embeddings.items()}
-        with self._transaction():
-            before = self.find(item.key for item in items)
-            contents = [(digest, blob, _crc(digest, blob)) for digest, blob in rows.items()]
-            self._db.executemany(
-                "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)", contents
-            )
-            wanted = {item.digest for item in items if item.digest is not None}
-            if missing := wanted - self.known(wanted):
-                raise ValueError(f"no embedding for {len(missing)} of the digests")
-            after = {item.key: item for item in items}
-            next_id = self._number("next_id")
-            new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
-            self._db.executemany(
-                "INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?)",
-                [_item_row(new_ids.get(key) or before[key].id, item) for key, item in after.items()],
-            )
-            self._set_meta("next_id", next_id + len(new_ids))
-            self._add_to_counts(len(new_ids), _embedded(after.values()) - _embedded(before.values()))
-            self._drop_orphans({item.digest for item in before.values() if item.digest} - wanted)
-
-    def remove(self, ids: Iterable[int]) -> int:
-        """Remove items, all or none; how many there were."""
-        with self._transaction():
-            found = self.get(ids)
-            self._db.executemany("DELETE FROM item WHERE id = ?", [(id_,) for id_ in found])
-            self._add_to_counts(-len(found), -_embedded(found.values()))
-            self._drop_orphans({item.digest for item in found.values() if item.digest})
-        return len(found)
-
-    def project(self, projection: Projection | None) -> None:
-        """Keep a projection with the embeddings; None compares them as they are."""
-        with self._transaction():
-            if projection is not None:
-                self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
-                self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
-            self._set_meta("projection", projection and {"fitted_on": projection.fitted_on})
-
-    def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Which of the digests have an embedding."""
-        found: set[bytes] = set()
-        with self._named_errors():
-            for some in _split(digests):
-                marks = ",".join("?" * len(some))
-                rows = self._db.execute(f"SELECT digest FROM content WHERE digest IN ({marks})", some)  # noqa: S608
-                found.update(digest for (digest,) in rows)
-        return found
-
-    def find(self, keys: Iterable[bytes]) -> dict[bytes, Known]:
-        """The items with these keys."""
-        return {item.key: item for some in _split(keys) for item in self._select("WHERE key IN", some)}
-
-    def get(self, ids: Iterable[int]) -> dict[int, Known]:
-        """The items with these ids."""
-        return {item.id: item for some in _split(ids) for item in self._select("WHERE id IN", some)}
-
-    def items(self, prefix: bytes = b"") -> Iterator[Known]:
-        """Every item whose key starts with `prefix`, ordered by key."""
-        with self._named_errors():
-            rows = self._db.execute(
-                "SELECT id, key, stamp, digest, info, crc FROM item WHERE key >= ? ORDER BY key", (prefix,)
-            )
-            for row in rows:
-                if not row[1].startswith(prefix):
-                    return
-                yield _known(row, self.path)
-
-    def embeddings(
-        self, ids: Sequence[int] | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
-        query = (
-            "SELECT item.id, item.key, item.stamp, item.digest, item.info, item.crc, embedding, content.crc"
-            " FROM item JOIN content USING (digest)"
-        )
-        with self._named_errors():
-            if ids is None:
-                rows = iter(self._db.execute(query + " ORDER BY item.id"))
-            else:
-                parts = (
-                    (f"{query} WHERE item.id IN ({','.join('?' * len(some))})", some) for some in _split(ids)
-                )
-                rows = (row for statement, some in parts for row in self._db.execute(statement, some))
-            while chunk := list(islice(rows, _CHUNK)):
-                yield self._checked(chunk)
-
-    def count(self) -> tuple[int, int]:
-        """How many items have an embedding, and how many have none."""
-        with self._named_errors():
-            with_embedding, without = self._db.execute(
-                "SELECT count(digest), sum(digest IS NULL) FROM item"
-            ).fetchone()
-        return with_embedding, without or 0
-
-    def matrix(self) -> Matrix:
-        """All embeddings projected and ready to be searched; as new as the store."""
-        return self._current()[1]
-
-    def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
-        projection, matrix = self._current()
-        rounded = query.astype(np.float16).astype(
-            np.float32
-        )  # as what is stored: a picture finds itself at 0
-        return matrix.search(projection.apply(rounded) if projection else rounded, k)
-
-    def check(self) -> list[str]:
-        """What is wrong with the stored data, a line each; empty when all is well."""
-        problems: list[str] = []
-        try:
-            with self._named_errors():
-                found = self._db.execute("PRAGMA integrity_check(20)").fetchall()
-            problems += [line for (line,) in found if line != "ok"]
-            with self._snapshot():
-                problems += self._bad_rows()
-        except StoreError as error:
-            problems.append(str(error))
-        return problems
-
-    def close(self) -> None:
-        """Give back files and locks; the store cannot be used any more."""
-        self._db.close()
-
-    # Opening
-
-    def _prepare(self, create: Space | None) -> None:
-        version = self._format_version()
-        if version == 0:
-            if create is None:
-                raise StoreError(f"{self.path} is not a gallery")
-            self._db.execute(f"PRAGMA page_size = {_PAGE}")
-            self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        if version == len(_MIGRATIONS):
-            return
-        if version:
-            self._db.execute("VACUUM INTO ?", (f"{self.path}.version-{version}",))
-        self._migrate(create)
-
-    def _format_version(self) -> int:
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != _APPLICATION_ID and (application or version or tables):
-            raise StoreError(f"{self.path} is a database of another program, not a gallery")
-        if version > len(_MIGRATIONS):
-            raise NewerFormat(
-                f"{self.path} has format {version}; this version of Lookalike knows formats up to {len(_MIGRATIONS)}",
-                hint="upgrade Lookalike: pip install --upgrade lookalike",
-            )
-        return int(version)
-
-    def _migrate(self, create: Space | None) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            version = self._format_version()  # again: another process may have been first
-            for migration in _MIGRATIONS[version:]:
-                for statement in migration.split(";"):
-                    self._db.execute(statement)
-            if version == 0 and create is not None:
-                for key, value in (
-                    ("space", asdict(create)),
-                    ("generation", 0),
-                    ("next_id", 1),
-                    ("projection", None),
-                ):
-                    self._set_meta(key, value)
-                self._set_meta("counts", [0, 0])
-            self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-
-    # Reading
-
-    def _select(self, condition: str, values: list[Any]) -> list[Known]:
-        marks = ",".join("?" * len(values))
-        with self._named_errors():
-            rows = self._db.execute(
-                f"SELECT id, key, stamp, digest, info, crc FROM item {condition} ({marks})",  # noqa: S608
-                values,
-            ).fetchall()
-        return [_known(row, self.path) for row in rows]
-
-    def _current(self) -> tuple[Projection | None, Matrix]:
-        generation = self.generation
-        if self._loaded is None or self._loaded[0] != generation:
-            with self._snapshot():
-                projection = self.projection
-                self._loaded = (self.generation, projection, self._load_matrix(projection))
-        return self._loaded[1:]
-
-    def _load_matrix(self, projection: Projection | None) -> Matrix:
-        ids, rows = [np.empty(0, np.int64)], [np.empty((0, self._width(projection)), np.float32)]
-        for some_ids, chunk in self.embeddings():
-            ids.append(some_ids)
-            rows.append(projection.apply(chunk) if projection else chunk)
-        if sum(map(len, ids)) != json.loads(self._meta("counts"))[1]:
-            raise _corrupt(
-                self.path, "the number of embeddings"
-            )  # a damaged tree can give fewer rows, no error
-        return Matrix(np.concatenate(ids), np.concatenate(rows), self.space.metric)
-
-    def _width(self, projection: Projection | None) -> int:
-        return projection.components.shape[1] if projection else self.space.dim
-
-    def _checked(self, rows: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        for row in rows:
-            _known(row[:6], self.path)
-            if _crc(row[3], row[6]) != row[7]:
-                raise _corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r}")
-        raw = np.frombuffer(b"".join(row[6] for row in rows), "<f2").reshape(len(rows), self.space.dim)
-        return np.array([row[0] for row in rows], np.int64), raw.astype(np.float32)
-
-    def _bad_rows(self) -> list[str]:
-        problems = []
-        (items,) = self._db.execute("SELECT count(*) FROM item NOT INDEXED").fetchone()
-        (joined,) = self._db.execute("SELECT count(*) FROM item JOIN content USING (digest)").fetchone()
-        if json.loads(self._meta("counts")) != [items, joined]:
-            problems.append("rows are missing: there are not as many as were written")
-        for (key,) in self._db.execute("SELECT key FROM meta"):
-            self._meta(key)
-        for row in self._db.execute("SELECT id, key, stamp, digest, info, crc FROM item"):
             try:
-                _known(row, self.path)
-            except Corrupt as error:
-                problems.append(str(error))
-        for digest, blob, crc in self._db.execute("SELECT digest, embedding, crc FROM content"):
-            if _crc(digest, blob) != crc or len(blob) != 2 * self.space.dim:
-                problems.append(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
-        return problems
+                # After a writer that was killed this must not fall below what it said was on disk.
+                self._lock.note(max(self.generation, self._lock.noted_generation()))
+                yield
+            finally:
+                self._is_writing = False
+                self._settle()
 
     @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
         """Read everything inside as of one moment."""
         if self._db.in_transaction:
             yield
             return
-        with self._named_errors():
+        with named_errors(self.path):
             self._db.execute("BEGIN")
             try:
                 yield
             finally:
                 self._db.execute("ROLLBACK")
 
+    def put(self, items: Sequence[Item], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Add or replace items by key, all or none, on disk when it returns."""
+        after = {item.key: item for item in items}
+        wanted = {item.digest for item in after.values() if item.digest is not None}
+        blobs = [(digest, self._to_blob(embedding)) for digest, embedding in embeddings.items()]
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
+                [(digest, blob, _crc(digest, blob)) for digest, blob in blobs if digest in wanted],
+            )
+            if missing := wanted - self.known(wanted):
+                raise ValueError(f"no embedding for {len(missing)} of the digests")
+            before = {row[1]: row for row in self._rows("key", after)}
+            next_id = self._number("next_id")
+            new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
+            rows = [_row(new_ids.get(key) or before[key][0], item) for key, item in after.items()]
+            self._db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._set_entry("next_id", next_id + len(new_ids))
+            self._set_entry("tally", self._tally().plus(rows).minus(before.values()))
+            self._drop_orphans({row[3] for row in before.values()} - wanted)
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Remove items, all or none; how many there were."""
+        with self._transaction():
+            rows = self._rows("id", set(ids))
+            self._db.executemany("DELETE FROM item WHERE id = ?", [row[:1] for row in rows])
+            self._set_entry("tally", self._tally().minus(rows))
+            self._drop_orphans({row[3] for row in rows})
+        return len(rows)
+
+    def project(self, projection: Projection | None) -> None:
+        """Keep a projection with the embeddings; None compares them as they are."""
+        if projection is not None:
+            _check_projection(projection, self.space.dim)
+        with self._transaction():
+            if projection is not None:
+                self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
+                self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
+            self._set_entry("projection", projection and projection.fitted_on)
+
+    def known(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Which of the digests have an embedding."""
+        found: set[bytes] = set()
+        with named_errors(self.path):
+            for some in _split(digests):
+                found.update(row[0] for row in self._in("SELECT digest FROM content", "digest", some))
+        return found
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, Known]:
+        """The items with these keys."""
+        return {row[1]: self._known(row) for row in self._rows("key", keys)}
+
+    def get(self, ids: Iterable[int]) -> dict[int, Known]:
+        """The items with these ids."""
+        return {row[0]: self._known(row) for row in self._rows("id", ids)}
+
+    def items(self, prefix: bytes = b"") -> Iterator[Known]:
+        """Every item whose key starts with `prefix`, ordered by key."""
+        generation, met, last = self.generation, 0, b""
+        with named_errors(self.path):
+            for row in self._db.execute(f"{_ITEM} WHERE key >= ? ORDER BY key", (prefix,)):
+                item = self._known(row)
+                if not item.key.startswith(prefix):
+                    return
+                if met and item.key <= last:
+                    raise corrupt(self.path, "the list of items is out of order")
+                met, last = met + 1, item.key
+                yield item
+        if not prefix and self.generation == generation and met != self._tally().items:
+            raise corrupt(self.path, "items are missing")
+
+    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
+        for chunk in self._embedded(ids):
+            yield self._checked(chunk)
+
+    def count(self) -> tuple[int, int]:
+        """How many items have an embedding, and how many have none."""
+        tally = self._tally()
+        return tally.embedded, tally.items - tally.embedded
+
+    def matrix(self) -> Matrix:
+        """All embeddings projected and ready to be searched; as new as the store."""
+        return self._current().matrix
+
+    def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
+        rounded = self._from_blobs([self._to_blob(query)])  # as what is stored: a picture finds itself at 0
+        _, projection, matrix = self._current()
+        return matrix.search((projection.apply(rounded) if projection else rounded)[0], k)
+
+    def check(self) -> list[str]:
+        """What is wrong with the stored data, a line each; empty when all is well."""
+        return [
+            problem
+            for look in (
+                self._check_pages,
+                self._check_entries,
+                self._check_items,
+                self._check_contents,
+                self._check_load,
+            )
+            for problem in _problems(look)
+        ]
+
+    def close(self) -> None:
+        """Give back files and locks; the store cannot be used any more."""
+        self._connection.close()
+
+    # Opening
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if os.getpid() != self._process:
+            # https://sqlite.org/howtocorrupt.html 2.6: a connection carried over a fork corrupts the database
+            raise RuntimeError("a store cannot be used in a forked process: open it there")
+        return self._connection
+
+    def _create(self, space: Space) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.held(wait=layout.PATIENCE):
+            if os.path.lexists(self.path):
+                return  # another process was first
+            self._lock.forget()
+            layout.create(self.path, lambda db: _fill(db, space))
+
+    def _migrate(self) -> None:
+        with named_errors(self.path):
+            if layout.needs_migration(self._db):
+                with self._lock.held(wait=layout.PATIENCE):
+                    layout.migrate(self._db, self.path)
+
+    def _space(self) -> Space:
+        try:
+            space = Space(**self._entry("space"))
+            if space.metric in {"cosine", "euclidean"} and 0 < space.dim <= _MOST_NUMBERS:
+                return space
+        except TypeError:
+            pass
+        raise corrupt(self.path, "it does not say whose embeddings it holds")
+
+    # Reading
+
+    def _in(self, select: str, column: str, values: list[Any]) -> sqlite3.Cursor:
+        return self._db.execute(f"{select} WHERE {column} IN ({','.join('?' * len(values))})", values)
+
+    def _rows(self, column: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+        """Checked rows of the table item."""
+        with named_errors(self.path):
+            rows = [row for some in _split(values) for row in self._in(_ITEM, column, some)]
+        for row in rows:
+            self._check_row(row)
+        return rows
+
+    def _check_row(self, row: tuple[Any, ...]) -> None:
+        if not _is_sound_item(row):
+            raise corrupt(self.path, f"item {row[0]} does not match its checksum")
+
+    def _known(self, row: tuple[Any, ...]) -> Known:
+        self._check_row(row)
+        id_, key, stamp, digest, info, _ = row
+        return Known(key, stamp, digest, json.loads(info), id_)
+
+    def _current(self) -> _Loaded:
+        if self._loaded is None or self._loaded.generation != self.generation:
+            noted = self._lock.noted_generation()  # first: the database may only be newer
+            with self.reading():
+                if noted > self.generation:
+                    raise corrupt(self.path, "what was written last is missing: index the pictures again")
+                projection = self.projection
+                self._loaded = _Loaded(self.generation, projection, self._load_matrix(projection))
+        return self._loaded
+
+    def _load_matrix(self, projection: Projection | None) -> Matrix:
+        width = projection.components.shape[1] if projection else self.space.dim
+        ids, rows, checksums = [np.empty(0, np.int64)], [np.empty((0, width), np.float32)], 0
+        for chunk in self._embedded():
+            some_ids, some = self._checked(chunk)
+            ids.append(some_ids)
+            rows.append(projection.apply(some) if projection else some)
+            checksums += sum(row[5] for row in chunk)
+        all_ids = np.concatenate(ids)
+        if self._tally()[1:] != (len(all_ids), checksums) or (np.diff(all_ids) <= 0).any():
+            raise corrupt(self.path, "embeddings are missing, or there twice")
+        return Matrix(all_ids, np.concatenate(rows), self.space.metric)
+
+    def _embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows of items with their embeddings, in chunks."""
+        with named_errors(self.path):
+            rows = (
+                iter(self._db.execute(f"{_EMBEDDED} ORDER BY item.id"))
+                if ids is None
+                else (row for some in _split(ids) for row in self._in(_EMBEDDED, "item.id", some))
+            )
+            while chunk := list(islice(rows, _CHUNK)):
+                yield chunk
+
+    def _checked(self, rows: list[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        for row in rows:
+            self._check_row(row[:6])
+            if not self._is_sound_content(row[3], row[6], row[7]):
+                raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
+        return np.array([row[0] for row in rows], np.int64), self._from_blobs([row[6] for row in rows])
+
+    def _is_sound_content(self, digest: object, blob: object, crc: object) -> bool:
+        return _is_sound(crc, digest, blob) and len(blob) == self._stored.itemsize  # type: ignore[arg-type]
+
     def _meta(self, key: str) -> bytes:
-        with self._named_errors():
+        with named_errors(self.path):
             row = self._db.execute("SELECT value, crc FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None or _crc(key.encode(), row[0]) != row[1]:
-            raise _corrupt(self.path, f"the entry {key!r}")
+        if row is None or not _is_sound(row[1], key.encode(), row[0]):
+            raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
         return bytes(row[0])
 
+    def _entry(self, key: str) -> Any:  # noqa: ANN401  (JSON)
+        try:
+            return json.loads(self._meta(key))
+        except ValueError:
+            raise corrupt(self.path, f"the entry {key!r} cannot be read") from None
+
     def _number(self, key: str) -> int:
-        return int(json.loads(self._meta(key)))
+        return int(self._entry(key))
+
+    def _tally(self) -> _Tally:
+        return _Tally(*self._entry("tally"))
+
+    # Looking for damage
+
+    def _check_pages(self) -> Iterator[str]:
+        with named_errors(self.path):
+            yield from (line for (line,) in self._db.execute("PRAGMA integrity_check(20)") if line != "ok")
+
+    def _check_entries(self) -> Iterator[str]:
+        with named_errors(self.path):
+            for key, value, crc in self._db.execute("SELECT key, value, crc FROM meta"):
+                if not _is_sound(crc, str(key).encode(), value):
+                    yield f"the entry {key!r} does not match its checksum"
+
+    def _check_items(self) -> Iterator[str]:
+        with self.reading():
+            rows = 0
+            for row in self._db.execute(f"{_ITEM} NOT INDEXED"):
+                rows += 1
+                if not _is_sound_item(row):
+                    yield f"item {row[0]} does not match its checksum"
+            if rows != self._tally().items:
+                yield f"{rows:,} items are there, {self._tally().items:,} were written"
+
+    def _check_contents(self) -> Iterator[str]:
+        with named_errors(self.path):
+            for digest, blob, crc in self._db.execute("SELECT digest, embedding, crc FROM content"):
+                if not self._is_sound_content(digest, blob, crc):
+                    name = digest.hex() if isinstance(digest, bytes) else repr(digest)
+                    yield f"the embedding of content {name[:12]} does not match its checksum"
+
+    def _check_load(self) -> list[str]:
+        self._loaded = None
+        self._current()
+        return []
 
     # Writing
 
@@ -373,57 +409,83 @@ class SqliteStore:
     def _transaction(self) -> Iterator[None]:
         if not self._is_writing:
             raise RuntimeError("a store is written to inside `with store.writing():`")
-        with self._named_errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+        with named_errors(self.path):
+            with layout.transaction(self._db):
                 yield
-                self._set_meta("generation", self._number("generation") + 1)
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
-                    self._db.execute("ROLLBACK")
-                raise
+                generation = max(self.generation, self._lock.noted_generation()) + 1
+                self._set_entry("generation", generation)
+            self._lock.note(generation)
 
-    def _set_meta(self, key: str, value: object) -> None:
-        blob = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self._db.execute(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, blob, _crc(key.encode(), blob))
-        )
+    def _settle(self) -> None:
+        """Leave the log empty: what was written is then in the database itself, and the note has served."""
+        with contextlib.suppress(sqlite3.Error):  # a reader is in the way, or the disk is full: later, then
+            self._db.execute("PRAGMA busy_timeout = 200")
+            blocked, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._db.execute(f"PRAGMA busy_timeout = {layout.PATIENCE * 1000:.0f}")
+            if not blocked:
+                self._lock.forget()
 
-    def _add_to_counts(self, items: int, embedded: int) -> None:
-        before = json.loads(self._meta("counts"))
-        self._set_meta("counts", [before[0] + items, before[1] + embedded])
+    def _set_meta(self, key: str, value: bytes) -> None:
+        _write_meta(self._db, key, value)
 
-    def _drop_orphans(self, digests: Iterable[bytes]) -> None:
+    def _set_entry(self, key: str, value: object) -> None:
+        self._set_meta(key, json.dumps(value).encode())
+
+    def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
         """Forget embeddings that no item has any more."""
         self._db.executemany(
             "DELETE FROM content WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)",
-            [(digest,) for digest in digests],
+            [(digest,) for digest in digests if digest is not None],
         )
+
+    # Embeddings as bytes
+
+    @property
+    def _stored(self) -> np.dtype[np.void]:
+        return np.dtype([("exponent", "<i2"), ("numbers", "<f2", (self.space.dim,))])
 
     def _to_blob(self, embedding: NDArray[np.float32]) -> bytes:
         if embedding.shape != (self.space.dim,):
             raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
-        with np.errstate(over="ignore"):
-            half = embedding.astype("<f2")
-        if not np.isfinite(half).all():
-            raise ValueError("an embedding that is not finite (or beyond 65,504, the largest float16)")
-        return bytes(half.tobytes())
+        if not np.isfinite(embedding).all():
+            raise ValueError("an embedding that is not finite")
+        # Whatever the scale of an encoder's numbers, the largest lies between 2**14 and 2**15 when it is rounded.
+        exponent = max(int(np.frexp(np.abs(embedding).max())[1]) - 15, -120)
+        row = np.empty(1, self._stored)
+        row["exponent"], row["numbers"] = exponent, np.ldexp(embedding, -exponent)
+        return row.tobytes()
 
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
-        except OSError as error:
-            raise StoreError(f"{error.filename or self.path}: {error.strerror}") from error
+    def _from_blobs(self, blobs: list[bytes]) -> NDArray[np.float32]:
+        """float32 (n, dim)."""
+        rows = np.frombuffer(b"".join(blobs), self._stored)
+        scales = np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))
+        return rows["numbers"].astype(np.float32) * scales[:, None]
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder, not a gallery")
-    return sqlite3.connect(path, isolation_level=None, timeout=_READ_WAIT)
+def _fill(db: sqlite3.Connection, space: Space) -> None:
+    first = {"space": asdict(space), "generation": 0, "next_id": 1, "tally": _Tally(), "projection": None}
+    for key, value in first.items():
+        _write_meta(db, key, json.dumps(value).encode())
+
+
+def _write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, _crc(key.encode(), value)))
+
+
+def _check_projection(projection: Projection, dim: int) -> None:
+    mean, components = projection.mean, projection.components
+    if mean.shape != (dim,) or components.ndim != 2 or len(components) != dim or not components.size:
+        raise ValueError(f"a projection of {mean.shape} and {components.shape} does not fit embeddings of {dim}")
+    if not (np.isfinite(mean).all() and np.isfinite(components).all()):
+        raise ValueError("a projection that is not finite")
+
+
+def _problems(look: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """What `look` finds; its failing is one more finding."""
+    try:
+        yield from look()
+    except StoreError as error:
+        yield str(error)
 
 
 def _split(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -433,64 +495,32 @@ def _split(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _crc(*parts: bytes) -> int:
-    crc = 0
+    """Of the parts and where one ends and the next begins."""
+    crc = zlib.crc32(repr([len(part) for part in parts]).encode())
     for part in parts:
-        crc = zlib.crc32(part, zlib.crc32(len(part).to_bytes(8, "little"), crc))
+        crc = zlib.crc32(part, crc)
     return crc
 
 
-def _embedded(items: Iterable[Item]) -> int:
-    return sum(item.digest is not None for item in items)
+def _is_sound(crc: object, *parts: Any) -> bool:  # noqa: ANN401  (a damaged row may hold any type)
+    try:
+        return _crc(*parts) == crc
+    except TypeError:
+        return False
 
 
-def _item_row(id_: int, item: Item) -> tuple[int, bytes, str, bytes | None, str, int]:
+def _row(id_: int, item: Item) -> tuple[int, bytes, str, bytes | None, str, int]:
+    """An item as a row of its table."""
     info = json.dumps(dict(item.info), separators=(",", ":"))
-    return (
-        id_,
-        item.key,
-        item.stamp,
-        item.digest,
-        info,
-        _item_crc(id_, item.key, item.stamp, item.digest, info),
-    )
+    return id_, item.key, item.stamp, item.digest, info, _item_crc(id_, item.key, item.stamp, item.digest, info)
 
 
 def _item_crc(id_: int, key: bytes, stamp: str, digest: bytes | None, info: str) -> int:
-    return _crc(str(id_).encode(), key, stamp.encode(), digest or b"", info.encode())
+    return _crc(b"%d" % id_, key, stamp.encode(), digest or b"", info.encode())
 
 
-def _known(row: tuple[Any, ...], path: Path) -> Known:
-    id_, key, stamp, digest, info, crc = row
+def _is_sound_item(row: tuple[Any, ...]) -> bool:
     try:
-        if _item_crc(id_, key, stamp, digest, info) == crc:
-            return Known(key, stamp, digest, json.loads(info), id_)
-    except (TypeError, AttributeError, ValueError):  # a damaged row may hold another type altogether
-        pass
-    raise _corrupt(path, f"item {id_}")
-
-
-def _corrupt(path: Path, what: str) -> Corrupt:
-    return Corrupt(f"{path}: {what} does not match its checksum", hint="lookalike verify --repair")
-
-
-def _busy(path: Path, note: Path) -> StoreBusy:
-    try:
-        holder = f"process {int(note.read_text(encoding='ascii'))}"
-    except (OSError, ValueError):
-        holder = "another process"
-    return StoreBusy(
-        f"{path.parent} is being indexed by {holder}", hint="try again when it is done, or use --wait"
-    )
-
-
-def _translated(error: sqlite3.Error, path: Path) -> StoreError:
-    text = str(error)
-    if "disk is full" in text or "disk I/O error" in text:
-        return DiskFull(
-            f"{path}: {text}; everything indexed before is safe", hint="make room and run it again"
-        )
-    if "locked" in text or "busy" in text:
-        return StoreBusy(f"{path}: {text}", hint="another program holds the database; try again")
-    if "malformed" in text or "not a database" in text:
-        return Corrupt(f"{path}: {text}", hint="lookalike verify")
-    return StoreError(f"{path}: {text}")
+        return bool(_item_crc(*row[:5]) == row[5])
+    except (TypeError, AttributeError):
+        return False

@@ -1,0 +1,170 @@
+"""The database file of a gallery: made at once or not at all, recognised before it is read, brought up to date.
+
+A new version of the layout is one more entry in MIGRATIONS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from lookalike.errors import NewerFormat, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["MIGRATIONS", "PATIENCE", "connect", "create", "migrate", "needs_migration", "transaction"]
+
+_APPLICATION_ID = 0x4C4B414C  # "LKAL", so that `file` and we ourselves know the database for what it is
+_PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each would take one for itself
+PATIENCE = 10.0  # seconds to wait for another process's commit
+
+# A database of format n has had the first n applied.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL);
+    CREATE TABLE content (
+        id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, embedding BLOB NOT NULL, crc INTEGER NOT NULL);
+    CREATE TABLE item (
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, stamp TEXT NOT NULL, digest BLOB, info TEXT NOT NULL,
+        crc INTEGER NOT NULL);
+    CREATE INDEX item_digest ON item (digest);
+    """,
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database of a gallery; nothing of it is read but its format.
+
+    Raises StoreError for anything else, NewerFormat; and what sqlite3 raises.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path} is not a file, so not a gallery")
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, isolation_level=None, timeout=PATIENCE)
+    try:
+        # What is read comes from a file that anybody may have made: no mapped pages that could vanish under
+        # us, no functions called by its schema, no cells beyond their page.
+        for pragma in ("mmap_size = 0", "trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL"):
+            db.execute(f"PRAGMA {pragma}")
+        _check_format(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
+    """Make a database beside `path`, let `fill` write its first rows, and put it into place: all or nothing.
+
+    The caller holds the writer's lock, and there is nothing at `path`.
+    """
+    new = path.with_name(path.name + ".new")
+    # A log left behind by a database that was deleted would be replayed into the new one.
+    for left in (new, *_logs(new), *_logs(path)):
+        left.unlink(missing_ok=True)
+    db = sqlite3.connect(new, isolation_level=None)
+    try:
+        db.execute(f"PRAGMA page_size = {_PAGE}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        with transaction(db):
+            _apply(db, 0)
+            fill(db)
+        db.close()
+        new.replace(path)
+    except BaseException:
+        db.close()
+        new.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring an older database up to date in one transaction, after a copy named by its format.
+
+    The caller holds the writer's lock.
+    """
+    version = _check_format(db, path)  # again, now that no other process can be migrating
+    if version == len(MIGRATIONS):
+        return
+    _copy(db, path.with_name(f"{path.name}.format-{version}"))
+    with transaction(db):
+        _apply(db, version)
+
+
+def needs_migration(db: sqlite3.Connection) -> bool:
+    """Whether the database is of an older format."""
+    return _number(db, "user_version") < len(MIGRATIONS)
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All or none of what is written inside; on disk at the end. BEGIN IMMEDIATE: never read, then fail to write."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself when the disk is full
+            db.execute("ROLLBACK")
+        raise
+
+
+def _mode(path: Path) -> str:
+    """Where nothing can be written, SQLite cannot make the log it reads through; nor does it need one."""
+    log, _ = _logs(path)
+    is_frozen = not os.access(path.parent, os.W_OK) and not log.exists()
+    return "immutable=1" if is_frozen else "mode=rw"
+
+
+def _check_format(db: sqlite3.Connection, path: Path) -> int:
+    version = _number(db, "user_version")
+    if _number(db, "application_id") != _APPLICATION_ID or version < 1:
+        raise StoreError(f"{path} is not a gallery: empty, or a database of another program")
+    if version > len(MIGRATIONS):
+        raise NewerFormat(
+            f"{path} has format {version}; this version of Lookalike knows formats up to {len(MIGRATIONS)}",
+            hint="upgrade Lookalike: pip install --upgrade lookalike",
+        )
+    return version
+
+
+def _apply(db: sqlite3.Connection, version: int) -> None:
+    for migration in MIGRATIONS[version:]:
+        for statement in migration.split(";"):
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _copy(db: sqlite3.Connection, target: Path) -> None:
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    # As bytes, because a path need not be text.
+    db.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(part),))
+    with part.open("rb+") as copy:
+        os.fsync(copy.fileno())
+    part.replace(target)
+    _sync_folder(target.parent)
+
+
+def _number(db: sqlite3.Connection, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def _logs(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where folders can be synced."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
