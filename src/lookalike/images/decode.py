@@ -7,7 +7,6 @@ Of the metadata nothing but the orientation is read. Of an animation or a docume
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import importlib
 import math
@@ -15,7 +14,6 @@ import os
 import re
 import stat
 import warnings
-import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
@@ -29,13 +27,15 @@ from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise im
     WebPImagePlugin,
 )
 
+from lookalike.images.reasons import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
+from lookalike.images.whole import check_decoded, check_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
 
 __all__ = [
     "FORMATS",
-    "TRUNCATED",
     "VANISHED",
     "Limits",
     "Picture",
@@ -81,20 +81,6 @@ _FOREIGN = (
     (rb"(\xef\xbb\xbf)?\s*<(!doctype|!--|html|head|body|\?xml)", "HTML or XML"),
 )
 
-VANISHED = "vanished"
-TRUNCATED = "file is truncated"
-_NO_MEMORY = "needs more memory than a worker may have"
-_PIECE = 1 << 20  # bytes read at once to compute a checksum
-_BY_ERRNO = {
-    errno.ENOENT: VANISHED,
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.ELOOP: "is a symbolic link",
-    errno.ENAMETOOLONG: "path is too long",
-    errno.ENXIO: "not a regular file",
-    errno.EISDIR: "not a regular file",
-}
-
 _WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 _DIRECT = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"} | _WITH_ALPHA
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
@@ -112,10 +98,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
-
-
-class Unreadable(Exception):
-    """Why a file is skipped. `str()` is one line without the path, from a small closed set of phrases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +144,7 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
 
     Raises Unreadable with the reason.
     """
-    with _open_regular(path) as file, _reasons():
+    with _open_regular(path) as file, plain_reasons():
         before = os.fstat(file.fileno())
         image = open_rgb(file, limits, at_least=math.ceil(view.size / view.crop))
         pixels = fit(image, view).tobytes()
@@ -188,13 +170,14 @@ def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | N
     at_least: the short side that is needed, in pixels; a larger picture is then given at a fraction of its size.
     Raises Unreadable with the reason.
     """
-    with _reasons(), warnings.catch_warnings():
+    with plain_reasons(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of bombs at a size of its own and of broken metadata
         image = _identified(file, limits or Limits())
         size, format_ = image.size, image.format
         if at_least is not None:  # twice that, so that our own filter does the last step
             image.draft(None, (2 * at_least, 2 * at_least))
         image.load()
+        check_decoded(file, image)
         turn = _TURNS.get(_orientation(image) or 1)
         image = _eight_bits(image, at_least)
         if turn is not None:
@@ -225,42 +208,12 @@ def show_path(path: bytes) -> str:
 def _open_regular(path: bytes) -> BufferedReader:
     """Open without following a link, without waiting for a FIFO's other end, and only a regular file."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    with _reasons():
+    with plain_reasons():
         descriptor = os.open(path, flags)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise Unreadable("not a regular file")
         return os.fdopen(descriptor, "rb")
-
-
-@contextlib.contextmanager
-def _reasons() -> Iterator[None]:
-    """Turn whatever a decoder throws at a bad file into one of a few plain reasons."""
-    try:
-        yield
-    except Unreadable:
-        raise
-    except OSError as error:
-        raise Unreadable(_BY_ERRNO.get(error.errno or 0) or _plain_reason(error)) from None
-    except MemoryError:
-        raise Unreadable(_NO_MEMORY) from None
-    except Image.DecompressionBombError:
-        raise Unreadable("more pixels than its decoder allows") from None
-    except Exception as error:  # noqa: BLE001  (Pillow's decoders raise nearly every class on damaged files)
-        raise Unreadable(_plain_reason(error)) from None
-
-
-def _plain_reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno:
-        return f"cannot be read: {error.strerror}"
-    text = str(error).lower()
-    if "truncated" in text or "not enough" in text or isinstance(error, EOFError):
-        return TRUNCATED
-    if "out of memory" in text:
-        return _NO_MEMORY
-    if "too large" in text or "max_text" in text or "decompressed data" in text:
-        return "metadata is too large"
-    return "file is damaged"
 
 
 def _identified(file: IO[bytes], limits: Limits) -> Image.Image:
@@ -275,10 +228,7 @@ def _identified(file: IO[bytes], limits: Limits) -> Image.Image:
         _check_size(int((re.findall(r"\d+", str(error)) or [0])[0]), limits)
         raise
     _check_size(image.size[0] * image.size[1], limits)
-    if image.format in _CHECKS:
-        position = file.tell()
-        _CHECKS[image.format](file)
-        file.seek(position)
+    check_file(file, image.format)
     return image
 
 
@@ -286,36 +236,6 @@ def _check_size(pixels: int, limits: Limits) -> None:
     if pixels > limits.megapixels * 1e6:
         size, limit = (f"{n:,.1f}".removesuffix(".0") for n in (pixels / 1e6, limits.megapixels))
         raise Unreadable(f"{size} MP, limit {limit} MP, raise with --max-megapixels")
-
-
-def _check_png(file: IO[bytes]) -> None:
-    """Compare the checksums of the chunks that make the picture, up to the end mark: Pillow skips those of IDAT."""
-    left = file.seek(0, os.SEEK_END) - file.seek(8)
-    kind = b""
-    while kind != b"IEND":
-        length, kind = int.from_bytes(file.read(4)), file.read(4)
-        left -= 12 + length
-        if left < 0:
-            raise Unreadable(TRUNCATED)
-        if not kind[0] & 0x20:  # upper case: critical
-            crc = zlib.crc32(kind)
-            for start in range(0, length, _PIECE):
-                crc = zlib.crc32(file.read(min(_PIECE, length - start)), crc)
-            if crc != int.from_bytes(file.read(4)):
-                raise Unreadable("file is damaged")
-        else:
-            file.seek(length + 4, os.SEEK_CUR)
-
-
-def _check_webp(file: IO[bytes]) -> None:
-    """Compare the length that a RIFF file states with what there is."""
-    there = file.seek(0, os.SEEK_END)
-    file.seek(4)
-    if int.from_bytes(file.read(4), "little") + 8 > there:
-        raise Unreadable(TRUNCATED)
-
-
-_CHECKS = {"PNG": _check_png, "WEBP": _check_webp}
 
 
 def _why_unidentified(file: IO[bytes]) -> str:
@@ -327,8 +247,8 @@ def _why_unidentified(file: IO[bytes]) -> str:
         with contextlib.suppress(Exception):
             Image.open(cast("IO[bytes]", watched), formats=FORMATS)
         if head.startswith(b"RIFF"):
-            _check_webp(file)
-        return TRUNCATED if watched.ran_out else "file is damaged"
+            check_file(file, "WEBP")
+        return TRUNCATED if watched.ran_out else DAMAGED
     for pattern, name in _FOREIGN:
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
             return f"unsupported format ({name})"

@@ -1,0 +1,62 @@
+"""Why a file is skipped: whatever the system or a decoder says becomes one of a few plain phrases."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DAMAGED", "NO_MEMORY", "TRUNCATED", "VANISHED", "Unreadable", "plain_reasons"]
+
+VANISHED = "vanished"
+TRUNCATED = "file is truncated"
+DAMAGED = "file is damaged"
+NO_MEMORY = "needs more memory than a worker may have"
+
+_BY_ERRNO = {
+    errno.ENOENT: VANISHED,
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ELOOP: "is a symbolic link",
+    errno.ENAMETOOLONG: "path is too long",
+    errno.ENXIO: "not a regular file",
+    errno.EISDIR: "not a regular file",
+    errno.ENOMEM: NO_MEMORY,
+}
+
+
+class Unreadable(Exception):
+    """Why a file is skipped. `str()` is one line without the path, from a small closed set of phrases."""
+
+
+@contextlib.contextmanager
+def plain_reasons() -> Iterator[None]:
+    """Turn whatever a decoder throws at a bad file into Unreadable."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except MemoryError:
+        raise Unreadable(NO_MEMORY) from None
+    except Image.DecompressionBombError:
+        raise Unreadable("more pixels than its decoder allows") from None
+    except Exception as error:  # noqa: BLE001  (Pillow's decoders raise nearly every class on damaged files)
+        raise Unreadable(_phrase(error)) from None
+
+
+def _phrase(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return _BY_ERRNO.get(error.errno, f"cannot be read: {error.strerror}")
+    text = str(error).lower()
+    if "truncated" in text or "not enough" in text or isinstance(error, EOFError):
+        return TRUNCATED
+    if "out of memory" in text:
+        return NO_MEMORY
+    if "too large" in text or "max_text" in text or "decompressed data" in text:
+        return "metadata is too large"
+    return DAMAGED
