@@ -47,11 +47,12 @@ def bench_cold(
     query: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to look for.")],
     *,
     gallery: IndexOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Pairs of processes.")] = 9,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Whole processes: a search against embedding one picture by hand, `--help` against its imports."""
-    _print(_measure().bench_cold(gallery or lookalike.find_gallery(), query), as_json=json)
+    _print(_measure().bench_cold(gallery or lookalike.find_gallery(), query, rounds), as_json=json)
 
 
 def _measure() -> Any:  # noqa: ANN401  (a module)
