@@ -234,7 +234,7 @@ def _identified(file: IO[bytes], limits: Limits) -> Image.Image:
 
 def _check_size(pixels: int, limits: Limits) -> None:
     if pixels > limits.megapixels * 1e6:
-        size, limit = (f"{n:,.1f}".removesuffix(".0") for n in (pixels / 1e6, limits.megapixels))
+        size, limit = (f"{n:,.2f}".rstrip("0").rstrip(".") for n in (pixels / 1e6, limits.megapixels))
         raise Unreadable(f"{size} MP, limit {limit} MP, raise with --max-megapixels")
 
 
