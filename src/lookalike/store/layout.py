@@ -63,8 +63,7 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
     """
     new = path.with_name(path.name + ".new")
     # A log left behind by a database that was deleted would be replayed into the new one.
-    for left in (new, *_logs(new), *_logs(path)):
-        left.unlink(missing_ok=True)
+    _unlink(new, *_logs(new), *_logs(path))
     db = sqlite3.connect(new, isolation_level=None)
     try:
         db.execute(f"PRAGMA page_size = {_PAGE}")
@@ -77,7 +76,7 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
         new.replace(path)
     except BaseException:
         db.close()
-        new.unlink(missing_ok=True)
+        _unlink(new, *_logs(new))
         raise
     _sync_folder(path.parent)
 
@@ -108,9 +107,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself when the disk is full
-            db.execute("ROLLBACK")
+        _roll_back(db)
         raise
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    try:
+        if db.in_transaction:  # SQLite has rolled back by itself when the disk is full
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        db.close()  # or else what is half written would be read as if it were there
 
 
 def _mode(path: Path) -> str:
@@ -157,6 +163,11 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
 
 def _logs(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def _unlink(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,12 +36,16 @@ __all__ = ["DATABASE", "SqliteStore"]
 DATABASE = "gallery.db"
 _CHUNK = 4096  # rows read at once: 20 MiB of 1,280 float32
 _MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
+_LARGEST = 1e16  # number of an embedding: float32 ends at 3e38, and lengths are squared and summed
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
 _ITEM = "SELECT id, key, stamp, digest, info, crc FROM item"
 _EMBEDDED = (
     "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
     " FROM item JOIN content ON content.digest = item.digest"
 )
+
+
+_T = TypeVar("_T")
 
 
 class _Tally(NamedTuple):
@@ -85,6 +89,7 @@ class SqliteStore:
         self._lock = WriterLock(self.path.parent)
         self._is_writing = False
         self._loaded: _Loaded | None = None
+        self._noted = 0
         self._process = os.getpid()
         with named_errors(self.path):
             if not os.path.lexists(self.path):
@@ -94,7 +99,7 @@ class SqliteStore:
             self._connection = layout.connect(self.path)
         try:
             self._migrate()
-            self.space = self._space()
+            self.space = self._entry("space", _space)
         except BaseException:
             self._connection.close()
             raise
@@ -108,14 +113,14 @@ class SqliteStore:
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
         with self.reading():
-            fitted_on = self._entry("projection")
+            fitted_on = self._entry("projection", lambda number: None if number is None else int(number))
             if fitted_on is None:
                 return None
-            mean = np.frombuffer(self._meta("projection.mean"), "<f4")
-            numbers = np.frombuffer(self._meta("projection.components"), "<f4")
-        if len(mean) != self.space.dim or len(numbers) % len(mean) or not len(numbers):
+            mean, numbers = self._meta("projection.mean"), self._meta("projection.components")
+        if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
             raise corrupt(self.path, "the projection does not fit the embeddings")
-        return Projection(mean, numbers.reshape(len(mean), -1), int(fitted_on))
+        components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
+        return Projection(np.frombuffer(mean, "<f4"), components, fitted_on)
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -136,6 +141,7 @@ class SqliteStore:
         if self._db.in_transaction:
             yield
             return
+        self._noted = self._lock.noted_generation()  # first, because the database may only be newer
         with named_errors(self.path):
             self._db.execute("BEGIN")
             try:
@@ -275,15 +281,6 @@ class SqliteStore:
                 with self._lock.held(wait=layout.PATIENCE):
                     layout.migrate(self._db, self.path)
 
-    def _space(self) -> Space:
-        try:
-            space = Space(**self._entry("space"))
-            if space.metric in {"cosine", "euclidean"} and 0 < space.dim <= _MOST_NUMBERS:
-                return space
-        except TypeError:
-            pass
-        raise corrupt(self.path, "it does not say whose embeddings it holds")
-
     # Reading
 
     def _in(self, select: str, column: str, values: list[Any]) -> sqlite3.Cursor:
@@ -308,9 +305,8 @@ class SqliteStore:
 
     def _current(self) -> _Loaded:
         if self._loaded is None or self._loaded.generation != self.generation:
-            noted = self._lock.noted_generation()  # first: the database may only be newer
             with self.reading():
-                if noted > self.generation:
+                if self._noted > self.generation:
                     raise corrupt(self.path, "what was written last is missing: index the pictures again")
                 projection = self.projection
                 self._loaded = _Loaded(self.generation, projection, self._load_matrix(projection))
@@ -357,17 +353,18 @@ class SqliteStore:
             raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
         return bytes(row[0])
 
-    def _entry(self, key: str) -> Any:  # noqa: ANN401  (JSON)
+    def _entry(self, key: str, of: Callable[[Any], _T]) -> _T:
+        """A small value, as `of` makes it from JSON."""
         try:
-            return json.loads(self._meta(key))
-        except ValueError:
-            raise corrupt(self.path, f"the entry {key!r} cannot be read") from None
+            return of(json.loads(self._meta(key)))
+        except (TypeError, ValueError, OverflowError):
+            raise corrupt(self.path, f"the entry {key!r} makes no sense") from None
 
     def _number(self, key: str) -> int:
-        return int(self._entry(key))
+        return self._entry(key, int)
 
     def _tally(self) -> _Tally:
-        return _Tally(*self._entry("tally"))
+        return self._entry("tally", lambda parts: _Tally(*map(int, parts)))
 
     # Looking for damage
 
@@ -447,10 +444,11 @@ class SqliteStore:
     def _to_blob(self, embedding: NDArray[np.float32]) -> bytes:
         if embedding.shape != (self.space.dim,):
             raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
-        if not np.isfinite(embedding).all():
-            raise ValueError("an embedding that is not finite")
+        largest = np.abs(embedding).max()
+        if not largest <= _LARGEST:  # nor is nan
+            raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
         # Whatever the scale of an encoder's numbers, the largest lies between 2**14 and 2**15 when it is rounded.
-        exponent = max(int(np.frexp(np.abs(embedding).max())[1]) - 15, -120)
+        exponent = max(int(np.frexp(largest)[1]) - 15, -120)
         row = np.empty(1, self._stored)
         row["exponent"], row["numbers"] = exponent, np.ldexp(embedding, -exponent)
         return row.tobytes()
@@ -460,6 +458,17 @@ class SqliteStore:
         rows = np.frombuffer(b"".join(blobs), self._stored)
         scales = np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))
         return rows["numbers"].astype(np.float32) * scales[:, None]
+
+
+def _space(parts: dict[str, Any]) -> Space:
+    """Raises TypeError, ValueError."""
+    space = Space(**parts)
+    texts = (space.encoder, space.fingerprint, space.source)
+    if not all(isinstance(text, str) for text in texts) or space.metric not in ("cosine", "euclidean"):
+        raise ValueError("not whose embeddings these are")
+    if space.dim not in range(1, _MOST_NUMBERS) or isinstance(space.dim, float):
+        raise ValueError("no dimension")
+    return space
 
 
 def _fill(db: sqlite3.Connection, space: Space) -> None:

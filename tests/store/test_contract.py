@@ -1,0 +1,437 @@
+"""What every store does. A new store needs its line in STORES."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from lookalike.errors import NoGallery, StoreBusy
+from lookalike.store import Item, Space, Store, open_store
+from lookalike.store.projection import Projection, fit_projection
+from tests.store.making import (
+    DIM,
+    assert_same_answer,
+    digest,
+    embedding,
+    expected,
+    item,
+    put,
+    space,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from lookalike.distance import Metric
+
+    Open = Callable[[Space | None], Store]
+
+STORES = ["sqlite"]
+METRICS: list[Metric] = ["cosine", "euclidean"]
+
+
+@pytest.fixture(params=STORES)
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Open the store of this test again; with a space, make it if it is not there."""
+    places = {"sqlite": tmp_path / "gallery"}
+    return lambda create: open_store(places[request.param], create=create)
+
+
+@pytest.fixture
+def store(reopen: Open) -> Iterator[Store]:
+    store = reopen(space())
+    yield store
+    store.close()
+
+
+def _state(store: Store) -> object:
+    rows = [(id_, row.tolist()) for ids, some in store.embeddings() for id_, row in zip(ids, some, strict=True)]
+    return store.generation, list(store.items()), rows, store.count()
+
+
+def test_a_store_that_is_not_there_is_no_gallery(reopen: Open) -> None:
+    with pytest.raises(NoGallery):
+        reopen(None)
+
+
+def test_a_store_keeps_the_space_it_was_made_with(reopen: Open) -> None:
+    reopen(space("euclidean")).close()
+    store = reopen(space("cosine"))
+    assert store.space == space("euclidean")
+    store.close()
+
+
+def test_items_are_found_by_key_by_id_and_in_order(store: Store) -> None:
+    with store.writing():
+        put(store, {b"b": 2, b"\xff\n": 3, b"a": 1, b"c": None})
+    found = store.find([b"a", b"c", b"absent"])
+    assert set(found) == {b"a", b"c"}
+    assert found[b"a"].digest == digest(1)
+    assert found[b"a"].info == {"width": 3, "format": "PNG"}
+    assert found[b"a"].stamp == "1:1"
+    assert found[b"c"].digest is None
+    assert found[b"c"].info == {"reason": "not an image"}
+    assert store.get([found[b"a"].id, 10**6]) == {found[b"a"].id: found[b"a"]}
+    assert [known.key for known in store.items()] == [b"a", b"b", b"c", b"\xff\n"]
+    assert store.count() == (3, 1)
+
+
+def test_items_are_listed_below_a_prefix(store: Store) -> None:
+    with store.writing():
+        put(store, {b"/a/1": 1, b"/a/2": None, b"/ab": 2, b"/b/1": 1})
+    assert [known.key for known in store.items(b"/a/")] == [b"/a/1", b"/a/2"]
+    assert [known.key for known in store.items(b"/a")] == [b"/a/1", b"/a/2", b"/ab"]
+    assert list(store.items(b"/c")) == []
+
+
+def test_more_items_than_fit_into_one_statement_are_found(store: Store) -> None:
+    keys = [b"%05d" % n for n in range(1201)]
+    with store.writing():
+        put(store, {key: n % 7 for n, key in enumerate(keys)})
+    assert set(store.find(keys)) == set(keys)
+    assert len(store.get(range(1, 1300))) == 1201
+    assert store.known(digest(n) for n in range(2000)) == {digest(n) for n in range(7)}
+
+
+def test_putting_a_key_again_replaces_its_item_and_keeps_its_id(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1, b"b": 2})
+        before = store.find([b"a"])[b"a"]
+        put(store, {b"a": 3}, stamp="2:2")
+    after = store.find([b"a"])[b"a"]
+    assert (after.id, after.digest, after.stamp) == (before.id, digest(3), "2:2")
+    assert store.count() == (2, 0)
+    assert store.search(embedding(3), 1)[0][0] == after.id
+
+
+def test_of_items_with_the_same_key_the_last_counts(store: Store) -> None:
+    with store.writing():
+        store.put([item(b"a", 1), item(b"a", 2)], {digest(1): embedding(1), digest(2): embedding(2)})
+    assert store.find([b"a"])[b"a"].digest == digest(2)
+    assert store.known([digest(1), digest(2)]) == {digest(2)}
+    assert store.check() == []
+
+
+def test_an_item_may_lose_its_embedding_and_get_one(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1})
+        put(store, {b"a": None})
+        assert store.count() == (0, 1)
+        assert store.search(embedding(1), 5) == []
+        put(store, {b"a": 1})
+    assert store.count() == (1, 0)
+
+
+def test_removed_items_are_gone(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1, b"b": 2, b"c": None})
+        ids = [store.find([key])[key].id for key in (b"a", b"c")]
+        assert store.remove([*ids, 10**6]) == 2
+        assert store.remove(ids) == 0
+    assert [known.key for known in store.items()] == [b"b"]
+    assert store.count() == (1, 0)
+    assert store.known([digest(1)]) == set()
+
+
+def test_an_id_is_never_used_again(store: Store) -> None:
+    seen: set[int] = set()
+    with store.writing():
+        for n in range(4):
+            put(store, {b"a": n, b"b%d" % n: None})
+            ids = {known.id for known in store.items()}
+            assert not ids & seen
+            assert min(ids) > 0
+            seen |= ids
+            store.remove(ids)
+
+
+def test_equal_contents_share_one_embedding_until_the_last_is_gone(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1, b"b": 1})
+        put(store, {b"c": 1})
+        ids = [known.id for known in store.items()]
+        assert [id_ for id_, _ in store.search(embedding(1), 5)] == ids
+        store.remove(ids[:2])
+        assert store.known([digest(1)]) == {digest(1)}
+        store.remove(ids[2:])
+        assert store.known([digest(1)]) == set()
+
+
+def test_the_generation_grows_with_every_change_and_with_nothing_else(store: Store) -> None:
+    met = [store.generation]
+    projection = Projection(np.zeros(DIM, np.float32), np.eye(DIM, dtype=np.float32), 2)
+    with store.writing():
+        for change in (
+            lambda: put(store, {b"a": 1}),
+            lambda: put(store, {b"a": 2}),
+            lambda: store.project(projection),
+            lambda: store.project(None),
+            lambda: store.remove([1]),
+        ):
+            change()
+            met.append(store.generation)
+    assert met == sorted(set(met))
+    list(store.items())
+    store.search(embedding(1), 3)
+    store.check()
+    assert store.generation == met[-1]
+
+
+def test_everything_is_there_when_the_store_is_opened_again(reopen: Open, store: Store) -> None:
+    with store.writing():
+        put(store, {b"%d" % n: n % 5 for n in range(20)})
+        store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 3))
+    answer, state = store.search(embedding(7), 6), _state(store)
+    again = reopen(None)
+    assert _state(again) == state
+    assert again.search(embedding(7), 6) == answer
+    again.close()
+
+
+def test_embeddings_come_back_as_they_were_put(store: Store) -> None:
+    with store.writing():
+        put(store, {b"%d" % n: n for n in range(10)})
+    ids, rows = next(iter(store.embeddings()))
+    assert ids.tolist() == sorted(known.id for known in store.items())
+    contents = {known.id: int(known.key) for known in store.items()}
+    for id_, row in zip(ids.tolist(), rows, strict=True):
+        assert row.tolist() == embedding(contents[id_]).tolist()
+    some = [int(ids[3]), int(ids[5])]
+    chosen = {int(id_) for few, _ in store.embeddings(some) for id_ in few}
+    assert chosen == set(some)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-5, 1.0, 1e5, 1e12])
+def test_embeddings_of_any_scale_keep_their_ranking(reopen: Open, scale: float) -> None:
+    store = reopen(space("euclidean"))
+    rows = {digest(n): embedding(n) * np.float32(scale) for n in range(30)}
+    with store.writing():
+        store.put([item(b"%d" % n, n) for n in range(30)], rows)
+    contents = {known.id: int(known.key) for known in store.items()}
+    for n in range(30):
+        (first, distance), *_ = store.search(embedding(n) * np.float32(scale), 3)
+        assert contents[first] == n
+        assert distance == 0
+    store.close()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("cut", [None, 3])
+def test_search_is_exact(reopen: Open, metric: Metric, cut: int | None) -> None:
+    store = reopen(space(metric))
+    with store.writing():
+        put(store, {b"%d" % n: n % 150 for n in range(400)})
+        projection = None
+        if cut is not None:
+            projection = fit_projection((rows for _, rows in store.embeddings()), DIM, cut)
+            store.project(projection)
+    rows = {known.id: int(known.key) % 150 for known in store.items()}
+    for n in range(0, 200, 9):
+        for k in (1, 7, 399, 400, 1000):
+            wanted = expected(rows, embedding(n), k, metric=metric, projection=projection)
+            assert_same_answer(store.search(embedding(n), k), wanted)
+    store.close()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("cut", [None, 3])
+@pytest.mark.parametrize("k", [1, 10, 149])
+def test_equally_near_items_come_in_the_order_of_their_ids(
+    reopen: Open, metric: Metric, cut: int | None, k: int
+) -> None:
+    """Hundreds of equal pictures under other names and other digests, at every place in the matrix."""
+    store = reopen(space(metric))
+    with store.writing():
+        put(store, {b"x%d" % n: n for n in range(50)})
+        same = [item(b"same%d" % n, 1000 + n) for n in range(150)]
+        store.put(same, {digest(1000 + n): embedding(77) for n in range(150)})
+        put(store, {b"y%d" % n: n for n in range(50)})
+        if cut is not None:
+            store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, cut))
+    ids = sorted(known.id for known in store.items(b"same"))
+    found = store.search(embedding(77), k)
+    assert [id_ for id_, _ in found] == ids[:k]
+    assert len({distance for _, distance in found}) == 1
+    store.close()
+
+
+def test_an_embedding_of_length_zero_is_at_cosine_distance_1_from_everything(store: Store) -> None:
+    zero = np.zeros(DIM, np.float32)
+    with store.writing():
+        put(store, {b"a": 1, b"b": 2})
+        store.put([item(b"zero", 3)], {digest(3): zero})
+    assert [distance for _, distance in store.search(zero, 3)] == [1.0, 1.0, 1.0]
+    zero_id = store.find([b"zero"])[b"zero"].id
+    assert dict(store.search(embedding(1), 3))[zero_id] == 1.0
+
+
+def test_fewer_come_back_when_there_are_fewer(store: Store) -> None:
+    assert store.search(embedding(1), 10) == []
+    with store.writing():
+        put(store, {b"a": 1, b"b": None})
+    assert len(store.search(embedding(1), 10)) == 1
+    assert store.search(embedding(1), 0) == []
+    assert store.search(embedding(1), -1) == []
+
+
+BAD = {
+    "nan": np.array([np.nan, *range(DIM - 1)], np.float32),
+    "infinite": np.array([np.inf, *range(DIM - 1)], np.float32),
+    "beyond what can be squared": np.full(DIM, 1e30, np.float32),
+    "too long": np.ones(DIM + 1, np.float32),
+    "too short": np.ones(DIM - 1, np.float32),
+    "a matrix": np.ones((1, DIM), np.float32),
+    "empty": np.empty(0, np.float32),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
+def test_an_embedding_that_is_none_is_refused_and_nothing_changes(
+    store: Store, bad: np.ndarray[tuple[int], np.dtype[np.float32]]
+) -> None:
+    with store.writing():
+        put(store, {b"a": 1, b"b": 2})
+        before = _state(store)
+        with pytest.raises(ValueError, match="embedding"):
+            store.put([item(b"a", 8), item(b"c", 9)], {digest(8): embedding(8), digest(9): bad})
+        assert _state(store) == before
+    with pytest.raises(ValueError, match="embedding"):
+        store.search(bad, 1)
+
+
+def test_a_digest_without_embedding_is_refused_and_nothing_changes(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1})
+        before = _state(store)
+        with pytest.raises(ValueError, match="no embedding for 1"):
+            store.put([item(b"a", 8), item(b"c", 9)], {digest(8): embedding(8)})
+        assert _state(store) == before
+        assert store.known([digest(8)]) == set()
+
+
+def test_an_item_that_cannot_be_stored_takes_its_whole_batch_with_it(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1})
+        before = _state(store)
+        with pytest.raises(TypeError):
+            store.put([item(b"b", 1), Item(b"c", "1:1", None, {"odd": object()})], {})
+        assert _state(store) == before
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        Projection(np.zeros(DIM - 1, np.float32), np.eye(DIM - 1, dtype=np.float32), 2),
+        Projection(np.zeros(DIM, np.float32), np.eye(DIM - 1, dtype=np.float32), 2),
+        Projection(np.zeros(DIM, np.float32), np.empty((DIM, 0), np.float32), 2),
+        Projection(np.full(DIM, np.nan, np.float32), np.eye(DIM, dtype=np.float32), 2),
+        Projection(np.zeros(DIM, np.float32), np.full((DIM, 2), np.inf, np.float32), 2),
+    ],
+    ids=["other dimension", "unequal dimensions", "no component", "nan", "infinite"],
+)
+def test_a_projection_that_does_not_fit_is_refused(store: Store, projection: Projection) -> None:
+    with store.writing():
+        generation = store.generation
+        with pytest.raises(ValueError, match="projection"):
+            store.project(projection)
+    assert store.generation == generation
+    assert store.projection is None
+
+
+def test_a_projection_is_kept_and_can_be_taken_back(store: Store) -> None:
+    with store.writing():
+        put(store, {b"%d" % n: n for n in range(20)})
+        plain = store.search(embedding(1), 20)
+        projection = fit_projection((rows for _, rows in store.embeddings()), DIM, 2)
+        store.project(projection)
+        kept = store.projection
+        assert kept is not None
+        assert kept.fitted_on == 20
+        assert (kept.mean == projection.mean).all()
+        assert (kept.components == projection.components).all()
+        assert store.matrix().rows.shape == (20, 2)
+        assert store.search(embedding(1), 20) != plain
+        store.project(None)
+    assert store.projection is None
+    assert store.search(embedding(1), 20) == plain
+
+
+def test_a_store_is_written_to_only_by_its_writer(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1})
+    before = _state(store)
+    for write in (
+        lambda: put(store, {b"b": 1}),
+        lambda: store.remove([1]),
+        lambda: store.project(None),
+    ):
+        with pytest.raises(RuntimeError, match="writing"):
+            write()
+    assert _state(store) == before
+
+
+def test_there_is_one_writer_at_a_time(reopen: Open, store: Store) -> None:
+    other = reopen(None)
+    with store.writing():
+        with pytest.raises(StoreBusy), other.writing():
+            pass
+        with pytest.raises(StoreBusy), store.writing():
+            pass
+        put(store, {b"a": 1})  # the refused ones have not taken the right to write away
+    with other.writing():
+        put(other, {b"b": 1})
+    assert [known.key for known in store.items()] == [b"a", b"b"]
+    other.close()
+
+
+def test_an_error_of_the_caller_ends_writing_and_keeps_what_was_put(reopen: Open, store: Store) -> None:
+    def interrupted() -> None:
+        with store.writing():
+            put(store, {b"a": 1})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    other = reopen(None)
+    with other.writing():
+        put(other, {b"b": 1})
+    assert store.count() == (2, 0)
+    other.close()
+
+
+def test_a_search_is_as_new_as_the_store(reopen: Open, store: Store) -> None:
+    other = reopen(None)
+    assert other.search(embedding(1), 3) == []
+    with store.writing():
+        put(store, {b"a": 1})
+        assert [id_ for id_, _ in other.search(embedding(1), 3)] == [1]
+        store.remove([1])
+        assert other.search(embedding(1), 3) == []
+    other.close()
+
+
+def test_what_is_read_together_is_of_one_moment(reopen: Open, store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1})
+    other = reopen(None)
+    with other.reading():
+        (found,) = other.search(embedding(1), 3)
+        with store.writing():
+            store.remove([found[0]])
+        assert other.get([found[0]])[found[0]].key == b"a"
+        assert other.count() == (1, 0)
+    assert other.count() == (0, 0)
+    other.close()
+
+
+def test_a_sound_store_has_no_problems(store: Store) -> None:
+    assert store.check() == []
+    with store.writing():
+        put(store, {b"a": 1, b"b": 1, b"c": None, b"d": 4})
+        store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 1))
+        store.remove([1])
+        assert store.check() == []
+    assert store.check() == []

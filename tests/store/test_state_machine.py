@@ -1,0 +1,107 @@
+"""Any sequence of changes leaves a store that answers like a dict."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from lookalike.store import Store, open_store
+from lookalike.store.projection import Projection, fit_projection
+from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space
+
+KEYS = st.sampled_from([b"/%s/%d" % (folder, n) for folder in (b"a", b"ab", b"\xff") for n in range(6)])
+CONTENTS = st.one_of(st.none(), st.integers(0, 9))  # few, so that items share contents
+
+
+class StoreAsDict(RuleBasedStateMachine):
+    """`model` is what the store must hold: content by key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.store: Store = open_store(self.folder.name, create=space())
+        self.model: dict[bytes, int | None] = {}
+        self.ids: dict[bytes, int] = {}
+        self.used: set[int] = set()
+        self.projection: Projection | None = None
+        self.generation = 0
+
+    def teardown(self) -> None:
+        problems = self.store.check()
+        self.store.close()
+        self.folder.cleanup()
+        assert problems == []
+
+    @rule(batch=st.dictionaries(KEYS, CONTENTS, min_size=1, max_size=6))
+    def add_or_replace(self, batch: dict[bytes, int | None]) -> None:
+        with self.store.writing():
+            put(self.store, batch)
+        self.model |= batch
+        for key, known in self.store.find(batch).items():
+            if key in self.ids:
+                assert known.id == self.ids[key]
+            else:
+                assert known.id not in self.used
+            self.ids[key] = known.id
+            self.used.add(known.id)
+
+    @rule(keys=st.sets(KEYS, max_size=4))
+    def remove(self, keys: set[bytes]) -> None:
+        found = [known.id for known in self.store.find(keys).values()]
+        with self.store.writing():
+            assert self.store.remove(found) == len(keys & set(self.model))
+        for key in keys & set(self.model):
+            del self.model[key], self.ids[key]
+
+    @precondition(lambda self: len(set(self.model.values()) - {None}) > 1)
+    @rule(cut=st.integers(1, DIM))
+    def project(self, cut: int) -> None:
+        self.projection = fit_projection((rows for _, rows in self.store.embeddings()), DIM, cut)
+        with self.store.writing():
+            self.store.project(self.projection)
+
+    @rule()
+    def take_the_projection_back(self) -> None:
+        self.projection = None
+        with self.store.writing():
+            self.store.project(None)
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = open_store(self.folder.name)
+
+    @rule(content=st.integers(0, 12), k=st.integers(1, 25))
+    def search(self, content: int, k: int) -> None:
+        rows = {self.ids[key]: number for key, number in self.model.items() if number is not None}
+        wanted = expected(rows, embedding(content), k, projection=self.projection)
+        assert_same_answer(self.store.search(embedding(content), k), wanted)
+
+    @invariant()
+    def holds_what_was_put(self) -> None:
+        items: dict[bytes, Any] = {known.key: known for known in self.store.items()}
+        wanted = {key: None if number is None else digest(number) for key, number in self.model.items()}
+        assert {key: known.digest for key, known in items.items()} == wanted
+        assert list(items) == sorted(self.model)
+        used = {number for number in self.model.values() if number is not None}
+        assert self.store.known(digest(number) for number in range(13)) == {digest(number) for number in used}
+        embedded = sum(number is not None for number in self.model.values())
+        assert self.store.count() == (embedded, len(self.model) - embedded)
+
+    @invariant()
+    def never_goes_back(self) -> None:
+        assert self.store.generation >= self.generation
+        self.generation = self.store.generation
+
+
+TestStoreAsDict = StoreAsDict.TestCase
+TestStoreAsDict.settings = settings(
+    max_examples=40,
+    stateful_step_count=25,
+    deadline=None,  # a commit waits for the disk
+    suppress_health_check=[HealthCheck.too_slow],
+)
