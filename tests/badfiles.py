@@ -16,7 +16,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, TiffImagePlugin
@@ -155,7 +155,7 @@ def _register_truncated() -> None:
             if name in {"jpeg.tif", "group4.tif"} and part > 0.9:
                 continue  # cut within a directory that libtiff reads anew: damaged or truncated
             cut = data[: int(len(data) * part)]
-            content(1, f"truncated-{part:.0%}-{name}", TRUNCATED)(lambda cut=cut: cut)
+            content(1, f"truncated-{part:.0%}-{name}", TRUNCATED)(partial(bytes, cut))
 
 
 _register_truncated()
@@ -265,7 +265,7 @@ _FOREIGN = {
 }
 for _kind, _data in _FOREIGN.items():
     _reason = f"unsupported format ({_kind})"
-    content(4, f"{_kind.replace(' ', '-')}.jpg", _reason)(lambda data=_data: data)  # type: ignore[misc]
+    content(4, f"{_kind.replace(' ', '-')}.jpg", _reason)(partial(bytes, _data))
 content(4, "svg-doctype.png", "unsupported format (SVG)")(lambda: b"<!DOCTYPE svg PUBLIC ''><svg></svg>")
 content(4, "comments.jpg", "unsupported format (HTML or XML)")(lambda: b"<!---->" * 290)
 
@@ -366,9 +366,7 @@ def turned(image: Image.Image, orientation: int, format_: str, **options: Any) -
 
 
 for _number in range(10):
-    content(9, f"orientation-{_number}.jpg", INDEXED)(  # type: ignore[misc]
-        lambda number=_number: turned(picture(10), number, "JPEG")
-    )
+    content(9, f"orientation-{_number}.jpg", INDEXED)(partial(turned, picture(10), _number, "JPEG"))
 
 
 @content(9, "broken-exif.jpg", INDEXED)
@@ -498,10 +496,14 @@ NAMES = [
     "caf\u00e9.jpg".encode(),  # composed
     "cafe\u0301.jpg".encode(),  # decomposed: another name
 ]
+
+
+def _with_number(number: int, path: bytes) -> None:
+    write(path, encoded(picture(100 + number), "JPEG"))
+
+
 for _number, _name in enumerate(NAMES):
-    place(19, _name, INDEXED)(  # type: ignore[misc]
-        lambda path, number=_number: write(path, encoded(picture(100 + number), "JPEG"))
-    )
+    place(19, _name, INDEXED)(partial(_with_number, _number))
 
 
 def make_deep(folder: Path, name: bytes, levels: int) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from PIL import Image
 
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import Limits, Picture, View, decode
@@ -179,7 +180,7 @@ def test_a_picture_of_a_hundred_megapixels_is_read_within_the_bounds(format_: st
     if format_ == "PNG":
         badfiles.write(path, badfiles.bomb(10_000))
     else:
-        badfiles.write(path, encoded(badfiles.Image.new("1", (10_000, 10_000)), "TIFF", compression="group4"))
+        badfiles.write(path, encoded(Image.new("1", (10_000, 10_000)), "TIFF", compression="group4"))
     with Reader(VIEW, workers=1) as reader:
         ((_, outcome),) = reader.read([path])
     assert isinstance(outcome, Picture)
@@ -280,7 +281,6 @@ from lookalike.images.reader import Reader
 from tests.deadly import decode_or_die
 with Reader(View(8), limits=Limits(seconds=float(sys.argv[2])), workers=2, decoder=decode_or_die) as reader:
     results = reader.read([os.fsencode(sys.argv[1])] * 20)
-    print(*(worker for worker in [1]), flush=True)
     next(results)
 """
 

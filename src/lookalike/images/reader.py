@@ -29,7 +29,7 @@ from lookalike.images.decode import Limits, Picture, View, decode
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Future
 
     Outcome = Picture | str
@@ -94,7 +94,7 @@ class Reader:
         self._threads.shutdown(cancel_futures=True)
         self._watch.join()
 
-    def read(self, paths: Iterable[bytes]) -> Iterator[tuple[bytes, Outcome]]:
+    def read(self, paths: Iterable[bytes]) -> Generator[tuple[bytes, Outcome]]:
         """Yield every path with its picture or the reason why there is none, in order, reading ahead a little.
 
         Raises LookalikeError when no worker can be started.

@@ -27,6 +27,7 @@ _BY_ERRNO = {
     errno.ENXIO: "not a regular file",
     errno.EISDIR: "not a regular file",
     errno.ENOMEM: NO_MEMORY,
+    errno.EINVAL: DAMAGED,  # the header sends its decoder to a place before the file's beginning
 }
 
 
