@@ -407,6 +407,12 @@ content(11, "bomb-of-a-header.png", _too_many("4,611,686,014,132.42"))(lambda: p
 content(11, "bomb.webp", _too_many("268.4"))(
     lambda: b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (16382).to_bytes(3, "little") * 2
 )
+content(11, "bomb-lossless.webp", _too_many("268.4"))(
+    lambda: b"RIFF\x12\0\0\0WEBPVP8L\x05\0\0\0\x2f" + (16382 | 16382 << 14).to_bytes(4, "little") + b"\0"
+)
+content(11, "bomb-lossy.webp", _too_many("268.4"))(
+    lambda: b"RIFF\x16\0\0\0WEBPVP8 \x0a\0\0\0\x30\x01\0\x9d\x01\x2a" + b"\xff\x3f" * 2
+)
 content(11, "frame-outside.gif", _too_many("4,225"))(
     lambda: (
         b"GIF89a\x0a\0\x0a\0\x80\0\0\0\0\0\xff\xff\xff\x2c"

@@ -28,7 +28,7 @@ from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise im
 )
 
 from lookalike.images.reasons import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
-from lookalike.images.whole import check_decoded, check_file
+from lookalike.images.whole import check_decoded, check_file, webp_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,7 +223,7 @@ def _identified(file: IO[bytes], limits: Limits) -> Image.Image:
     except OSError as error:
         if error.errno:
             raise
-        raise Unreadable(_why_unidentified(file)) from None
+        raise Unreadable(_why_unidentified(file, limits)) from None
     except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds ..."
         _check_size(int((re.findall(r"\d+", str(error)) or [0])[0]), limits)
         raise
@@ -238,7 +238,7 @@ def _check_size(pixels: int, limits: Limits) -> None:
         raise Unreadable(f"{size} MP, limit {limit} MP, raise with --max-megapixels")
 
 
-def _why_unidentified(file: IO[bytes]) -> str:
+def _why_unidentified(file: IO[bytes], limits: Limits) -> str:
     """Say what a file is that no allowed decoder opens."""
     file.seek(0)
     head = file.read(2048)
@@ -246,7 +246,8 @@ def _why_unidentified(file: IO[bytes]) -> str:
         watched = _Watched(file)
         with contextlib.suppress(Exception):
             Image.open(cast("IO[bytes]", watched), formats=FORMATS)
-        if head.startswith(b"RIFF"):
+        if head.startswith(b"RIFF"):  # its decoder wants memory for all pixels before it says how many there are
+            _check_size(webp_pixels(head), limits)
             check_file(file, "WEBP")
         return TRUNCATED if watched.ran_out else DAMAGED
     for pattern, name in _FOREIGN:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-__all__ = ["check_decoded", "check_file"]
+__all__ = ["check_decoded", "check_file", "webp_pixels"]
 
 _PIECE = 1 << 20  # bytes read at once
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of a PNG
@@ -114,6 +114,18 @@ def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
 
 def _pieces(file: IO[bytes], length: int) -> Iterator[bytes]:
     return (file.read(min(_PIECE, length - start)) for start in range(0, length, _PIECE))
+
+
+def webp_pixels(head: bytes) -> int:
+    """How many pixels the first 30 bytes of a WebP announce."""
+    if head[12:16] == b"VP8X":
+        width, height = int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    elif head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    return width * height
 
 
 def _check_webp(file: IO[bytes]) -> None:
