@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from PIL import Image
 
-from lookalike.encoders import DEFAULT, load_encoder
-from lookalike.errors import EncoderMismatch, NoGallery, UnreadableImage, UsageError
+from lookalike.encoders import DEFAULT, encoder_names, load_encoder
+from lookalike.errors import Corrupt, EncoderMismatch, NoGallery, UnreadableImage, UsageError
 from lookalike.hits import Hit, Hits
-from lookalike.images.decode import Limits, Unreadable, fit, open_file, show_path
-from lookalike.indexing import IndexOptions, Report, update
+from lookalike.images.decode import Limits, Picture, Unreadable, fit, open_file, show_path
+from lookalike.images.reader import Reader
+from lookalike.indexing import IndexOptions, Report, encode_pictures, update
 from lookalike.store import Space, open_store
 from lookalike.store.projection import fit_projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -44,7 +47,11 @@ class Gallery:
         self.store = store
         self._encoder = encoder
         if encoder is not None:
-            self._check(encoder)
+            try:
+                self._check(encoder)
+            except EncoderMismatch:
+                store.close()
+                raise
 
     @classmethod
     def open(cls, place: str | Path | None = None, *, encoder: str | Path | None = None, create: bool = False) -> Self:
@@ -63,7 +70,7 @@ class Gallery:
                 raise
         loaded = loaded or load_encoder()
         source = str(encoder or DEFAULT)
-        if Path(source).exists():
+        if source not in encoder_names() and Path(source).exists():
             source = str(Path(source).resolve())
         space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
         return cls(open_store(folder, create=space), loaded)
@@ -119,13 +126,14 @@ class Gallery:
         if k < 1:
             raise UsageError(f"k is {k}; at least 1 hit can be asked for")
         image, path = self._read(query)
-        own = None if include_self or path is None else self.store.find([path]).get(path)
-        nearest = self.store.search(self.embed(image), k + (own is not None))
-        nearest = [(id_, distance) for id_, distance in nearest if own is None or id_ != own.id][:k]
-        items = self.store.get(id_ for id_, _ in nearest)
+        own = None if include_self else path
+        nearest = [
+            (item.key, distance, item.id)
+            for item, distance in self._nearest(self.embed(image), k + 1)
+            if item.key != own
+        ]
         hits = [
-            Hit(rank, Path(os.fsdecode(items[id_].key)), distance, id_)
-            for rank, (id_, distance) in enumerate(nearest, 1)
+            Hit(rank, Path(os.fsdecode(key)), distance, id_) for rank, (key, distance, id_) in enumerate(nearest[:k], 1)
         ]
         return Hits(hits, image, show_path(os.path.basename(path)) if path else "query")
 
@@ -133,6 +141,21 @@ class Gallery:
         """float32 (dim,): the embedding of one picture, before the gallery's projection."""
         pixels = np.asarray(fit(image, self.encoder.view))
         return cast("NDArray[np.float32]", self.encoder.encode(pixels[None])[0])
+
+    def embed_files(
+        self, paths: Iterable[bytes], *, options: IndexOptions | None = None
+    ) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
+        """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in order.
+
+        Files are decoded and encoded as `index` does it, many at a time; nothing is kept.
+        """
+        options = options or IndexOptions()
+        with Reader(self.encoder.view, limits=options.limits, workers=options.workers) as reader:
+            results = reader.read(paths)
+            while some := list(islice(results, options.batch_size)):
+                pictures = [result for _, result in some if isinstance(result, Picture)]
+                rows = iter(encode_pictures(self.encoder, pictures))
+                yield from ((path, next(rows) if isinstance(r, Picture) else r) for path, r in some)
 
     def remove(self, path: str | bytes | os.PathLike[str], *, wait: float = 0.0) -> int:
         """Take a picture, or all pictures below a folder, out of the gallery; how many there were.
@@ -206,12 +229,22 @@ class Gallery:
         if isinstance(query, np.ndarray):
             return _from_array(query), None
         path = os.path.abspath(os.fsencode(query))
+        view = self.encoder.view
         try:
-            with open_file(os.path.realpath(path), Limits(), at_least=self.encoder.view.size * 2) as image:
+            with open_file(os.path.realpath(path), Limits(), at_least=math.ceil(view.size / view.crop)) as image:
                 return image.copy(), path
         except Unreadable as reason:
             why = str(reason) if os.path.lexists(path) else "no such file"
             raise UnreadableImage(f"{show_path(path)}: {why}") from None
+
+    def _nearest(self, embedding: NDArray[np.float32], k: int) -> list[tuple[Known, float]]:
+        """The k nearest items with their distances, of one moment: another process may be removing some."""
+        with self.store.reading():
+            found = self.store.search(embedding, k)
+            items = self.store.get(id_ for id_, _ in found)
+        if len(items) < len(found):
+            raise Corrupt("pictures that were found are not listed in the gallery", hint="lookalike verify")
+        return [(items[id_], distance) for id_, distance in found]
 
     def _below(self, path: bytes) -> Iterator[Known]:
         """The items that are `path` or below it."""
