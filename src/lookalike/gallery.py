@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from itertools import islice
@@ -254,7 +255,8 @@ class Gallery:
         projection = self.store.projection
         fitted_on = projection.fitted_on if projection else 0
         if len(self) >= max(_ENOUGH, _GROWN * fitted_on):
-            self._adapt(_CUT)
+            with contextlib.suppress(UsageError):  # copies of one picture have no direction to keep
+                self._adapt(_CUT)
 
     def _adapt(self, numbers: int) -> int:
         step = -(-len(self) // _SAMPLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from lookalike.store import Item
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from lookalike.encoders import Encoder
     from lookalike.images.walk import Entry
     from lookalike.store import Known, Store
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
     """Called with how many files are dealt with and how many there are."""
 
-__all__ = ["IndexOptions", "Progress", "Report", "update"]
+    Embeddings = dict[bytes, NDArray[np.float32]]
+    """float32 (dim,) by the digest of the picture."""
+
+__all__ = ["IndexOptions", "Progress", "Report", "encode_pictures", "update"]
 
 _BATCH = 128  # pictures a transaction: what a crash can lose; half a second of encoding
 _LOOKUPS = 512  # files looked up in the store at once
@@ -84,6 +89,13 @@ def update(
     return run.report
 
 
+def encode_pictures(encoder: Encoder, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Embeddings of decoded pictures, float32 (n, dim)."""
+    side = encoder.view.size
+    pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
+    return encoder.encode(pixels.reshape(len(pictures), side, side, 3))
+
+
 class _Run:
     """The state of one run; memory grows by a bit for each file, not with its pictures."""
 
@@ -99,7 +111,7 @@ class _Run:
         self._seen = bytearray()  # by item id
         self._unreadable: list[bytes] = []  # folders and files whose items are kept for now
         self._waiting: deque[Entry] = deque()  # entries whose pictures are being decoded
-        self._copies: set[bytes] = set()  # digests that came in under a new path while known under another
+        self._copies: Counter[bytes] = Counter()  # digests that came in under a new path, known under another
 
     def bring_in(self) -> None:
         if self._progress is not None:
@@ -113,6 +125,9 @@ class _Run:
 
     def clear_out(self) -> None:
         """Remove the items below the roots whose files were not met."""
+        gone = [root for root in self.roots if not os.path.lexists(root)]  # unplugged in mid-run
+        self.report.missing += gone
+        self.roots = [root for root in self.roots if root not in gone]
         vanished: list[int] = []
         for item in self._items_below_roots():
             if self._is_seen(item.id) or self._is_hidden_from_us(item.key):
@@ -120,7 +135,8 @@ class _Run:
             vanished.append(item.id)
             if item.digest is None:
                 continue
-            if item.digest in self._copies:
+            if self._copies[item.digest] > 0:
+                self._copies[item.digest] -= 1
                 self.report.renamed += 1
                 self.report.added -= 1
             else:
@@ -184,7 +200,7 @@ class _Run:
         before = self.store.find(entry.path for entry in entries)
         for entry, (_, result) in zip(entries, results, strict=True):
             if isinstance(result, str):
-                items += self._skip(entry, result)
+                items += self._skip(entry, result, before.get(entry.path))
                 continue
             items.append(Item(entry.path, entry.stamp, result.digest, _info(result)))
             same = before.get(entry.path)
@@ -193,29 +209,28 @@ class _Run:
             else:
                 self.report.added += 1
                 if result.digest in known:
-                    self._copies.add(result.digest)
+                    self._copies[result.digest] += 1
         self._put(items, self._embeddings(new))
 
-    def _skip(self, entry: Entry, reason: str) -> list[Item]:
+    def _skip(self, entry: Entry, reason: str, before: Known | None) -> list[Item]:
         if reason == VANISHED:
             return []
         self.report.skipped.append((entry.path, reason))
-        stamp = "" if reason.startswith(_PASSING) else self._skip_stamp(entry)
+        stamp = self._skip_stamp(entry)
+        if reason.startswith(_PASSING):
+            self._unreadable.append(entry.path)
+            if before is not None and before.digest is not None:
+                return []  # a picture that cannot be read for now stays what it was
+            stamp = ""
         return [Item(entry.path, stamp, None, {"reason": reason})]
 
-    def _embeddings(self, pictures: list[Picture]) -> dict[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+    def _embeddings(self, pictures: list[Picture]) -> Embeddings:
         if not pictures:
             return {}
-        side = self.encoder.view.size
-        pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
-        rows = self.encoder.encode(pixels.reshape(len(pictures), side, side, 3))
+        rows = encode_pictures(self.encoder, pictures)
         return {picture.digest: row for picture, row in zip(pictures, rows, strict=True)}
 
-    def _put(
-        self,
-        items: list[Item],
-        embeddings: dict[bytes, np.ndarray[tuple[int], np.dtype[np.float32]]] | None = None,
-    ) -> None:
+    def _put(self, items: list[Item], embeddings: Embeddings | None = None) -> None:
         if not items:
             return
         self.store.put(items, embeddings or {})
@@ -224,7 +239,7 @@ class _Run:
 
     def _items_below_roots(self) -> Iterator[Known]:
         for root in self.roots:
-            yield from (item for item in self.store.items(root) if item.key == root)
+            yield from self.store.find([root]).values()
             yield from self.store.items(root.rstrip(b"/") + b"/")
 
     def _is_hidden_from_us(self, key: bytes) -> bool:

@@ -1,0 +1,83 @@
+"""Commands that tell how good an encoder is, and which there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import lookalike
+from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar
+
+__all__: list[str] = []
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="One folder for each class, pictures inside.")],
+    *,
+    encoder: Annotated[str, typer.Option("-e", "--encoder", metavar="NAME|FILE", help="What is measured.")] = "",
+    split: Annotated[Path | None, typer.Option(help="A CSV file with the columns file, class and split.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Do not adapt the embeddings to the gallery.")] = False,
+    model: Annotated[Path | None, typer.Option("-m", "--model", help="A training's folder.")] = None,
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Measure retrieval on a labelled folder; with --model also how well a trained model reconstructs it.
+
+    Train pictures of the split are searched with its test pictures; without one, three quarters with the rest.
+    """
+    from lookalike import datasets, protocol  # noqa: PLC0415  (numpy and onnxruntime)
+
+    if split is not None:
+        dataset = datasets.read_split(split, folder)
+    else:
+        dataset = datasets.split_by_content(datasets.load_labelled(folder))
+    figures = _reconstruction(model, folder) if model is not None else {}
+    with progress_bar("indexing", hidden=no_progress or json) as progress:
+        chosen = encoder or model
+        figures |= protocol.evaluate_retrieval(dataset, chosen, raw=raw, progress=progress)
+    if json:
+        print_json(figures)
+    else:
+        print_table(["figure", "value"], [(name, _shown(value)) for name, value in figures.items()])
+
+
+@app.command()
+def encoders(*, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
+    """List the encoders that are there."""
+    rows = [_described(name) for name in lookalike.encoder_names()]
+    if json:
+        print_json({"encoders": rows})
+    else:
+        columns = ["name", "dim", "metric", "trained_on", "available"]
+        shown = [[row[column] if row[column] is not None else "" for column in columns] for row in rows]
+        print_table([column.replace("_", " ") for column in columns], shown)
+
+
+def _described(name: str) -> dict[str, Any]:
+    try:
+        encoder = lookalike.load_encoder(name)
+    except lookalike.LookalikeError as error:
+        unknown: dict[str, Any] = dict.fromkeys(("dim", "metric", "trained_on", "size", "fingerprint"))
+        return {"name": name, **unknown, "available": False, "reason": str(error)}
+    return {
+        "name": name,
+        "dim": encoder.dim,
+        "metric": encoder.metric,
+        "trained_on": encoder.trained_on,
+        "size": encoder.view.size,
+        "fingerprint": encoder.fingerprint,
+        "available": True,
+    }
+
+
+def _reconstruction(model: Path, folder: Path) -> dict[str, Any]:
+    from lookalike.training import reconstruction_error  # noqa: PLC0415  (TensorFlow)
+
+    return dict(reconstruction_error(model, folder))
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,144 @@
+"""Labelled collections: a folder of class folders, a split of it, and two that can be had for a demonstration."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lookalike.errors import DatasetError
+from lookalike.images.walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "Dataset",
+    "Picture",
+    "content_digest",
+    "file_digest",
+    "fixed_split",
+    "load_labelled",
+    "read_split",
+    "split_by_content",
+]
+
+_COLUMNS = ["file", "class", "split"]
+_TRAIN, _TEST = "train", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file and its class."""
+
+    path: bytes
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Pictures to search in, and pictures to search with; no file is in both."""
+
+    gallery: tuple[Picture, ...]
+    queries: tuple[Picture, ...]
+
+
+def load_labelled(folder: Path) -> list[Picture]:
+    """Every picture file below `folder`, ordered by path; its class is the first folder on the way to it.
+
+    Raises DatasetError when there are no two classes.
+    """
+    root = os.path.abspath(os.fsencode(folder))
+    found = (entry.path for entry in walk(root) if not entry.problem)
+    pictures = [Picture(path, label) for path in sorted(found) if (label := _class_of(path, root))]
+    if len({picture.label for picture in pictures}) < 2:
+        raise DatasetError(
+            f"{folder} is no labelled folder: it has pictures of {len({p.label for p in pictures})} classes",
+            hint="one folder for each class, pictures inside: animals/cat/1.jpg, animals/dog/2.jpg",
+        )
+    return pictures
+
+
+def read_split(file: Path, folder: Path) -> Dataset:
+    """A split that is kept in a CSV file with the columns file, class and split (train or test).
+
+    Train pictures are the gallery, test pictures the queries; `file` is a path below `folder`.
+    Raises DatasetError for a missing column, file or part, a file named twice, a word that is neither.
+    """
+    parts: dict[str, list[Picture]] = {_TRAIN: [], _TEST: []}
+    seen: set[str] = set()
+    for line, row in enumerate(_rows(file), 2):
+        name, label, part = (row[column] for column in _COLUMNS)
+        path = folder / name
+        if part not in parts:
+            raise DatasetError(f"{file} line {line}: split is {part!r}, expected train or test")
+        if name in seen:
+            raise DatasetError(f"{file} line {line}: {name} is named twice")
+        if not path.is_file():
+            raise DatasetError(f"{file} line {line}: {name} is not in {folder}")
+        seen.add(name)
+        parts[part].append(Picture(os.path.abspath(os.fsencode(path)), label))
+    for part, pictures in parts.items():
+        if not pictures:
+            raise DatasetError(f"{file} has no {part} picture")
+    return Dataset(tuple(parts[_TRAIN]), tuple(parts[_TEST]))
+
+
+def split_by_content(pictures: Sequence[Picture], fraction: float = 0.75) -> Dataset:
+    """`fixed_split` of labelled pictures, by the SHA-256 of their files."""
+    is_train = fixed_split([file_digest(picture.path) for picture in pictures], fraction)
+    pairs = list(zip(pictures, is_train, strict=True))
+    return Dataset(tuple(p for p, train in pairs if train), tuple(p for p, train in pairs if not train))
+
+
+def fixed_split(digests: Sequence[bytes], fraction: float = 0.75) -> list[bool]:
+    """Which pictures are for training: a split that is the same everywhere and for ever.
+
+    digests: SHA-256 of each picture's file; fraction: the share for training, in [0, 1]. The different digests
+    are put in order and the first of them taken, so that copies of a picture are always on the same side, and
+    neither a name, an order nor a random number matters.
+    """
+    ordered = sorted(set(digests))
+    train = set(ordered[: round(fraction * len(ordered))])
+    return [digest in train for digest in digests]
+
+
+def file_digest(path: bytes) -> bytes:
+    """SHA-256 of a file's bytes. Raises DatasetError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DatasetError(f"{os.fsdecode(path)} cannot be read: {error.strerror}") from None
+
+
+def content_digest(folder: Path, names: Iterable[str]) -> str:
+    """One SHA-256, in hex, over the lines `sha256(file)  name` of these files below `folder`, sorted by name.
+
+    What a collection is known by, whatever archive it came in.
+    """
+    lines = [f"{file_digest(os.fsencode(folder / name)).hex()}  {name}\n" for name in sorted(names)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _class_of(path: bytes, root: bytes) -> str:
+    """The first folder below `root`; empty for a picture that lies in `root` itself."""
+    first, _, rest = os.fsdecode(os.path.relpath(path, root)).partition(os.sep)
+    return first if rest else ""
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            reader = csv.DictReader(opened)
+            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
+            if missing:
+                raise DatasetError(f"{file} has no column {', '.join(missing)}")
+            return list(reader)
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{file} is no CSV file: {error}") from None

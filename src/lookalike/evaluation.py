@@ -1,0 +1,75 @@
+"""Measures of quality: arrays in, numbers out.
+
+Retrieval measures take `relevant`, a boolean matrix (queries, ranks): whether what a query found at each rank,
+nearest first, is what was looked for. A query for which nothing is relevant counts as 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Relevance = NDArray[np.bool_]
+
+__all__ = [
+    "average_precision",
+    "mean_squared_error",
+    "normalised_gain",
+    "precision_at",
+    "recall_at",
+    "retrieval_measures",
+]
+
+
+def average_precision(relevant: Relevance) -> NDArray[np.float64]:
+    """For each query the mean of the precision at its relevant ranks, float64 (queries,), in [0, 1].
+
+    The finite sum, without interpolation, as scikit-learn's `average_precision_score`.
+    """
+    ranks = np.arange(1, relevant.shape[1] + 1)
+    precision = np.cumsum(relevant, axis=1) / ranks
+    return _divide((precision * relevant).sum(axis=1), relevant.sum(axis=1))
+
+
+def precision_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
+    """The share of relevant ones among the first k, float64 (queries,); fewer than k found count as not relevant."""
+    return np.asarray(relevant[:, :k].sum(axis=1) / k)
+
+
+def recall_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
+    """The share of all relevant ones that are among the first k, float64 (queries,)."""
+    return _divide(relevant[:, :k].sum(axis=1), relevant.sum(axis=1))
+
+
+def normalised_gain(relevant: Relevance, k: int) -> NDArray[np.float64]:
+    """Normalised discounted cumulative gain, nDCG, at k with relevance 0 or 1 (Järvelin & Kekäläinen 2002), float64 (queries,), in [0, 1]."""
+    discounts = 1 / np.log2(np.arange(2, min(k, relevant.shape[1]) + 2))
+    gain = relevant[:, :k] @ discounts
+    best = np.concatenate([[0.0], np.cumsum(discounts)])
+    return _divide(gain, best[np.minimum(relevant.sum(axis=1), len(discounts))])
+
+
+def retrieval_measures(relevant: Relevance) -> dict[str, float]:
+    """The means over all queries, by the names that reports use: mAP, P@1 to P@10, top_1, recall@100, nDCG@10."""
+    return {
+        "mAP": float(average_precision(relevant).mean()),
+        "P@1": float(precision_at(relevant, 1).mean()),
+        "P@5": float(precision_at(relevant, 5).mean()),
+        "P@10": float(precision_at(relevant, 10).mean()),
+        "top_1": float(precision_at(relevant, 1).mean()),
+        "recall@100": float(recall_at(relevant, 100).mean()),
+        "nDCG@10": float(normalised_gain(relevant, 10).mean()),
+    }
+
+
+def mean_squared_error(pictures: NDArray[np.float32], others: NDArray[np.float32]) -> float:
+    """Over all pixels and channels of (n, h, w, c) in [0, 1], summed in float64."""
+    return float(np.mean(np.square(pictures.astype(np.float64) - others)))
+
+
+def _divide(parts: NDArray[np.float64], wholes: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(parts, wholes, out=np.zeros(len(wholes)), where=wholes > 0)
