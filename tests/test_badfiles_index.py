@@ -243,3 +243,21 @@ def test_pictures_of_a_folder_that_cannot_be_read_any_more_are_kept(tmp_path: Pa
         check=False,
     )
     assert done.stdout.splitlines() == ["1", "0 1 permission denied"], done.stderr
+
+
+def test_the_command_ends_well_on_a_folder_of_nothing_but_damage(tmp_path: Path) -> None:
+    """The command line ends well whatever the folder holds, and writes nothing into it but the gallery."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for case in FILES[:10]:
+        case.make(photos)
+    done = subprocess.run(
+        [sys.executable, "-m", "lookalike", "index", photos, "-i", tmp_path / "gallery", "-e", "histogram", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert {entry["reason"] for entry in report["skipped"]} == {badfiles.TRUNCATED}
+    assert len(list(photos.iterdir())) == 10
