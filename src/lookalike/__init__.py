@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder, encoder_names, load_encoder
     from lookalike.errors import LookalikeError
     from lookalike.gallery import Gallery, find_gallery
-    from lookalike.hits import Hit, Hits
+    from lookalike.hits import Hit, Hits, draw_searches
     from lookalike.images.decode import Limits, View
     from lookalike.images.walk import Rules
     from lookalike.indexing import IndexOptions, Report
@@ -36,6 +36,7 @@ __all__ = [
     "Report",
     "Rules",
     "View",
+    "draw_searches",
     "encoder_names",
     "find_gallery",
     "load_encoder",
@@ -54,6 +55,7 @@ _HOMES = {
     "Report": "indexing",
     "Rules": "images.walk",
     "View": "images.decode",
+    "draw_searches": "hits",
     "encoder_names": "encoders",
     "find_gallery": "gallery",
     "load_encoder": "encoders",

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from lookalike.images.decode import show_path
-from lookalike.images.montage import draw_montage
+from lookalike.images.montage import draw_answers, draw_montage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from PIL import Image
 
-__all__ = ["Hit", "Hits"]
+__all__ = ["Hit", "Hits", "draw_searches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,14 @@ class Hits(Sequence[Hit]):
 
     def montage(self, columns: int = 5) -> Image.Image:
         """The query above its hits, each with its rank, distance and name; a gap where a file is gone."""
-        captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self._hits]
-        pictures = list(zip([hit.path for hit in self._hits], captions, strict=True))
-        return draw_montage((self._query, self._title), pictures, columns=columns)
+        return draw_montage(*self._drawn(), columns=columns)
+
+    def _drawn(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
+        """The query and the hits, each with its caption."""
+        captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self]
+        return (self._query, self._title), [(hit.path, text) for hit, text in zip(self, captions, strict=True)]
+
+
+def draw_searches(searches: Sequence[Hits]) -> Image.Image:
+    """Several searches on one sheet: a row for each, the query before its hits."""
+    return draw_answers([hits._drawn() for hits in searches])  # noqa: SLF001  (of the same module)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["draw_montage"]
+__all__ = ["draw_answers", "draw_montage"]
 
 _TILE = 240  # pixels of a tile's side
 _GAP = 16
 _CAPTION = 44  # two lines
-_PAPER, _INK, _FAINT = "#ffffff", "#1a1a1a", "#8a8a8a"
+_PAPER, _INK, _FAINT, _RULE = "#ffffff", "#1a1a1a", "#8a8a8a", "#d8d8d8"
 
 
 def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]], *, columns: int = 5) -> Image.Image:
@@ -35,22 +35,45 @@ def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]
     _paste(sheet, query[0], (_GAP, _GAP))
     _caption(draw, query[1], (_GAP, _GAP + _TILE))
     line = cell + _GAP
-    draw.line((_GAP, line, width - _GAP, line), fill="#d8d8d8")
+    draw.line((_GAP, line, width - _GAP, line), fill=_RULE)
     for number, (path, caption) in enumerate(hits):
         left = _GAP + number % columns * (_TILE + _GAP)
         top = line + _GAP + number // columns * cell
-        try:
-            with open_file(os.path.realpath(os.fsencode(path)), at_least=_TILE) as image:
-                _paste(sheet, image, (left, top))
-        except Unreadable as reason:
-            draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)
-            draw.text((left + 8, top + 8), str(reason), fill=_FAINT, font=ImageFont.load_default(14))
-        _caption(draw, caption, (left, top + _TILE))
+        _hit(sheet, path, caption, (left, top))
     return sheet
 
 
+def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple[Path, str]]]]) -> Image.Image:
+    """A sheet with a row for each query: the query, a line, and its hits beside it."""
+    most = max((len(hits) for _, hits in answers), default=0)
+    cell, first = _TILE + _CAPTION + _GAP, _TILE + 3 * _GAP
+    sheet = Image.new("RGB", (first + most * (_TILE + _GAP) + _GAP, len(answers) * cell + 2 * _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for row, (query, hits) in enumerate(answers):
+        top = _GAP + row * cell
+        _paste(sheet, query[0], (_GAP, top))
+        _caption(draw, query[1], (_GAP, top + _TILE))
+        for column, (path, caption) in enumerate(hits):
+            _hit(sheet, path, caption, (first + _GAP + column * (_TILE + _GAP), top))
+    line = _TILE + 2.5 * _GAP
+    draw.line((line, _GAP, line, sheet.height - 2 * _GAP), fill=_RULE, width=2)
+    return sheet
+
+
+def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) -> None:
+    draw = ImageDraw.Draw(sheet)
+    left, top = corner
+    try:
+        with open_file(os.path.realpath(os.fsencode(path)), at_least=_TILE) as image:
+            _paste(sheet, image, corner)
+    except Unreadable as reason:
+        draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)
+        draw.text((left + 8, top + 8), str(reason), fill=_FAINT, font=ImageFont.load_default(14))
+    _caption(draw, caption, (left, top + _TILE))
+
+
 def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:
-    """The whole picture, scaled into a tile and stood on its lower edge; transparency on white."""
+    """The whole picture, scaled into the middle of a tile; transparency on white."""
     scale = _TILE / max(picture.size)
     size = tuple(max(1, round(side * scale)) for side in picture.size)
     small = picture.convert("RGBA").resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
