@@ -29,7 +29,10 @@ class Projection:
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, dim) in, float32 (n, cut) out."""
-        return np.asarray((embeddings - self.mean) @ self.components, np.float32)
+        # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings
+        # would get unequal distances, and a picture would not find itself at 0.
+        centred = embeddings.astype(np.float64) - self.mean
+        return np.asarray(centred @ self.components.astype(np.float64), np.float32)
 
 
 def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:
@@ -38,20 +41,25 @@ def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) ->
     cut: how many components to keep, at most; never more than the spread has (one less than the embeddings).
     Raises ValueError when there is no spread: fewer than two embeddings, or all the same.
     """
-    count, total, product = 0, np.zeros(dim), np.zeros((dim, dim))
+    count, first, total, product = 0, np.zeros(dim, np.float32), np.zeros(dim), np.zeros((dim, dim))
     for chunk in chunks:
+        if count == 0 and len(chunk):
+            first = chunk[0].copy()
+        # Measured from one of them, so that what little may set them apart is not lost in rounding.
+        apart = chunk - first
         count += len(chunk)
-        total += chunk.sum(axis=0, dtype=np.float64)
-        product += chunk.T @ chunk  # float32 products of at most some thousand rows, summed in float64
+        total += apart.sum(axis=0, dtype=np.float64)
+        product += apart.T @ apart  # float32 products of at most some thousand rows, summed in float64
     if count < 2:
         raise ValueError("a projection needs at least two embeddings")
     mean = total / count
-    spread, directions = np.linalg.eigh(product / count - np.outer(mean, mean))
-    rank = int((spread > spread[-1] * 1e-6).sum()) if spread[-1] > 1e-12 else 0
-    if rank == 0:
+    covariance = product / count - np.outer(mean, mean)
+    if covariance.trace() <= 1e-12:
         raise ValueError("all embeddings are the same: there is no direction to keep")
+    spread, directions = np.linalg.eigh(covariance)
+    rank = int((spread > spread[-1] * 1e-6).sum())
     kept = directions[:, ::-1][:, : min(cut, rank, count - 1)]
-    return Projection(mean.astype(np.float32), _fixed_signs(kept).astype(np.float32), count)
+    return Projection((mean + first).astype(np.float32), _fixed_signs(kept).astype(np.float32), count)
 
 
 def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:
