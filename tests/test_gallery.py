@@ -1,0 +1,286 @@
+"""A gallery as people use it from Python: with real pictures, the histogram encoder and a real store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike import Gallery, IndexOptions
+from lookalike.errors import Corrupt, EncoderMismatch, NoGallery, StoreBusy, UnreadableImage, UsageError
+from lookalike.store import Space, open_store
+from tests.conftest import make_picture
+from tests.tiles import TilesEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ONE = IndexOptions(workers=1)
+
+
+@pytest.fixture
+def photos(make_photos: Callable[..., Path]) -> Path:
+    return make_photos(12)
+
+
+@pytest.fixture
+def gallery(photos: Path, tmp_path: Path) -> Iterator[Gallery]:
+    """Of twelve pictures."""
+    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
+        gallery.index(photos, options=ONE)
+        yield gallery
+
+
+class TestSearching:
+    def test_a_picture_of_the_gallery_is_not_among_its_own_hits(self, gallery: Gallery, photos: Path) -> None:
+        hits = list(gallery.search(photos / "003.jpg", k=5))
+        assert len(hits) == 5
+        assert photos / "003.jpg" not in {hit.path for hit in hits}
+        assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+        assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+
+    def test_it_is_when_asked_for(self, gallery: Gallery, photos: Path) -> None:
+        first, *_ = gallery.search(photos / "003.jpg", k=3, include_self=True)
+        assert first.path == photos / "003.jpg"
+        assert first.distance == pytest.approx(0, abs=1e-6)
+
+    def test_only_the_very_file_is_left_out_not_its_copies(self, gallery: Gallery, photos: Path) -> None:
+        for name in ("a-copy.jpg", "z-copy.jpg"):
+            shutil.copy(photos / "003.jpg", photos / name)
+        gallery.index(photos, options=ONE)
+        for query, others in (("003.jpg", {"a-copy.jpg", "z-copy.jpg"}), ("z-copy.jpg", {"003.jpg", "a-copy.jpg"})):
+            hits = list(gallery.search(photos / query, k=2))
+            assert {hit.path.name for hit in hits} == others
+            assert all(hit.distance == pytest.approx(0, abs=1e-6) for hit in hits)
+
+    def test_path_picture_and_array_are_the_same_query(self, gallery: Gallery, photos: Path) -> None:
+        path = photos / "005.jpg"
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+            by_picture = list(gallery.search(image, k=4))
+        assert list(gallery.search(pixels, k=4)) == by_picture
+        assert list(gallery.search(path, k=4, include_self=True)) == by_picture
+        assert list(gallery.search(str(path), k=4, include_self=True)) == by_picture
+        assert list(gallery.search(os.fsencode(path), k=4, include_self=True)) == by_picture
+
+    def test_a_query_by_another_spelling_of_its_path_is_still_itself(
+        self, gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(photos)
+        hits = gallery.search("../photos/./003.jpg", k=20)
+        assert photos / "003.jpg" not in {hit.path for hit in hits}
+
+    def test_a_grey_array_is_a_picture(self, gallery: Gallery) -> None:
+        assert len(gallery.search(np.full((20, 30), 100, np.uint8), k=3)) == 3
+
+    @pytest.mark.parametrize("k", [0, -1])
+    def test_less_than_one_hit_cannot_be_asked_for(self, gallery: Gallery, photos: Path, k: int) -> None:
+        with pytest.raises(UsageError, match=f"k is {k}"):
+            gallery.search(photos / "003.jpg", k=k)
+
+    def test_all_come_back_when_more_are_asked_for(self, gallery: Gallery, photos: Path) -> None:
+        assert len(gallery.search(photos / "003.jpg", k=10**9)) == 11
+        assert len(gallery.search(photos / "003.jpg", k=10**9, include_self=True)) == 12
+
+    def test_an_empty_gallery_has_no_hits(self, tmp_path: Path) -> None:
+        with Gallery.open(tmp_path / "empty", encoder="histogram", create=True) as gallery:
+            assert list(gallery.search(make_picture(1), k=3)) == []
+            assert len(gallery) == 0
+            assert gallery.verify() == []
+
+    def test_a_query_that_is_no_picture_names_its_path(self, gallery: Gallery, tmp_path: Path) -> None:
+        (tmp_path / "text.jpg").write_text("not a picture")
+        with pytest.raises(UnreadableImage, match=r"text\.jpg"):
+            gallery.search(tmp_path / "text.jpg")
+        with pytest.raises(UnreadableImage, match="no such file"):
+            gallery.search(tmp_path / "absent.jpg")
+
+    @pytest.mark.parametrize(
+        "array", [np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
+    )
+    def test_an_array_that_is_no_picture_is_refused(self, gallery: Gallery, array: np.ndarray[tuple[int, ...]]) -> None:
+        with pytest.raises(UnreadableImage, match="array"):
+            gallery.search(array)
+
+    def test_a_picture_that_another_process_removes_is_no_hit(self, gallery: Gallery, photos: Path) -> None:
+        first, *_ = gallery.search(photos / "003.jpg", k=12)
+        with Gallery.open(gallery.store.path.parent) as other:  # type: ignore[attr-defined]
+            other.remove(first.path)
+        assert first.path not in {hit.path for hit in gallery.search(photos / "003.jpg", k=12)}
+
+
+class TestOpening:
+    def test_a_gallery_remembers_its_encoder(self, gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+        before = list(gallery.search(photos / "001.jpg"))
+        with Gallery.open(tmp_path / "gallery") as again:
+            assert again.encoder.name == "histogram"
+            assert list(again.search(photos / "001.jpg")) == before
+
+    def test_a_folder_called_like_an_encoder_changes_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "histogram").mkdir()
+        monkeypatch.chdir(tmp_path)
+        Gallery.open(tmp_path / "gallery", encoder="histogram", create=True).close()
+        with Gallery.open(tmp_path / "gallery") as gallery:
+            assert gallery.encoder.name == "histogram"
+
+    def test_another_encoder_is_refused_and_both_are_named(self, gallery: Gallery, tmp_path: Path) -> None:
+        class Other:
+            name, fingerprint = "other", "other-1"
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(gallery.encoder, name)
+
+        with pytest.raises(EncoderMismatch, match="histogram, not by other") as mismatch:
+            Gallery(Gallery.open(tmp_path / "gallery").store, Other())  # type: ignore[arg-type]
+        assert "lookalike index" in mismatch.value.hint
+
+    def test_an_encoder_that_has_changed_is_refused(self, gallery: Gallery, tmp_path: Path) -> None:
+        class Changed:
+            name, fingerprint = "histogram", "histogram-2"
+
+        with pytest.raises(EncoderMismatch, match="has changed"):
+            Gallery(Gallery.open(tmp_path / "gallery").store, Changed())  # type: ignore[arg-type]
+
+    def test_no_gallery_says_how_to_make_one(self, tmp_path: Path) -> None:
+        with pytest.raises(NoGallery) as nothing:
+            Gallery.open(tmp_path / "nowhere")
+        assert "lookalike index" in nothing.value.hint
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_the_nearest_gallery_upward_is_found(
+        self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Gallery.open(tmp_path / ".lookalike", encoder="histogram", create=True).close()
+        monkeypatch.chdir(photos)
+        with Gallery.open() as gallery:
+            assert gallery.encoder.name == "histogram"
+
+
+class TestRemoving:
+    def test_a_removed_picture_is_gone_until_it_is_indexed_again(self, gallery: Gallery, photos: Path) -> None:
+        assert gallery.remove(photos / "003.jpg") == 1
+        assert len(gallery) == 11
+        assert photos / "003.jpg" not in {hit.path for hit in gallery.search(photos / "001.jpg", k=99)}
+        report = gallery.index(photos, options=ONE)
+        assert (report.added, report.unchanged) == (1, 11)
+        assert len(gallery) == 12
+
+    def test_a_folder_goes_with_all_below_it_and_nothing_beside(
+        self, gallery: Gallery, photos: Path, make_photos: Callable[..., Path]
+    ) -> None:
+        gallery.index(make_photos(2, "photos2", first=50), options=ONE)
+        assert gallery.remove(photos) == 12
+        assert {Path(os.fsdecode(item.key)).parent.name for item in gallery.pictures()} == {"photos2"}
+
+    def test_what_is_not_there_cannot_be_removed(self, gallery: Gallery, photos: Path) -> None:
+        with pytest.raises(UsageError, match=r"absent\.jpg"):
+            gallery.remove(photos / "absent.jpg")
+
+    def test_a_second_writer_is_told(self, gallery: Gallery, photos: Path) -> None:
+        with gallery.store.writing():
+            for write in (
+                lambda: gallery.remove(photos),
+                lambda: gallery.index(photos, options=ONE),
+                gallery.adapt,
+            ):
+                with pytest.raises(StoreBusy, match=f"process {os.getpid()}"):
+                    write()
+
+
+def make_pictures(folder: Path, seeds: range | list[int]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for n, seed in enumerate(seeds):
+        make_picture(seed, (20, 16)).save(folder / f"{n:03}.png")
+    return folder
+
+
+class TestAdapting:
+    @pytest.fixture
+    def tiles(self, tmp_path: Path) -> Iterator[Gallery]:
+        """An empty gallery of an encoder of 48 numbers: a projection is fitted in no time."""
+        encoder = TilesEncoder()
+        space = Space(encoder.name, encoder.fingerprint, encoder.dim, encoder.metric, encoder.name)
+        with Gallery(open_store(tmp_path / "tiles", create=space), encoder) as gallery:
+            yield gallery
+
+    def test_fewer_than_two_pictures_are_too_few(self, tiles: Gallery, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="two"):
+            tiles.adapt()
+        tiles.index(make_pictures(tmp_path / "one", [1]), options=ONE)
+        with pytest.raises(UsageError, match="two"):
+            tiles.adapt()
+        assert tiles.info()["adapted_on"] == 0
+
+    def test_pictures_that_are_all_the_same_have_no_direction(self, tiles: Gallery, tmp_path: Path) -> None:
+        tiles.index(make_pictures(tmp_path / "same", [1, 1, 1]), options=ONE)
+        with pytest.raises(UsageError, match="same"):
+            tiles.adapt()
+        assert [hit.distance for hit in tiles.search(tmp_path / "same" / "000.png", k=2)] == [0, 0]
+
+    def test_it_cuts_and_keeps_pictures_at_distance_0_from_themselves(self, tiles: Gallery, tmp_path: Path) -> None:
+        folder = make_pictures(tmp_path / "some", range(12))
+        tiles.index(folder, options=ONE)
+        assert tiles.adapt(numbers=5) == 5
+        assert tiles.info()["dim"] == 5
+        assert tiles.info()["adapted_on"] == 12
+        for item in tiles.pictures():
+            first, *_ = tiles.search(item.key, k=1, include_self=True)
+            assert os.fsencode(first.path) == item.key
+            assert first.distance == 0
+        assert tiles.adapt() == 11  # never more than there are directions
+        assert folder / "001.png" not in {hit.path for hit in tiles.search(folder / "001.png", k=99)}
+
+    def test_a_gallery_adapts_itself_once_it_has_grown_enough(self, tiles: Gallery, tmp_path: Path) -> None:
+        """At 256 pictures, and not again before it has doubled."""
+        folder = make_pictures(tmp_path / "many", range(256))
+        last = (folder / "255.png").rename(tmp_path / "255.png")
+        tiles.index(folder, options=ONE)
+        assert tiles.info()["adapted_on"] == 0
+        last.rename(folder / "255.png")
+        tiles.index(folder, options=ONE)
+        assert tiles.info()["adapted_on"] == 256
+        generation = tiles.info()["generation"]
+        tiles.index(folder, options=ONE)
+        assert tiles.info()["generation"] == generation
+
+
+class TestKnowing:
+    def test_info_says_what_is_there(self, gallery: Gallery, photos: Path) -> None:
+        (photos / "bad.jpg").write_bytes(b"no picture")
+        gallery.index(photos, options=ONE)
+        info = gallery.info()
+        assert (info["pictures"], info["skipped"]) == (12, 1)
+        assert info["encoder"] == "histogram"
+        assert info["dim"] == info["encoder_dim"] == 1440
+        assert [os.fsdecode(path) for path, _ in gallery.skipped()] == [str(photos / "bad.jpg")]
+        assert len(list(gallery.pictures())) == len(gallery) == 12
+
+    def test_a_damaged_gallery_is_an_error_and_verify_says_where(self, gallery: Gallery, photos: Path) -> None:
+        assert gallery.verify() == []
+        place = gallery.store.path  # type: ignore[attr-defined]
+        gallery.close()
+        db = sqlite3.connect(place)
+        db.execute("UPDATE content SET embedding = zeroblob(length(embedding))")
+        db.commit()
+        db.close()
+        with Gallery.open(place.parent) as damaged:
+            with pytest.raises(Corrupt, match=r"embedding of '.*\d\.jpg' does not match"):
+                damaged.search(photos / "001.jpg")
+            assert any("checksum" in problem for problem in damaged.verify())
+
+    def test_a_picture_that_is_found_but_not_listed_is_an_error(
+        self, gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in a damaged file where all rows can be read in a row and one not by its number."""
+        get = gallery.store.get
+        monkeypatch.setattr(gallery.store, "get", lambda ids: get(list(ids)[1:]))
+        with pytest.raises(Corrupt, match="not listed"):
+            gallery.search(photos / "001.jpg")
