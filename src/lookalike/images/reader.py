@@ -39,7 +39,6 @@ __all__ = ["Reader"]
 
 _CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
 _AHEAD = 4  # messages under way for each worker, so that workers go on while the caller is busy
-_PIPE = 1 << 20  # bytes: a whole answer of 150 kB fits, where the system allows it (Linux; else 64 KiB)
 _BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
 _BOOT = """
@@ -221,7 +220,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     group = 0 if os.name == "posix" else None
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, pipesize=_PIPE, process_group=group)  # noqa: S603
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=group)  # noqa: S603
     except OSError as error:
         raise LookalikeError(f"no decoding process can be started: {error}") from error
     if cast("IO[bytes]", process.stdout).readline() != READY:

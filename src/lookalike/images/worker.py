@@ -58,8 +58,9 @@ def bound_memory(mib: int) -> None:
         import resource  # noqa: PLC0415  (absent on Windows)
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, bound in ((resource.RLIMIT_AS, mib << 20), (resource.RLIMIT_CORE, 0)):
+        with contextlib.suppress(ValueError, OSError):  # it has a lower one already; macOS knows none
+            resource.setrlimit(kind, (bound, bound))
 
 
 def _answer(answers: IO[bytes], decode: Callable[[], Picture]) -> None:
