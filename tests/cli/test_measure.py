@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def labelled(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
+    make_photos(8, "set/one")
+    make_photos(8, "set/two", first=8)
+    return tmp_path / "set"
+
+
+def test_evaluation_prints_the_promised_figures(run: Run, labelled: Path) -> None:
+    figures = run("evaluate", labelled, "-e", "histogram", "--json").json
+    assert {"mAP", "P@10", "top_1", "n_gallery", "n_queries", "dim", "encoder"} <= set(figures)
+    assert (figures["n_gallery"], figures["n_queries"], figures["encoder"]) == (12, 4, "histogram")
+
+
+def test_evaluation_follows_a_split_file(run: Run, labelled: Path, tmp_path: Path) -> None:
+    split = tmp_path / "split.csv"
+    split.write_text("file,class,split\none/000.jpg,one,train\ntwo/008.jpg,two,train\none/001.jpg,one,test\n")
+    figures = run("evaluate", labelled, "-e", "histogram", "--split", split, "--json").json
+    assert (figures["n_gallery"], figures["n_queries"]) == (2, 1)
+
+
+def test_evaluation_prints_a_table(run: Run, labelled: Path) -> None:
+    done = run("evaluate", labelled, "-e", "histogram")
+    assert done.status == 0
+    assert any(line.split()[0] == "mAP" for line in done.out.splitlines())
+
+
+def test_a_folder_without_classes_is_an_error_of_one_line(run: Run, make_photos: Callable[..., Path]) -> None:
+    done = run("evaluate", make_photos(3), "-e", "histogram")
+    assert done.status == 1
+    assert "no labelled folder" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_encoders_are_listed_with_what_they_are(run: Run) -> None:
+    rows = {row["name"]: row for row in run("encoders", "--json").json["encoders"]}
+    default = rows["efficientnet-lite0"]
+    assert (default["dim"], default["trained_on"], default["available"]) == (1280, "ImageNet", True)
+    assert rows["histogram"]["trained_on"] == ""
+    assert "efficientnet-lite0" in run("encoders").out
