@@ -28,15 +28,15 @@ from PIL import Image
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
 from lookalike.store import Store, layout, open_store
 from lookalike.store.projection import fit_projection
-from lookalike.store.sqlite import SqliteStore
+from lookalike.store.sqlite import SqliteStore, _crc
 from tests.store.child import answer, do, model_after
-from tests.store.making import DIM, digest, embedding, put, space
+from tests.store.making import DIM, digest, embedding, item, put, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KILLS = int(os.environ.get("LOOKALIKE_KILLS", "24"))
-MUTATIONS = int(os.environ.get("LOOKALIKE_MUTATIONS", "120"))
+KILLS = int(os.environ.get("LOOKALIKE_KILLS", "20"))
+MUTATIONS = int(os.environ.get("LOOKALIKE_MUTATIONS", "100"))
 PROJECT = Path(__file__).parents[2]
 
 
@@ -488,8 +488,6 @@ class TestDamaged:
     )
     def test_a_sound_checksum_over_nonsense_is_no_way_in(self, tmp_path: Path, key: str, value: bytes) -> None:
         """CRC-32 is against accidents; whoever forges one still gets no further than an error."""
-        from lookalike.store.sqlite import _crc
-
         store = step_through(tmp_path / "gallery", 10)
         with store.writing():
             store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
@@ -643,8 +641,6 @@ def test_embeddings_that_are_put_can_be_written_fast(tmp_path: Path) -> None:
     """A floor far below what was measured (docs/performance.md), to find a lost index or a commit for each row."""
     store, n = open_store(tmp_path, create=space(dim=128)), 5000
     rows = np.random.default_rng(0).standard_normal((n, 128)).astype(np.float32)
-    from tests.store.making import item
-
     start = time.monotonic()
     with store.writing():
         for first in range(0, n, 500):

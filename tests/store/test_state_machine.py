@@ -100,7 +100,7 @@ class StoreAsDict(RuleBasedStateMachine):
 
 TestStoreAsDict = StoreAsDict.TestCase
 TestStoreAsDict.settings = settings(
-    max_examples=40,
+    max_examples=30,
     stateful_step_count=25,
     deadline=None,  # a commit waits for the disk
     suppress_health_check=[HealthCheck.too_slow],

@@ -31,7 +31,7 @@ class Projection:
         """float32 (n, dim) in, float32 (n, cut) out."""
         # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings
         # would get unequal distances, and a picture would not find itself at 0.
-        centred = embeddings.astype(np.float64) - self.mean
+        centred = np.subtract(embeddings, self.mean, dtype=np.float64)
         return np.asarray(centred @ self.components.astype(np.float64), np.float32)
 
 
