@@ -239,6 +239,30 @@ def test_a_reader_left_in_the_middle_ends_its_workers_at_once(tmp_path: Path) ->
     assert time.monotonic() - start < 3
 
 
+def test_what_was_read_ahead_is_given_up_with_its_iterator(tmp_path: Path) -> None:
+    good = make(tmp_path, *(f"{number}.jpg" for number in range(8)))
+    sleeping = [*good[:7], *make(tmp_path, "sleep.jpg")]
+    with Reader(VIEW, limits=Limits(seconds=1), workers=1, decoder=decode_or_die) as reader:
+        results = reader.read(good + sleeping * 3)
+        next(results)
+        results.close()
+        start = time.monotonic()
+        assert len(list(reader.read(good))) == 8
+    assert time.monotonic() - start < 2.5  # one file that was begun, not three
+
+
+def test_the_limit_on_pixels_is_the_only_one(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "large.png")
+    badfiles.write(path, badfiles.bomb(13_500))  # Pillow's own limit is 179 MP
+    with Reader(VIEW, limits=Limits(megapixels=182), workers=1) as reader:
+        ((_, outcome),) = reader.read([path])
+    assert isinstance(outcome, str)
+    assert outcome.startswith("182.25 MP, limit 182 MP")
+    with Reader(VIEW, limits=Limits(megapixels=183), workers=1) as reader:
+        ((_, outcome),) = reader.read([path])
+    assert isinstance(outcome, Picture)
+
+
 def test_closing_twice_is_closing() -> None:
     reader = Reader(VIEW, workers=1)
     reader.close()
