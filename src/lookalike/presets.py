@@ -1,0 +1,138 @@
+"""The described experiments: what to train, each stating only what differs from the one before it.
+
+Names and numbers are those of the described system's log. Sizes are pixels of a side, learning rates Adam's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from lookalike.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PRESETS", "Preset", "Schedule", "find_preset", "vary"]
+
+Schedule = Literal["constant", "time-based", "linear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One training of the autoencoder.
+
+    schedule: "time-based" divides the rate by 1 + steps * rate / epochs; "linear" takes it to zero over the epochs,
+    to the `power`. l1_activity, l2_kernel: penalties on the embedding and on the layer that makes it. relu: after
+    that layer. fraction: the share of the pictures that is trained on.
+    """
+
+    name: str
+    description: str
+    latent_dim: int = 128
+    learning_rate: float = 1e-3
+    schedule: Schedule = "constant"
+    power: float = 1.0
+    epochs: int = 50
+    l1_activity: float = 0.0
+    l2_kernel: float = 0.0
+    relu: bool = False
+    flip: bool = False
+    fraction: float = 0.75
+    batch_size: int = 32
+    size: int = 256
+    filters: tuple[int, ...] = (32, 64)
+    seed: int = 1
+
+
+_BASE = Preset("base", "the base model: overfits from epoch 15")
+_EXP1 = replace(_BASE, name="exp1", description="half the epochs", epochs=25)
+_EXP2 = replace(_EXP1, name="exp2", description="a rate that falls with every step", schedule="time-based")
+_EXP3 = replace(_EXP1, name="exp3", description="a rate that falls in a line", schedule="linear")
+_EXP4 = replace(_EXP3, name="exp4", description="a higher rate to begin with", learning_rate=1e-2)
+_EXP5A = replace(
+    _EXP4, name="exp5a", description="embeddings held small, and not below zero", l1_activity=1e-3, relu=True
+)
+_EXP5B = replace(_EXP5A, name="exp5b", description="a tenth of that penalty", l1_activity=1e-4)
+_EXP5C = replace(_EXP5B, name="exp5c", description="192 numbers", latent_dim=192)
+_EXP5D = replace(_EXP5C, name="exp5d", description="the lower rate again", learning_rate=1e-3)
+_EXP5E = replace(_EXP5D, name="exp5e", description="more epochs", epochs=40)
+_EXP6A = replace(_EXP5E, name="exp6a", description="weights held small too", l2_kernel=5e-4)
+_EXP6B = replace(_EXP6A, name="exp6b", description="less of that", l2_kernel=2e-4)
+_EXP6C = replace(_EXP6B, name="exp6c", description="less still, more epochs", l2_kernel=1e-4, epochs=50)
+_EXP6D = replace(_EXP6C, name="exp6d", description="the best of the described experiments", epochs=60)
+_EXP7A = replace(_EXP6D, name="exp7a", description="mirrored pictures as well", flip=True)
+_EXP7B = replace(_EXP7A, name="exp7b", description="half the epochs", epochs=30)
+_EXP7C = replace(_EXP7A, name="exp7c", description="a higher rate", learning_rate=5e-3)
+_FINAL = replace(_EXP6D, name="final", description="the final model: exp6d on all pictures", fraction=1.0)
+_TINY = replace(_EXP3, name="tiny", description="a quick look: 48 pixels, a minute", size=48, epochs=6, latent_dim=64)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _BASE, _EXP1, _EXP2, _EXP3, _EXP4, _EXP5A, _EXP5B, _EXP5C, _EXP5D, _EXP5E, _EXP6A, _EXP6B, _EXP6C, _EXP6D,
+        _EXP7A, _EXP7B, _EXP7C, _FINAL, _TINY,
+    )
+}  # fmt: skip
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "latent_dim": (1, 65536),
+    "learning_rate": (1e-9, 10),
+    "power": (0, 100),
+    "epochs": (1, 100_000),
+    "l1_activity": (0, 10),
+    "l2_kernel": (0, 10),
+    "fraction": (0.01, 1),
+    "batch_size": (1, 4096),
+    "size": (8, 2048),
+    "seed": (0, 2**31),
+}
+_WORDS = ["true", "false", "yes", "no", "1", "0"]
+_FILTERS = range(4097)
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name. Raises UsageError."""
+    if name not in PRESETS:
+        raise UsageError(f"no preset {name!r}", hint=f"one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def vary(preset: Preset, changes: Mapping[str, str]) -> Preset:
+    """The preset with some of its values changed, given as text: {"epochs": "5"}.
+
+    Raises UsageError for a name that is none, and a value that is none or out of its range.
+    """
+    allowed = [field.name for field in fields(Preset) if field.name not in {"name", "description"}]
+    for key in changes:
+        if key not in allowed:
+            raise UsageError(f"a preset has no {key!r}", hint=f"one of {', '.join(allowed)}")
+    parsed = {key: _parsed(key, text, getattr(preset, key)) for key, text in changes.items()}
+    varied = replace(preset, **parsed)  # type: ignore[arg-type]
+    if varied.size % 2 ** len(varied.filters):
+        raise UsageError(f"size {varied.size} cannot be halved {len(varied.filters)} times")
+    return varied
+
+
+def _parsed(key: str, text: str, current: object) -> object:
+    try:
+        value = _read(text, current)
+    except (ValueError, IndexError):
+        raise UsageError(f"{key}={text}: not a value for {key}, which is now {current}") from None
+    low, high = _RANGES.get(key, (0, 0))
+    if key in _RANGES and not low <= float(str(value)) <= high:
+        raise UsageError(f"{key}={text}: from {low:g} to {high:g}")
+    return value
+
+
+def _read(text: str, current: object) -> object:
+    """Text as a value of the kind that `current` has. Raises ValueError."""
+    if isinstance(current, bool):
+        return _WORDS.index(text.lower()) % 2 == 0
+    if isinstance(current, int):
+        return int(text)
+    if isinstance(current, float):
+        return float(text)
+    if isinstance(current, tuple):
+        return tuple(_FILTERS[int(part)] for part in text.split(","))
+    return get_args(Schedule)[get_args(Schedule).index(text)]
