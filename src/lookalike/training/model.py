@@ -1,0 +1,92 @@
+"""The described autoencoder in Keras 3: two convolutions down, one dense layer for the embedding, and back."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from lookalike.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from lookalike.presets import Preset
+
+__all__ = ["EMBEDDING", "build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
+
+EMBEDDING = "embedding"  # the layer whose output the encoder gives
+_SLOPE = 0.2  # of the leaky units below zero: the description names none; this is what its model's source shows
+
+
+def load_keras() -> Any:  # noqa: ANN401  (a module)
+    """Keras 3 on TensorFlow, whatever the user's own default backend is. Raises MissingExtra."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its log of how it found the processor is for its makers
+    try:
+        importlib.import_module("tensorflow")
+        return importlib.import_module("keras")
+    except ImportError as error:
+        raise MissingExtra(
+            f"training needs a package that is missing: {error.name}", hint='pip install "lookalike[train]"'
+        ) from None
+
+
+def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no types)
+    """The autoencoder: float32 (n, size, size, 3) in [0, 1] in, the same out.
+
+    101,002,051 parameters at 256 pixels and 192 numbers.
+    """
+    keras = load_keras()
+    layers = keras.layers
+    inputs = flow = keras.Input((preset.size, preset.size, 3), name="picture")
+    for number, filters in enumerate(preset.filters):
+        flow = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"down{number}")(flow)
+        flow = layers.LeakyReLU(negative_slope=_SLOPE, name=f"down{number}_leaky")(flow)
+        flow = layers.BatchNormalization(name=f"down{number}_norm")(flow)
+    shape = flow.shape[1:]
+    flow = layers.Flatten(name="flat")(flow)
+    flow = _embedding(keras, preset)(flow)
+    if preset.relu:
+        flow = layers.ReLU(name="embedding_relu")(flow)
+    flow = layers.Dense(math.prod(shape), name="unfold")(flow)
+    flow = layers.Reshape(shape, name="unflat")(flow)
+    for number, filters in reversed(list(enumerate(preset.filters))):
+        flow = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", name=f"up{number}")(flow)
+        flow = layers.LeakyReLU(negative_slope=_SLOPE, name=f"up{number}_leaky")(flow)
+        flow = layers.BatchNormalization(name=f"up{number}_norm")(flow)
+    flow = layers.Conv2DTranspose(3, 3, padding="same", name="colours")(flow)
+    outputs = layers.Activation("sigmoid", name="reconstruction")(flow)
+    return keras.Model(inputs, outputs, name=f"autoencoder_{preset.name}")
+
+
+def encoder_of(autoencoder: Any) -> Any:  # noqa: ANN401
+    """The half of it that gives the embedding: float32 (n, latent_dim)."""
+    keras = load_keras()
+    names = [layer.name for layer in autoencoder.layers]
+    last = "embedding_relu" if "embedding_relu" in names else EMBEDDING
+    return keras.Model(autoencoder.input, autoencoder.get_layer(last).output, name="encoder")
+
+
+def schedule_of(preset: Preset) -> Any:  # noqa: ANN401
+    """The learning rate to begin with, or how it falls with every step."""
+    if preset.schedule == "time-based":
+        decay = preset.learning_rate / preset.epochs
+        return load_keras().optimizers.schedules.InverseTimeDecay(preset.learning_rate, 1, decay)
+    return preset.learning_rate
+
+
+def rate_at(preset: Preset, epoch: int) -> float | None:
+    """The learning rate that an epoch (from 0) is set to; None where the schedule is one of steps, or there is none."""
+    if preset.schedule != "linear":
+        return None
+    return float(preset.learning_rate * (1 - epoch / preset.epochs) ** preset.power)
+
+
+def _embedding(keras: Any, preset: Preset) -> Any:  # noqa: ANN401
+    penalties = keras.regularizers
+    return keras.layers.Dense(
+        preset.latent_dim,
+        name=EMBEDDING,
+        activity_regularizer=penalties.L1(preset.l1_activity) if preset.l1_activity else None,
+        kernel_regularizer=penalties.L2(preset.l2_kernel) if preset.l2_kernel else None,
+    )
