@@ -17,7 +17,7 @@ from lookalike.errors import EncoderError, UntrustedModel
 
 
 def cached_models() -> list[Path]:
-    return list(Path(os.environ["XDG_CACHE_HOME"]).glob("lookalike/models/*.onnx"))
+    return list(Path(os.environ["XDG_CACHE_HOME"]).glob("lookalike/models/efficientnet-lite0-579344248a93*.onnx"))
 
 
 def test_the_published_weights_are_read_as_tensors() -> None:
@@ -48,6 +48,15 @@ def test_an_embedding_equals_a_convolution_written_out_by_hand() -> None:
     scale = tensors["_bn0.weight"] / np.sqrt(tensors["_bn0.running_var"] + 1e-3)
     expected = (product - tensors["_bn0.running_mean"]) * scale + tensors["_bn0.bias"]
     np.testing.assert_allclose(got[0, :, 10, 20], expected, atol=1e-4)
+
+
+def test_layers_are_the_plain_features_and_three_more_each_of_length_1() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
+    plain = load_encoder("efficientnet-lite0").encode(pictures)
+    layered = load_encoder("efficientnet-lite0-layers").encode(pictures)
+    np.testing.assert_allclose(layered[:, :1280], plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-5)
+    for part in np.split(layered, np.cumsum([1280, 112, 192]), axis=1):
+        np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-5)
 
 
 def test_the_converted_model_is_kept_and_a_damaged_copy_is_made_anew() -> None:

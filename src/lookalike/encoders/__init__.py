@@ -58,6 +58,7 @@ DEFAULT = "efficientnet-lite0"
 
 _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0",
+    "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }
 

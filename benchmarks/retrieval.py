@@ -1,0 +1,208 @@
+"""How well the pretrained line finds: cross-validated inside the gallery, or once on the queries of the split.
+
+    python benchmarks/retrieval.py FOLDER SPLIT.csv [-e ENCODER ...] [--test]
+
+Without a split file every picture of FOLDER is the gallery, its first folder the class. Also looks for gallery
+pictures by a part of them (60% of the area, anywhere; other brightness, contrast and saturation; JPEG at 60) and
+counts how many of the first ten hits stay when the query is paler, lighter or darker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from lookalike import load_encoder
+from lookalike.datasets import load_labelled, read_split
+from lookalike.distance import unit
+from lookalike.evaluation import average_precision, precision_at
+from lookalike.images.decode import fit, open_file
+from lookalike.neighbours import Blend, beside, expand, smooth, whiten
+from lookalike.store.projection import fit_projection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lookalike.encoders import Encoder
+
+    Method = Callable[[np.ndarray, np.ndarray], np.ndarray]  # projected gallery and queries in, similarities out
+
+_CUT = 512
+_FOLDS = 5
+_PARTS = 400  # gallery pictures that are looked for by a part
+
+
+def pca(numbers: int) -> Method:
+    return lambda rows, queries: unit(queries[:, :numbers]) @ unit(rows[:, :numbers]).T
+
+
+def smoothed(numbers: int, k: int) -> Method:
+    def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        first = unit(rows[:, :numbers])
+        return expand(queries[:, :numbers], first, k=k) @ smooth(first, k=k).T
+
+    return likeness
+
+
+def whitened(numbers: int) -> Method:
+    def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        deviations = rows[:, :numbers].std(axis=0, dtype=np.float64)
+        return whiten(queries[:, :numbers], deviations) @ whiten(rows[:, :numbers], deviations).T
+
+    return likeness
+
+
+def beside_whitened(numbers: int, share: float) -> Method:
+    """Without smoothing: what the whitened half does alone."""
+
+    def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        deviations = rows.std(axis=0, dtype=np.float64)
+        left, right = (
+            beside(unit(part[:, :numbers]), whiten(part, deviations), share=share) for part in (queries, rows)
+        )
+        return left @ right.T
+
+    return likeness
+
+
+def blend(k: int, share: float) -> Method:
+    def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        made = Blend(rows, k=k, share=share)
+        return made.query(queries) @ made.rows.T
+
+    return likeness
+
+
+METHODS: dict[str, Method] = {
+    **{f"PCA-{numbers}": pca(numbers) for numbers in (16, 32, 64, 128, 512)},
+    "whitened 512": whitened(512),
+    **{f"PCA-{numbers}, smoothed {k}": smoothed(numbers, k) for numbers in (32, 64) for k in (10, 20, 50)},
+    "PCA-64, whitened 512 beside it, share 0.5": beside_whitened(64, 0.5),
+    **{f"blend, {k} neighbours, share {share}": blend(k, share) for k in (10, 20, 50) for share in (0.3, 0.4, 0.5)},
+}
+
+
+def project(rows: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    projection = fit_projection([rows], rows.shape[1], _CUT)
+    return [projection.apply(part) for part in (rows, *others)]
+
+
+def measure(likeness: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> list[float]:
+    """mAP, P@10 and top-1 of queries that want a class, over those whose class the gallery has."""
+    order = np.argsort(-likeness, axis=1, kind="stable")
+    relevant = (labels[order] == wanted[:, None])[np.isin(wanted, labels)]
+    return [
+        float(f.mean()) for f in (average_precision(relevant), precision_at(relevant, 10), precision_at(relevant, 1))
+    ]
+
+
+def changed(image: Image.Image, rng: np.random.Generator) -> dict[str, Image.Image]:
+    """A part of a picture, altered; and the whole paler, lighter, darker."""
+    width, height = (round(side * 0.6**0.5) for side in image.size)
+    left, top = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
+    part = image.crop((left, top, left + width, top + height))
+    for kind, low, high in (
+        (ImageEnhance.Contrast, 0.8, 1.2),
+        (ImageEnhance.Brightness, 0.8, 1.2),
+        (ImageEnhance.Color, 0.7, 1.3),
+    ):
+        part = kind(part).enhance(rng.uniform(low, high))
+    memory = io.BytesIO()
+    part.save(memory, "JPEG", quality=60)
+    return {
+        "part": Image.open(memory).convert("RGB"),
+        "paler": ImageEnhance.Color(image).enhance(0.5),
+        "lighter": ImageEnhance.Brightness(image).enhance(1.2),
+        "darker": ImageEnhance.Brightness(image).enhance(0.8),
+    }
+
+
+def opened(path: bytes, encoder: Encoder) -> Image.Image:
+    with open_file(path, at_least=2 * encoder.view.size) as image:
+        return image.convert("RGB")
+
+
+def embed(images: Sequence[Image.Image], encoder: Encoder) -> np.ndarray:
+    return encoder.encode(np.stack([np.asarray(fit(image, encoder.view)) for image in images]))
+
+
+def embed_files(paths: Sequence[bytes], encoder: Encoder) -> np.ndarray:
+    parts = [paths[start : start + 64] for start in range(0, len(paths), 64)]
+    return np.concatenate([embed([opened(path, encoder) for path in part], encoder) for part in parts])
+
+
+def stay(likeness: np.ndarray, unchanged: np.ndarray) -> float:
+    """The share of the first ten hits that are the unchanged query's too."""
+    first, second = (np.argsort(-part, axis=1)[:, :10] for part in (likeness, unchanged))
+    return float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(first.tolist(), second.tolist(), strict=True)]))
+
+
+class Bench:
+    """One encoder's rows of the gallery and of what is looked for in it."""
+
+    def __init__(self, name: str, paths: Sequence[bytes], queries: Sequence[bytes]) -> None:
+        encoder = load_encoder(name)
+        start = time.perf_counter()
+        self.rows = embed_files(paths, encoder)
+        print(f"\n{name}: {len(paths) / (time.perf_counter() - start):.0f} pictures a second, {encoder.dim} numbers\n")
+        self.queries = embed_files(queries, encoder) if queries else None
+        rng = np.random.default_rng(7)
+        self.pick = rng.permutation(len(paths))[:_PARTS]
+        altered = [changed(opened(paths[place], encoder), rng) for place in self.pick]
+        self.altered = {kind: embed([one[kind] for one in altered], encoder) for kind in altered[0]}
+        whole = self.rows if self.queries is None else np.concatenate([self.rows, self.queries])
+        self.whole, *rest = project(whole, *self.altered.values())
+        self.altered = dict(zip(self.altered, rest, strict=True))
+
+    def pairs(self, labels: np.ndarray, wanted: np.ndarray | None) -> list[tuple[np.ndarray, ...]]:
+        """Projected gallery and queries with their labels: of the test, or of every fold."""
+        if wanted is not None and self.queries is not None:
+            return [(*project(self.rows, self.queries), labels, wanted)]
+        fold = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
+        parts = [(fold != number, fold == number) for number in range(_FOLDS)]
+        return [(*project(self.rows[rest], self.rows[out]), labels[rest], labels[out]) for rest, out in parts]
+
+    def robustness(self, method: Method) -> list[float]:
+        unchanged = method(self.whole, self.whole[self.pick])
+        found = {kind: method(self.whole, rows) for kind, rows in self.altered.items()}
+        top = float((found.pop("part").argmax(axis=1) == self.pick).mean())
+        return [top, *(stay(likeness, unchanged) for likeness in found.values())]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("split", type=Path, nargs="?")
+    parser.add_argument("-e", "--encoder", nargs="+", default=["efficientnet-lite0", "efficientnet-lite0-layers"])
+    parser.add_argument("-m", "--method", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--test", action="store_true", help="look at the queries of the split, once, at the end")
+    arguments = parser.parse_args()
+    if arguments.split:
+        dataset = read_split(arguments.split, arguments.folder)
+        gallery, queries = dataset.gallery, dataset.queries
+    else:
+        gallery, queries = tuple(load_labelled(arguments.folder)), ()
+    labels = np.array([picture.label for picture in gallery])
+    wanted = np.array([picture.label for picture in queries]) if arguments.test and queries else None
+    for name in arguments.encoder:
+        bench = Bench(name, [os.fsencode(p.path) for p in gallery], [os.fsencode(p.path) for p in queries])
+        pairs = bench.pairs(labels, wanted)
+        print(
+            "| method | mAP | P@10 | top-1 | part found | paler | lighter | darker |\n|---|---|---|---|---|---|---|---|"
+        )
+        for title in arguments.method:
+            method = METHODS[title]
+            figures = np.mean([measure(method(rows, q), own, want) for rows, q, own, want in pairs], axis=0)
+            row = [*figures, *bench.robustness(method)]
+            print(f"| {title} | " + " | ".join(f"{figure:.3f}" for figure in row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
