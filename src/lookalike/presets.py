@@ -65,7 +65,7 @@ _EXP7A = replace(_EXP6D, name="exp7a", description="mirrored pictures as well", 
 _EXP7B = replace(_EXP7A, name="exp7b", description="half the epochs", epochs=30)
 _EXP7C = replace(_EXP7A, name="exp7c", description="a higher rate", learning_rate=5e-3)
 _FINAL = replace(_EXP6D, name="final", description="the final model: exp6d on all pictures", fraction=1.0)
-_TINY = replace(_EXP3, name="tiny", description="a quick look: 48 pixels, a minute", size=48, epochs=6, latent_dim=64)
+_TINY = replace(_EXP3, name="tiny", description="a quick look: 48 pixels, a minute", size=48, epochs=12, latent_dim=64)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,28 @@ def reconstructions(home: Path, folder: Path, count: int = 20) -> tuple[NDArray[
     return originals, np.asarray(model.predict_on_batch(originals), np.float32)
 
 
+class _Means:
+    """The mean loss and bare error over the pictures of an epoch; not a number before the first."""
+
+    def __init__(self) -> None:
+        self._totals = [0.0, 0.0]
+        self._pictures = 0
+
+    def add(self, logs: dict[str, float], pictures: int) -> None:
+        """Count in a batch: Keras gives the means over that batch alone."""
+        self._pictures += pictures
+        self._totals[0] += pictures * float(logs["loss"])
+        self._totals[1] += pictures * float(logs["mse"])
+
+    @property
+    def loss(self) -> float:
+        return self._totals[0] / self._pictures if self._pictures else math.nan
+
+    @property
+    def mse(self) -> float:
+        return self._totals[1] / self._pictures if self._pictures else math.nan
+
+
 class _Run:
     def __init__(self, home: Path, preset: Preset, pictures: Pictures, watch: Watch | None) -> None:
         self.history: list[Epoch] = []
@@ -188,7 +211,9 @@ class _Run:
         some = self._pictures.pixels[:4]
         expected = np.asarray(encoder(some.astype(np.float32) / 255))  # Keras exports only what has been called
         path = self._home / _ENCODER
-        _replace(path, lambda target: encoder.export(target, format="onnx", verbose=False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras's and tf2onnx's own use of what numpy will change
+            _replace(path, lambda target: encoder.export(target, format="onnx", verbose=False))
         card = Card(
             f"{self._preset.name}-{self._preset.latent_dim}",
             View(self._preset.size),
@@ -205,23 +230,21 @@ class _Run:
         rng = np.random.default_rng((self._preset.seed, len(self.history)))
         order = rng.permutation(self._pictures.train)
         steps = -(-len(order) // self._preset.batch_size)
-        logs: dict[str, float] = {}
-        self.model.reset_metrics()
+        means = _Means()
         for step, batch in enumerate(batches(self._pictures, order, self._preset.batch_size), 1):
             fed = _flipped(batch, rng) if self._preset.flip else batch
-            logs = self.model.train_on_batch(fed, fed, return_dict=True)
+            means.add(self.model.train_on_batch(fed, fed, return_dict=True), len(batch))
             if self._watch is not None:
                 done = len(self.history) * steps + step
-                self._watch(Step(len(self.history) + 1, done, steps * self._preset.epochs, float(logs["loss"])))
-        return float(logs["loss"]), float(logs["mse"])
+                self._watch(Step(len(self.history) + 1, done, steps * self._preset.epochs, means.loss))
+        return means.loss, means.mse
 
     def _validate(self) -> tuple[float, float]:
         """The penalised loss and the bare error of the pictures that are held out; not a number if there are none."""
-        logs = {"loss": math.nan, "mse": math.nan}
-        self.model.reset_metrics()
+        means = _Means()
         for batch in batches(self._pictures, self._pictures.held_out, self._preset.batch_size):
-            logs = self.model.test_on_batch(batch, batch, return_dict=True)
-        return float(logs["loss"]), float(logs["mse"])
+            means.add(self.model.test_on_batch(batch, batch, return_dict=True), len(batch))
+        return means.loss, means.mse
 
     def _keep(self) -> None:
         """Put the epoch on disk: history first, so that a checkpoint never counts epochs that it has not."""
