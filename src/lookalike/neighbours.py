@@ -38,7 +38,7 @@ class Blend:
 
     def __init__(self, projected: Rows, *, numbers: int = 64, k: int = 20, share: float = 0.5) -> None:
         self._numbers, self._k, self._share = numbers, k, share
-        self._deviations = projected[:, : max(numbers, len(projected) // 4)].std(axis=0, dtype=np.float64)
+        self._deviations = projected[:, : max(1, len(projected) // 4)].std(axis=0, dtype=np.float64)
         self._rows = unit(projected[:, :numbers])
         self.rows = self._join(smooth(self._rows, k=k), projected)
 
