@@ -177,8 +177,8 @@ class _Run:
         if not (self._home / _CHECKPOINT).exists():
             return
         with np.load(self._home / _CHECKPOINT, allow_pickle=False) as saved:
-            for variable in self._variables():
-                variable.assign(saved[variable.path])
+            for key, variable in self._variables().items():
+                variable.assign(saved[key])
             epochs = int(saved["epochs"])
         self.history = _read_history(self._home / _HISTORY)[:epochs]
 
@@ -249,15 +249,16 @@ class _Run:
     def _keep(self) -> None:
         """Put the epoch on disk: history first, so that a checkpoint never counts epochs that it has not."""
         _write_history(self._home / _HISTORY, self.history)
-        values = {variable.path: np.asarray(variable) for variable in self._variables()}
+        values = {key: np.asarray(variable) for key, variable in self._variables().items()}
         values["epochs"] = np.array(len(self.history))
         _replace(self._home / _CHECKPOINT, lambda path: np.savez(path, **values))  # type: ignore[arg-type]
         errors = [epoch.val_mse for epoch in self.history]
         if math.isnan(errors[-1]) or errors[-1] == np.nanmin(errors):
             _replace(self._home / _BEST, self.model.save_weights)
 
-    def _variables(self) -> list[Any]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+    def _variables(self) -> dict[str, Any]:
+        """Weights and optimiser, by their number: Keras's own names differ with what a process did before."""
+        return {f"{n:04}": v for n, v in enumerate([*self.model.variables, *self.model.optimizer.variables])}
 
 
 def _claim(home: Path, preset: Preset) -> None:

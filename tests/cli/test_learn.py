@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Keras's, TensorFlow's and tf2onnx's own making
+
+QUICK = ("--epochs", 2, "--size", 16, "--set", "filters=4,8", "--set", "latent_dim=6", "--set", "batch_size=8")
+
+
+def test_a_trained_encoder_is_drawn_evaluated_and_searched_with(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_photos(10, "set/one")
+    make_photos(10, "set/two", first=10)
+    home = tmp_path / "output" / "mine"
+    done = run("train", tmp_path / "set", "-o", home, *QUICK, "--json")
+    assert done.status == 0, done.err
+    assert len(done.json["history"]) == 2
+    for picture in ("loss.png", "reconstructions.png"):
+        with Image.open(home / picture) as image:
+            assert min(image.size) > 30
+    figures = run("evaluate", tmp_path / "set", "--model", home, "--json").json
+    assert 0 < figures["held_out_mse"] < 1
+    assert figures["encoder"] == "tiny-6"
+    gallery = tmp_path / "gallery"
+    assert run("index", tmp_path / "set", "-e", home, "-i", gallery, "--json").json["added"] == 20
+    hits = run("search", tmp_path / "set" / "one" / "000.jpg", "-i", gallery, "--json").json
+    assert hits["encoder"] == "tiny-6"
+    assert len(hits["hits"]) == 10
+    table = run("train", tmp_path / "set", "-o", home, *QUICK)
+    assert table.out.splitlines()[0].split() == ["epoch", "loss", "mse", "val_loss", "val_mse", "seconds"]
+
+
+@pytest.mark.parametrize("wrong", [("--preset", "nonsense"), ("--set", "epochs"), ("--set", "epochs=x"), ("--size", 9)])
+def test_a_wrong_word_is_the_users_mistake(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path, wrong: tuple[object, ...]
+) -> None:
+    done = run("train", make_photos(2), "-o", tmp_path / "run", *wrong)
+    assert done.status == 2
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_experiments_are_listed(run: Run) -> None:
+    rows = run("experiments", "list", "--json").json["experiments"]
+    assert {"base", "exp5c", "final", "tiny"} <= {row["name"] for row in rows}
+    assert all(row["description"] for row in rows)
+    assert "exp6d" in run("experiments", "list").out
