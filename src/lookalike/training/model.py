@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra
@@ -12,9 +13,8 @@ from lookalike.errors import MissingExtra
 if TYPE_CHECKING:
     from lookalike.presets import Preset
 
-__all__ = ["EMBEDDING", "build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
+__all__ = ["build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
 
-EMBEDDING = "embedding"  # the layer whose output the encoder gives
 _SLOPE = 0.2  # of the leaky units below zero: the description names none; this is what its model's source shows
 
 
@@ -38,16 +38,10 @@ def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no ty
     """
     keras = load_keras()
     layers = keras.layers
-    inputs = flow = keras.Input((preset.size, preset.size, 3), name="picture")
-    for number, filters in enumerate(preset.filters):
-        flow = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"down{number}")(flow)
-        flow = layers.LeakyReLU(negative_slope=_SLOPE, name=f"down{number}_leaky")(flow)
-        flow = layers.BatchNormalization(name=f"down{number}_norm")(flow)
-    shape = flow.shape[1:]
-    flow = layers.Flatten(name="flat")(flow)
-    flow = _embedding(keras, preset)(flow)
-    if preset.relu:
-        flow = layers.ReLU(name="embedding_relu")(flow)
+    inputs = keras.Input((preset.size, preset.size, 3), name="picture")
+    flow = _encode(keras, inputs, preset)
+    side = preset.size // 2 ** len(preset.filters)
+    shape = (side, side, preset.filters[-1])
     flow = layers.Dense(math.prod(shape), name="unfold")(flow)
     flow = layers.Reshape(shape, name="unflat")(flow)
     for number, filters in reversed(list(enumerate(preset.filters))):
@@ -59,12 +53,18 @@ def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no ty
     return keras.Model(inputs, outputs, name=f"autoencoder_{preset.name}")
 
 
-def encoder_of(autoencoder: Any) -> Any:  # noqa: ANN401
-    """The half of it that gives the embedding: float32 (n, latent_dim)."""
+def encoder_of(autoencoder: Any, preset: Preset) -> Any:  # noqa: ANN401
+    """A copy of the half of it that gives the embedding: float32 (n, latent_dim).
+
+    Without the penalties: they change nothing of what it gives, and with them it cannot be exported.
+    """
     keras = load_keras()
-    names = [layer.name for layer in autoencoder.layers]
-    last = "embedding_relu" if "embedding_relu" in names else EMBEDDING
-    return keras.Model(autoencoder.input, autoencoder.get_layer(last).output, name="encoder")
+    inputs = keras.Input((preset.size, preset.size, 3), name="picture")
+    outputs = _encode(keras, inputs, replace(preset, l1_activity=0.0, l2_kernel=0.0))
+    encoder = keras.Model(inputs, outputs, name="encoder")
+    for layer in encoder.layers:
+        layer.set_weights(autoencoder.get_layer(layer.name).get_weights())
+    return encoder
 
 
 def schedule_of(preset: Preset) -> Any:  # noqa: ANN401
@@ -82,11 +82,21 @@ def rate_at(preset: Preset, epoch: int) -> float | None:
     return float(preset.learning_rate * (1 - epoch / preset.epochs) ** preset.power)
 
 
+def _encode(keras: Any, flow: Any, preset: Preset) -> Any:  # noqa: ANN401
+    layers = keras.layers
+    for number, filters in enumerate(preset.filters):
+        flow = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"down{number}")(flow)
+        flow = layers.LeakyReLU(negative_slope=_SLOPE, name=f"down{number}_leaky")(flow)
+        flow = layers.BatchNormalization(name=f"down{number}_norm")(flow)
+    flow = _embedding(keras, preset)(layers.Flatten(name="flat")(flow))
+    return layers.ReLU(name="embedding_relu")(flow) if preset.relu else flow
+
+
 def _embedding(keras: Any, preset: Preset) -> Any:  # noqa: ANN401
     penalties = keras.regularizers
     return keras.layers.Dense(
         preset.latent_dim,
-        name=EMBEDDING,
+        name="embedding",
         activity_regularizer=penalties.L1(preset.l1_activity) if preset.l1_activity else None,
         kernel_regularizer=penalties.L2(preset.l2_kernel) if preset.l2_kernel else None,
     )

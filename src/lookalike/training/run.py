@@ -207,7 +207,7 @@ class _Run:
     def export(self) -> None:
         """Write the weights and the encoder, and see that the encoder gives what Keras gives."""
         _replace(self._home / _LAST, self.model.save_weights)
-        encoder = encoder_of(self.model)
+        encoder = encoder_of(self.model, self._preset)
         some = self._pictures.pixels[:4]
         expected = np.asarray(encoder(some.astype(np.float32) / 255))  # Keras exports only what has been called
         path = self._home / _ENCODER
