@@ -20,11 +20,11 @@ import os
 import time
 import warnings
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike import __version__
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import TrainingError
 from lookalike.images.decode import View
@@ -273,7 +273,11 @@ def _claim(home: Path, preset: Preset) -> None:
                 f"{home} holds another training: {differs} differ", hint="take another --output, or begin with --fresh"
             )
         return
-    versions = {"lookalike": __version__, "keras": load_keras().__version__, "backend": load_keras().backend.backend()}
+    versions = {
+        "lookalike": version("lookalike"),
+        "keras": load_keras().__version__,
+        "backend": load_keras().backend.backend(),
+    }
     document = {"preset": wanted, "versions": versions, "begun": dt.datetime.now(dt.UTC).isoformat()}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
