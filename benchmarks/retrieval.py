@@ -4,7 +4,8 @@
 
 Without a split file every picture of FOLDER is the gallery, its first folder the class. Also looks for gallery
 pictures by a part of them (60% of the area, anywhere; other brightness, contrast and saturation; JPEG at 60) and
-counts how many of the first ten hits stay when the query is paler, lighter or darker.
+counts how many of the first ten hits stay when the query is paler, lighter or darker. With --twice a query is
+embedded both by the encoder's view and whole, and a picture is as near as it is to the nearer of the two.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lookalike import load_encoder
 from lookalike.datasets import load_labelled, read_split
 from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
-from lookalike.images.decode import fit, open_file
+from lookalike.images.decode import View, fit, open_file
 from lookalike.neighbours import Blend, beside, expand, smooth, whiten
 from lookalike.store.projection import fit_projection
 
@@ -129,13 +130,19 @@ def opened(path: bytes, encoder: Encoder) -> Image.Image:
         return image.convert("RGB")
 
 
-def embed(images: Sequence[Image.Image], encoder: Encoder) -> np.ndarray:
-    return encoder.encode(np.stack([np.asarray(fit(image, encoder.view)) for image in images]))
+def embed(images: Sequence[Image.Image], encoder: Encoder, views: Sequence[View]) -> np.ndarray:
+    """float32 (views, n, dim)."""
+    return np.stack([encoder.encode(np.stack([np.asarray(fit(image, view)) for image in images])) for view in views])
 
 
-def embed_files(paths: Sequence[bytes], encoder: Encoder) -> np.ndarray:
+def embed_files(paths: Sequence[bytes], encoder: Encoder, views: Sequence[View]) -> np.ndarray:
     parts = [paths[start : start + 64] for start in range(0, len(paths), 64)]
-    return np.concatenate([embed([opened(path, encoder) for path in part], encoder) for part in parts])
+    return np.concatenate([embed([opened(path, encoder) for path in part], encoder, views) for part in parts], axis=1)
+
+
+def most_alike(method: Method, rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """The similarity of the most similar view of every query, (views, m, d), to every row."""
+    return np.max([method(rows, view) for view in queries], axis=0)
 
 
 def stay(likeness: np.ndarray, unchanged: np.ndarray) -> float:
@@ -145,33 +152,38 @@ def stay(likeness: np.ndarray, unchanged: np.ndarray) -> float:
 
 
 class Bench:
-    """One encoder's rows of the gallery and of what is looked for in it."""
+    """One encoder's embeddings of the gallery and of what is looked for in it: (views, n, dim) each."""
 
-    def __init__(self, name: str, paths: Sequence[bytes], queries: Sequence[bytes]) -> None:
+    def __init__(self, name: str, paths: Sequence[bytes], queries: Sequence[bytes], *, twice: bool) -> None:
         encoder = load_encoder(name)
+        views = [encoder.view, View(encoder.view.size)] if twice else [encoder.view]
         start = time.perf_counter()
-        self.rows = embed_files(paths, encoder)
-        print(f"\n{name}: {len(paths) / (time.perf_counter() - start):.0f} pictures a second, {encoder.dim} numbers\n")
-        self.queries = embed_files(queries, encoder) if queries else None
+        self.gallery = embed_files(paths, encoder, views)
+        rate = len(paths) * len(views) / (time.perf_counter() - start)
+        print(f"\n{name}: {rate:.0f} pictures a second, {encoder.dim} numbers\n")
+        self.queries = embed_files(queries, encoder, views) if queries else self.gallery[:, :0]
         rng = np.random.default_rng(7)
         self.pick = rng.permutation(len(paths))[:_PARTS]
         altered = [changed(opened(paths[place], encoder), rng) for place in self.pick]
-        self.altered = {kind: embed([one[kind] for one in altered], encoder) for kind in altered[0]}
-        whole = self.rows if self.queries is None else np.concatenate([self.rows, self.queries])
-        self.whole, *rest = project(whole, *self.altered.values())
-        self.altered = dict(zip(self.altered, rest, strict=True))
+        rows = np.concatenate([self.gallery, self.queries], axis=1)
+        self.whole, unchanged, *rest = project(
+            rows[0], rows[:, self.pick], *(embed([one[kind] for one in altered], encoder, views) for kind in altered[0])
+        )
+        self.unchanged, self.altered = unchanged, dict(zip(altered[0], rest, strict=True))
 
     def pairs(self, labels: np.ndarray, wanted: np.ndarray | None) -> list[tuple[np.ndarray, ...]]:
         """Projected gallery and queries with their labels: of the test, or of every fold."""
-        if wanted is not None and self.queries is not None:
-            return [(*project(self.rows, self.queries), labels, wanted)]
+        if wanted is not None:
+            return [(*project(self.gallery[0], self.queries), labels, wanted)]
         fold = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
         parts = [(fold != number, fold == number) for number in range(_FOLDS)]
-        return [(*project(self.rows[rest], self.rows[out]), labels[rest], labels[out]) for rest, out in parts]
+        return [
+            (*project(self.gallery[0, rest], self.gallery[:, out]), labels[rest], labels[out]) for rest, out in parts
+        ]
 
     def robustness(self, method: Method) -> list[float]:
-        unchanged = method(self.whole, self.whole[self.pick])
-        found = {kind: method(self.whole, rows) for kind, rows in self.altered.items()}
+        unchanged = most_alike(method, self.whole, self.unchanged)
+        found = {kind: most_alike(method, self.whole, rows) for kind, rows in self.altered.items()}
         top = float((found.pop("part").argmax(axis=1) == self.pick).mean())
         return [top, *(stay(likeness, unchanged) for likeness in found.values())]
 
@@ -183,6 +195,7 @@ def main() -> None:
     parser.add_argument("-e", "--encoder", nargs="+", default=["efficientnet-lite0", "efficientnet-lite0-layers"])
     parser.add_argument("-m", "--method", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--test", action="store_true", help="look at the queries of the split, once, at the end")
+    parser.add_argument("--twice", action="store_true", help="embed a query by the encoder's view and whole")
     arguments = parser.parse_args()
     if arguments.split:
         dataset = read_split(arguments.split, arguments.folder)
@@ -192,14 +205,16 @@ def main() -> None:
     labels = np.array([picture.label for picture in gallery])
     wanted = np.array([picture.label for picture in queries]) if arguments.test and queries else None
     for name in arguments.encoder:
-        bench = Bench(name, [os.fsencode(p.path) for p in gallery], [os.fsencode(p.path) for p in queries])
+        bench = Bench(
+            name, [os.fsencode(p.path) for p in gallery], [os.fsencode(p.path) for p in queries], twice=arguments.twice
+        )
         pairs = bench.pairs(labels, wanted)
         print(
             "| method | mAP | P@10 | top-1 | part found | paler | lighter | darker |\n|---|---|---|---|---|---|---|---|"
         )
         for title in arguments.method:
             method = METHODS[title]
-            figures = np.mean([measure(method(rows, q), own, want) for rows, q, own, want in pairs], axis=0)
+            figures = np.mean([measure(most_alike(method, rows, q), own, want) for rows, q, own, want in pairs], axis=0)
             row = [*figures, *bench.robustness(method)]
             print(f"| {title} | " + " | ".join(f"{figure:.3f}" for figure in row) + " |", flush=True)
 
