@@ -24,10 +24,10 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Path:
     """What the pages take for granted: a folder of Photos in two classes, and beach.jpg."""
-    folder = tmp_path_factory.mktemp("reader")
+    folder = tmp_path / "reader"
     for seed in range(40):
         home = folder / "Photos" / ("beach" if seed % 2 else "forest")
         home.mkdir(parents=True, exist_ok=True)

@@ -144,8 +144,10 @@ def test_another_training_in_the_same_folder_is_refused_and_the_difference_named
 
 def test_a_finished_training_is_not_done_again(done: Finished, photos: Path) -> None:
     steps: list[object] = []
+    fingerprint = load_encoder(done.folder).fingerprint
     assert train(photos, done.folder, SMALL, watch=steps.append).history == done.history
     assert steps == []
+    assert load_encoder(done.folder).fingerprint == fingerprint
 
 
 def test_a_training_on_all_pictures_holds_none_out(photos: Path, tmp_path: Path) -> None:

@@ -103,9 +103,12 @@ def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     pictures = gather(folder, home, preset, progress=progress)
     run = _Run(home, preset, pictures, watch)
     run.resume()
+    encoder = home / _ENCODER
     while not run.is_done(patience):
+        encoder.unlink(missing_ok=True)  # of an earlier, shorter training
         run.train_epoch()
-    run.export()
+    if not encoder.exists():  # exported again it would be another file, and no gallery made by it could be searched
+        run.export()
     skipped = len((home / "skipped.csv").read_text(encoding="utf-8").splitlines()) - 1
     return Finished(home, tuple(run.history), int(run.model.count_params()), skipped)
 
