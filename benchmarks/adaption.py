@@ -1,14 +1,15 @@
 """Does adapting the embeddings to a gallery help, with how many numbers, and from how many pictures on?
 
-Cross-validated inside the gallery: every gallery picture is looked for among the others. The query pictures of the
-split are not touched.
+Cross-validated inside the gallery: what is searched for is neither in the gallery that is searched nor in what the
+projection is fitted on. The query pictures of the split are not touched.
 
-    python benchmarks/adaption.py FOLDER SPLIT.csv
+    python benchmarks/adaption.py FOLDER SPLIT.csv [-e ENCODER]
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +20,75 @@ from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
 from lookalike.store.projection import fit_projection
 
-
-def leave_one_out(rows: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """mAP, P@10 and top-1 of every row against all others, by cosine."""
-    likeness = unit(rows) @ unit(rows).T
-    np.fill_diagonal(likeness, -np.inf)
-    order = np.argsort(-likeness, axis=1, kind="stable")[:, :-1]
-    relevant = labels[order] == labels[:, None]
-    return (
-        float(average_precision(relevant).mean()),
-        float(precision_at(relevant, 10).mean()),
-        float(precision_at(relevant, 1).mean()),
-    )
+FOLDS = 5
+GALLERIES = 40  # random ones of each size
+SEARCHES = 400  # in each of them
+KEPT = 64
 
 
-def adapted(rows: np.ndarray, numbers: int) -> np.ndarray:
-    return fit_projection([rows], rows.shape[1], numbers).apply(rows)
+def embed(folder: Path, split: Path, encoder: str) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (n, dim) and labels (n,) of the split's gallery pictures."""
+    pictures = read_split(split, folder).gallery
+    with tempfile.TemporaryDirectory() as place, Gallery.open(place, encoder=encoder, create=True) as gallery:
+        embedded = dict(gallery.embed_files(picture.path for picture in pictures))
+    return np.stack([embedded[p.path] for p in pictures]), np.array([p.label for p in pictures])
 
 
-def line(name: str, figures: tuple[float, float, float]) -> None:
-    print(f"| {name} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |", flush=True)
+def measure(rows: np.ndarray, queries: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> list[float]:
+    """mAP, P@10 and top-1 by cosine, over the queries whose class is in the gallery."""
+    order = np.argsort(-(unit(queries) @ unit(rows).T), axis=1, kind="stable")
+    relevant = (labels[order] == wanted[:, None])[np.isin(wanted, labels)]
+    measures = average_precision(relevant), precision_at(relevant, 10), precision_at(relevant, 1)
+    return [float(measure.mean()) for measure in measures]
+
+
+def in_folds(rows: np.ndarray, labels: np.ndarray) -> None:
+    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    figures: dict[str, list[list[float]]] = {}
+    for number in range(FOLDS):
+        rest, out = fold != number, fold == number
+        own, asked = rows[rest], rows[out]
+        projection = fit_projection([own], own.shape[1], 256)
+        fitted, turned = projection.apply(own), projection.apply(asked)
+        kinds = {
+            f"{own.shape[1]}, raw": (own, asked),
+            f"{own.shape[1]}, raw, stored as float16": (own.astype(np.float16).astype(np.float32), asked),
+            f"{own.shape[1]}, centred": (own - own.mean(axis=0), asked - own.mean(axis=0)),
+            **{f"{n}, adapted": (fitted[:, :n], turned[:, :n]) for n in (8, 16, 32, 48, 64, 96, 128, 256)},
+        }
+        coarse = own.astype(np.float16).astype(np.float32)
+        again = fit_projection([coarse], own.shape[1], KEPT)
+        kinds[f"{KEPT}, adapted, stored as float16"] = again.apply(coarse), again.apply(asked)
+        for name, (left, right) in kinds.items():
+            figures.setdefault(name, []).append(measure(left, right, labels[rest], labels[out]))
+    table(["numbers", "mAP", "P@10", "top-1"], [[name, *np.mean(parts, axis=0)] for name, parts in figures.items()])
+
+
+def by_size(rows: np.ndarray, labels: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    lines = []
+    for count in (20, 50, 100, 200, 400, 800):
+        pairs = []
+        for _ in range(GALLERIES):
+            order = rng.permutation(len(rows))
+            own, out = order[:count], order[count : count + SEARCHES]
+            projection = fit_projection([rows[own]], rows.shape[1], KEPT)
+            raw = measure(rows[own], rows[out], labels[own], labels[out])
+            turned = projection.apply(rows[own]), projection.apply(rows[out])
+            pairs.append((raw, measure(*turned, labels[own], labels[out])))
+        raw, adapted = np.array(pairs).transpose(1, 0, 2)  # each (galleries, measures)
+        beside = np.stack([raw.mean(axis=0), adapted.mean(axis=0)], axis=1).ravel()
+        won = [f"{share:.0%}" for share in (adapted > raw).mean(axis=0)]
+        lines.append([str(count), *beside, " / ".join(won)])
+    names = [f"{kind} {name}" for name in ("mAP", "P@10", "top-1") for kind in ("raw", "adapted")]
+    table(["pictures", *names, "adapted is better in"], lines)
+
+
+def table(columns: list[str], lines: list[list[str | float]]) -> None:
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    for line in lines:
+        print("| " + " | ".join(cell if isinstance(cell, str) else f"{cell:.3f}" for cell in line) + " |")
+    print(flush=True)
 
 
 def main() -> None:
@@ -47,34 +97,9 @@ def main() -> None:
     parser.add_argument("split", type=Path)
     parser.add_argument("-e", "--encoder", default="efficientnet-lite0")
     arguments = parser.parse_args()
-    pictures = read_split(arguments.split, arguments.folder).gallery
-    gallery = Gallery.open(Path("/tmp") / "adaption.gallery", encoder=arguments.encoder, create=True)
-    embedded = dict(gallery.embed_files(picture.path for picture in pictures))
-    rows = np.stack([embedded[picture.path] for picture in pictures])
-    labels = np.array([picture.label for picture in pictures])
-
-    print("| numbers | mAP | P@10 | top-1 |\n|---|---|---|---|")
-    line(f"{rows.shape[1]}, raw", leave_one_out(rows, labels))
-    line(f"{rows.shape[1]}, raw, float16", leave_one_out(rows.astype(np.float16).astype(np.float32), labels))
-    line(f"{rows.shape[1]}, centred", leave_one_out(rows - rows.mean(axis=0), labels))
-    for numbers in (8, 16, 32, 48, 64, 96, 128, 256):
-        line(f"{numbers}, adapted", leave_one_out(adapted(rows, numbers), labels))
-
-    print(
-        "\n| pictures | raw mAP | adapted mAP | raw P@10 | adapted P@10 | adapted is better in |\n|---|---|---|---|---|---|"
-    )
-    rng = np.random.default_rng(0)
-    for count in (20, 50, 100, 200, 400, 800):
-        some = []
-        for _ in range(20):
-            chosen = rng.choice(len(rows), count, replace=False)
-            raw = leave_one_out(rows[chosen], labels[chosen])
-            fitted = leave_one_out(adapted(rows[chosen], 64), labels[chosen])
-            some.append((raw[0], fitted[0], raw[1], fitted[1], fitted[0] > raw[0]))
-        means = np.mean(some, axis=0)
-        print(
-            f"| {count} | " + " | ".join(f"{mean:.3f}" for mean in means[:4]) + f" | {means[4]:.0%} of 20 |", flush=True
-        )
+    rows, labels = embed(arguments.folder, arguments.split, arguments.encoder)
+    in_folds(rows, labels)
+    by_size(rows, labels)
 
 
 if __name__ == "__main__":

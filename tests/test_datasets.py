@@ -62,11 +62,25 @@ def test_a_split_file_says_what_is_searched_and_with_what(animals: Path) -> None
         (HEADING + "cat/999.jpg,cat,train\n", r"line 2: cat/999\.jpg is not in"),
         (HEADING + "cat/000.jpg,cat,both\n", "split is 'both'"),
         (HEADING + "cat/000.jpg,cat,train\ncat/000.jpg,cat,test\n", "line 3: .* named twice"),
+        (HEADING + "cat/000.jpg,cat,train\ncat/./000.jpg,cat,test\n", "line 3: .* named twice"),
+        (HEADING + "\n\ncat/000.jpg,cat,both\n", "line 4: split is 'both'"),
+        (HEADING + "cat/000.jpg\n", "line 2: split is ''"),
+        (HEADING + "cat/000.jpg,,train\n", r"line 2: cat/000\.jpg has no class"),
+        (HEADING + "../split.csv,cat,train\n", r"line 2: \.\./split\.csv is outside"),
+        (HEADING + "/etc/hostname,cat,train\n", "line 2: /etc/hostname is outside"),
+        (HEADING + f"{'x' * 400}.jpg,cat,train\n", "line 2: x+.jpg is not in"),
     ],
 )
 def test_a_split_file_with_a_mistake_is_refused_and_the_line_named(animals: Path, text: str, reason: str) -> None:
     with pytest.raises(DatasetError, match=reason):
         read_split(split_file(animals, text), animals)
+
+
+def test_a_split_file_may_come_from_a_spreadsheet(animals: Path) -> None:
+    rows = "file,class,split,note\r\ncat/000.jpg,cat,train,\r\ncat/001.jpg,cat,test,blurred\r\n"
+    file = split_file(animals, "")
+    file.write_bytes(b"\xef\xbb\xbf" + rows.encode())
+    assert len(read_split(file, animals).queries) == 1
 
 
 def test_a_split_file_that_is_none_is_refused(animals: Path) -> None:

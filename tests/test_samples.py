@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import re
+import socket
 import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ import pytest
 
 from lookalike.datasets import content_digest, load_labelled
 from lookalike.errors import DatasetError
-from lookalike.samples import cut_crops, fetch_zip, unpack_by_prefix
+from lookalike.samples import cut_crops, fetch_scenes8, fetch_zip, unpack_by_prefix
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:
@@ -128,6 +131,62 @@ def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
+def answering(answer: bytes, *, seconds_each: float = 0.0) -> Iterator[str]:
+    """The URL of a server that says these bytes to anybody: at once and hangs up, or one by one."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as one:
+                one.recv(4096)
+                pieces = [answer[n : n + 1] for n in range(len(answer))] if seconds_each else [answer]
+                for piece in pieces:
+                    one.sendall(piece)
+                    time.sleep(seconds_each)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a.zip"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nabc",
+        b"HTTP/1.1 503 Busy\r\n\r\n",
+    ],
+)
+def test_a_server_that_talks_nonsense_is_one_line(answer: bytes, tmp_path: Path) -> None:
+    for url in answering(answer):
+        with pytest.raises(DatasetError, match=r"cannot be fetched: \S") as raised:
+            fetch_zip(url, tmp_path / "a.zip")
+        assert "\n" not in str(raised.value)
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_server_that_keeps_one_waiting_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.samples._TIMEOUT", 0.5)
+    begun = time.monotonic()
+    for url in answering(b"HTTP/1.1 200 OK\r\n" + b"x" * 100, seconds_each=0.1):
+        with pytest.raises(DatasetError, match="no answer within"):
+            fetch_zip(url, tmp_path / "a.zip")
+    assert time.monotonic() - begun < 3
+
+
+def test_what_was_fetched_is_there_the_next_time(
+    server: Server, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lookalike.samples.SCENES8_URL", server.url)
+    monkeypatch.setattr("lookalike.samples._SCENES8_DIGEST", digest_of(archive, tmp_path / "expected"))
+    first, again = fetch_scenes8(), fetch_scenes8()
+    assert first == again == tmp_path / "cache" / "lookalike" / "scenes8"
+    assert [file.name for file in first.parent.iterdir()] == ["scenes8"]
+    assert server.starts == [0]
+
+
 def test_an_archive_unpacks_into_a_folder_for_each_class(archive: Path, tmp_path: Path) -> None:
     digest = digest_of(archive, tmp_path / "expected")
     unpack_by_prefix(archive, tmp_path / "scenes", digest)
@@ -143,14 +202,42 @@ def test_other_content_than_was_published_is_refused_and_nothing_stays(archive: 
 
 
 def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+    """Its names are cut to their last part, and that must begin with a word: the folder holds what is honest."""
     evil = tmp_path / "evil.zip"
     with zipfile.ZipFile(evil, "w") as opened:
-        opened.writestr("../../coast_evil.jpg", b"evil")
-        opened.writestr("/etc/coast_evil.jpg", b"evil")
-    with pytest.raises(DatasetError, match="not what was published"):
-        unpack_by_prefix(evil, tmp_path / "scenes", "0")
-    assert not list(tmp_path.rglob("coast_evil.jpg"))
-    assert not Path("/etc/coast_evil.jpg").exists()
+        for name in ("../../coast_1.jpg", "/etc/coast_2.jpg", ".._3.jpg", "__MACOSX/._coast_4.jpg", "_5.jpg"):
+            opened.writestr(name, b"evil")
+    names = ["coast/coast_1.jpg", "coast/coast_2.jpg"]
+    for name in names:
+        (tmp_path / "expected" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "expected" / name).write_bytes(b"evil")
+    (tmp_path / "in").mkdir()
+    unpack_by_prefix(evil, tmp_path / "in" / "scenes", content_digest(tmp_path / "expected", names))
+    assert not Path("/etc/coast_2.jpg").exists()
+    assert sorted(str(file.relative_to(tmp_path / "in")) for file in (tmp_path / "in").rglob("*.jpg")) == [
+        f"scenes/{name}" for name in names
+    ]
+
+
+def test_an_archive_with_damaged_content_is_refused_and_fetched_anew(archive: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("coast_1.jpg", b"sand and sea " * 1000)
+    data = bytearray(packed.read_bytes())
+    start = data.find(b"coast_1.jpg") + len("coast_1.jpg")
+    data[start : start + 20] = b"\xff" * 20
+    packed.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"packed\.zip cannot be unpacked"):
+        unpack_by_prefix(packed, tmp_path / "scenes", "0")
+    assert not packed.exists()
+
+
+def test_an_archive_that_holds_more_than_it_can_is_not_unpacked(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.samples._MOST_BYTES", 1000)
+    with pytest.raises(DatasetError, match="holds more than it can"):
+        unpack_by_prefix(archive, tmp_path / "scenes", "0")
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04" + b"\0" * 100])

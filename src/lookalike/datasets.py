@@ -66,21 +66,19 @@ def read_split(file: Path, folder: Path) -> Dataset:
     """A split that is kept in a CSV file with the columns file, class and split (train or test).
 
     Train pictures are the gallery, test pictures the queries; `file` is a path below `folder`.
-    Raises DatasetError for a missing column, file or part, a file named twice, a word that is neither.
+    Raises DatasetError for a missing column, class, file or part, a file named twice or outside the folder,
+    a word that is neither train nor test.
     """
+    root = os.path.abspath(os.fsencode(folder))
     parts: dict[str, list[Picture]] = {_TRAIN: [], _TEST: []}
-    seen: set[str] = set()
-    for line, row in enumerate(_rows(file), 2):
-        name, label, part = (row[column] for column in _COLUMNS)
-        path = folder / name
-        if part not in parts:
-            raise DatasetError(f"{file} line {line}: split is {part!r}, expected train or test")
-        if name in seen:
-            raise DatasetError(f"{file} line {line}: {name} is named twice")
-        if not path.is_file():
-            raise DatasetError(f"{file} line {line}: {name} is not in {folder}")
-        seen.add(name)
-        parts[part].append(Picture(os.path.abspath(os.fsencode(path)), label))
+    seen: set[bytes] = set()
+    for line, row in _rows(file):
+        picture = Picture(os.path.abspath(os.path.join(root, os.fsencode(row["file"]))), row["class"])
+        problem = _problem(row, picture, root) or (f"{row['file']} is named twice" if picture.path in seen else "")
+        if problem:
+            raise DatasetError(f"{file} line {line}: {problem}")
+        seen.add(picture.path)
+        parts[row["split"]].append(picture)
     for part, pictures in parts.items():
         if not pictures:
             raise DatasetError(f"{file} has no {part} picture")
@@ -130,14 +128,28 @@ def _class_of(path: bytes, root: bytes) -> str:
     return first if rest else ""
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _problem(row: dict[str, str], picture: Picture, root: bytes) -> str:
+    """What is wrong with a line of a split; empty when all is well."""
+    if row["split"] not in {_TRAIN, _TEST}:
+        return f"split is {row['split']!r}, expected train or test"
+    if not picture.label:
+        return f"{row['file']} has no class"
+    if not picture.path.startswith(root.rstrip(b"/") + b"/"):
+        return f"{row['file']} is outside {os.fsdecode(root)}"
+    if not os.path.isfile(picture.path):
+        return f"{row['file']} is not in {os.fsdecode(root)}"
+    return ""
+
+
+def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """Every row with the number of its line; a cell that is missing is empty."""
     try:
-        with file.open(newline="", encoding="utf-8") as opened:
-            reader = csv.DictReader(opened)
+        with file.open(newline="", encoding="utf-8-sig") as opened:  # spreadsheets put a mark in front
+            reader = csv.DictReader(opened, restval="")
             missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
             if missing:
                 raise DatasetError(f"{file} has no column {', '.join(missing)}")
-            return list(reader)
+            return [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:

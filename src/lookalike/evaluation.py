@@ -46,7 +46,10 @@ def recall_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
 
 
 def normalised_gain(relevant: Relevance, k: int) -> NDArray[np.float64]:
-    """Normalised discounted cumulative gain, nDCG, at k with relevance 0 or 1 (Järvelin & Kekäläinen 2002), float64 (queries,), in [0, 1]."""
+    """Normalised discounted cumulative gain (nDCG) at k, float64 (queries,), in [0, 1].
+
+    With relevance 0 or 1 and the discount log2(rank + 1) (Järvelin & Kekäläinen 2002).
+    """
     discounts = 1 / np.log2(np.arange(2, min(k, relevant.shape[1]) + 2))
     gain = relevant[:, :k] @ discounts
     best = np.concatenate([[0.0], np.cumsum(discounts)])

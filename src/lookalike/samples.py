@@ -6,15 +6,20 @@ fetched by the person who wants them, checked against a digest, and kept in that
 
 from __future__ import annotations
 
+import errno
+import http.client
 import importlib
 import os
 import shutil
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
+from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import platformdirs
 from PIL import Image
@@ -34,7 +39,7 @@ SCENES8_URL = (
     "https://people.csail.mit.edu/torralba/code/spatialenvelope/spatial_envelope_256x256_static_8outdoorcategories.zip"
 )
 _SCENES8_DIGEST = "40aae5846b404825b74425bef121d7a2fc929e9200ddcdc04112c134ac06d0f5"
-_TIMEOUT = 8.0  # seconds without a byte
+_TIMEOUT = 8.0  # seconds to an answer, and without a byte of it
 _BLOCK = 1 << 18
 _MOST_BYTES = 1 << 30  # of an archive, and of what it unpacks to
 
@@ -61,51 +66,52 @@ def fetch_scenes8(progress: Progress | None = None) -> Path:
     Raises DatasetError when it cannot be reached or is not what was published.
     """
     cache = Path(platformdirs.user_cache_dir("lookalike"))
-    folder = cache / "scenes8"
+    folder, archive = cache / "scenes8", cache / "scenes8.zip"
     if not folder.is_dir():
-        archive = fetch_zip(SCENES8_URL, cache / "scenes8.zip", progress=progress)
+        if not archive.is_file():  # there when the disk was full at unpacking
+            fetch_zip(SCENES8_URL, archive, progress=progress)
         unpack_by_prefix(archive, folder, _SCENES8_DIGEST)
-        archive.unlink()
+        archive.unlink(missing_ok=True)
     return folder
 
 
 def fetch_zip(url: str, target: Path, *, progress: Progress | None = None) -> Path:
     """Download `url` to `target`, going on where an earlier attempt was broken off.
 
-    Raises DatasetError when it cannot be reached; what has come is kept beside the target.
+    Raises DatasetError when there is no answer within 8 s, or no byte of it for 8 s; what has come is kept beside
+    the target.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         start = part.stat().st_size if part.exists() else 0
-        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310  (the callers' URL is ours)
-            if answer.status != 206:  # the server sends it from the beginning
-                start = 0
-            _receive(answer, part, start, progress)
+        with _answer(url, start) as answer:
+            _receive(answer, part, start if answer.status == 206 else 0, progress)  # else it begins anew
         return part.replace(target)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to ask for: it was all there
+        error.close()
+        if error.code == 416 and part.exists():  # nothing is left to ask for: it was all there
             return part.replace(target)
         raise DatasetError(f"{url} cannot be fetched: {error.code} {error.reason}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise DatasetError(f"{url} cannot be fetched: {reason}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise DatasetError(f"{url} cannot be fetched: {_reason(error)}") from None
 
 
 def unpack_by_prefix(archive: Path, folder: Path, digest: str) -> None:
     """Unpack a flat archive of `class_name.jpg` files into one folder for each class, all or nothing.
 
-    Raises DatasetError for anything that is no such archive, or of another content than `digest` says.
+    Raises DatasetError for anything that is no such archive, or of another content than `digest` says; such an
+    archive is removed, so that the next attempt fetches it anew. One for which the disk is too full stays.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unpacking-") as temporary:
-        fresh = Path(temporary) / folder.name
-        names = _unpack(archive, fresh)
-        found = content_digest(fresh, names)
-        if found != digest:
-            archive.unlink()
-            raise DatasetError(f"{archive.name} is not what was published: content {found}, expected {digest}")
-        fresh.rename(folder)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unpacking-") as temporary:
+            fresh = Path(temporary) / folder.name
+            _check(fresh, _unpack(archive, fresh), digest)
+            fresh.rename(folder)
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        if getattr(error, "errno", None) not in {errno.ENOSPC, errno.EDQUOT}:
+            archive.unlink(missing_ok=True)
+        raise DatasetError(f"{archive.name} cannot be unpacked: {_reason(error)}") from None
 
 
 def cut_crops(folder: Path) -> Path:
@@ -136,9 +142,32 @@ def _photograph(name: str) -> Image.Image:
     return Image.fromarray(getattr(data, name)()).convert("RGB")
 
 
-def _receive(answer: IO[bytes], part: Path, start: int, progress: Progress | None) -> None:
-    headers = getattr(answer, "headers", {})
-    total = start + int(headers.get("Content-Length") or 0)
+def _answer(url: str, start: int) -> http.client.HTTPResponse:
+    """The beginning of an answer, the body from byte `start` on if the server can, within `_TIMEOUT`.
+
+    In a thread: the time-out of a socket holds for every address of a name and every single byte, and not at all
+    for the look-up of the name (30 s behind a router without a connection).
+    """
+    answer: Future[http.client.HTTPResponse] = Future()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310
+        try:
+            answer.set_result(urllib.request.urlopen(request, timeout=_TIMEOUT))  # noqa: S310  (the URL is ours)
+        except BaseException as error:  # noqa: BLE001  (it is raised in the caller's thread)
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(timeout=_TIMEOUT)
+    except TimeoutError:
+        raise OSError(f"no answer within {_TIMEOUT:g} s") from None
+
+
+def _receive(answer: http.client.HTTPResponse, part: Path, start: int, progress: Progress | None) -> None:
+    total = start + int(answer.headers.get("Content-Length") or 0)
+    if total > _MOST_BYTES:
+        raise ValueError("it is larger than it can be")
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
         while block := answer.read(_BLOCK):
@@ -146,25 +175,41 @@ def _receive(answer: IO[bytes], part: Path, start: int, progress: Progress | Non
             if progress is not None:
                 progress(file.tell(), total)
             if file.tell() > _MOST_BYTES:
+                file.truncate(0)  # nothing to go on from
                 raise ValueError("it is larger than it can be")
         if file.tell() < total:
             raise ValueError("the transfer was broken off; the next attempt goes on from there")
 
 
 def _unpack(archive: Path, folder: Path) -> list[str]:
-    """Only plain names are unpacked, and no more than an archive of that size can honestly hold."""
+    """Unpack into `folder`; the names below it, class/file.
+
+    Only a file's own name counts, whatever folder the archive says, and only with a word for a class: nothing can
+    be written elsewhere, and what archivers add (`__MACOSX/._coast_1.jpg`) is left out.
+    """
     names = []
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [m for m in opened.infolist() if m.filename.lower().endswith(".jpg")]
-            if sum(member.file_size for member in members) > _MOST_BYTES:
-                raise DatasetError(f"{archive.name} unpacks to more than it can")
-            for member in members:
-                plain = os.path.basename(member.filename)
-                target = folder / plain.partition("_")[0] / plain
+    with zipfile.ZipFile(archive) as opened:
+        members = [m for m in opened.infolist() if m.filename.lower().endswith(".jpg")]
+        if sum(member.file_size for member in members) > _MOST_BYTES:
+            raise ValueError("it holds more than it can")
+        for member in members:
+            plain = os.path.basename(member.filename)
+            label = plain.partition("_")[0]
+            if label.isalnum():
+                target = folder / label / plain
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(opened.read(member))
-                names.append(f"{target.parent.name}/{plain}")
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise DatasetError(f"{archive.name} cannot be unpacked: {error}") from None
+                names.append(f"{label}/{plain}")
     return names
+
+
+def _check(folder: Path, names: list[str], digest: str) -> None:
+    found = content_digest(folder, names)
+    if found != digest:
+        raise ValueError(f"it is not what was published: content {found}, expected {digest}")
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    cause = getattr(error, "reason", None) or error
+    return " ".join(str(getattr(cause, "strerror", None) or cause).split()) or type(error).__name__

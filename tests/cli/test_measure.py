@@ -31,6 +31,18 @@ def test_evaluation_follows_a_split_file(run: Run, labelled: Path, tmp_path: Pat
     assert (figures["n_gallery"], figures["n_queries"]) == (2, 1)
 
 
+def test_evaluation_can_leave_the_embeddings_as_they_are(run: Run, labelled: Path) -> None:
+    figures = run("evaluate", labelled, "-e", "histogram", "--raw", "--json").json
+    assert (figures["adapted"], figures["dim"]) == (False, 1440)
+
+
+def test_a_model_that_is_not_there_is_an_error_of_one_line(run: Run, labelled: Path, tmp_path: Path) -> None:
+    done = run("evaluate", labelled, "--model", tmp_path / "nowhere", "--json")
+    assert done.status in {1, 2}
+    assert done.err.startswith("lookalike: ")
+    assert done.out == ""
+
+
 def test_evaluation_prints_a_table(run: Run, labelled: Path) -> None:
     done = run("evaluate", labelled, "-e", "histogram")
     assert done.status == 0
