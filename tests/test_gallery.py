@@ -239,14 +239,14 @@ class TestAdapting:
         assert folder / "001.png" not in {hit.path for hit in tiles.search(folder / "001.png", k=99)}
 
     def test_a_gallery_adapts_itself_once_it_has_grown_enough(self, tiles: Gallery, tmp_path: Path) -> None:
-        """At 256 pictures, and not again before it has doubled."""
-        folder = make_pictures(tmp_path / "many", range(256))
-        last = (folder / "255.png").rename(tmp_path / "255.png")
+        """At 50 pictures, and not again before it has doubled."""
+        folder = make_pictures(tmp_path / "many", range(50))
+        last = (folder / "049.png").rename(tmp_path / "049.png")
         tiles.index(folder, options=ONE)
         assert tiles.info()["adapted_on"] == 0
-        last.rename(folder / "255.png")
+        last.rename(folder / "049.png")
         tiles.index(folder, options=ONE)
-        assert tiles.info()["adapted_on"] == 256
+        assert tiles.info()["adapted_on"] == 50
         generation = tiles.info()["generation"]
         tiles.index(folder, options=ONE)
         assert tiles.info()["generation"] == generation

@@ -36,7 +36,7 @@ __all__ = ["FOLDER", "Gallery"]
 
 FOLDER = ".lookalike"
 _CUT = 64  # numbers kept by adapting: see docs/decisions.md for 8 to 256
-_ENOUGH = 256  # pictures below which a gallery is not adapted: its spread is not yet known
+_ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
 _GROWN = 2  # adapted again when it has grown by this factor
 _SAMPLE = 32768  # embeddings that a projection is fitted on, at most, spread evenly over the gallery
 
