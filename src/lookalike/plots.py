@@ -21,6 +21,7 @@ __all__ = ["draw_losses", "draw_reconstructions"]
 
 _TRAIN, _HELD_OUT, _FAINT = "#1f6f8b", "#d1495b", "#8a8a8a"
 _GAP = 4
+_SMALLEST = 128  # pixels of a side that a reconstruction is shown at: nobody sees anything at 48
 
 
 def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
@@ -39,15 +40,18 @@ def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
         axes.plot(epochs, penalised, color=_FAINT, linestyle=":", label="trained on, with penalties")
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error")
-    axes.set_yscale("log")
+    _count_in_decimals(axes)
     axes.set_title(title, loc="left")
     axes.legend(frameon=False)
     figure.savefig(path)
 
 
 def draw_reconstructions(originals: NDArray[np.float32], made: NDArray[np.float32], path: Path) -> None:
-    """Pictures above what the model makes of them, ten in a row; (n, h, w, 3) in [0, 1] each."""
-    size = originals.shape[1]
+    """Pictures above what the model makes of them, ten in a row; (n, size, size, 3) in [0, 1] each.
+
+    Small ones are enlarged by a whole factor.
+    """
+    size = originals.shape[1] * max(1, -(-_SMALLEST // originals.shape[1]))
     columns = min(10, len(originals))
     bands = -(-len(originals) // columns)
     sheet = Image.new(
@@ -58,13 +62,24 @@ def draw_reconstructions(originals: NDArray[np.float32], made: NDArray[np.float3
     for number in range(len(originals)):
         left = _GAP + number % columns * (size + _GAP)
         top = _GAP + number // columns * (2 * (size + _GAP) + 3 * _GAP)
-        sheet.paste(_image(originals[number]), (left, top))
-        sheet.paste(_image(made[number]), (left, top + size + _GAP))
+        sheet.paste(_image(originals[number], size), (left, top))
+        sheet.paste(_image(made[number], size), (left, top + size + _GAP))
     sheet.save(path)
 
 
-def _image(values: NDArray[np.float32]) -> Image.Image:
-    return Image.fromarray(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8))
+def _image(values: NDArray[np.float32], size: int) -> Image.Image:
+    image = Image.fromarray(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8))
+    return image if image.width == size else image.resize((size, size), Image.Resampling.NEAREST)
+
+
+def _count_in_decimals(axes: Any) -> None:  # noqa: ANN401  (matplotlib.axes.Axes: an extra)
+    """A logarithmic scale marked 0.01, 0.02, 0.05: the numbers of the history, not powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415  (heavy, and an extra)
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _canvas() -> tuple[Any, Any]:
