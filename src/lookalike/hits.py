@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from lookalike.images.decode import show_path
-from lookalike.images.montage import draw_answers, draw_montage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +62,8 @@ class Hits(Sequence[Hit]):
 
     def montage(self, columns: int = 5) -> Image.Image:
         """The query above its hits, each with its rank, distance and name; a gap where a file is gone."""
+        from lookalike.images.montage import draw_montage  # noqa: PLC0415  (0.012 s, which a search need not spend)
+
         return draw_montage(*self._drawn(), columns=columns)
 
     def _drawn(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
@@ -73,4 +74,6 @@ class Hits(Sequence[Hit]):
 
 def draw_searches(searches: Sequence[Hits]) -> Image.Image:
     """Several searches on one sheet: a row for each, the query before its hits."""
+    from lookalike.images.montage import draw_answers  # noqa: PLC0415  (see above)
+
     return draw_answers([hits._drawn() for hits in searches])  # noqa: SLF001  (of the same module)

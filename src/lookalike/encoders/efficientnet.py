@@ -33,7 +33,6 @@ __all__ = ["efficientnet_lite0", "efficientnet_lite0_layers"]
 
 _BATCH_NORM_EPSILON = 1e-3
 _CONVERTER = 1  # raised when the graph changes, so that an older cached file is not taken
-_SEAL = hashlib.sha256().digest_size  # bytes behind a cached model
 _DIM = 1280
 _LAYERS = {4: 112, 5: 192, 6: 320}  # the last stages by their place, and how many numbers each gives
 _CROP = 0.875  # the middle that the network was trained and measured with
@@ -44,7 +43,6 @@ class _Stage:
     """`repeats` inverted residual blocks; the first of them has the stride."""
 
     repeats: int
-
     stride: int
 
 
@@ -62,7 +60,7 @@ _LITE0 = (
 def efficientnet_lite0() -> OnnxEncoder:
     """1,280 numbers of what is in a picture; 224 pixels, 290 pictures a second on two cores."""
     card = Card(name="efficientnet-lite0", view=View(224, _CROP), trained_on="ImageNet")
-    return OnnxEncoder(_model(_LITE0_WEIGHTS, card), card, dim=_DIM)
+    return OnnxEncoder(_model(_LITE0_WEIGHTS, card), card, dim=_DIM, source=_source(_LITE0_WEIGHTS, "features"))
 
 
 def efficientnet_lite0_layers() -> OnnxEncoder:
@@ -72,7 +70,8 @@ def efficientnet_lite0_layers() -> OnnxEncoder:
     docs/decisions.md: better by 3 points of mAP, and a crop finds its original more often.
     """
     card = Card(name="efficientnet-lite0-layers", view=View(224, _CROP), trained_on="ImageNet")
-    return OnnxEncoder(_model(_LITE0_WEIGHTS, card, layered=True), card, dim=_DIM + sum(_LAYERS.values()))
+    model = _model(_LITE0_WEIGHTS, card, layered=True)
+    return OnnxEncoder(model, card, dim=_DIM + sum(_LAYERS.values()), source=_source(_LITE0_WEIGHTS, "layers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +97,27 @@ _LITE0_WEIGHTS = _Weights(
 )
 
 
+def _source(weights: _Weights, graph: str) -> str:
+    """What an embedding depends on; not the model's bytes, which another version of `onnx` may write otherwise."""
+    return f"{weights.digest} {graph} {_CONVERTER}"
+
+
 def _model(weights: _Weights, card: Card, *, layered: bool = False) -> bytes:
     """The ONNX file's bytes: from the cache folder if there and whole, else converted and, if possible, kept."""
     folder = Path(platformdirs.user_cache_dir("lookalike")) / "models"
     cached = folder / f"{card.name}-{weights.digest[:12]}-{_CONVERTER}.onnx"
     with contextlib.suppress(OSError):
-        content = cached.read_bytes()
-        if content[-_SEAL:] == hashlib.sha256(content[:-_SEAL]).digest():
-            return content[:-_SEAL]
+        model = cached.read_bytes()
+        if cached.with_suffix(".sha256").read_bytes() == hashlib.sha256(model).digest():
+            return model
     path = weights.path()
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != weights.digest:
         raise EncoderError(f"{path} is not the published file: SHA-256 {found}, expected {weights.digest}")
     model = _convert(read_tensors(path), card.view.size, layered=layered)
     with contextlib.suppress(OSError):  # a read-only home: convert again next time, 0.7 s
-        _keep(cached, model + hashlib.sha256(model).digest())
+        _keep(cached, model)
+        _keep(cached.with_suffix(".sha256"), hashlib.sha256(model).digest())
     return model
 
 

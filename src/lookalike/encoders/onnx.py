@@ -103,15 +103,18 @@ def _three(values: Any) -> tuple[float, ...]:  # noqa: ANN401  (parsed JSON)
 class OnnxEncoder:
     """An ONNX model and its card as an Encoder. See `lookalike.encoders.Encoder` for what its members mean."""
 
-    def __init__(self, model: bytes, card: Card, *, dim: int | None = None) -> None:
-        """dim: how many numbers it gives, for a model that we made ourselves; any other is tried out first."""
+    def __init__(self, model: bytes, card: Card, *, dim: int | None = None, source: str = "") -> None:
+        """For a model that we made ourselves, dim: how many numbers it gives, source: what it was made from.
+
+        Any other is tried out first, and known by its own digest.
+        """
         self.card = card
         self.name = card.name
         self.view = card.view
         self.metric = card.metric
         self.trained_on = card.trained_on
         self.model = model
-        self._digest = hashlib.sha256(model).hexdigest()
+        self._source = source or hashlib.sha256(model).hexdigest()
         self._session = _session(model, card.name)
         self._input = self._session.get_inputs()[0]
         self._output = self._session.get_outputs()[0].name
@@ -123,7 +126,7 @@ class OnnxEncoder:
         """The SHA-256 of the model and of every number of the card that changes an embedding."""
         numbers = asdict(self.card)
         del numbers["trained_on"], numbers["name"]
-        numbers["model"] = self._digest
+        numbers["model"] = self._source
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

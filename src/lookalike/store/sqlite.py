@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Item, Known, Space, layout
+from lookalike.store import Item, Known, Space, cache, layout
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.lock import WriterLock
 from lookalike.store.projection import Projection
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
-_CHUNK = 4096  # rows read at once: 20 MiB of 1,280 float32
+_CHUNK = 512  # rows read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
 _MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
 _LARGEST = 1e16  # number of an embedding: float32 ends at 3e38, and lengths are squared and summed
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
@@ -306,13 +306,31 @@ class SqliteStore:
     def _current(self) -> _Loaded:
         if self._loaded is None or self._loaded.generation != self.generation:
             with self.reading():
-                if self._noted > self.generation:
-                    raise corrupt(self.path, "what was written last is missing: index the pictures again")
+                self._check_newest()
                 projection = self.projection
                 self._loaded = _Loaded(self.generation, projection, self._load_matrix(projection))
         return self._loaded
 
     def _load_matrix(self, projection: Projection | None) -> Matrix:
+        """From the cache if that was made from what the database holds now, else from the database."""
+        state = self._state(projection)
+        kept = cache.load(self.path.parent, state)
+        if kept is None:
+            kept = self._read_rows(projection)
+            cache.save(self.path.parent, state, *kept)
+        return Matrix(*kept, self.space.metric)
+
+    def _state(self, projection: Projection | None) -> dict[str, Any]:
+        """What tells one state of this database from all others, and from those of other galleries."""
+        fitted = _crc(projection.mean.tobytes(), projection.components.tobytes()) if projection else 0
+        return {
+            "fingerprint": self.space.fingerprint,
+            "generation": self.generation,
+            "tally": list(self._tally()),
+            "projection": fitted,
+        }
+
+    def _read_rows(self, projection: Projection | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         width = projection.components.shape[1] if projection else self.space.dim
         ids, rows, checksums = [np.empty(0, np.int64)], [np.empty((0, width), np.float32)], 0
         for chunk in self._embedded():
@@ -323,7 +341,7 @@ class SqliteStore:
         all_ids = np.concatenate(ids)
         if self._tally()[1:] != (len(all_ids), checksums) or (np.diff(all_ids) <= 0).any():
             raise corrupt(self.path, "embeddings are missing, or there twice")
-        return Matrix(all_ids, np.concatenate(rows), self.space.metric)
+        return all_ids, np.concatenate(rows)
 
     def _embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """Rows of items with their embeddings, in chunks."""
@@ -396,9 +414,14 @@ class SqliteStore:
                     yield f"the embedding of content {name[:12]} does not match its checksum"
 
     def _check_load(self) -> list[str]:
-        self._loaded = None
-        self._current()
+        with self.reading():
+            self._check_newest()
+            self._read_rows(self.projection)  # from the database, whatever the cache says
         return []
+
+    def _check_newest(self) -> None:
+        if self._noted > self.generation:
+            raise corrupt(self.path, "what was written last is missing: index the pictures again")
 
     # Writing
 
@@ -457,7 +480,9 @@ class SqliteStore:
         """float32 (n, dim)."""
         rows = np.frombuffer(b"".join(blobs), self._stored)
         scales = np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))
-        return rows["numbers"].astype(np.float32) * scales[:, None]
+        numbers = rows["numbers"].astype(np.float32)
+        numbers *= scales[:, None]
+        return numbers
 
 
 def _space(parts: dict[str, Any]) -> Space:
