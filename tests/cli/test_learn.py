@@ -50,6 +50,18 @@ def test_a_wrong_word_is_the_users_mistake(
     assert not (tmp_path / "run").exists()
 
 
+def test_beginning_anew_removes_the_training_and_no_picture(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_photos(6, "set")
+    before = sorted(folder.rglob("*.jpg"))
+    for _ in range(2):
+        done = run("train", folder, "-o", folder, *QUICK, "--fresh", "--json")
+        assert done.status == 0, done.err
+        assert len(done.json["history"]) == 2
+    assert sorted(folder.rglob("*.jpg")) == before != []
+
+
 def test_the_experiments_are_listed(run: Run) -> None:
     rows = run("experiments", "list", "--json").json["experiments"]
     assert {"base", "exp5c", "final", "tiny"} <= {row["name"] for row in rows}
