@@ -13,18 +13,21 @@ from lookalike.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PRESETS", "Preset", "Schedule", "find_preset", "vary"]
+__all__ = ["PRESETS", "Model", "Preset", "Schedule", "find_preset", "vary"]
 
 Schedule = Literal["constant", "time-based", "linear"]
+Model = Literal["convolutional", "linear"]
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One training of the autoencoder.
+    """One training of an autoencoder.
 
+    model: "convolutional" is the described one; "linear" has the principal components of the pixels, an epoch being
+    a pass over them, and knows no rates, penalties and filters.
     schedule: "time-based" divides the rate by 1 + steps * rate / epochs; "linear" takes it to zero over the epochs,
-    to the `power`. l1_activity, l2_kernel: penalties on the embedding and on the layer that makes it. relu: after
-    that layer. fraction: the share of the pictures that is trained on.
+    to the `power`, set anew for each. l1_activity, l2_kernel: penalties on the embedding and on the layer that
+    makes it. relu: after that layer. fraction: the share of the pictures that is trained on.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Preset:
     size: int = 256
     filters: tuple[int, ...] = (32, 64)
     seed: int = 1
+    model: Model = "convolutional"
 
 
 _BASE = Preset("base", "the base model: overfits from epoch 15")
@@ -66,12 +70,16 @@ _EXP7B = replace(_EXP7A, name="exp7b", description="half the epochs", epochs=30)
 _EXP7C = replace(_EXP7A, name="exp7c", description="a higher rate", learning_rate=5e-3)
 _FINAL = replace(_EXP6D, name="final", description="the final model: exp6d on all pictures", fraction=1.0)
 _TINY = replace(_EXP3, name="tiny", description="a quick look: 48 pixels, a minute", size=48, epochs=12, latent_dim=64)
+_LINEAR = Preset(
+    "linear", "principal components of the pixels: the bar for every network", model="linear",
+    latent_dim=192, flip=True, epochs=5, batch_size=64,
+)  # fmt: skip
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _BASE, _EXP1, _EXP2, _EXP3, _EXP4, _EXP5A, _EXP5B, _EXP5C, _EXP5D, _EXP5E, _EXP6A, _EXP6B, _EXP6C, _EXP6D,
-        _EXP7A, _EXP7B, _EXP7C, _FINAL, _TINY,
+        _EXP7A, _EXP7B, _EXP7C, _FINAL, _TINY, _LINEAR,
     )
 }  # fmt: skip
 
@@ -103,7 +111,7 @@ def vary(preset: Preset, changes: Mapping[str, str]) -> Preset:
 
     Raises UsageError for a name that is none, and a value that is none or out of its range.
     """
-    allowed = [field.name for field in fields(Preset) if field.name not in {"name", "description"}]
+    allowed = [field.name for field in fields(Preset) if field.name not in {"name", "description", "model"}]
     for key in changes:
         if key not in allowed:
             raise UsageError(f"a preset has no {key!r}", hint=f"one of {', '.join(allowed)}")

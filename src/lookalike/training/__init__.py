@@ -1,9 +1,24 @@
-"""Fit the described convolutional autoencoder to a collection (extra `train`: Keras 3 on TensorFlow).
+"""Fit an autoencoder to a collection: the described one (extra `train`: Keras 3 on TensorFlow), or a linear one.
 
-`model` builds it, `data` holds the pictures, `run` trains, resumes and exports. TensorFlow is imported when a
-training begins, and by nothing else.
+`run` trains any `learner`, resumes and exports; `network` is the described one, built by `model`; `linear` has the
+principal components; `data` holds the pictures, `home` the folder of a training, `measure` tells its errors.
+TensorFlow is imported when a network is trained or measured, and by nothing else.
 """
 
-from lookalike.training.run import Finished, Step, reconstruction_error, reconstructions, train
+from lookalike.training.home import Epoch
+from lookalike.training.learner import Layer
+from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions
+from lookalike.training.run import Finished, Step, start_afresh, train
 
-__all__ = ["Finished", "Step", "reconstruction_error", "reconstructions", "train"]
+__all__ = [
+    "Epoch",
+    "Finished",
+    "Layer",
+    "Measured",
+    "Step",
+    "measure",
+    "reconstruction_error",
+    "reconstructions",
+    "start_afresh",
+    "train",
+]

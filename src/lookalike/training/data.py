@@ -6,21 +6,23 @@ Memory does not grow with the collection: the file is mapped, and the system kee
 from __future__ import annotations
 
 import csv
-import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookalike.datasets import fixed_split
-from lookalike.errors import TrainingError
+from lookalike.errors import TrainingError, UsageError
 from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.reader import Reader
 from lookalike.images.walk import walk
+from lookalike.training.home import PICTURES, SKIPPED, SPLIT, replace, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
     """Called with how many are done and how many there are."""
 
-__all__ = ["Pictures", "batches", "gather"]
+__all__ = [
+    "Labelled", "Pictures", "batches", "gather", "paths_below", "read_labelled", "read_split", "stacked",
+]  # fmt: skip
 
-_FILE, _NAMES, _SPLIT, _SKIPPED = "pictures.u8", "pictures.json", "split.csv", "skipped.csv"
+_TRAIN, _TEST = "train", "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,6 @@ class Pictures:
 
     pixels: NDArray[np.uint8]
     is_train: NDArray[np.bool_]
-    names: tuple[str, ...]
 
     @property
     def train(self) -> NDArray[np.intp]:
@@ -54,21 +57,27 @@ class Pictures:
         return np.flatnonzero(~self.is_train)
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A decoded picture, uint8 (size, size, 3), with its path below the folder, its class and its SHA-256."""
+
+    pixels: NDArray[np.uint8]
+    name: str
+    label: str
+    digest: bytes
+
+
 def gather(folder: Path, home: Path, preset: Preset, *, progress: Progress | None = None) -> Pictures:
     """The pictures below `folder`, cut to the preset's size; kept in the folder `home` with their split.
 
     Files that cannot be read are left out and listed in `skipped.csv`. Raises TrainingError when fewer than two
-    are left.
+    are left, and when they are no longer those that the split was made of.
     """
-    wanted = {"folder": os.path.abspath(folder), "size": preset.size, "fraction": preset.fraction}
-    if not _is_there(home, wanted):
+    if not _is_there(home, preset.size):
         _decode_all(folder, home, preset, progress)
-        (home / _NAMES).write_text(json.dumps(wanted) + "\n", encoding="utf-8")
-    rows = list(csv.DictReader((home / _SPLIT).read_text(encoding="utf-8").splitlines()))
-    shape = (len(rows), preset.size, preset.size, 3)
-    pixels = np.memmap(home / _FILE, np.uint8, "r", shape=shape)
-    is_train = np.array([row["split"] == "train" for row in rows])
-    return Pictures(pixels, is_train, tuple(row["file"] for row in rows))
+    is_train = np.array([row["split"] == _TRAIN for row in _rows(home)])
+    pixels = np.memmap(home / PICTURES, np.uint8, "r", shape=(len(is_train), preset.size, preset.size, 3))
+    return Pictures(pixels, is_train)
 
 
 def batches(pictures: Pictures, chosen: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float32]]:
@@ -77,42 +86,95 @@ def batches(pictures: Pictures, chosen: NDArray[np.intp], size: int) -> Iterator
         yield pictures.pixels[chosen[start : start + size]].astype(np.float32) / np.float32(255)
 
 
-def _is_there(home: Path, wanted: dict[str, object]) -> bool:
-    try:
-        return bool(json.loads((home / _NAMES).read_text(encoding="utf-8")) == wanted)
-    except (OSError, ValueError):
-        return False
+def read_labelled(
+    folder: Path, paths: Iterable[bytes], size: int, *, progress: Progress | None = None
+) -> Iterator[Labelled | tuple[str, str]]:
+    """Decode some files below `folder`: the picture, or its name and the reason why there is none; in order."""
+    root = os.path.abspath(os.fsencode(folder))
+    paths = list(paths)
+    with Reader(View(size)) as reader:
+        for done, (path, result) in enumerate(reader.read(paths), 1):
+            name = os.fsdecode(os.path.relpath(path, root))
+            if isinstance(result, Picture):
+                pixels = np.frombuffer(result.pixels, np.uint8).reshape(size, size, 3)
+                yield Labelled(pixels, name, _class_of(name), result.digest)
+            else:
+                yield show_path(os.fsencode(name)), result
+            if progress is not None:
+                progress(done, len(paths))
+
+
+def read_split(home: Path) -> dict[bytes, tuple[str, bool]]:
+    """For each SHA-256 of a training's pictures a path below its folder, and whether it is trained on."""
+    return {bytes.fromhex(row["sha256"]): (row["file"], row["split"] == _TRAIN) for row in _rows(home)}
+
+
+def paths_below(folder: Path, *, without: Path | None = None) -> list[bytes]:
+    """All picture files below a folder, by path; none of those below `without`. Raises UsageError if it is none."""
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
+    outside = os.path.join(os.path.abspath(os.fsencode(without)), b"") if without is not None else b"\0"
+    found = (entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
+    return sorted(path for path in found if not path.startswith(outside))
+
+
+def _is_there(home: Path, size: int) -> bool:
+    with suppress(FileNotFoundError):
+        return (home / PICTURES).stat().st_size == len(_rows(home)) * size * size * 3
+    return False
 
 
 def _decode_all(folder: Path, home: Path, preset: Preset, progress: Progress | None) -> None:
-    paths = sorted(entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
-    digests: dict[bytes, bytes] = {}
+    found: list[tuple[str, str, bytes]] = []
     skipped: list[tuple[str, str]] = []
-    with Reader(View(preset.size)) as reader, (home / _FILE).open("wb") as file:
-        for done, (path, result) in enumerate(reader.read(paths), 1):
-            if isinstance(result, Picture):
-                file.write(result.pixels)
-                digests[path] = result.digest
-            else:
-                skipped.append((show_path(path), result))
-            if progress is not None:
-                progress(done, len(paths))
-    if len(digests) < 2:
-        raise TrainingError(f"{folder} has {len(digests)} pictures that can be read; a training needs two at least")
-    _write_csv(home / _SKIPPED, ["file", "reason"], skipped)
-    split = fixed_split(list(digests.values()), preset.fraction)
-    names = [show_path(os.path.relpath(path, os.path.abspath(os.fsencode(folder)))) for path in digests]
-    rows = [(name, _class_of(name), "train" if train else "test") for name, train in zip(names, split, strict=True)]
-    _write_csv(home / _SPLIT, ["file", "class", "split"], rows)
+
+    def write(part: str) -> None:
+        with open(part, "wb") as file:
+            paths = paths_below(folder, without=home)
+            for result in read_labelled(folder, paths, preset.size, progress=progress):
+                if isinstance(result, Labelled):
+                    file.write(result.pixels.tobytes())
+                    found.append((result.name, result.label, result.digest))
+                else:
+                    skipped.append(result)
+
+    replace(home / PICTURES, write)
+    if len(found) < 2:
+        raise TrainingError(f"{folder} has {len(found)} pictures that can be read; a training needs two at least")
+    write_csv(home / SKIPPED, ["file", "reason"], skipped)
+    _keep_split(home, found, preset.fraction)
+
+
+def _keep_split(home: Path, found: list[tuple[str, str, bytes]], fraction: float) -> None:
+    digests = [digest for _, _, digest in found]
+    if (home / SPLIT).exists() and [bytes.fromhex(row["sha256"]) for row in _rows(home)] != digests:
+        (home / PICTURES).unlink()
+        raise TrainingError(
+            f"the pictures are no longer those that {home} was begun with", hint="begin anew with --fresh"
+        )
+    rows = [
+        (name, label, _TRAIN if is_train else _TEST, digest.hex())
+        for (name, label, digest), is_train in zip(found, fixed_split(digests, fraction), strict=True)
+    ]
+    write_csv(home / SPLIT, ["file", "class", "split", "sha256"], rows)
+
+
+def _rows(home: Path) -> list[dict[str, str]]:
+    """Raises FileNotFoundError without a split, TrainingError for one that is damaged."""
+    with (home / SPLIT).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = list(csv.DictReader(file))
+    if not all(row.get("sha256") and row.get("split") in {_TRAIN, _TEST} for row in rows):
+        raise TrainingError(f"{home / SPLIT} is damaged", hint="begin anew with --fresh")
+    return rows
 
 
 def _class_of(name: str) -> str:
-    first, _, rest = name.partition("/")
+    first, _, rest = name.replace(os.sep, "/").partition("/")
     return first if rest else ""
 
 
-def _write_csv(path: Path, heading: list[str], rows: Sequence[Sequence[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(heading)
-        writer.writerows(rows)
+def stacked(pictures: Iterable[Labelled], size: int) -> Iterator[list[Labelled]]:
+    """Lists of `size` pictures, the last shorter."""
+    remaining = iter(pictures)
+    while some := list(islice(remaining, size)):
+        yield some

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
 
-_SLOPE = 0.2  # of the leaky units below zero: the description names none; this is what its model's source shows
+_SLOPE = 0.3  # of the leaky units below zero: the description names none, so it is Keras's own default
 
 
 def load_keras() -> Any:  # noqa: ANN401  (a module)

@@ -1,0 +1,187 @@
+"""The folder of one training. Every file is made beside its place and put there as a whole.
+
+preset.json         the preset, the folder of the pictures, the versions and the day
+split.csv           each picture, its class, whether it is trained on, its SHA-256
+skipped.csv         files that could not be read, with the reason
+history.csv, .json  an epoch a line: penalised losses, bare errors, learning rate, seconds
+pictures.u8         the decoded pictures; gone when the training is finished
+checkpoint.npz      what learning goes on from after the last whole epoch; gone after the last of all
+best.*, model.*     the weights of the epoch with the smallest held-out error, and those at the end
+encoder.onnx        the encoder, with its card encoder.json: `lookalike index -e FOLDER` takes it
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+import math
+import os
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.errors import TrainingError
+from lookalike.presets import Preset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "SKIPPED", "SPLIT", "Epoch", "claim", "forget", "is_finished",
+    "read_history", "read_preset", "replace", "write_arrays", "write_csv", "write_history",
+]  # fmt: skip
+
+PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
+HISTORY, CHECKPOINT, ENCODER, CARD = "history.csv", "checkpoint.npz", "encoder.onnx", "encoder.json"
+_OURS = (
+    PRESET, SPLIT, SKIPPED, PICTURES, HISTORY, "history.json", CHECKPOINT, ENCODER, CARD, "best.weights.h5",
+    "model.weights.h5", "best.weights.npz", "model.weights.npz", "loss.png", "reconstructions.png", "model.png",
+)  # fmt: skip
+_PACKAGES = ("lookalike", "numpy", "keras", "tensorflow", "tensorflow-cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One line of the history. `loss` and `val_loss` have the penalties in them, `mse` and `val_mse` are bare.
+
+    What there is no number for, as without held-out pictures, is NaN; null in JSON.
+    """
+
+    epoch: int
+    loss: float
+    mse: float
+    val_loss: float
+    val_mse: float
+    learning_rate: float
+    seconds: float
+
+
+def claim(home: Path, preset: Preset, folder: Path) -> None:
+    """Make the folder and note what is trained there. Raises TrainingError if it holds something else."""
+    wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": os.fsdecode(os.path.abspath(folder))}
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / PRESET).exists():
+        document = wanted | {"versions": _versions(), "begun": dt.datetime.now(dt.UTC).isoformat()}
+        _write_text(home / PRESET, json.dumps(document, indent=2) + "\n")
+        return
+    found = _read_claim(home)
+    hint = "take another --output, or begin with --fresh"
+    if found["preset"] != wanted["preset"]:
+        differs = [key for key, value in wanted["preset"].items() if found["preset"].get(key) != value]
+        raise TrainingError(f"{home} holds another training: {', '.join(differs)} differ", hint=hint)
+    if found["pictures"] != wanted["pictures"]:
+        raise TrainingError(f"{home} holds another training: of the pictures in {found['pictures']}", hint=hint)
+
+
+def read_preset(home: Path) -> Preset:
+    """What was trained in this folder. Raises TrainingError when it holds no training."""
+    found = _read_claim(home)["preset"]
+    try:
+        return Preset(
+            **{**{field.name: found[field.name] for field in fields(Preset)}, "filters": tuple(found["filters"])}
+        )
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+
+
+def is_finished(home: Path) -> bool:
+    """The card is the last file that a training writes."""
+    return (home / CARD).exists()
+
+
+def forget(home: Path) -> None:
+    """Remove a training's files, and nothing else that may be in its folder. Nothing happens without a training."""
+    if (home / PRESET).is_file():
+        for name in _OURS:
+            (home / name).unlink(missing_ok=True)
+            (home / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+
+
+def replace(path: Path, write: Callable[[str], object]) -> None:
+    """Let `write` make the file beside its place, put it on disk and then into place, and the name on disk as well."""
+    part = path.with_name(f"part-{path.name}")
+    try:
+        write(str(part))
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    if os.name == "posix":  # Windows opens no folders
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_arrays(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+    """Write arrays as `numpy.savez` does, but one after the other: no two of them need be in memory."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; names of files that are no text are kept as Python keeps them (PEP 383)."""
+
+    def write(part: str) -> None:
+        with open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(heading)
+            writer.writerows(rows)
+
+    replace(path, write)
+
+
+def write_history(home: Path, history: Sequence[Epoch]) -> None:
+    """The history as a table and as JSON."""
+    rows = [asdict(epoch) for epoch in history]
+    write_csv(home / HISTORY, [field.name for field in fields(Epoch)], [list(row.values()) for row in rows])
+    plain = [{key: value if math.isfinite(value) else None for key, value in row.items()} for row in rows]
+    _write_text((home / HISTORY).with_suffix(".json"), json.dumps(plain, indent=2) + "\n")
+
+
+def read_history(home: Path) -> list[Epoch]:
+    """The epochs so far; none when there is no history yet. Raises TrainingError for one that is damaged."""
+    try:
+        rows = list(csv.DictReader((home / HISTORY).read_text(encoding="utf-8").splitlines()))
+        return [Epoch(int(row.pop("epoch")), **{key: float(value) for key, value in row.items()}) for row in rows]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{home / HISTORY} is damaged: {error}", hint="begin anew with --fresh") from None
+
+
+def _read_claim(home: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((home / PRESET).read_text(encoding="utf-8"))
+        return {"preset": dict(found["preset"]), "pictures": str(found["pictures"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # TensorFlow goes by two names
+            continue
+    return versions
+
+
+def _write_text(path: Path, text: str) -> None:
+    def write(part: str) -> None:
+        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+
+    replace(path, write)
