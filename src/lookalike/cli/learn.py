@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,6 @@ experiments = typer.Typer(help="The described experiments by name.", no_args_is_
 app.add_typer(experiments, name="experiments")
 
 _SHOWN = 5  # epochs of the history that are printed
-_MADE = (
-    "split.csv", "skipped.csv", "history.csv", "history.json", "pictures.u8", "pictures.json", "checkpoint.npz",
-    "best.weights.h5", "model.weights.h5", "encoder.onnx", "encoder.json", "loss.png", "reconstructions.png",
-    "preset.json",
-)  # fmt: skip
 
 
 @app.command()
@@ -50,18 +46,8 @@ def train(
     chosen = _varied(preset, changes or [], epochs, size)
     home = output or Path("output") / chosen.name
     if fresh:
-        _forget(home)
-    hidden = no_progress or json
-    with progress_bar("decoding", hidden=hidden) as decoding, progress_bar("training", hidden=hidden) as bar:
-
-        def watch(step: Step) -> None:
-            if bar is not None:
-                bar(step.done, step.total)
-
-        done = training.train(
-            folder, home, chosen, progress=decoding, watch=watch if bar is not None else None, patience=early_stopping
-        )
-    _draw(done, folder, chosen)
+        training.start_afresh(home)
+    done = _train(folder, home, chosen, patience=early_stopping, hidden=no_progress or json)
     if json:
         print_json(_fields(done, chosen))
     else:
@@ -81,11 +67,34 @@ def list_experiments(*, json: JsonOption = False, no_progress: ProgressOption = 
     print_table([column.replace("_", " ") for column in columns], rows)
 
 
-def _forget(home: Path) -> None:
-    """Remove the training in `home`, and nothing else: the folder may hold the user's own pictures."""
-    if (home / "preset.json").is_file():
-        for name in _MADE:  # preset.json last: broken off, the same command removes the others
-            (home / name).unlink(missing_ok=True)
+@experiments.command("run")
+def run_experiments(
+    folder: Annotated[Path, typer.Argument(help="The pictures to learn from.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Experiments; all of them if none is named.")] = None,
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="A folder for each goes in here.")
+    ] = Path("output"),
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Vary them all.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Train some experiments or all, one after the other, and measure each; broken off, the same command goes on."""
+    from lookalike.presets import PRESETS  # noqa: PLC0415
+    from lookalike.training import reconstruction_error  # noqa: PLC0415  (numpy; TensorFlow when it begins)
+
+    chosen = [_varied(name, changes or [], epochs, size) for name in names or PRESETS]
+    rows = []
+    for preset in chosen:
+        done = _train(folder, output / preset.name, preset, hidden=no_progress or json)
+        measured = {"epochs": len(done.history), "seconds": sum(epoch.seconds for epoch in done.history)}
+        rows.append(reconstruction_error(done.folder, folder) | measured)
+    if json:
+        print_json({"experiments": rows})
+    else:
+        print_table(list(rows[0]), [["" if cell is None else cell for cell in row.values()] for row in rows])
 
 
 def _varied(name: str, changes: list[str], epochs: int | None, size: int | None) -> Preset:
@@ -99,12 +108,30 @@ def _varied(name: str, changes: list[str], epochs: int | None, size: int | None)
     return vary(find_preset(name), values | {key: str(value) for key, value in short.items() if value is not None})
 
 
+def _train(folder: Path, home: Path, preset: Preset, *, patience: int | None = None, hidden: bool) -> Finished:
+    """Train with a bar for each of its two parts, and draw how it went."""
+    from lookalike import training  # noqa: PLC0415
+
+    with progress_bar("decoding", hidden=hidden) as decoding, progress_bar(preset.name, hidden=hidden) as bar:
+
+        def watch(step: Step) -> None:
+            if bar is not None:
+                bar(step.done, step.total)
+
+        done = training.train(folder, home, preset, progress=decoding, watch=watch, patience=patience)
+    _draw(done, folder, preset)
+    return done
+
+
 def _draw(done: Finished, folder: Path, preset: Preset) -> None:
     from lookalike import plots, training  # noqa: PLC0415  (matplotlib)
 
     title = f"{preset.name}: {preset.latent_dim} numbers, {preset.size} pixels"
     plots.draw_losses(done.history, title, done.folder / "loss.png")
-    plots.draw_reconstructions(*training.reconstructions(done.folder, folder), done.folder / "reconstructions.png")
+    plots.draw_layers(done.layers, title, done.folder / "model.png")
+    originals, made = training.reconstructions(done.folder, folder)
+    title = f"Pictures above what {preset.name} keeps of them in {preset.latent_dim} numbers"
+    plots.draw_reconstructions(originals, made, title, done.folder / "reconstructions.png")
 
 
 def _fields(done: Finished, preset: Preset) -> dict[str, Any]:
@@ -113,8 +140,13 @@ def _fields(done: Finished, preset: Preset) -> dict[str, Any]:
         "preset": asdict(preset),
         "parameters": done.parameters,
         "skipped": done.skipped,
-        "history": [asdict(epoch) for epoch in done.history],
+        "history": [_finite(asdict(epoch)) for epoch in done.history],
     }
+
+
+def _finite(fields: dict[str, float]) -> dict[str, float | None]:
+    """What is not a number is null: JSON knows no NaN."""
+    return {key: value if math.isfinite(value) else None for key, value in fields.items()}
 
 
 def _print(done: Finished) -> None:

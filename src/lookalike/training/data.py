@@ -19,7 +19,7 @@ from lookalike.errors import TrainingError, UsageError
 from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.reader import Reader
 from lookalike.images.walk import walk
-from lookalike.training.home import PICTURES, SKIPPED, SPLIT, replace, write_csv
+from lookalike.training.home import PICTURES, SKIPPED, SPLIT, made, replace, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -110,12 +110,12 @@ def read_split(home: Path) -> dict[bytes, tuple[str, bool]]:
 
 
 def paths_below(folder: Path, *, without: Path | None = None) -> list[bytes]:
-    """All picture files below a folder, by path; none of those below `without`. Raises UsageError if it is none."""
+    """All picture files below a folder, by path, without those drawn of a training. Raises UsageError if it is none."""
     if not folder.is_dir():
         raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
-    outside = os.path.join(os.path.abspath(os.fsencode(without)), b"") if without is not None else b"\0"
+    drawn = made(without) if without is not None else set()
     found = (entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
-    return sorted(path for path in found if not path.startswith(outside))
+    return sorted(path for path in found if path not in drawn)
 
 
 def _is_there(home: Path, size: int) -> bool:

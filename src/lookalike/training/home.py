@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "SKIPPED", "SPLIT", "Epoch", "claim", "forget", "is_finished",
-    "read_history", "read_preset", "replace", "write_arrays", "write_csv", "write_history",
+    "made",     "read_history", "read_preset", "replace", "write_arrays", "write_csv", "write_history",
 ]  # fmt: skip
 
 PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
@@ -102,6 +102,11 @@ def forget(home: Path) -> None:
         for name in _OURS:
             (home / name).unlink(missing_ok=True)
             (home / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+
+
+def made(home: Path) -> set[bytes]:
+    """The paths of the pictures that are drawn of a training: they are not to be learned from."""
+    return {os.path.abspath(os.fsencode(home / name)) for name in _OURS if name.endswith(".png")}
 
 
 def replace(path: Path, write: Callable[[str], object]) -> None:
