@@ -7,9 +7,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -20,7 +22,7 @@ from tests import badfiles
 from tests.badfiles import FILES, INDEXED, NO_ROW, PLACES, encoded, picture
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 GOOD = [b"good-1.jpg", b"good-2.png", b"good-3.gif"]
 
@@ -212,7 +214,15 @@ def test_a_followed_link_is_a_picture_under_its_own_name(tmp_path: Path, gallery
     assert gallery.index(photos, options=options).removed == 1
 
 
-def test_pictures_of_a_folder_that_cannot_be_read_any_more_are_kept(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may look into; pytest's own are closed anew by every run that begins."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_pictures_of_a_folder_that_cannot_be_read_any_more_are_kept(open_folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may become another user, who may not read the folder")
     code = """if True:
@@ -232,12 +242,10 @@ def test_pictures_of_a_folder_that_cannot_be_read_any_more_are_kept(tmp_path: Pa
             report = gallery.index(photos)
             print(report.removed, len(gallery), *(reason for _, reason in report.skipped))
     """
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(folder, 0o755)
-    (tmp_path / "photos" / "closed").mkdir(parents=True)
-    (tmp_path / "photos" / "closed" / "a.jpg").write_bytes(encoded(picture(), "JPEG"))
+    (open_folder / "photos" / "closed").mkdir(parents=True)
+    (open_folder / "photos" / "closed" / "a.jpg").write_bytes(encoded(picture(), "JPEG"))
     done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "gallery", tmp_path / "photos"],
+        [sys.executable, "-c", code, open_folder / "gallery", open_folder / "photos"],
         capture_output=True,
         text=True,
         check=False,
