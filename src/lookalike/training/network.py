@@ -36,7 +36,6 @@ class Network:
         self._preset = preset
         self._model = build(preset)
         self._model.compile(keras.optimizers.Adam(schedule_of(preset)), loss="mse", metrics=["mse"])
-        self._model.optimizer.build(self._model.trainable_variables)
 
     @property
     def rate(self) -> float:
@@ -108,6 +107,8 @@ class Network:
             encoder.export(path, format="onnx", verbose=False)
 
     def _variables(self) -> list[Any]:
+        if not self._model.optimizer.built:  # two numbers for each parameter: not for a model that is only measured
+            self._model.optimizer.build(self._model.trainable_variables)
         return [*self._model.variables, *self._model.optimizer.variables]
 
     def _fed(self, pictures: Pictures, chosen: NDArray[np.intp], flips: NDArray[np.bool_] | None = None) -> Any:  # noqa: ANN401
