@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Keras's, TensorFlow's and tf2onnx's own making
 
+LINEAR = ("--preset", "linear", "--epochs", 2, "--size", 16, "--set", "latent_dim=6")
 QUICK = ("--epochs", 2, "--size", 16, "--set", "filters=4,8", "--set", "latent_dim=6", "--set", "batch_size=8")
 
 
@@ -25,7 +26,7 @@ def test_a_trained_encoder_is_drawn_evaluated_and_searched_with(
     done = run("train", tmp_path / "set", "-o", home, *QUICK, "--json")
     assert done.status == 0, done.err
     assert len(done.json["history"]) == 2
-    for picture in ("loss.png", "reconstructions.png"):
+    for picture in ("loss.png", "reconstructions.png", "model.png"):
         with Image.open(home / picture) as image:
             assert min(image.size) > 30
     figures = run("evaluate", tmp_path / "set", "--model", home, "--json").json
@@ -56,10 +57,28 @@ def test_beginning_anew_removes_the_training_and_no_picture(
     folder = make_photos(6, "set")
     before = sorted(folder.rglob("*.jpg"))
     for _ in range(2):
-        done = run("train", folder, "-o", folder, *QUICK, "--fresh", "--json")
+        done = run("train", folder, "-o", folder, *LINEAR, "--fresh", "--json")
         assert done.status == 0, done.err
         assert len(done.json["history"]) == 2
     assert sorted(folder.rglob("*.jpg")) == before != []
+
+
+def test_experiments_are_run_one_after_the_other_and_measured(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    command = ("experiments", "run", make_photos(12), "linear", "-o", tmp_path / "out", *LINEAR[2:])
+    done = run(*command, "--json")
+    assert done.status == 0, done.err
+    (row,) = done.json["experiments"]
+    assert (row["preset"], row["epochs"], row["n_held_out"], row["n_train"]) == ("linear", 2, 3, 9)
+    assert 0 < row["held_out_mse"] < 1
+    assert {"linear", "held_out_mse"} <= set(run(*command).out.split())
+
+
+def test_what_is_not_a_number_is_null_in_json(run: Run, make_photos: Callable[..., Path], tmp_path: Path) -> None:
+    done = run("train", make_photos(6), "-o", tmp_path / "all", *LINEAR, "--set", "fraction=1", "--json")
+    assert "NaN" not in done.out
+    assert done.json["history"][0]["val_mse"] is None
 
 
 def test_the_experiments_are_listed(run: Run) -> None:

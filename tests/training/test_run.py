@@ -33,6 +33,9 @@ SMALL = vary(
     {"size": "16", "filters": "4,8", "latent_dim": "6", "epochs": "3", "batch_size": "8", "learning_rate": "1e-2"},
 )
 
+# Of what all trainings have in common most is tested with one that takes a blink of an eye.
+LINEAR = vary(find_preset("linear"), {"size": "16", "latent_dim": "6", "epochs": "3", "batch_size": "8"})
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -249,14 +252,14 @@ def stopped(photos: Path, home: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(photos, home, SMALL, watch=watch)
+        train(photos, home, LINEAR, watch=watch)
 
 
 def test_ctrl_c_keeps_every_whole_epoch(photos: Path, tmp_path: Path) -> None:
     stopped(photos, tmp_path)
     assert {"pictures.u8", "checkpoint.npz"} <= {path.name for path in tmp_path.iterdir()}
     told: list[int] = []
-    assert len(train(photos, tmp_path, SMALL, progress=lambda number, _: told.append(number)).history) == 3
+    assert len(train(photos, tmp_path, LINEAR, progress=lambda number, _: told.append(number)).history) == 3
     assert told == []  # what was decoded is still there
 
 
@@ -271,7 +274,7 @@ def test_pictures_that_changed_meanwhile_are_no_longer_the_split(photos: Path, t
     (tmp_path / "run" / "pictures.u8").unlink()
     (tmp_path / "photos" / "a" / "01.png").unlink()
     with pytest.raises(TrainingError, match="no longer those"):
-        train(tmp_path / "photos", tmp_path / "run", SMALL)
+        train(tmp_path / "photos", tmp_path / "run", LINEAR)
 
 
 @pytest.mark.parametrize("name", ["checkpoint.npz", "history.csv", "split.csv", "preset.json"])
@@ -279,7 +282,7 @@ def test_a_damaged_file_is_named(photos: Path, tmp_path: Path, name: str) -> Non
     stopped(photos, tmp_path)
     (tmp_path / name).write_text("nonsense\nmore of it\n")
     with pytest.raises(TrainingError, match=r"is damaged|holds no training"):
-        train(photos, tmp_path, SMALL)
+        train(photos, tmp_path, LINEAR)
 
 
 def test_two_trainings_in_one_folder_at_once_are_one_too_many(photos: Path, tmp_path: Path) -> None:
@@ -288,16 +291,16 @@ def test_two_trainings_in_one_folder_at_once_are_one_too_many(photos: Path, tmp_
     def watch(step: Step) -> None:
         if step.done == 1:
             with pytest.raises(StoreBusy, match="being written by process") as raised:
-                train(photos, tmp_path, SMALL)
+                train(photos, tmp_path, LINEAR)
             refused.append(raised.value.hint)
 
-    train(photos, tmp_path, SMALL, watch=watch)
+    train(photos, tmp_path, LINEAR, watch=watch)
     assert refused == ["wait until it is done, or take another --output"]
 
 
 def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
-        train(tmp_path / "nowhere", tmp_path / "run", SMALL)
+        train(tmp_path / "nowhere", tmp_path / "run", LINEAR)
 
 
 def test_beginning_afresh_removes_the_training_and_nothing_else(photos: Path, tmp_path: Path) -> None:
@@ -339,7 +342,7 @@ def test_names_that_are_no_text_stay_what_they_are(tmp_path: Path) -> None:
             shutil.copy(os.fsencode(tmp_path / source), os.path.join(folder, name))
         except OSError:
             pytest.skip("this file system takes no such names")
-    train(tmp_path / "photos", tmp_path / "run", vary(SMALL, {"fraction": "0.5", "epochs": "1"}))
+    train(tmp_path / "photos", tmp_path / "run", vary(LINEAR, {"fraction": "0.5", "epochs": "1"}))
     assert len(reconstructions(tmp_path / "run", tmp_path / "photos")[0]) == 1
 
 
@@ -350,5 +353,5 @@ def test_an_export_that_differs_from_the_model_is_refused(
 
     monkeypatch.setattr(Linear, "encode", lambda self, batch: np.full((len(batch), 6), 99, np.float32))
     with pytest.raises(TrainingError, match="does not give what the model gives"):
-        train(photos, tmp_path, vary(find_preset("linear"), {"size": "16", "latent_dim": "6", "epochs": "1"}))
+        train(photos, tmp_path, LINEAR)
     assert not (tmp_path / "encoder.json").exists()

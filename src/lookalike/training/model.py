@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lookalike.presets import Preset
 
 __all__ = ["build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
@@ -23,12 +27,30 @@ def load_keras() -> Any:  # noqa: ANN401  (a module)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its log of how it found the processor is for its makers
     try:
-        importlib.import_module("tensorflow")
-        return importlib.import_module("keras")
+        with _silence():
+            importlib.import_module("tensorflow")
+            return importlib.import_module("keras")
     except ImportError as error:
         raise MissingExtra(
             f"training needs a package that is missing: {error.name}", hint='pip install "lookalike[train]"'
         ) from None
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on file 2 meanwhile: TensorFlow says two things there as it is loaded, whatever its log level is."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no types)

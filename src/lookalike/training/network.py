@@ -61,7 +61,9 @@ class Network:
         tell = load_keras().callbacks.LambdaCallback(
             on_train_batch_end=lambda step, logs: told(step + 1, steps, float(logs["loss"]))
         )
-        fitted = self._model.fit(self._fed(pictures, order, flips), epochs=1, verbose=0, callbacks=[tell])
+        fitted = self._model.fit(
+            self._fed(pictures, order, flips), epochs=1, verbose=0, callbacks=[tell], shuffle=False
+        )
         return Errors(float(fitted.history["loss"][0]), float(fitted.history["mse"][0]))
 
     def measure(self, pictures: Pictures) -> Errors:
@@ -84,11 +86,11 @@ class Network:
 
     def save(self, path: str) -> None:
         """Write the weights. Keras insists on the ending of the name."""
-        self._model.save_weights(path)
+        self._bare().save_weights(path)
 
     def load(self, path: str) -> None:
         """Read the weights. Raises OSError, KeyError, ValueError."""
-        self._model.load_weights(path)
+        self._bare().load_weights(path)
 
     def encode(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, size, size, 3) in, (n, latent_dim) out."""
@@ -105,6 +107,10 @@ class Network:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras's and tf2onnx's own use of what numpy will change
             encoder.export(path, format="onnx", verbose=False)
+
+    def _bare(self) -> Any:  # noqa: ANN401
+        """The model without its optimiser, which has twice the size and would be written and wanted as well."""
+        return load_keras().Model(self._model.inputs, self._model.outputs)
 
     def _variables(self) -> list[Any]:
         if not self._model.optimizer.built:  # two numbers for each parameter: not for a model that is only measured
@@ -127,5 +133,6 @@ class Network:
 
         shape = tf.TensorSpec((None, side, side, 3), tf.uint8)
         data = tf.data.Dataset.from_generator(read, output_signature=shape)
+        data = data.apply(tf.data.experimental.assert_cardinality(math.ceil(len(chosen) / size)))
         data = data.map(lambda batch: tf.cast(batch, tf.float32) / 255.0)
         return data.map(lambda batch: (batch, batch)).prefetch(_AHEAD)
