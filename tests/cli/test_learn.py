@@ -29,8 +29,11 @@ def test_a_trained_encoder_is_drawn_evaluated_and_searched_with(
     for picture in ("loss.png", "reconstructions.png", "model.png"):
         with Image.open(home / picture) as image:
             assert min(image.size) > 30
-    figures = run("evaluate", tmp_path / "set", "--model", home, "--json").json
+    figures = run("evaluate", tmp_path / "set", "--model", home, "--draw", tmp_path / "ends.png", "--json").json
     assert 0 < figures["held_out_mse"] < 1
+    assert set(figures["mse_by_class"]) == {"one", "two"}
+    with Image.open(tmp_path / "ends.png") as image:
+        assert image.width > 5 * 128
     assert figures["encoder"] == "tiny-6"
     gallery = tmp_path / "gallery"
     assert run("index", tmp_path / "set", "-e", home, "-i", gallery, "--json").json["added"] == 20
@@ -73,6 +76,18 @@ def test_experiments_are_run_one_after_the_other_and_measured(
     assert (row["preset"], row["epochs"], row["n_held_out"], row["n_train"]) == ("linear", 2, 3, 9)
     assert 0 < row["held_out_mse"] < 1
     assert {"linear", "held_out_mse"} <= set(run(*command).out.split())
+
+
+def test_the_errors_of_a_model_are_told_class_by_class(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_photos(8, "set/one")
+    make_photos(8, "set/two", first=8)
+    run("train", tmp_path / "set", "-o", tmp_path / "run", *LINEAR)
+    table = run("evaluate", tmp_path / "set", "--model", tmp_path / "run").out
+    assert [line for line in table.splitlines() if line.startswith("mse_by_class: one")]
+    refused = run("evaluate", tmp_path / "set", "--draw", tmp_path / "ends.png")
+    assert (refused.status, "--model" in refused.err) == (2, True)
 
 
 def test_what_is_not_a_number_is_null_in_json(run: Run, make_photos: Callable[..., Path], tmp_path: Path) -> None:

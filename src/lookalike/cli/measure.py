@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import lookalike
 from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__: list[str] = []
+
+_EXTREMES = 10  # pictures that are drawn of either end
 
 
 @app.command()
@@ -21,6 +26,9 @@ def evaluate(
     split: Annotated[Path | None, typer.Option(help="A CSV file with the columns file, class and split.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Do not adapt the embeddings to the gallery.")] = False,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A training's folder.")] = None,
+    drawing: Annotated[
+        Path | None, typer.Option("--draw", metavar="FILE", help="Draw what --model reconstructs best and worst.")
+    ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -34,14 +42,16 @@ def evaluate(
         dataset = datasets.read_split(split, folder)
     else:
         dataset = datasets.split_by_content(datasets.load_labelled(folder))
-    figures = _reconstruction(model, folder) if model is not None else {}
+    if drawing is not None and model is None:
+        raise typer.BadParameter("what is drawn are the reconstructions of a --model", param_hint="--draw")
+    figures = _reconstruction(model, folder, drawing, hidden=no_progress or json) if model is not None else {}
     with progress_bar("indexing", hidden=no_progress or json) as progress:
         chosen = encoder or model
         figures |= protocol.evaluate_retrieval(dataset, chosen, raw=raw, progress=progress)
     if json:
         print_json(figures)
     else:
-        print_table(["figure", "value"], [(name, _shown(value)) for name, value in figures.items()])
+        print_table(["figure", "value"], list(_rows(figures)))
 
 
 @app.command()
@@ -73,11 +83,29 @@ def _described(name: str) -> dict[str, Any]:
     }
 
 
-def _reconstruction(model: Path, folder: Path) -> dict[str, Any]:
-    from lookalike.training import reconstruction_error  # noqa: PLC0415  (TensorFlow)
+def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: bool) -> dict[str, Any]:
+    from lookalike import plots, training  # noqa: PLC0415  (TensorFlow, matplotlib)
 
-    return dict(reconstruction_error(model, folder))
+    with progress_bar("reconstructing", hidden=hidden) as progress:
+        measured = training.measure(model, folder, progress=progress)
+    if drawing is not None:
+        names = measured.ranked
+        extremes = names[:_EXTREMES] + names[_EXTREMES:][-_EXTREMES:]
+        originals, made = training.reconstructions(model, folder, extremes)
+        plots.draw_reconstructions(originals, made, "The best reconstructions, and the worst", drawing)
+    return training.summary(measured)
+
+
+def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line for each figure, also for each of those that belong together."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}: {key}", _shown(part)) for key, part in value.items())
+        else:
+            yield name, _shown(value)
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ TensorFlow is imported when a network is trained or measured, and by nothing els
 
 from lookalike.training.home import Epoch
 from lookalike.training.learner import Layer
-from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions
+from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions, summary
 from lookalike.training.run import Finished, Step, start_afresh, train
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "reconstruction_error",
     "reconstructions",
     "start_afresh",
+    "summary",
     "train",
 ]

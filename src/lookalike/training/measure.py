@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lookalike.training.data import Progress
     from lookalike.training.learner import Learner
 
-__all__ = ["Measured", "measure", "reconstruction_error", "reconstructions"]
+__all__ = ["Measured", "measure", "reconstruction_error", "reconstructions", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,11 @@ def measure(home: Path, folder: Path, *, progress: Progress | None = None) -> Me
 
 def reconstruction_error(home: Path, folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:
     """`measure` in a few numbers, as `lookalike evaluate --model` prints them; None where there are no pictures."""
-    measured = measure(home, folder, progress=progress)
+    return summary(measure(home, folder, progress=progress))
+
+
+def summary(measured: Measured) -> dict[str, Any]:
+    """The means over all pictures and over the held-out ones of each class, and what was trained."""
     return {
         "preset": measured.preset.name,
         "size": measured.preset.size,
@@ -87,6 +91,7 @@ def reconstruction_error(home: Path, folder: Path, *, progress: Progress | None 
         "train_mse": _mean(measured.train.values()) if measured.train else None,
         "n_held_out": len(measured.held_out),
         "n_train": len(measured.train),
+        "mse_by_class": measured.by_class,
     }
 
 
