@@ -311,8 +311,8 @@ class TestInterrupted:
     def photos(self, tmp_path: Path) -> Path:
         folder = tmp_path / "photos"
         folder.mkdir()
-        for seed in range(400):
-            make_picture(seed % 380, (20, 16)).save(folder / f"{seed:03}.png")
+        for seed in range(240):
+            make_picture(seed % 220, (20, 16)).save(folder / f"{seed:03}.png")
         return folder
 
     def test_killed_a_dozen_times_it_ends_as_if_never_killed(self, photos: Path, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ class TestInterrupted:
         with Gallery.open(tmp_path / "undisturbed", encoder="histogram", create=True) as gallery:
             gallery.index(photos, options=IndexOptions(workers=1))
         assert content(place) == content(tmp_path / "undisturbed")
-        assert len(content(place)) == 400
+        assert len(content(place)) == 240
 
     def test_ctrl_c_keeps_what_was_finished_and_leaves_a_clean_gallery(self, photos: Path, tmp_path: Path) -> None:
         place = tmp_path / "gallery"
@@ -355,7 +355,7 @@ class TestInterrupted:
         assert not (place / "gallery.db-wal").exists()
         with Gallery.open(place) as gallery:
             assert gallery.verify() == []
-            assert max([50, *map(int, said.split())]) <= len(gallery) < 400
+            assert max([50, *map(int, said.split())]) <= len(gallery) < 240
             report = gallery.index(photos, options=IndexOptions(workers=1))
-            assert report.added + report.unchanged == len(gallery) == 400
+            assert report.added + report.unchanged == len(gallery) == 240
             assert report.unchanged >= 50
