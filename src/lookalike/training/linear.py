@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from lookalike.training.data import batches
+from lookalike.training.export import write_linear
 from lookalike.training.home import write_arrays
 from lookalike.training.learner import Errors, Layer
 
@@ -117,22 +118,8 @@ class Linear:
         return cast("Matrix", np.clip(flat, 0, 1).reshape(batch.shape))
 
     def export(self, path: str) -> None:
-        """Write the encoder as ONNX: one matrix product."""
-        from onnx import TensorProto, helper, numpy_helper, save  # noqa: PLC0415  (0.2 s, once a training)
-
-        side, numbers = self._preset.size, self._preset.latent_dim
-        weights = [
-            numpy_helper.from_array(self._components, "components"),
-            numpy_helper.from_array(-(self._mean @ self._components), "offset"),
-        ]
-        nodes = [
-            helper.make_node("Flatten", ["picture"], ["pixels"], axis=1),
-            helper.make_node("Gemm", ["pixels", "components", "offset"], ["embedding"]),
-        ]
-        picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["n", side, side, 3])
-        embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", numbers])
-        graph = helper.make_graph(nodes, "encoder", [picture], [embedding], weights)
-        save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        """Write the encoder as ONNX."""
+        write_linear(path, self._preset, self._mean, self._components)
 
     def _weights(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
         yield "mean", self._mean

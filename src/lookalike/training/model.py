@@ -7,7 +7,6 @@ import importlib
 import math
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
 
     from lookalike.presets import Preset
 
-__all__ = ["build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
+__all__ = ["EPSILON", "SLOPE", "build", "encoder_of", "load_keras", "rate_at", "schedule_of"]
 
-_SLOPE = 0.3  # of the leaky units below zero: the description names none, so it is Keras's own default
+SLOPE = 0.3  # of the leaky units below zero: the description names none, so it is Keras's own default
+EPSILON = 1e-3  # added to variances by the normalisation; Keras's default as well
 
 
 def load_keras() -> Any:  # noqa: ANN401  (a module)
@@ -68,25 +68,17 @@ def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no ty
     flow = layers.Reshape(shape, name="unflat")(flow)
     for number, filters in reversed(list(enumerate(preset.filters))):
         flow = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", name=f"up{number}")(flow)
-        flow = layers.LeakyReLU(negative_slope=_SLOPE, name=f"up{number}_leaky")(flow)
-        flow = layers.BatchNormalization(name=f"up{number}_norm")(flow)
+        flow = layers.LeakyReLU(negative_slope=SLOPE, name=f"up{number}_leaky")(flow)
+        flow = layers.BatchNormalization(epsilon=EPSILON, name=f"up{number}_norm")(flow)
     flow = layers.Conv2DTranspose(3, 3, padding="same", name="colours")(flow)
     outputs = layers.Activation("sigmoid", name="reconstruction")(flow)
     return keras.Model(inputs, outputs, name=f"autoencoder_{preset.name}")
 
 
 def encoder_of(autoencoder: Any, preset: Preset) -> Any:  # noqa: ANN401
-    """A copy of the half of it that gives the embedding: float32 (n, latent_dim).
-
-    Without the penalties: they change nothing of what it gives, and with them it cannot be exported.
-    """
-    keras = load_keras()
-    inputs = keras.Input((preset.size, preset.size, 3), name="picture")
-    outputs = _encode(keras, inputs, replace(preset, l1_activity=0.0, l2_kernel=0.0))
-    encoder = keras.Model(inputs, outputs, name="encoder")
-    for layer in encoder.layers:
-        layer.set_weights(autoencoder.get_layer(layer.name).get_weights())
-    return encoder
+    """The half of it that gives the embedding, float32 (n, latent_dim); the layers are the same ones."""
+    last = autoencoder.get_layer("embedding_relu" if preset.relu else "embedding")
+    return load_keras().Model(autoencoder.inputs[0], last.output, name="encoder")
 
 
 def schedule_of(preset: Preset) -> Any:  # noqa: ANN401
@@ -108,8 +100,8 @@ def _encode(keras: Any, flow: Any, preset: Preset) -> Any:  # noqa: ANN401
     layers = keras.layers
     for number, filters in enumerate(preset.filters):
         flow = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"down{number}")(flow)
-        flow = layers.LeakyReLU(negative_slope=_SLOPE, name=f"down{number}_leaky")(flow)
-        flow = layers.BatchNormalization(name=f"down{number}_norm")(flow)
+        flow = layers.LeakyReLU(negative_slope=SLOPE, name=f"down{number}_leaky")(flow)
+        flow = layers.BatchNormalization(epsilon=EPSILON, name=f"down{number}_norm")(flow)
     flow = _embedding(keras, preset)(layers.Flatten(name="flat")(flow))
     return layers.ReLU(name="embedding_relu")(flow) if preset.relu else flow
 

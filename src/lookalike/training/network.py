@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.training.export import write_network
 from lookalike.training.learner import Errors, Layer
 from lookalike.training.model import build, encoder_of, load_keras, rate_at, schedule_of
 
@@ -102,15 +102,11 @@ class Network:
 
     def export(self, path: str) -> None:
         """Write the encoder as ONNX."""
-        encoder = encoder_of(self._model, self._preset)
-        encoder(np.zeros((1, self._preset.size, self._preset.size, 3), np.float32))  # only what was called is exported
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras's and tf2onnx's own use of what numpy will change
-            encoder.export(path, format="onnx", verbose=False)
+        write_network(path, self._preset, lambda name: self._model.get_layer(name).get_weights())
 
     def _bare(self) -> Any:  # noqa: ANN401
         """The model without its optimiser, which has twice the size and would be written and wanted as well."""
-        return load_keras().Model(self._model.inputs, self._model.outputs)
+        return load_keras().Model(self._model.inputs[0], self._model.outputs[0])
 
     def _variables(self) -> list[Any]:
         if not self._model.optimizer.built:  # two numbers for each parameter: not for a model that is only measured
