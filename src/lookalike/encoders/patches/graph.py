@@ -1,0 +1,118 @@
+"""The same in ONNX: uint8 pictures in, pooled answers of every bank of patches out, and their projection.
+
+Nothing but convolutions, pooling and sums: no control flow, opset 17.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.encoders.patches.dictionary import CONTRAST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import NodeProto, TensorProto
+
+    from lookalike.encoders.patches.dictionary import Bank
+
+    Projected = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+__all__ = ["CELLS", "EPSILON", "build_graph", "cell_weights"]
+
+CELLS = 4  # rows and columns of the grid that answers are averaged in
+EPSILON = 1e-6  # beneath a square root: a picture without any answer gives zeros
+
+
+def build_graph(banks: list[Bank], size: int, projected: Projected | None = None) -> bytes:
+    """An ONNX model: uint8 (n, size, size, 3) in, float32 (n, dim) out.
+
+    projected: mean and directions of `learn_projection`; without them the pooled answers, whose parts (a cell and a
+    bank) have length 1.
+    """
+    from onnx import TensorProto, checker, helper  # noqa: PLC0415  (heavy, and only fitting needs it)
+
+    graph = _Graph()
+    pixels = graph.add("Transpose", graph.add("Cast", "images", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    parts = [_pooled(graph, pixels, bank, size) for bank in banks]
+    output = graph.add("Concat", *parts, axis=1)
+    dim = sum(bank.grain.atoms for bank in banks) * CELLS**2
+    if projected is not None:
+        mean, directions = projected
+        output = graph.add("MatMul", graph.add("Sub", output, mean), directions)
+        dim = directions.shape[1]
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "patches",
+            [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", size, size, 3])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dim])],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def cell_weights(answers: int) -> NDArray[np.float32]:
+    """float32 (answers, CELLS): what share each answer along a side has in each cell; columns sum to 1.
+
+    Triangles as wide as two cells, so that a thing that moves a little moves its answers gradually.
+    """
+    width = answers / CELLS
+    centres = (np.arange(CELLS) + 0.5) * width - 0.5
+    weights = np.maximum(0, 1 - np.abs(np.arange(answers)[:, None] - centres) / width)
+    return np.asarray(weights / weights.sum(axis=0), np.float32)
+
+
+@dataclass
+class _Graph:
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: list[TensorProto] = field(default_factory=list)
+
+    def add(self, operator: str, *inputs: str | NDArray[Any] | float, **attributes: Any) -> str:  # noqa: ANN401
+        """Append a node; an input is the name of another's output or a constant. Returns its output's name."""
+        from onnx import helper  # noqa: PLC0415
+
+        output = f"{operator}_{len(self.nodes)}"
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
+        return output
+
+    def _constant(self, value: NDArray[Any] | float) -> str:
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        name = f"constant_{len(self.constants)}"
+        array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, np.float32)
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+
+def _pooled(graph: _Graph, pixels: str, bank: Bank, size: int) -> str:
+    """(n, atoms * CELLS * CELLS): square roots of the average answers, a length of 1 for every cell."""
+    answers = _answers(graph, pixels, bank)
+    side = (size - bank.grain.patch) // bank.grain.stride + 1
+    weights = cell_weights(side)
+    columns = graph.add("MatMul", answers, weights)
+    cells = graph.add("MatMul", np.ascontiguousarray(weights.T), columns)
+    squares = graph.add("ReduceSum", cells, np.array([1], np.int64), keepdims=1)  # of the roots: what is beneath them
+    roots = graph.add("Sqrt", graph.add("Div", cells, graph.add("Add", squares, EPSILON)))
+    return graph.add("Flatten", roots, axis=1)
+
+
+def _answers(graph: _Graph, pixels: str, bank: Bank) -> str:
+    """(n, atoms, side, side): by how much each atom's answer to a patch normalised for contrast is over the offset."""
+    where = {"kernel_shape": [bank.grain.patch] * 2, "strides": [bank.grain.stride] * 2}
+    average = np.full((1, 3, bank.grain.patch, bank.grain.patch), 1 / bank.filters[0].size, np.float32)
+    # Measured from mid-grey: the difference of two large averages of squares would be lost in rounding.
+    grey = graph.add("Sub", pixels, 127.5)
+    mean = graph.add("Conv", grey, average, **where)
+    square = graph.add("Conv", graph.add("Mul", grey, grey), average, **where)
+    variance = graph.add("Max", graph.add("Sub", square, graph.add("Mul", mean, mean)), 0.0)
+    deviation = graph.add("Sqrt", graph.add("Add", variance, CONTRAST))
+    answers = graph.add("Div", graph.add("Conv", grey, bank.filters, **where), deviation)
+    return graph.add("Relu", graph.add("Sub", answers, bank.offsets.reshape(-1, 1, 1)))
