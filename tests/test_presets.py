@@ -80,3 +80,12 @@ def test_an_unknown_preset_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no preset 'nonsense'") as raised:
         find_preset("nonsense")
     assert "exp6d" in raised.value.hint
+
+
+def test_the_documentation_has_a_row_for_each_preset() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    for preset in PRESETS.values():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{preset.name}` |"))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert (cells[1], cells[4], cells[8]) == (str(preset.latent_dim), str(preset.epochs), str(preset.size))
+        assert cells[9] == preset.description
