@@ -13,10 +13,11 @@ from lookalike.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PRESETS", "Model", "Preset", "Schedule", "find_preset", "vary"]
+__all__ = ["PRESETS", "Model", "Precision", "Preset", "Schedule", "find_preset", "vary"]
 
 Schedule = Literal["constant", "time-based", "linear"]
-Model = Literal["convolutional", "linear"]
+Model = Literal["convolutional", "linear", "compact"]
+Precision = Literal["float32", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,11 @@ class Preset:
     """One training of an autoencoder.
 
     model: "convolutional" is the described one; "linear" has the principal components of the pixels, an epoch being
-    a pass over them, and knows no rates, penalties and filters.
+    a pass over them, and knows no rates, penalties and filters; "compact" is ours, and knows no penalties and filters.
     schedule: "time-based" divides the rate by 1 + steps * rate / epochs; "linear" takes it to zero over the epochs,
     to the `power`, set anew for each. l1_activity, l2_kernel: penalties on the embedding and on the layer that
-    makes it. relu: after that layer. fraction: the share of the pictures that is trained on.
+    makes it. relu: after that layer. fraction: the share of the pictures that is trained on. grey: learn from their
+    brightness alone. precision: "mixed" computes in half precision and keeps weights in float32.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Preset:
     filters: tuple[int, ...] = (32, 64)
     seed: int = 1
     model: Model = "convolutional"
+    grey: bool = False
+    precision: Precision = "float32"
 
 
 _BASE = Preset("base", "the base model: overfits from epoch 15")
@@ -75,11 +79,18 @@ _LINEAR = Preset(
     latent_dim=192, flip=True, epochs=5, batch_size=64,
 )  # fmt: skip
 
+_COMPACT = replace(
+    _LINEAR, name="compact", description="components that last, and a small network that adds what they leave out",
+    model="compact", schedule="linear", epochs=60,
+)  # fmt: skip
+_HYBRID = replace(_EXP6D, name="hybrid", description="brightness alone; colours beside it as a histogram", grey=True)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _BASE, _EXP1, _EXP2, _EXP3, _EXP4, _EXP5A, _EXP5B, _EXP5C, _EXP5D, _EXP5E, _EXP6A, _EXP6B, _EXP6C, _EXP6D,
         _EXP7A, _EXP7B, _EXP7C, _FINAL, _TINY, _LINEAR,
+        _COMPACT, _HYBRID,
     )
 }  # fmt: skip
 
@@ -97,6 +108,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 _WORDS = ["true", "false", "yes", "no", "1", "0"]
 _FILTERS = range(4097)
+_CHOICES = (get_args(Schedule), get_args(Precision))
 
 
 def find_preset(name: str) -> Preset:
@@ -125,7 +137,7 @@ def vary(preset: Preset, changes: Mapping[str, str]) -> Preset:
 def _parsed(key: str, text: str, current: object) -> object:
     try:
         value = _read(text, current)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, StopIteration):
         raise UsageError(f"{key}={text}: not a value for {key}, which is now {current}") from None
     low, high = _RANGES.get(key, (0, 0))
     if key in _RANGES and not low <= float(str(value)) <= high:
@@ -143,4 +155,4 @@ def _read(text: str, current: object) -> object:
         return float(text)
     if isinstance(current, tuple):
         return tuple(_FILTERS[int(part)] for part in text.split(","))
-    return get_args(Schedule)[get_args(Schedule).index(text)]
+    return next(word for words in _CHOICES if current in words for word in words if word == text)

@@ -124,6 +124,36 @@ def test_a_penalised_loss_has_the_bare_error_beside_it(photos: Path, tmp_path: P
     assert epoch.val_loss > epoch.val_mse
 
 
+def test_a_training_in_grey_sees_no_colours(photos: Path, tmp_path: Path) -> None:
+    grey = vary(find_preset("hybrid"), {"size": "16", "filters": "4,8", "latent_dim": "6", "epochs": "1"})
+    (epoch,) = train(photos, tmp_path / "run", grey).history
+    error = reconstruction_error(tmp_path / "run", photos)
+    assert error["held_out_mse"] == pytest.approx(epoch.val_mse, rel=1e-3)  # of the brightness alone
+    originals, made = reconstructions(tmp_path / "run", photos)
+    assert np.ptp(made, axis=-1).max() == 0
+    assert np.ptp(originals, axis=-1).max() > 0
+
+
+def test_mixed_precision_learns_and_keeps_float32(photos: Path, tmp_path: Path) -> None:
+    mixed = vary(SMALL, {"precision": "mixed", "l1_activity": "1e-3", "l2_kernel": "1e-3", "relu": "yes"})
+    history = train(photos, tmp_path / "run", mixed).history
+    assert history[-1].mse < history[0].mse
+    weights = weights_of(tmp_path / "run")
+    assert {array.dtype for array in weights} == {np.dtype(np.float32)}
+    assert load_keras().config.dtype_policy().name == "float32"  # other models are made as before
+    assert load_encoder(tmp_path / "run").dim == 6
+
+
+def test_a_training_begun_by_an_older_version_goes_on(photos: Path, tmp_path: Path) -> None:
+    stopped(photos, tmp_path)
+    document = json.loads((tmp_path / "preset.json").read_text())
+    for newer in ("grey", "precision", "model"):
+        document["preset"].pop(newer)
+    document["preset"]["model"] = "linear"
+    (tmp_path / "preset.json").write_text(json.dumps(document))
+    assert len(train(photos, tmp_path, LINEAR).history) == 3
+
+
 def test_the_exported_encoder_is_one_and_needs_no_tensorflow(done: Finished) -> None:
     encoder = load_encoder(done.folder)
     assert (encoder.dim, encoder.view.size, encoder.metric) == (6, 16, "euclidean")

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     Weights = Callable[[str], Sequence[NDArray[Any]]]
     """A layer's weights by its name, in Keras's order."""
 
-__all__ = ["write_linear", "write_network"]
+    Projected = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+__all__ = ["LUMA", "write_compact", "write_linear", "write_network"]
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # brightness of red, green and blue (ITU-R BT.601), as Pillow's
 
 
 class _Graph:
@@ -63,6 +67,8 @@ def write_network(path: str, preset: Preset, weights: Weights) -> None:
     """The described encoder with these weights."""
     graph = _Graph()
     graph.add("Transpose", perm=[0, 3, 1, 2])
+    if preset.grey:
+        graph.add("Conv", LUMA.reshape(1, 3, 1, 1))
     for number in range(len(preset.filters)):
         kernel, bias = weights(f"down{number}")
         graph.add("Conv", kernel.transpose(3, 2, 0, 1), bias, strides=[2, 2], auto_pad="SAME_UPPER")
@@ -83,4 +89,19 @@ def write_linear(path: str, preset: Preset, mean: NDArray[np.float32], component
     graph = _Graph()
     graph.add("Flatten", axis=1)
     graph.add("Gemm", components, -(mean @ components))
+    graph.write(path, preset)
+
+
+def write_compact(path: str, preset: Preset, narrow: NDArray[np.float32], projected: Projected) -> None:
+    """A thumbnail by `narrow`, (side, size), and its projection: kernel (side * side * 3, d) and bias (d,)."""
+    kernel, bias = projected
+    side = len(narrow)
+    graph = _Graph()
+    graph.add("Transpose", perm=[0, 3, 1, 2])
+    graph.add("MatMul", narrow.T)
+    graph.add("Transpose", perm=[0, 1, 3, 2])
+    graph.add("MatMul", narrow.T)
+    graph.add("Flatten", axis=1)
+    by_channel = kernel.reshape(side, side, 3, -1).transpose(2, 1, 0, 3)  # sides are swapped: columns come first
+    graph.add("Gemm", by_channel.reshape(kernel.shape), bias)
     graph.write(path, preset)

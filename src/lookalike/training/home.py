@@ -73,8 +73,9 @@ def claim(home: Path, preset: Preset, folder: Path) -> None:
         return
     found = _read_claim(home)
     hint = "take another --output, or begin with --fresh"
-    if found["preset"] != wanted["preset"]:
-        differs = [key for key, value in wanted["preset"].items() if found["preset"].get(key) != value]
+    begun = asdict(read_preset(home))
+    differs = [key for key, value in asdict(preset).items() if begun[key] != value]
+    if differs:
         raise TrainingError(f"{home} holds another training: {', '.join(differs)} differ", hint=hint)
     if found["pictures"] != wanted["pictures"]:
         raise TrainingError(f"{home} holds another training: of the pictures in {found['pictures']}", hint=hint)
@@ -84,9 +85,7 @@ def read_preset(home: Path) -> Preset:
     """What was trained in this folder. Raises TrainingError when it holds no training."""
     found = _read_claim(home)["preset"]
     try:
-        return Preset(
-            **{**{field.name: found[field.name] for field in fields(Preset)}, "filters": tuple(found["filters"])}
-        )
+        return _as_preset(found)
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
 
@@ -172,6 +171,12 @@ def _read_claim(home: Path) -> dict[str, Any]:
         return {"preset": dict(found["preset"]), "pictures": str(found["pictures"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+
+
+def _as_preset(found: dict[str, Any]) -> Preset:
+    """What older versions did not write has its usual value. Raises KeyError, TypeError."""
+    known = {field.name: found[field.name] for field in fields(Preset) if field.name in found}
+    return Preset(**{**known, "filters": tuple(found["filters"])})
 
 
 def _versions() -> dict[str, str]:

@@ -72,6 +72,9 @@ class Learner(Protocol):
     def encode(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, size, size, 3) in, (n, latent_dim) out."""
 
+    def seen(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, size, size, 3) in, what the model is shown of it and measured against out: the same shape."""
+
     def reconstruct(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, size, size, 3) in, what is left of it out: the same shape, in [0, 1]."""
 

@@ -112,6 +112,10 @@ class Linear:
         """(n, size, size, 3) in, (n, latent_dim) out."""
         return cast("Matrix", (batch.reshape(len(batch), -1) - self._mean) @ self._components)
 
+    def seen(self, batch: Matrix) -> Matrix:
+        """All of it."""
+        return batch
+
     def reconstruct(self, batch: Matrix) -> Matrix:
         """(n, size, size, 3) in, what is left of it out."""
         flat = self.encode(batch) @ self._components.T + self._mean

@@ -66,7 +66,7 @@ def measure(home: Path, folder: Path, *, progress: Progress | None = None) -> Me
     read = read_labelled(folder, paths_below(folder, without=home), preset.size, progress=progress)
     for some in stacked((item for item in read if isinstance(item, Labelled)), preset.batch_size):
         batch = _as_floats([item.pixels for item in some])
-        errors = np.square(learner.reconstruct(batch) - batch).mean(axis=(1, 2, 3), dtype=np.float64)
+        errors = np.square(learner.reconstruct(batch) - learner.seen(batch)).mean(axis=(1, 2, 3), dtype=np.float64)
         for item, error in zip(some, errors, strict=True):
             side = measured.train if seen.get(item.digest, ("", False))[1] else measured.held_out
             side[item.name] = float(error)
