@@ -58,17 +58,6 @@ def test_it_begins_at_principal_components(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
-@pytest.mark.parametrize("flip", ["yes", "no"])
-def test_its_axes_are_at_right_angles_and_the_widest_there_are(flip: str) -> None:
-    compact = Compact(preset(flip=flip))
-    mixing = np.random.default_rng(2).normal(size=(SIZE * SIZE * 3,) * 2)
-    spread, axes = compact._decomposed(mixing @ mixing.T)
-    np.testing.assert_allclose(axes.T @ axes, np.eye(len(axes)), atol=1e-9)
-    sides = (mixing @ mixing.T).reshape((SIZE, SIZE, 3) * 2)
-    expected = (sides + (flip == "yes") * sides[:, ::-1, :, :, ::-1]).reshape(mixing.shape) / (1 + (flip == "yes"))
-    np.testing.assert_allclose(axes @ np.diag(spread) @ axes.T, expected, atol=1e-6)
-
-
 def test_a_picture_and_its_mirror_image_are_equally_well_drawn_at_first() -> None:
     pictures, begun = some_pictures(60), Compact(preset())
     begun._begin(pictures, np.random.default_rng(1))

@@ -19,6 +19,7 @@ from lookalike.training.data import batches
 from lookalike.training.export import write_compact
 from lookalike.training.fitting import Fit
 from lookalike.training.learner import Errors, Layer
+from lookalike.training.mirroring import halves, whole
 from lookalike.training.model import load_keras
 from lookalike.training.thumbnails import cropping, enlarge, narrowing, thumbnails
 
@@ -145,46 +146,40 @@ class Compact:
 
     def _components(self, pictures: Pictures, rng: np.random.Generator) -> tuple[Matrix, Matrix, Matrix, float]:
         """Mean (d,), axes (d, latent_dim), their spread (latent_dim,); the mean square that thumbnails leave out."""
-        length = self._side * self._side * 3
-        mean, product, left_out = np.zeros(length), np.zeros((length, length)), 0.0
+        parts, left_out = 1 + self._preset.flip, 0.0
+        length = self._side * self._side * 3 // parts
+        means, products = np.zeros((parts, length)), np.zeros((parts, length, length))
         for batch in batches(pictures, pictures.train, self._preset.batch_size):
-            whole = thumbnails(batch, self._narrow, self._narrow)
-            left_out += float(np.square(batch).mean(dtype=np.float64) - np.square(whole).mean(dtype=np.float64)) * len(
-                batch
+            own = thumbnails(batch, self._narrow, self._narrow)
+            left_out += float(np.square(batch).mean(dtype=np.float64) - np.square(own).mean(dtype=np.float64)) * len(
+                own
             )
-            for share, small in self._weighted(batch, whole, rng):
-                flat = small.reshape(len(small), -1)
-                mean += share * flat.sum(axis=0, dtype=np.float64)
-                product += share * (flat.T @ flat)
+            shares, some = self._weighted(batch, own, rng)
+            for part, flat in enumerate(halves(some, flip=self._preset.flip)):
+                means[part] += shares @ flat
+                products[part] += (flat.T * shares) @ flat
         count = len(pictures.train)
-        mean = self._mirrored(mean / count)
-        spread, axes = self._decomposed(product / count - np.outer(mean, mean))
+        means[1:] = 0  # a picture and its mirror image have a symmetric mean
+        mean, axes, spread = self._decomposed(means / count, products / count)
+        return mean, axes, spread, left_out / count
+
+    def _decomposed(self, means: NDArray[np.float64], products: NDArray[np.float64]) -> tuple[Matrix, Matrix, Matrix]:
+        """Mean, axes and spread of what `halves` gave: mean rows (parts, d), mean products (parts, d, d)."""
+        found = [np.linalg.eigh(own - np.outer(mean, mean)) for mean, own in zip(means, products, strict=True)]
+        spread = np.concatenate([values for values, _ in found])
         kept = np.argsort(-spread, kind="stable")[: self._preset.latent_dim]
-        found = np.sqrt(np.maximum(spread[kept], _FLAT**2))
-        return mean.astype(np.float32), axes[:, kept].astype(np.float32), found.astype(np.float32), left_out / count
+        axes = np.concatenate([self._in_pixels(vectors, part) for part, (_, vectors) in enumerate(found)], axis=1)
+        mean = self._in_pixels(means[0][:, None], 0)[:, 0]
+        return mean, axes[:, kept], np.sqrt(np.maximum(spread[kept], _FLAT**2)).astype(np.float32)
 
-    def _decomposed(self, covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Eigenvalues and eigenvectors of a covariance (d, d); of the one with all mirror images, if those count.
+    def _in_pixels(self, directions: NDArray[np.float64], part: int) -> Matrix:
+        return whole(directions.astype(np.float32), part, self._side, flip=self._preset.flip)
 
-        That one has symmetric and antisymmetric eigenvectors only, which are found apart in an eighth of the time.
-        """
-        if not self._preset.flip:
-            return tuple(np.linalg.eigh(covariance))  # type: ignore[return-value]
-        side, half = self._side, self._side // 2
-        sides = covariance.reshape((side, side, 3) * 2)
-        sides = (sides + sides[:, ::-1, :, :, ::-1]) / 2
-        near, across = sides[:, :half, :, :, :half], sides[:, :half, :, :, : half - 1 : -1]
-        found = [np.linalg.eigh((near + sign * across).reshape((side * half * 3,) * 2)) for sign in (1, -1)]
-        left = [axes.reshape(side, half, 3, -1) * math.sqrt(0.5) for _, axes in found]
-        whole = [np.concatenate([part, sign * part[:, ::-1]], axis=1) for part, sign in zip(left, (1, -1), strict=True)]
-        axes = np.concatenate([part.reshape(len(covariance), -1) for part in whole], axis=1)
-        return np.concatenate([spread for spread, _ in found]), axes
-
-    def _weighted(self, batch: Matrix, whole: Matrix, rng: np.random.Generator) -> Iterator[tuple[float, Matrix]]:
-        """Thumbnails and how much they count for: the whole pictures, and parts of them; together 1."""
-        yield _OWN, whole
-        for _ in range(_PARTS):
-            yield (1 - _OWN) / _PARTS, thumbnails(batch, *self._part(rng))
+    def _weighted(self, batch: Matrix, own: Matrix, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+        """How much thumbnails count for, (n,), together as much as there are pictures; pictures' own, and of parts."""
+        parts = [thumbnails(batch, *self._part(rng)) for _ in range(_PARTS)]
+        shares = np.repeat(np.array([_OWN, *[(1 - _OWN) / _PARTS] * _PARTS], np.float32), len(batch))
+        return shares, np.concatenate([own, *parts])
 
     def _part(self, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
         """What takes pictures to thumbnails of a part of them."""
@@ -205,13 +200,6 @@ class Compact:
             mirrored = rng.random(len(batch)) < self._preset.flip / 2
             small[mirrored] = small[mirrored, :, ::-1]
             yield small
-
-    def _mirrored(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean of thumbnails, (..., d), and their mirror images, if those count."""
-        if not self._preset.flip:
-            return flat
-        sides = flat.reshape(*flat.shape[:-1], self._side, self._side, 3)
-        return (flat + sides[..., ::-1, :].reshape(flat.shape)) / 2
 
 
 def _build(side: int, numbers: int) -> Any:  # noqa: ANN401  (keras.Model: Keras has no types)

@@ -5,8 +5,7 @@ what is in memory is one batch and some 200 directions, however many pictures th
 components of what was seen are those of the Nyström approximation (the same, section 5.5).
 
 With mirrored pictures as further training pictures the covariance commutes with mirroring, so that each component
-is either symmetric or antisymmetric: the two kinds are found apart, each on half a picture, which costs no more than
-the pictures alone and is as if all mirrored ones had been there.
+is either symmetric or antisymmetric, and the two kinds are found apart (`mirroring`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from lookalike.training.data import batches
 from lookalike.training.export import write_linear
 from lookalike.training.home import write_arrays
 from lookalike.training.learner import Errors, Layer
+from lookalike.training.mirroring import halves, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,13 +144,7 @@ class Linear:
     def _parts(self, batch: Matrix) -> list[Matrix]:
         """Pictures less their mean, flat; with mirroring, their symmetric and antisymmetric halves."""
         centred = batch.reshape(len(batch), -1) - self._mean
-        if not self._preset.flip:
-            return [centred]
-        sides = centred.reshape(batch.shape)
-        half = self._preset.size // 2
-        left, right = sides[:, :, :half], sides[:, :, : half - 1 : -1]
-        root = np.float32(math.sqrt(0.5))
-        return [np.reshape((left + sign * right) * root, (len(batch), -1)) for sign in (1, -1)]
+        return halves(centred.reshape(batch.shape), flip=self._preset.flip)
 
     def _keep(self, found: list[tuple[Matrix, NDArray[np.float64]]]) -> float:
         """Take the directions of the largest eigenvalues for components; the sum of those.
@@ -164,22 +158,14 @@ class Linear:
         first = 0
         for part, (directions, own) in enumerate(found):
             numbers = np.flatnonzero(parts[taken] == part)
-            self._components[:, numbers] = self._whole(directions[:, taken[numbers] - first], part)
+            chosen = directions[:, taken[numbers] - first]
+            self._components[:, numbers] = whole(chosen, part, self._preset.size, flip=self._preset.flip)
             first += len(own)
         counts = [np.count_nonzero(parts[taken] == part) + _MORE for part in range(len(found))]
         self._sought = [
             np.ascontiguousarray(directions[:, :count]) for (directions, _), count in zip(found, counts, strict=True)
         ]
         return float(values[taken].sum())
-
-    def _whole(self, directions: Matrix, part: int) -> Matrix:
-        """Directions, (length of a part, n), in a whole picture's pixels."""
-        if not self._preset.flip:
-            return directions
-        size, count = self._preset.size, directions.shape[1]
-        half = directions.reshape(size, size // 2, 3, count) * np.float32(math.sqrt(0.5))
-        whole = np.concatenate([half, (-1) ** part * half[:, ::-1]], axis=1)
-        return cast("Matrix", whole.reshape(self._length, count))
 
 
 def _upright(directions: Matrix) -> tuple[Matrix, NDArray[np.float64]]:

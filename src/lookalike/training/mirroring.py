@@ -1,0 +1,40 @@
+"""Pictures and their mirror images together: what is found of both is either symmetric or antisymmetric.
+
+The two kinds can be found apart, each on half a picture, which costs no more than the pictures alone and is as if all
+mirrored ones had been there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+__all__ = ["halves", "whole"]
+
+_ROOT = np.float32(math.sqrt(0.5))
+
+
+def halves(pictures: Matrix, *, flip: bool) -> list[Matrix]:
+    """(n, size, size, 3), size even, flat: all of it; or its symmetric part and its antisymmetric one, half as long."""
+    if not flip:
+        return [pictures.reshape(len(pictures), -1)]
+    half = pictures.shape[2] // 2
+    left, right = pictures[:, :, :half], pictures[:, :, : half - 1 : -1]
+    return [np.reshape((left + sign * right) * _ROOT, (len(pictures), -1)) for sign in (1, -1)]
+
+
+def whole(directions: Matrix, part: int, size: int, *, flip: bool) -> Matrix:
+    """Directions (length of a part, n) among those that `halves` gives, in a whole picture's pixels."""
+    if not flip:
+        return directions
+    count = directions.shape[1]
+    half = directions.reshape(size, size // 2, 3, count) * _ROOT
+    both = np.concatenate([half, (-1) ** part * half[:, ::-1]], axis=1)
+    return cast("Matrix", both.reshape(size * size * 3, count))
