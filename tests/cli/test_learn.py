@@ -35,6 +35,9 @@ def test_a_trained_encoder_is_drawn_evaluated_and_searched_with(
     with Image.open(tmp_path / "ends.png") as image:
         assert image.width > 5 * 128
     assert figures["encoder"] == "tiny-6"
+    assert (figures["n_gallery"], figures["n_queries"], figures["n_queries_trained_on"]) == (15, 5, 0)
+    assert set(figures["retrieval"]) == {"raw_euclidean", "raw_cosine", "adapted_euclidean", "adapted_cosine"}
+    assert figures["retrieval"]["raw_euclidean"]["mAP"] == figures["mAP"]  # too few to be adapted to
     gallery = tmp_path / "gallery"
     assert run("index", tmp_path / "set", "-e", home, "-i", gallery, "--json").json["added"] == 20
     hits = run("search", tmp_path / "set" / "one" / "000.jpg", "-i", gallery, "--json").json
@@ -86,6 +89,7 @@ def test_the_errors_of_a_model_are_told_class_by_class(
     run("train", tmp_path / "set", "-o", tmp_path / "run", *LINEAR)
     table = run("evaluate", tmp_path / "set", "--model", tmp_path / "run").out
     assert [line for line in table.splitlines() if line.startswith("mse_by_class: one")]
+    assert [line.split()[0] for line in table.splitlines()[-4:]][0] == "raw_euclidean"
     refused = run("evaluate", tmp_path / "set", "--draw", tmp_path / "ends.png")
     assert (refused.status, "--model" in refused.err) == (2, True)
 

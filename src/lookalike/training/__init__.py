@@ -1,7 +1,8 @@
 """Fit an autoencoder to a collection: the described one (extra `train`: Keras 3 on TensorFlow), or a linear one.
 
 `run` trains any `learner`, resumes and exports; `network` is the described one, built by `model`; `linear` has the
-principal components; `data` holds the pictures, `home` the folder of a training, `measure` tells its errors.
+principal components; `data` holds the pictures, `home` the folder of a training, `split` which pictures it has seen,
+`measure` tells its errors.
 TensorFlow is imported when a network is trained or measured, and by nothing else.
 """
 
@@ -9,6 +10,7 @@ from lookalike.training.home import Epoch
 from lookalike.training.learner import Layer
 from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions, summary
 from lookalike.training.run import Finished, Step, start_afresh, train
+from lookalike.training.split import count_trained, own_split, seen_by
 
 __all__ = [
     "Epoch",
@@ -16,9 +18,12 @@ __all__ = [
     "Layer",
     "Measured",
     "Step",
+    "count_trained",
     "measure",
+    "own_split",
     "reconstruction_error",
     "reconstructions",
+    "seen_by",
     "start_afresh",
     "summary",
     "train",

@@ -1,6 +1,6 @@
 """The folder of one training. Every file is made beside its place and put there as a whole.
 
-preset.json         the preset, the folder of the pictures, the versions and the day
+preset.json         the preset, the folder of the pictures, the versions, the machine and the day
 split.csv           each picture, its class, whether it is trained on, its SHA-256
 skipped.csv         files that could not be read, with the reason
 history.csv, .json  an epoch a line: penalised losses, bare errors, learning rate, seconds
@@ -26,6 +26,7 @@ import numpy as np
 
 from lookalike.errors import TrainingError
 from lookalike.presets import Preset
+from lookalike.training.machine import describe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "SKIPPED", "SPLIT", "Epoch", "claim", "forget", "is_finished",
-    "made",     "read_history", "read_preset", "replace", "write_arrays", "write_csv", "write_history",
+    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "claim", "forget",
+    "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace", "write_arrays",
+    "write_csv", "write_history", "write_json",
 ]  # fmt: skip
 
 PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
@@ -68,8 +70,7 @@ def claim(home: Path, preset: Preset, folder: Path) -> None:
     wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": os.fsdecode(os.path.abspath(folder))}
     home.mkdir(parents=True, exist_ok=True)
     if not (home / PRESET).exists():
-        document = wanted | {"versions": _versions(), "begun": dt.datetime.now(dt.UTC).isoformat()}
-        _write_text(home / PRESET, json.dumps(document, indent=2) + "\n")
+        write_json(home / PRESET, wanted | _circumstances())
         return
     found = _read_claim(home)
     hint = "take another --output, or begin with --fresh"
@@ -88,6 +89,19 @@ def read_preset(home: Path) -> Preset:
         return _as_preset(found)
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+
+
+def read_notes(home: Path) -> dict[str, Any]:
+    """Everything that was noted of a training beside its preset: `pictures`, `versions`, `begun` and so on.
+
+    Raises TrainingError when the folder holds none.
+    """
+    return {key: value for key, value in _read_claim(home).items() if key != "preset"}
+
+
+def is_imported(home: Path) -> bool:
+    """Whether the weights in this folder come from elsewhere. Raises TrainingError when it holds no training."""
+    return "imported" in read_notes(home)
 
 
 def is_finished(home: Path) -> bool:
@@ -151,7 +165,17 @@ def write_history(home: Path, history: Sequence[Epoch]) -> None:
     rows = [asdict(epoch) for epoch in history]
     write_csv(home / HISTORY, [field.name for field in fields(Epoch)], [list(row.values()) for row in rows])
     plain = [{key: value if math.isfinite(value) else None for key, value in row.items()} for row in rows]
-    _write_text((home / HISTORY).with_suffix(".json"), json.dumps(plain, indent=2) + "\n")
+    write_json((home / HISTORY).with_suffix(".json"), plain)
+
+
+def write_json(path: Path, document: object) -> None:
+    """A document as indented JSON."""
+
+    def write(part: str) -> None:
+        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(json.dumps(document, indent=2) + "\n")
+
+    replace(path, write)
 
 
 def read_history(home: Path) -> list[Epoch]:
@@ -168,7 +192,7 @@ def read_history(home: Path) -> list[Epoch]:
 def _read_claim(home: Path) -> dict[str, Any]:
     try:
         found = json.loads((home / PRESET).read_text(encoding="utf-8"))
-        return {"preset": dict(found["preset"]), "pictures": str(found["pictures"])}
+        return {**found, "preset": dict(found["preset"]), "pictures": str(found["pictures"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
 
@@ -179,6 +203,11 @@ def _as_preset(found: dict[str, Any]) -> Preset:
     return Preset(**{**known, "filters": tuple(found["filters"])})
 
 
+def _circumstances() -> dict[str, Any]:
+    begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return {"versions": _versions(), "machine": describe_machine(), "begun": begun}
+
+
 def _versions() -> dict[str, str]:
     versions = {}
     for package in _PACKAGES:
@@ -187,11 +216,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # TensorFlow goes by two names
             continue
     return versions
-
-
-def _write_text(path: Path, text: str) -> None:
-    def write(part: str) -> None:
-        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-
-    replace(path, write)
