@@ -89,7 +89,7 @@ def test_the_errors_of_a_model_are_told_class_by_class(
     run("train", tmp_path / "set", "-o", tmp_path / "run", *LINEAR)
     table = run("evaluate", tmp_path / "set", "--model", tmp_path / "run").out
     assert [line for line in table.splitlines() if line.startswith("mse_by_class: one")]
-    assert [line.split()[0] for line in table.splitlines()[-4:]][0] == "raw_euclidean"
+    assert table.splitlines()[-4].split()[0] == "raw_euclidean"
     refused = run("evaluate", tmp_path / "set", "--draw", tmp_path / "ends.png")
     assert (refused.status, "--model" in refused.err) == (2, True)
 
