@@ -69,18 +69,6 @@ def test_beginning_anew_removes_the_training_and_no_picture(
     assert sorted(folder.rglob("*.jpg")) == before != []
 
 
-def test_experiments_are_run_one_after_the_other_and_measured(
-    run: Run, make_photos: Callable[..., Path], tmp_path: Path
-) -> None:
-    command = ("experiments", "run", make_photos(12), "linear", "-o", tmp_path / "out", *LINEAR[2:])
-    done = run(*command, "--json")
-    assert done.status == 0, done.err
-    (row,) = done.json["experiments"]
-    assert (row["preset"], row["epochs"], row["n_held_out"], row["n_train"]) == ("linear", 2, 3, 9)
-    assert 0 < row["held_out_mse"] < 1
-    assert {"linear", "held_out_mse"} <= set(run(*command).out.split())
-
-
 def test_the_errors_of_a_model_are_told_class_by_class(
     run: Run, make_photos: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -98,10 +86,3 @@ def test_what_is_not_a_number_is_null_in_json(run: Run, make_photos: Callable[..
     done = run("train", make_photos(6), "-o", tmp_path / "all", *LINEAR, "--set", "fraction=1", "--json")
     assert "NaN" not in done.out
     assert done.json["history"][0]["val_mse"] is None
-
-
-def test_the_experiments_are_listed(run: Run) -> None:
-    rows = run("experiments", "list", "--json").json["experiments"]
-    assert {"base", "exp5c", "final", "tiny"} <= {row["name"] for row in rows}
-    assert all(row["description"] for row in rows)
-    assert "exp6d" in run("experiments", "list").out

@@ -29,13 +29,13 @@ from lookalike.presets import Preset
 from lookalike.training.machine import describe_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 __all__ = [
-    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "claim", "forget",
+    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim", "forget",
     "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace", "write_arrays",
     "write_csv", "write_history", "write_json",
 ]  # fmt: skip
@@ -84,11 +84,16 @@ def claim(home: Path, preset: Preset, folder: Path) -> None:
 
 def read_preset(home: Path) -> Preset:
     """What was trained in this folder. Raises TrainingError when it holds no training."""
-    found = _read_claim(home)["preset"]
     try:
-        return _as_preset(found)
+        return as_preset(_read_claim(home)["preset"])
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+
+
+def as_preset(found: Mapping[str, Any]) -> Preset:
+    """A preset as JSON tells it; what older versions did not write has its usual value. Raises KeyError, TypeError."""
+    known = {field.name: found[field.name] for field in fields(Preset) if field.name in found}
+    return Preset(**{**known, "filters": tuple(found["filters"])})
 
 
 def read_notes(home: Path) -> dict[str, Any]:
@@ -195,12 +200,6 @@ def _read_claim(home: Path) -> dict[str, Any]:
         return {**found, "preset": dict(found["preset"]), "pictures": str(found["pictures"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
-
-
-def _as_preset(found: dict[str, Any]) -> Preset:
-    """What older versions did not write has its usual value. Raises KeyError, TypeError."""
-    known = {field.name: found[field.name] for field in fields(Preset) if field.name in found}
-    return Preset(**{**known, "filters": tuple(found["filters"])})
 
 
 def _circumstances() -> dict[str, Any]:
