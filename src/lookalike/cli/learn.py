@@ -14,6 +14,7 @@ from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print
 if TYPE_CHECKING:
     from lookalike.presets import Preset
     from lookalike.training import Finished, Step
+    from lookalike.training.run import After
 
 __all__ = ["train_and_draw", "varied"]
 
@@ -31,6 +32,7 @@ def train(
     size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on.")] = False,
     early_stopping: Annotated[int | None, typer.Option(min=1, help="End after N epochs without progress.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events into output/tensorboard.")] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -44,7 +46,10 @@ def train(
     home = output or Path("output") / chosen.name
     if fresh:
         training.start_afresh(home)
-    done = train_and_draw(folder, home, chosen, patience=early_stopping, hidden=no_progress or json)
+    board = training.Board(home, chosen.epochs) if tensorboard else None
+    done = train_and_draw(folder, home, chosen, patience=early_stopping, after=board, hidden=no_progress or json)
+    if board is not None:
+        board.add(done.history)  # of a training that was finished before
     if json:
         print_json(_fields(done, chosen))
     else:
@@ -63,7 +68,9 @@ def varied(name: str, changes: list[str], epochs: int | None, size: int | None) 
     return vary(find_preset(name), values | {key: str(value) for key, value in short.items() if value is not None})
 
 
-def train_and_draw(folder: Path, home: Path, preset: Preset, *, patience: int | None = None, hidden: bool) -> Finished:
+def train_and_draw(
+    folder: Path, home: Path, preset: Preset, *, patience: int | None = None, after: After | None = None, hidden: bool
+) -> Finished:
     """Train with a bar for each of its two parts, and draw how it went."""
     from lookalike import training  # noqa: PLC0415
 
@@ -73,7 +80,7 @@ def train_and_draw(folder: Path, home: Path, preset: Preset, *, patience: int | 
             if bar is not None:
                 bar(step.done, step.total)
 
-        done = training.train(folder, home, preset, progress=decoding, watch=watch, patience=patience)
+        done = training.train(folder, home, preset, progress=decoding, watch=watch, after=after, patience=patience)
     _draw(done, folder, preset)
     return done
 

@@ -2,10 +2,11 @@
 
 `run` trains any `learner`, resumes and exports; `network` is the described one, built by `model`; `linear` has the
 principal components; `data` holds the pictures, `home` the folder of a training, `split` which pictures it has seen,
-`measure` tells its errors.
+`measure` tells its errors, `board` shows them to TensorBoard.
 TensorFlow is imported when a network is trained or measured, and by nothing else.
 """
 
+from lookalike.training.board import Board
 from lookalike.training.home import Epoch
 from lookalike.training.learner import Layer
 from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions, summary
@@ -13,6 +14,7 @@ from lookalike.training.run import Finished, Step, start_afresh, train
 from lookalike.training.split import count_trained, own_split, seen_by
 
 __all__ = [
+    "Board",
     "Epoch",
     "Finished",
     "Layer",

@@ -7,6 +7,7 @@ history.csv, .json  an epoch a line: penalised losses, bare errors, learning rat
 pictures.u8         the decoded pictures; gone when the training is finished
 checkpoint.npz      what learning goes on from after the last whole epoch; gone after the last of all
 best.*, model.*     the weights of the epoch with the smallest held-out error, and those at the end
+tensorboard/        events for TensorBoard, if they were asked for
 encoder.onnx        the encoder, with its card encoder.json: `lookalike index -e FOLDER` takes it
 """
 
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim", "forget",
-    "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace", "write_arrays",
-    "write_csv", "write_history", "write_json",
+    "BOARD", "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim",
+    "forget", "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace",
+    "write_arrays", "write_csv", "write_history", "write_json",
 ]  # fmt: skip
 
 PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
 HISTORY, CHECKPOINT, ENCODER, CARD = "history.csv", "checkpoint.npz", "encoder.onnx", "encoder.json"
+BOARD = "tensorboard"
 _OURS = (
     PRESET, SPLIT, SKIPPED, PICTURES, HISTORY, "history.json", CHECKPOINT, ENCODER, CARD, "best.weights.h5",
     "model.weights.h5", "best.weights.npz", "model.weights.npz", "loss.png", "reconstructions.png", "model.png",
@@ -120,6 +122,8 @@ def forget(home: Path) -> None:
         for name in _OURS:
             (home / name).unlink(missing_ok=True)
             (home / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+        for events in (home / BOARD).glob("*/events.out.tfevents.*"):
+            events.unlink()
 
 
 def made(home: Path) -> set[bytes]:
