@@ -67,12 +67,16 @@ class Epoch:
     seconds: float
 
 
-def claim(home: Path, preset: Preset, folder: Path) -> None:
-    """Make the folder and note what is trained there. Raises TrainingError if it holds something else."""
-    wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": os.fsdecode(os.path.abspath(folder))}
+def claim(home: Path, preset: Preset, folder: Path | None, *, imported: Mapping[str, str] | None = None) -> None:
+    """Make the folder and note what is trained there. Raises TrainingError if it holds something else.
+
+    imported: instead of a folder of pictures, from where its weights come.
+    """
+    pictures = "" if folder is None else os.fsdecode(os.path.abspath(folder))
+    wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": pictures}
     home.mkdir(parents=True, exist_ok=True)
     if not (home / PRESET).exists():
-        write_json(home / PRESET, wanted | _circumstances())
+        write_json(home / PRESET, wanted | _circumstances() | ({"imported": dict(imported)} if imported else {}))
         return
     found = _read_claim(home)
     hint = "take another --output, or begin with --fresh"
