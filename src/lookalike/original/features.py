@@ -38,7 +38,7 @@ __all__ = ["Features", "make_gallery", "ordered_pictures", "read_features"]
 
 _MAX_BYTES = 1 << 30
 _BATCH = 128
-_NEAR = 0.02  # of its length: how far a picture's embedding may be from the one in its place (docs/decisions.md)
+_NEAR = 0.1  # of its length: how far a picture may be from the embedding in its place; others are 0.25 or more
 _SHORT = 1e-3  # a length below which that is meant absolutely
 
 

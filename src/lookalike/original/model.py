@@ -187,6 +187,8 @@ def _names(depth: int) -> list[str]:
 def _fitted(arrays: dict[str, Arrays], *, slope: float, relu: bool, file: str) -> Preset:
     """The preset that these arrays are the weights of. Raises ValueError when a shape or a number is none of it."""
     filters = tuple(some[0].shape[3] for name, some in arrays.items() if re.fullmatch(r"down\d+", name))
+    if not all(filters):
+        raise ValueError("a convolution has no filters")
     rows, latent_dim = arrays["embedding"][0].shape
     side = math.isqrt(rows // filters[-1])
     preset = Preset(
