@@ -44,6 +44,10 @@ def as_run(line: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_a_page_works(page: Path, sandbox: Path) -> None:
+    if "lookalike import-original" in page.read_text(encoding="utf-8"):
+        from tests.original.keras2 import write_project  # Keras, for this page alone
+
+        write_project(sandbox / "old", sandbox / "Photos")
     for block in blocks(page, "sh"):
         for line in block.strip().splitlines():
             words = shlex.split(line, comments=True)

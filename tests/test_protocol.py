@@ -66,3 +66,26 @@ def test_the_default_encoder_keeps_its_promise_on_a_part_of_8_scenes(scenes8: Pa
     assert adapted["mAP"] > 0.74
     assert adapted["P@10"] > 0.86
     assert adapted["mAP"] > raw["mAP"]
+
+
+def test_every_way_of_comparing_is_told_and_the_gallerys_own_is_one_of_them(colours: Path) -> None:
+    dataset = split_by_content(load_labelled(colours))
+    figures = evaluate_retrieval(dataset, "histogram", raw=True, every_way=True)
+    assert list(figures["retrieval"]) == ["raw_euclidean", "raw_cosine", "adapted_euclidean", "adapted_cosine"]
+    same = figures["retrieval"]["raw_cosine"]  # how a histogram is compared
+    assert all(figures[name] == value for name, value in same.items())
+    adapted = [figures["retrieval"][f"adapted_{metric}"] for metric in ("euclidean", "cosine")]
+    assert all(found["dim"] == 35 and found["mAP"] > 0.9 for found in adapted)  # 36 pictures have 35 directions
+    assert adapted[0] != figures["retrieval"]["raw_euclidean"]
+
+
+def test_pictures_that_are_all_alike_are_compared_as_they_are(colours: Path) -> None:
+    picture = (colours / "red" / "0.png").read_bytes()
+    for path in colours.rglob("*.png"):
+        path.write_bytes(picture)
+    pictures = load_labelled(colours)
+    dataset = Dataset(tuple(pictures[::2]), tuple(pictures[1::2]))
+    assert list(evaluate_retrieval(dataset, "histogram", every_way=True)["retrieval"]) == [
+        "raw_euclidean",
+        "raw_cosine",
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from lookalike.images.decode import show_path
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
     from PIL import Image
@@ -55,6 +56,16 @@ class Hits(Sequence[Hit]):
     def __repr__(self) -> str:
         lines = [f"{hit.rank:>4}  {hit.distance:8.4f}  {hit.display}" for hit in self._hits]
         return "\n".join(["rank  distance  path", *lines])
+
+    @property
+    def query(self) -> Image.Image:
+        """The picture that was searched with."""
+        return self._query
+
+    def without(self, ids: Container[int], k: int) -> Hits:
+        """The k nearest that have none of these ids, ranked anew."""
+        kept = [hit for hit in self._hits if hit.id not in ids][:k]
+        return Hits([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], self._query, self._title)
 
     def rows(self) -> list[dict[str, Any]]:
         """A dict a hit, as `pandas.DataFrame` takes them."""

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from lookalike.training import Epoch, Layer
 
-__all__ = ["draw_layers", "draw_losses", "draw_reconstructions"]
+__all__ = ["draw_curves", "draw_errors", "draw_layers", "draw_losses", "draw_reconstructions"]
 
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
+_ACROSS = 4  # small plots in a row
 _FEW = 15  # epochs up to which each has its mark
 _GAP, _HEAD = 6, 34
 _TILE = 128  # pixels of a side, at least
@@ -41,6 +42,52 @@ def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
         if not np.allclose(losses, errors, rtol=1e-2):
             axes.plot(epochs, losses, color=colour, alpha=0.45, linestyle=":", label=f"{label}, with penalties")
     axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch]]], path: Path) -> None:
+    """The bare errors of several trainings, by their titles, a small plot each; all on one scale of errors."""
+    columns = min(_ACROSS, len(trainings))
+    rows = -(-len(trainings) // columns)
+    figure, _ = _canvas(3.1 * columns, 0.4 + 2.1 * rows, plots=0)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, (title, history) in zip(grid, trainings, strict=False):
+        _small(axes, title, history)
+    for axes in grid[len(trainings) :]:
+        axes.set_axis_off()
+    handles = [line for axes in grid[: len(trainings)] for line in axes.lines if len(line.get_xdata()) != 1]
+    by_label = {line.get_label(): line for line in handles}
+    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
+    figure.savefig(path)
+
+
+def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> None:
+    """For every row its held-out error, if it has one, and that of the trained pictures, on one scale."""
+    figure, axes = _canvas(9, 1.0 + 0.28 * len(rows))
+    for number, (_, held_out, trained) in enumerate(rows):
+        if held_out is not None:
+            axes.plot([trained, held_out], [number, number], color=_PALE, linewidth=3, zorder=1)
+            axes.scatter([held_out], [number], color=_HELD_OUT, s=34, zorder=2, label="held out")
+            axes.annotate(
+                f"{held_out:.4f}",
+                (max(held_out, trained), number),
+                (9, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+        axes.scatter([trained], [number], color=_TRAIN, s=34, zorder=2, label="trained on")
+    axes.set_yticks(range(len(rows)), [title for title, _, _ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("mean squared error", fontsize=9)
+    axes.grid(axis="x", color="#e6e6e6")
+    axes.set_axisbelow(True)
+    axes.margins(x=0.12)
+    axes.set_xlim(left=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
     figure.savefig(path)
 
 
@@ -86,6 +133,37 @@ def _image(values: NDArray[np.float32], side: int) -> Image.Image:
     return image if image.width == side else image.resize((side, side), Image.Resampling.BICUBIC)
 
 
+def _small(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: ANN401
+    """One of the small plots: trained and held-out errors, and where the latter is smallest."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
+
+    epochs = [epoch.epoch for epoch in history]
+    for name, colour, label in (("mse", _TRAIN, "trained on"), ("val_mse", _HELD_OUT, "held out")):
+        errors = np.array([getattr(epoch, name) for epoch in history])
+        if np.isfinite(errors).any():
+            axes.plot(epochs, errors, color=colour, label=label, linewidth=1.4)
+        if name == "val_mse" and np.isfinite(errors).any():
+            best = int(np.nanargmin(errors))
+            axes.plot(epochs[best : best + 1], errors[best : best + 1], "o", color=colour, markersize=4)
+            axes.annotate(
+                f"{errors[best]:.4f}",
+                (epochs[best], errors[best]),
+                (0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+    axes.set_title(title, loc="left", fontsize=8)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(ScalarFormatter(useMathText=False))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(labelsize=7)
+    axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+    axes.grid(axis="y", color="#e6e6e6")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _label(axes: Any, title: str) -> None:  # noqa: ANN401
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
@@ -103,8 +181,8 @@ def _label(axes: Any, title: str) -> None:  # noqa: ANN401
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _canvas(width: float, height: float) -> tuple[Any, Any]:
-    """An empty plot that needs no screen; in inches."""
+def _canvas(width: float, height: float, plots: int = 1) -> tuple[Any, Any]:
+    """An empty figure that needs no screen, in inches, and the one plot in it, if it has one."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (heavy, and an extra)
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -112,4 +190,4 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
         raise MissingExtra("plots need matplotlib", hint='pip install "lookalike[train]"') from None
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure, figure.add_subplot() if plots else None

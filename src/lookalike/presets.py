@@ -29,7 +29,8 @@ class Preset:
     schedule: "time-based" divides the rate by 1 + steps * rate / epochs; "linear" takes it to zero over the epochs,
     to the `power`, set anew for each. l1_activity, l2_kernel: penalties on the embedding and on the layer that
     makes it. relu: after that layer. fraction: the share of the pictures that is trained on. grey: learn from their
-    brightness alone. precision: "mixed" computes in half precision and keeps weights in float32.
+    brightness alone. precision: "mixed" computes in half precision and keeps weights in float32. slope: of the leaky
+    units below zero; the description names none, so it is Keras's own default.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Preset:
     model: Model = "convolutional"
     grey: bool = False
     precision: Precision = "float32"
+    slope: float = 0.3
 
 
 _BASE = Preset("base", "the base model: overfits from epoch 15")
@@ -105,6 +107,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (1, 4096),
     "size": (8, 2048),
     "seed": (0, 2**31),
+    "slope": (0, 1),
 }
 _WORDS = ["true", "false", "yes", "no", "1", "0"]
 _FILTERS = range(4097)

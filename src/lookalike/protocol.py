@@ -6,33 +6,53 @@ ranked by its distance. A hit is right when it is of the query's class. Nothing 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.errors import DatasetError
+from lookalike.errors import DatasetError, UsageError
 from lookalike.evaluation import retrieval_measures
 from lookalike.gallery import Gallery
+from lookalike.store.ranking import Matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.datasets import Dataset, Picture
+    from lookalike.distance import Metric
     from lookalike.indexing import Progress
 
-__all__ = ["evaluate_retrieval"]
+    Queries = list[tuple[str, NDArray[np.float32]]]
+    """Of each query its class and its embedding, float32 (dim,)."""
+
+__all__ = ["WAYS", "evaluate_retrieval"]
+
+WAYS: dict[str, tuple[bool, Metric]] = {
+    "raw_euclidean": (False, "euclidean"),
+    "raw_cosine": (False, "cosine"),
+    "adapted_euclidean": (True, "euclidean"),
+    "adapted_cosine": (True, "cosine"),
+}
+"""How embeddings can be compared: whether adapted to the gallery, and by which distance."""
 
 
 def evaluate_retrieval(
-    dataset: Dataset, encoder: str | Path | None = None, *, raw: bool = False, progress: Progress | None = None
+    dataset: Dataset,
+    encoder: str | Path | None = None,
+    *,
+    raw: bool = False,
+    every_way: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
 
-    raw: compare embeddings as they are, not adapted to the gallery. Raises DatasetError when a side has no
+    raw: compare embeddings as they are, not adapted to the gallery. every_way: tell, under `retrieval`, the figures
+    of each of the four `WAYS` as well; every picture is encoded once. Raises DatasetError when a side has no
     readable picture.
     """
     with (
@@ -43,19 +63,21 @@ def evaluate_retrieval(
         if raw:
             with gallery.store.writing():
                 gallery.store.project(None)
-        return _measured(gallery, dataset)
+        queries, labels = _embedded(gallery, dataset.queries), _labels_by_id(gallery, dataset.gallery)
+        if not queries or not len(gallery):
+            raise DatasetError("no picture of the queries or none of the gallery can be read")
+        figures = _measured(gallery, queries, labels)
+        return figures | ({"retrieval": dict(_ways(gallery, queries, labels))} if every_way else {})
 
 
-def _measured(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
-    labels = _labels_by_id(gallery, dataset.gallery)
-    wanted = {picture.path: picture.label for picture in dataset.queries}
-    relevant = [
-        labels[_ranking(gallery, embedding)] == wanted[path]
-        for path, embedding in gallery.embed_files(wanted)
-        if not isinstance(embedding, str)
-    ]
-    if not relevant or not len(gallery):
-        raise DatasetError("no picture of the queries or none of the gallery can be read")
+def _embedded(gallery: Gallery, pictures: Sequence[Picture]) -> Queries:
+    wanted = {picture.path: picture.label for picture in pictures}
+    return [(wanted[path], found) for path, found in gallery.embed_files(wanted) if not isinstance(found, str)]
+
+
+def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> dict[str, Any]:
+    """The figures of the gallery as it is, searched as any user's is."""
+    relevant = [labels[_ranking(gallery, embedding)] == label for label, embedding in queries]
     info = gallery.info()
     return {
         "encoder": info["encoder"],
@@ -70,6 +92,24 @@ def _measured(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
 def _ranking(gallery: Gallery, embedding: NDArray[np.float32]) -> list[int]:
     """The ids of the whole gallery, nearest first."""
     return [id_ for id_, _ in gallery.store.search(embedding, len(gallery))]
+
+
+def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Iterator[tuple[str, dict[str, float]]]:
+    """The figures of each way. Without two different pictures there is nothing to adapt to: only the raw ones."""
+    with contextlib.suppress(UsageError):
+        gallery.adapt()
+    chunks = list(gallery.store.embeddings())
+    ids, rows = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    sides = {False: (rows, np.stack([embedding for _, embedding in queries]))}
+    if (projection := gallery.store.projection) is not None:
+        sides[True] = (projection.apply(rows), projection.apply(sides[False][1]))
+    for name, (adapted, metric) in WAYS.items():
+        if adapted in sides:
+            searched, asked = sides[adapted]
+            matrix = Matrix(ids, searched, metric)
+            found = [labels[[id_ for id_, _ in matrix.search(embedding, len(ids))]] for embedding in asked]
+            relevant = [row == label for row, (label, _) in zip(found, queries, strict=True)]
+            yield name, {"dim": asked.shape[1], **retrieval_measures(np.stack(relevant))}
 
 
 def _labels_by_id(gallery: Gallery, pictures: Sequence[Picture]) -> NDArray[np.str_]:

@@ -35,6 +35,9 @@ def test_a_trained_encoder_is_drawn_evaluated_and_searched_with(
     with Image.open(tmp_path / "ends.png") as image:
         assert image.width > 5 * 128
     assert figures["encoder"] == "tiny-6"
+    assert (figures["n_gallery"], figures["n_queries"], figures["n_queries_trained_on"]) == (15, 5, 0)
+    assert set(figures["retrieval"]) == {"raw_euclidean", "raw_cosine", "adapted_euclidean", "adapted_cosine"}
+    assert figures["retrieval"]["raw_euclidean"]["mAP"] == figures["mAP"]  # too few to be adapted to
     gallery = tmp_path / "gallery"
     assert run("index", tmp_path / "set", "-e", home, "-i", gallery, "--json").json["added"] == 20
     hits = run("search", tmp_path / "set" / "one" / "000.jpg", "-i", gallery, "--json").json
@@ -66,18 +69,6 @@ def test_beginning_anew_removes_the_training_and_no_picture(
     assert sorted(folder.rglob("*.jpg")) == before != []
 
 
-def test_experiments_are_run_one_after_the_other_and_measured(
-    run: Run, make_photos: Callable[..., Path], tmp_path: Path
-) -> None:
-    command = ("experiments", "run", make_photos(12), "linear", "-o", tmp_path / "out", *LINEAR[2:])
-    done = run(*command, "--json")
-    assert done.status == 0, done.err
-    (row,) = done.json["experiments"]
-    assert (row["preset"], row["epochs"], row["n_held_out"], row["n_train"]) == ("linear", 2, 3, 9)
-    assert 0 < row["held_out_mse"] < 1
-    assert {"linear", "held_out_mse"} <= set(run(*command).out.split())
-
-
 def test_the_errors_of_a_model_are_told_class_by_class(
     run: Run, make_photos: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -86,6 +77,7 @@ def test_the_errors_of_a_model_are_told_class_by_class(
     run("train", tmp_path / "set", "-o", tmp_path / "run", *LINEAR)
     table = run("evaluate", tmp_path / "set", "--model", tmp_path / "run").out
     assert [line for line in table.splitlines() if line.startswith("mse_by_class: one")]
+    assert table.splitlines()[-4].split()[0] == "raw_euclidean"
     refused = run("evaluate", tmp_path / "set", "--draw", tmp_path / "ends.png")
     assert (refused.status, "--model" in refused.err) == (2, True)
 
@@ -94,10 +86,3 @@ def test_what_is_not_a_number_is_null_in_json(run: Run, make_photos: Callable[..
     done = run("train", make_photos(6), "-o", tmp_path / "all", *LINEAR, "--set", "fraction=1", "--json")
     assert "NaN" not in done.out
     assert done.json["history"][0]["val_mse"] is None
-
-
-def test_the_experiments_are_listed(run: Run) -> None:
-    rows = run("experiments", "list", "--json").json["experiments"]
-    assert {"base", "exp5c", "final", "tiny"} <= {row["name"] for row in rows}
-    assert all(row["description"] for row in rows)
-    assert "exp6d" in run("experiments", "list").out

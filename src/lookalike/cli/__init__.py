@@ -12,7 +12,15 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130
 
-for _group in ("collection", "measure", "learn", "bench", "demo"):  # in the order of `lookalike --help`
+for _group in (
+    "collection",
+    "measure",
+    "learn",
+    "experiments",
+    "original",
+    "bench",
+    "demo",
+):  # in the order of `lookalike --help`
     importlib.import_module(f"lookalike.cli.{_group}")
 
 

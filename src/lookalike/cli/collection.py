@@ -76,9 +76,17 @@ def index(
 
 @app.command()
 def search(
-    query: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to look for.")],
+    query: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to look for.")] = None,
     *,
     gallery: IndexOption = None,
+    model: Annotated[Path | None, typer.Option("-m", "--model", help="A training's folder; the gallery's own.")] = None,
+    sample: Annotated[
+        int | None, typer.Option("-s", "--sample", min=1, help="Search with N pictures that --model holds out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draw other pictures for --sample.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where --sample draws; by default beside --model.")
+    ] = None,
     top: Annotated[int, typer.Option("-k", "--top", help="How many hits.")] = 10,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print nothing but paths, for other programs.")
@@ -89,8 +97,23 @@ def search(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Find the pictures most like one picture, nearest first."""
-    with lookalike.Gallery.open(gallery) as opened:
+    """Find the pictures most like one picture, nearest first.
+
+    With --model and --sample instead of IMAGE: search with pictures that the model has not seen, and draw each into
+    query_N.jpg and its hits into results_N.jpg.
+    """
+    if sample is not None:
+        from lookalike.cli.sample import answer_sample  # noqa: PLC0415  (numpy)
+
+        one_only = {"IMAGE": query, "--montage": montage, "--filepath-only": filepath_only, "--null": null}
+        given = [name for name, value in one_only.items() if value]
+        if model is None or given:
+            raise typer.BadParameter(f"not with {given[0]}" if given else "needs a --model", param_hint="--sample")
+        answer_sample(gallery, model, sample, seed=seed, top=top, output=output or model.parent, as_json=json)
+        return
+    if query is None:
+        raise typer.BadParameter("a picture, or --sample", param_hint="IMAGE")
+    with lookalike.Gallery.open(gallery, encoder=model) as opened:
         hits = opened.search(query, top, include_self=include_self)
         encoder = opened.store.space.encoder
     if montage is not None:

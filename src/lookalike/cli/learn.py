@@ -14,11 +14,9 @@ from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print
 if TYPE_CHECKING:
     from lookalike.presets import Preset
     from lookalike.training import Finished, Step
+    from lookalike.training.run import After
 
-__all__: list[str] = []
-
-experiments = typer.Typer(help="The described experiments by name.", no_args_is_help=True)
-app.add_typer(experiments, name="experiments")
+__all__ = ["train_and_draw", "varied"]
 
 _SHOWN = 5  # epochs of the history that are printed
 
@@ -34,6 +32,7 @@ def train(
     size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on.")] = False,
     early_stopping: Annotated[int | None, typer.Option(min=1, help="End after N epochs without progress.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events into output/tensorboard.")] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -43,61 +42,22 @@ def train(
     """
     from lookalike import training  # noqa: PLC0415  (numpy; TensorFlow when it begins)
 
-    chosen = _varied(preset, changes or [], epochs, size)
+    chosen = varied(preset, changes or [], epochs, size)
     home = output or Path("output") / chosen.name
     if fresh:
         training.start_afresh(home)
-    done = _train(folder, home, chosen, patience=early_stopping, hidden=no_progress or json)
+    board = training.Board(home, chosen.epochs) if tensorboard else None
+    done = train_and_draw(folder, home, chosen, patience=early_stopping, after=board, hidden=no_progress or json)
+    if board is not None:
+        board.add(done.history)  # of a training that was finished before
     if json:
         print_json(_fields(done, chosen))
     else:
         _print(done)
 
 
-@experiments.command("list")
-def list_experiments(*, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """List the experiments and what each changes."""
-    from lookalike.presets import PRESETS  # noqa: PLC0415
-
-    if json:
-        print_json({"experiments": [asdict(preset) for preset in PRESETS.values()]})
-        return
-    columns = ["name", "latent_dim", "learning_rate", "schedule", "epochs", "size", "description"]
-    rows = [[f"{getattr(preset, column)}" for column in columns] for preset in PRESETS.values()]
-    print_table([column.replace("_", " ") for column in columns], rows)
-
-
-@experiments.command("run")
-def run_experiments(
-    folder: Annotated[Path, typer.Argument(help="The pictures to learn from.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Experiments; all of them if none is named.")] = None,
-    *,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="A folder for each goes in here.")
-    ] = Path("output"),
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Vary them all.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
-    size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
-    json: JsonOption = False,
-    no_progress: ProgressOption = False,
-) -> None:
-    """Train some experiments or all, one after the other, and measure each; broken off, the same command goes on."""
-    from lookalike.presets import PRESETS  # noqa: PLC0415
-    from lookalike.training import reconstruction_error  # noqa: PLC0415  (numpy; TensorFlow when it begins)
-
-    chosen = [_varied(name, changes or [], epochs, size) for name in names or PRESETS]
-    rows = []
-    for preset in chosen:
-        done = _train(folder, output / preset.name, preset, hidden=no_progress or json)
-        measured = {"epochs": len(done.history), "seconds": sum(epoch.seconds for epoch in done.history)}
-        rows.append(reconstruction_error(done.folder, folder) | measured)
-    if json:
-        print_json({"experiments": rows})
-    else:
-        print_table(list(rows[0]), [["" if cell is None else cell for cell in row.values()] for row in rows])
-
-
-def _varied(name: str, changes: list[str], epochs: int | None, size: int | None) -> Preset:
+def varied(name: str, changes: list[str], epochs: int | None, size: int | None) -> Preset:
+    """A preset with what the options change of it."""
     from lookalike.presets import find_preset, vary  # noqa: PLC0415
 
     for change in changes:
@@ -108,7 +68,9 @@ def _varied(name: str, changes: list[str], epochs: int | None, size: int | None)
     return vary(find_preset(name), values | {key: str(value) for key, value in short.items() if value is not None})
 
 
-def _train(folder: Path, home: Path, preset: Preset, *, patience: int | None = None, hidden: bool) -> Finished:
+def train_and_draw(
+    folder: Path, home: Path, preset: Preset, *, patience: int | None = None, after: After | None = None, hidden: bool
+) -> Finished:
     """Train with a bar for each of its two parts, and draw how it went."""
     from lookalike import training  # noqa: PLC0415
 
@@ -118,7 +80,7 @@ def _train(folder: Path, home: Path, preset: Preset, *, patience: int | None = N
             if bar is not None:
                 bar(step.done, step.total)
 
-        done = training.train(folder, home, preset, progress=decoding, watch=watch, patience=patience)
+        done = training.train(folder, home, preset, progress=decoding, watch=watch, after=after, patience=patience)
     _draw(done, folder, preset)
     return done
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar
+from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lookalike.datasets import Dataset
 
 __all__: list[str] = []
 
@@ -34,24 +36,25 @@ def evaluate(
 ) -> None:
     """Measure retrieval on a labelled folder; with --model also how well a trained model reconstructs it.
 
-    Train pictures of the split are searched with its test pictures; without one, three quarters with the rest.
+    Train pictures of the split are searched with its test pictures; without one, those a --model was trained on with
+    the others, or three quarters with the rest.
     """
-    from lookalike import datasets, protocol  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike import protocol  # noqa: PLC0415  (numpy and onnxruntime)
 
-    if split is not None:
-        dataset = datasets.read_split(split, folder)
-    else:
-        dataset = datasets.split_by_content(datasets.load_labelled(folder))
     if drawing is not None and model is None:
         raise typer.BadParameter("what is drawn are the reconstructions of a --model", param_hint="--draw")
+    dataset = _dataset(folder, split, model)
     figures = _reconstruction(model, folder, drawing, hidden=no_progress or json) if model is not None else {}
     with progress_bar("indexing", hidden=no_progress or json) as progress:
-        chosen = encoder or model
-        figures |= protocol.evaluate_retrieval(dataset, chosen, raw=raw, progress=progress)
+        figures |= protocol.evaluate_retrieval(
+            dataset, encoder or model, raw=raw, every_way=model is not None and not encoder, progress=progress
+        )
+    if model is not None and not encoder:
+        figures["n_queries_trained_on"] = _trained_on(model, dataset)
     if json:
         print_json(figures)
     else:
-        print_table(["figure", "value"], list(_rows(figures)))
+        _print_figures(figures)
 
 
 @app.command()
@@ -83,6 +86,29 @@ def _described(name: str) -> dict[str, Any]:
     }
 
 
+def _dataset(folder: Path, split: Path | None, model: Path | None) -> Dataset:
+    from lookalike import datasets  # noqa: PLC0415
+
+    if split is not None:
+        return datasets.read_split(split, folder)
+    pictures = datasets.load_labelled(folder)
+    if model is None:
+        return datasets.split_by_content(pictures)
+    from lookalike import training  # noqa: PLC0415
+
+    return training.own_split(model, pictures)
+
+
+def _trained_on(model: Path, dataset: Dataset) -> int | None:
+    """How many of the queries the model has seen: what it was fitted on is no fair question."""
+    from lookalike import training  # noqa: PLC0415
+
+    count = training.count_trained(model, dataset.queries)
+    if count:
+        warn(f"warning: the model was trained on {count:,} of the {len(dataset.queries):,} queries")
+    return count
+
+
 def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: bool) -> dict[str, Any]:
     from lookalike import plots, training  # noqa: PLC0415  (TensorFlow, matplotlib)
 
@@ -94,6 +120,13 @@ def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: 
         originals, made = training.reconstructions(model, folder, extremes)
         plots.draw_reconstructions(originals, made, "The best reconstructions, and the worst", drawing)
     return training.summary(measured)
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    print_table(["figure", "value"], list(_rows({k: v for k, v in figures.items() if k != "retrieval"})))
+    if ways := figures.get("retrieval"):
+        columns = ["dim", "mAP", "P@10", "top_1"]
+        print_table(["retrieval", *columns], [(way, *(found[c] for c in columns)) for way, found in ways.items()])
 
 
 def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:

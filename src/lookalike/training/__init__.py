@@ -1,24 +1,31 @@
 """Fit an autoencoder to a collection: the described one (extra `train`: Keras 3 on TensorFlow), or a linear one.
 
 `run` trains any `learner`, resumes and exports; `network` is the described one, built by `model`; `linear` has the
-principal components; `data` holds the pictures, `home` the folder of a training, `measure` tells its errors.
+principal components; `data` holds the pictures, `home` the folder of a training, `split` which pictures it has seen,
+`measure` tells its errors, `board` shows them to TensorBoard.
 TensorFlow is imported when a network is trained or measured, and by nothing else.
 """
 
+from lookalike.training.board import Board
 from lookalike.training.home import Epoch
 from lookalike.training.learner import Layer
 from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions, summary
 from lookalike.training.run import Finished, Step, start_afresh, train
+from lookalike.training.split import count_trained, own_split, seen_by
 
 __all__ = [
+    "Board",
     "Epoch",
     "Finished",
     "Layer",
     "Measured",
     "Step",
+    "count_trained",
     "measure",
+    "own_split",
     "reconstruction_error",
     "reconstructions",
+    "seen_by",
     "start_afresh",
     "summary",
     "train",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.training.model import EPSILON, SLOPE
+from lookalike.training.model import EPSILON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ def write_network(path: str, preset: Preset, weights: Weights) -> None:
     for number in range(len(preset.filters)):
         kernel, bias = weights(f"down{number}")
         graph.add("Conv", kernel.transpose(3, 2, 0, 1), bias, strides=[2, 2], auto_pad="SAME_UPPER")
-        graph.add("LeakyRelu", alpha=SLOPE)
+        graph.add("LeakyRelu", alpha=preset.slope)
         graph.add("BatchNormalization", *weights(f"down{number}_norm"), epsilon=EPSILON)
     graph.add("Flatten", axis=1)
     kernel, bias = weights("embedding")

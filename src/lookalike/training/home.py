@@ -1,12 +1,13 @@
 """The folder of one training. Every file is made beside its place and put there as a whole.
 
-preset.json         the preset, the folder of the pictures, the versions and the day
+preset.json         the preset, the folder of the pictures, the versions, the machine and the day
 split.csv           each picture, its class, whether it is trained on, its SHA-256
 skipped.csv         files that could not be read, with the reason
 history.csv, .json  an epoch a line: penalised losses, bare errors, learning rate, seconds
 pictures.u8         the decoded pictures; gone when the training is finished
 checkpoint.npz      what learning goes on from after the last whole epoch; gone after the last of all
 best.*, model.*     the weights of the epoch with the smallest held-out error, and those at the end
+tensorboard/        events for TensorBoard, if they were asked for
 encoder.onnx        the encoder, with its card encoder.json: `lookalike index -e FOLDER` takes it
 """
 
@@ -26,20 +27,23 @@ import numpy as np
 
 from lookalike.errors import TrainingError
 from lookalike.presets import Preset
+from lookalike.training.machine import describe_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 __all__ = [
-    "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "SKIPPED", "SPLIT", "Epoch", "claim", "forget", "is_finished",
-    "made",     "read_history", "read_preset", "replace", "write_arrays", "write_csv", "write_history",
+    "BOARD", "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim",
+    "forget", "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace",
+    "write_arrays", "write_csv", "write_history", "write_json",
 ]  # fmt: skip
 
 PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
 HISTORY, CHECKPOINT, ENCODER, CARD = "history.csv", "checkpoint.npz", "encoder.onnx", "encoder.json"
+BOARD = "tensorboard"
 _OURS = (
     PRESET, SPLIT, SKIPPED, PICTURES, HISTORY, "history.json", CHECKPOINT, ENCODER, CARD, "best.weights.h5",
     "model.weights.h5", "best.weights.npz", "model.weights.npz", "loss.png", "reconstructions.png", "model.png",
@@ -63,13 +67,16 @@ class Epoch:
     seconds: float
 
 
-def claim(home: Path, preset: Preset, folder: Path) -> None:
-    """Make the folder and note what is trained there. Raises TrainingError if it holds something else."""
-    wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": os.fsdecode(os.path.abspath(folder))}
+def claim(home: Path, preset: Preset, folder: Path | None, *, imported: Mapping[str, str] | None = None) -> None:
+    """Make the folder and note what is trained there. Raises TrainingError if it holds something else.
+
+    imported: instead of a folder of pictures, from where its weights come.
+    """
+    pictures = "" if folder is None else os.fsdecode(os.path.abspath(folder))
+    wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": pictures}
     home.mkdir(parents=True, exist_ok=True)
     if not (home / PRESET).exists():
-        document = wanted | {"versions": _versions(), "begun": dt.datetime.now(dt.UTC).isoformat()}
-        _write_text(home / PRESET, json.dumps(document, indent=2) + "\n")
+        write_json(home / PRESET, wanted | _circumstances() | ({"imported": dict(imported)} if imported else {}))
         return
     found = _read_claim(home)
     hint = "take another --output, or begin with --fresh"
@@ -83,11 +90,29 @@ def claim(home: Path, preset: Preset, folder: Path) -> None:
 
 def read_preset(home: Path) -> Preset:
     """What was trained in this folder. Raises TrainingError when it holds no training."""
-    found = _read_claim(home)["preset"]
     try:
-        return _as_preset(found)
+        return as_preset(_read_claim(home)["preset"])
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+
+
+def as_preset(found: Mapping[str, Any]) -> Preset:
+    """A preset as JSON tells it; what older versions did not write has its usual value. Raises KeyError, TypeError."""
+    known = {field.name: found[field.name] for field in fields(Preset) if field.name in found}
+    return Preset(**{**known, "filters": tuple(found["filters"])})
+
+
+def read_notes(home: Path) -> dict[str, Any]:
+    """Everything that was noted of a training beside its preset: `pictures`, `versions`, `begun` and so on.
+
+    Raises TrainingError when the folder holds none.
+    """
+    return {key: value for key, value in _read_claim(home).items() if key != "preset"}
+
+
+def is_imported(home: Path) -> bool:
+    """Whether the weights in this folder come from elsewhere. Raises TrainingError when it holds no training."""
+    return "imported" in read_notes(home)
 
 
 def is_finished(home: Path) -> bool:
@@ -101,6 +126,8 @@ def forget(home: Path) -> None:
         for name in _OURS:
             (home / name).unlink(missing_ok=True)
             (home / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+        for events in (home / BOARD).glob("*/events.out.tfevents.*"):
+            events.unlink()
 
 
 def made(home: Path) -> set[bytes]:
@@ -151,7 +178,17 @@ def write_history(home: Path, history: Sequence[Epoch]) -> None:
     rows = [asdict(epoch) for epoch in history]
     write_csv(home / HISTORY, [field.name for field in fields(Epoch)], [list(row.values()) for row in rows])
     plain = [{key: value if math.isfinite(value) else None for key, value in row.items()} for row in rows]
-    _write_text((home / HISTORY).with_suffix(".json"), json.dumps(plain, indent=2) + "\n")
+    write_json((home / HISTORY).with_suffix(".json"), plain)
+
+
+def write_json(path: Path, document: object) -> None:
+    """A document as indented JSON."""
+
+    def write(part: str) -> None:
+        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(json.dumps(document, indent=2) + "\n")
+
+    replace(path, write)
 
 
 def read_history(home: Path) -> list[Epoch]:
@@ -168,15 +205,14 @@ def read_history(home: Path) -> list[Epoch]:
 def _read_claim(home: Path) -> dict[str, Any]:
     try:
         found = json.loads((home / PRESET).read_text(encoding="utf-8"))
-        return {"preset": dict(found["preset"]), "pictures": str(found["pictures"])}
+        return {**found, "preset": dict(found["preset"]), "pictures": str(found["pictures"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
 
 
-def _as_preset(found: dict[str, Any]) -> Preset:
-    """What older versions did not write has its usual value. Raises KeyError, TypeError."""
-    known = {field.name: found[field.name] for field in fields(Preset) if field.name in found}
-    return Preset(**{**known, "filters": tuple(found["filters"])})
+def _circumstances() -> dict[str, Any]:
+    begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return {"versions": _versions(), "machine": describe_machine(), "begun": begun}
 
 
 def _versions() -> dict[str, str]:
@@ -187,11 +223,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # TensorFlow goes by two names
             continue
     return versions
-
-
-def _write_text(path: Path, text: str) -> None:
-    def write(part: str) -> None:
-        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-
-    replace(path, write)

@@ -1,7 +1,8 @@
 """How well a finished training draws pictures again. The split is the training's own, by the content of the files.
 
 Any folder can be measured, the one that was trained on, moved or grown, or another: a picture counts as trained on
-exactly if its bytes were, so that no error of a picture that the model has seen is ever reported as held out.
+exactly if its bytes were, so that no error of a picture that the model has seen is ever reported as held out. Of an
+imported model nobody knows what it was trained on: its errors are reported as neither.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError
-from lookalike.training.data import Labelled, paths_below, read_labelled, read_split, stacked
+from lookalike.training.data import Labelled, paths_below, read_labelled, stacked
 from lookalike.training.home import is_finished, read_preset
 from lookalike.training.run import learner_of
+from lookalike.training.split import seen_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,20 +40,32 @@ class Measured:
     preset: Preset
     train: dict[str, float] = field(default_factory=dict)
     held_out: dict[str, float] = field(default_factory=dict)
+    unknown: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
     @property
+    def foremost(self) -> dict[str, float]:
+        """The held-out errors; those of the trained pictures if none are held out; those of unknown ones."""
+        return self.held_out or self.train or self.unknown
+
+    @property
     def by_class(self) -> dict[str, float]:
-        """The mean held-out error of each class, by its name; of the trained pictures if none are held out."""
-        errors = self.held_out or self.train
+        """The mean of the foremost errors of each class, by its name."""
+        errors = self.foremost
         labels = sorted({self.labels[name] for name in errors})
         return {label: _mean(e for name, e in errors.items() if self.labels[name] == label) for label in labels}
 
     @property
     def ranked(self) -> list[str]:
-        """The held-out pictures, best first; the trained ones if none are held out."""
-        errors = self.held_out or self.train
+        """The pictures of the foremost errors, best first."""
+        errors = self.foremost
         return sorted(errors, key=lambda name: (errors[name], name))
+
+    def side(self, seen: Mapping[bytes, tuple[str, bool]] | None, digest: bytes) -> dict[str, float]:
+        """Where the error of a picture belongs, given what the training has seen; None if nobody knows."""
+        if seen is None:
+            return self.unknown
+        return self.train if seen.get(digest, ("", False))[1] else self.held_out
 
 
 def measure(home: Path, folder: Path, *, progress: Progress | None = None) -> Measured:
@@ -61,15 +75,13 @@ def measure(home: Path, folder: Path, *, progress: Progress | None = None) -> Me
     training or `folder` no picture, UsageError when there is no such folder.
     """
     preset, learner = _reopen(home)
-    seen = read_split(home)
-    measured = Measured(preset)
+    seen, measured = seen_by(home), Measured(preset)
     read = read_labelled(folder, paths_below(folder, without=home), preset.size, progress=progress)
     for some in stacked((item for item in read if isinstance(item, Labelled)), preset.batch_size):
         batch = _as_floats([item.pixels for item in some])
         errors = np.square(learner.reconstruct(batch) - learner.seen(batch)).mean(axis=(1, 2, 3), dtype=np.float64)
         for item, error in zip(some, errors, strict=True):
-            side = measured.train if seen.get(item.digest, ("", False))[1] else measured.held_out
-            side[item.name] = float(error)
+            measured.side(seen, item.digest)[item.name] = float(error)
             measured.labels[item.name] = item.label
     if not measured.labels:
         raise TrainingError(f"{folder} has no picture that can be read")
@@ -82,7 +94,13 @@ def reconstruction_error(home: Path, folder: Path, *, progress: Progress | None 
 
 
 def summary(measured: Measured) -> dict[str, Any]:
-    """The means over all pictures and over the held-out ones of each class, and what was trained."""
+    """The means over all pictures and over the held-out ones of each class, and what was trained.
+
+    Of an imported model's pictures, `unknown_mse` and `n_unknown`: nobody knows which it was trained on.
+    """
+    unknown: dict[str, Any] = {}
+    if measured.unknown:
+        unknown = {"unknown_mse": _mean(measured.unknown.values()), "n_unknown": len(measured.unknown)}
     return {
         "preset": measured.preset.name,
         "size": measured.preset.size,
@@ -91,6 +109,7 @@ def summary(measured: Measured) -> dict[str, Any]:
         "train_mse": _mean(measured.train.values()) if measured.train else None,
         "n_held_out": len(measured.held_out),
         "n_train": len(measured.train),
+        **unknown,
         "mse_by_class": measured.by_class,
     }
 
@@ -128,9 +147,9 @@ def _reopen(home: Path) -> tuple[Preset, Learner]:
 
 
 def _twenty(home: Path) -> list[str]:
-    rows = sorted(read_split(home).values())
+    rows = sorted((seen_by(home) or {}).values())
     names = [name for name, is_train in rows if not is_train] or [name for name, _ in rows]
-    return [names[n] for n in np.linspace(0, len(names) - 1, min(20, len(names))).astype(int)]
+    return [names[n] for n in np.linspace(0, len(names) - 1, min(20, len(names))).astype(int)] if names else []
 
 
 def _as_floats(pixels: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from lookalike.presets import Preset
 
-__all__ = ["EPSILON", "SLOPE", "build", "encoder_of", "load_keras", "mixed_policy", "rate_at", "schedule_of"]
+__all__ = ["EPSILON", "build", "encoder_of", "load_keras", "mixed_policy", "rate_at", "schedule_of"]
 
-SLOPE = 0.3  # of the leaky units below zero: the description names none, so it is Keras's own default
-EPSILON = 1e-3  # added to variances by the normalisation; Keras's default as well
+EPSILON = 1e-3  # added to variances by the normalisation; Keras's default
 
 
 def load_keras() -> Any:  # noqa: ANN401  (a module)
@@ -87,7 +86,7 @@ def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no ty
     flow = layers.Reshape(shape, name="unflat")(flow)
     for number, filters in reversed(list(enumerate(preset.filters))):
         flow = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", name=f"up{number}")(flow)
-        flow = layers.LeakyReLU(negative_slope=SLOPE, name=f"up{number}_leaky")(flow)
+        flow = layers.LeakyReLU(negative_slope=preset.slope, name=f"up{number}_leaky")(flow)
         flow = layers.BatchNormalization(epsilon=EPSILON, name=f"up{number}_norm")(flow)
     flow = layers.Conv2DTranspose(colours, 3, padding="same", name="colours")(flow)
     outputs = layers.Activation("sigmoid", name="reconstruction", dtype="float32")(flow)
@@ -119,7 +118,7 @@ def _encode(keras: Any, flow: Any, preset: Preset) -> Any:  # noqa: ANN401
     layers = keras.layers
     for number, filters in enumerate(preset.filters):
         flow = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"down{number}")(flow)
-        flow = layers.LeakyReLU(negative_slope=SLOPE, name=f"down{number}_leaky")(flow)
+        flow = layers.LeakyReLU(negative_slope=preset.slope, name=f"down{number}_leaky")(flow)
         flow = layers.BatchNormalization(epsilon=EPSILON, name=f"down{number}_norm")(flow)
     flow = _embedding(keras, preset)(layers.Flatten(name="flat")(flow))
     return layers.ReLU(name="embedding_relu")(flow) if preset.relu else flow

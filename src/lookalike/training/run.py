@@ -23,7 +23,7 @@ from lookalike.training.linear import Linear
 from lookalike.training.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lookalike.presets import Model, Precision, Preset
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     Watch = Callable[["Step"], None]
     """Called after every training step."""
+
+    After = Callable[[Sequence[place.Epoch], Learner, Pictures], None]
+    """Called when an epoch is on disk, with all epochs so far."""
 
 __all__ = ["Finished", "Step", "learner_of", "start_afresh", "train"]
 
@@ -71,6 +74,7 @@ def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     *,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    after: After | None = None,
     patience: int | None = None,
 ) -> Finished:
     """Train `preset` on the pictures below `folder`, into the folder `home`; go on if it was begun there.
@@ -84,6 +88,7 @@ def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
         place.claim(home, preset, folder)
         with _alone(home):
             run = _Run(home, preset, learner, watch)
+            run.after = after
             if not run.is_done(patience):
                 pictures = gather(folder, home, preset, progress=progress)
                 run.go_on(pictures, patience)
@@ -114,6 +119,7 @@ class _Run:
         self._preset = preset
         self._learner = learner
         self._watch = watch
+        self.after: After | None = None
         self.history = place.read_history(home)
 
     def is_done(self, patience: int | None) -> bool:
@@ -126,6 +132,8 @@ class _Run:
         while not self._is_enough(patience):
             (self._home / place.CARD).unlink(missing_ok=True)  # of an earlier, shorter training
             self._keep(self._epoch(pictures))
+            if self.after is not None:
+                self.after(self.history, self._learner, pictures)
         self._export(pictures)
         (self._home / place.PICTURES).unlink()
         if len(self.history) == self._preset.epochs:
