@@ -11,25 +11,26 @@ embedded both by the encoder's view and whole, and a picture is as near as it is
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageEnhance
 
 from lookalike import load_encoder
 from lookalike.datasets import load_labelled, read_split
 from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
+from lookalike.images.alterations import TONES, part_of
 from lookalike.images.decode import View, fit, open_file
 from lookalike.neighbours import Blend, beside, expand, smooth, whiten
 from lookalike.store.projection import fit_projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from PIL import Image
 
     from lookalike.encoders import Encoder
 
@@ -106,23 +107,7 @@ def measure(likeness: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> lis
 
 def changed(image: Image.Image, rng: np.random.Generator) -> dict[str, Image.Image]:
     """A part of a picture, altered; and the whole paler, lighter, darker."""
-    width, height = (round(side * 0.6**0.5) for side in image.size)
-    left, top = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
-    part = image.crop((left, top, left + width, top + height))
-    for kind, low, high in (
-        (ImageEnhance.Contrast, 0.8, 1.2),
-        (ImageEnhance.Brightness, 0.8, 1.2),
-        (ImageEnhance.Color, 0.7, 1.3),
-    ):
-        part = kind(part).enhance(rng.uniform(low, high))
-    memory = io.BytesIO()
-    part.save(memory, "JPEG", quality=60)
-    return {
-        "part": Image.open(memory).convert("RGB"),
-        "paler": ImageEnhance.Color(image).enhance(0.5),
-        "lighter": ImageEnhance.Brightness(image).enhance(1.2),
-        "darker": ImageEnhance.Brightness(image).enhance(0.8),
-    }
+    return {"part": part_of(image, rng), **{tone: alter(image) for tone, alter in TONES.items()}}
 
 
 def opened(path: bytes, encoder: Encoder) -> Image.Image:

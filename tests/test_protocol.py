@@ -70,7 +70,7 @@ def test_the_default_encoder_keeps_its_promise_on_a_part_of_8_scenes(scenes8: Pa
 
 def test_every_way_of_comparing_is_told_and_the_gallerys_own_is_one_of_them(colours: Path) -> None:
     dataset = split_by_content(load_labelled(colours))
-    figures = evaluate_retrieval(dataset, "histogram", raw=True, every_way=True)
+    figures = evaluate_retrieval(dataset, "histogram", raw=True, also=["ways"])
     assert list(figures["retrieval"]) == ["raw_euclidean", "raw_cosine", "adapted_euclidean", "adapted_cosine"]
     same = figures["retrieval"]["raw_cosine"]  # how a histogram is compared
     assert all(figures[name] == value for name, value in same.items())
@@ -85,7 +85,7 @@ def test_pictures_that_are_all_alike_are_compared_as_they_are(colours: Path) -> 
         path.write_bytes(picture)
     pictures = load_labelled(colours)
     dataset = Dataset(tuple(pictures[::2]), tuple(pictures[1::2]))
-    assert list(evaluate_retrieval(dataset, "histogram", every_way=True)["retrieval"]) == [
+    assert list(evaluate_retrieval(dataset, "histogram", also=["ways"])["retrieval"]) == [
         "raw_euclidean",
         "raw_cosine",
     ]

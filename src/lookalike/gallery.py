@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 from PIL import Image
 
-from lookalike.encoders import DEFAULT, encoder_names, load_encoder
+from lookalike.encoders import DEFAULT, lasting_name, learned_parts, load_encoder
+from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import Corrupt, EncoderMismatch, NoGallery, UnreadableImage, UsageError
 from lookalike.hits import Hit, Hits
 from lookalike.images.decode import Limits, Picture, Unreadable, fit, open_file, show_path
 from lookalike.images.reader import Reader
 from lookalike.indexing import IndexOptions, Report, encode_pictures, update
 from lookalike.store import Space, open_store
-from lookalike.store.projection import fit_projection
+from lookalike.store.projection import fit_parts, fit_projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -38,15 +39,18 @@ FOLDER = ".lookalike"
 _CUT = 64  # numbers kept by adapting: see docs/decisions.md for 8 to 256
 _ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
 _GROWN = 2  # adapted again when it has grown by this factor
+_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 _SAMPLE = 32768  # embeddings that a projection is fitted on, at most, spread evenly over the gallery
 
 
 class Gallery:
     """A set of pictures that can be searched. Open it with `Gallery.open`; close it, or use it in a `with`."""
 
-    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
+    def __init__(self, store: Store, encoder: Encoder | None = None, *, home: Path | None = None) -> None:
+        """home: the gallery's folder, where the encoders lie that were learned for it."""
         self.store = store
         self._encoder = encoder
+        self._home = home
         if encoder is not None:
             try:
                 self._check(encoder)
@@ -59,22 +63,22 @@ class Gallery:
         """Open the gallery in the folder `place`; without one, the `.lookalike` found upward from here.
 
         encoder: a name or a model file; only needed to create a gallery, otherwise it must be the gallery's own.
+        One that is learned from pictures is learned first, by `lookalike.learning.learn`.
         create: make a new one if there is none.
         Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
         """
         folder = Path(place) if place is not None else find_gallery()
-        loaded = load_encoder(encoder) if encoder is not None else None
         try:
-            return cls(open_store(folder), loaded)
+            store = open_store(folder)
         except NoGallery:
             if not create:
                 raise
-        loaded = loaded or load_encoder()
-        source = str(encoder or DEFAULT)
-        if source not in encoder_names() and Path(source).exists():
-            source = str(Path(source).resolve())
+        else:
+            return cls(store, _own(encoder, store, folder) if encoder is not None else None, home=folder)
+        loaded = load_encoder(encoder or DEFAULT, folder)
+        source = lasting_name(encoder or DEFAULT)
         space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
-        return cls(open_store(folder, create=space), loaded)
+        return cls(open_store(folder, create=space), loaded, home=folder)
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +96,7 @@ class Gallery:
     def encoder(self) -> Encoder:
         """The gallery's encoder, loaded when it is first needed. Raises EncoderMismatch, UnknownEncoder."""
         if self._encoder is None:
-            encoder = load_encoder(self.store.space.source)
+            encoder = load_encoder(self.store.space.source, self._home)
             self._check(encoder)
             self._encoder = encoder
         return self._encoder
@@ -118,10 +122,13 @@ class Gallery:
             self._adapt_if_grown()
         return report
 
-    def search(self, query: Query, k: int = 10, *, include_self: bool = False) -> Hits:
+    def search(
+        self, query: Query, k: int = 10, *, include_self: bool = False, weights: Mapping[str, float] | None = None
+    ) -> Hits:
         """The k pictures most like `query`: a path, a PIL image, or uint8 (h, w, 3) or (h, w).
 
         A query that is in the gallery by its path is not among its own hits unless `include_self`.
+        weights: of a hybrid's parts, by name, in [0, 1]; those that are not named share the rest.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1.
         """
         if k < 1:
@@ -130,7 +137,7 @@ class Gallery:
         own = None if include_self else path
         nearest = [
             (item.key, distance, item.id)
-            for item, distance in self._nearest(self.embed(image), k + 1)
+            for item, distance in self._nearest(self.embed(image), k + 1, weights)
             if item.key != own
         ]
         hits = [
@@ -142,6 +149,10 @@ class Gallery:
         """float32 (dim,): the embedding of one picture, before the gallery's projection."""
         pixels = np.asarray(fit(image, self.encoder.view))
         return cast("NDArray[np.float32]", self.encoder.encode(pixels[None])[0])
+
+    def read(self, query: Query) -> Image.Image:
+        """A query as a picture, as `search` takes it. Raises UnreadableImage."""
+        return self._read(query)[0]
 
     def embed_files(
         self, paths: Iterable[bytes], *, options: IndexOptions | None = None
@@ -203,6 +214,7 @@ class Gallery:
             "dim": projection.components.shape[1] if projection else space.dim,
             "encoder_dim": space.dim,
             "adapted_on": projection.fitted_on if projection else 0,
+            "classes": len(projection.classes) if projection else 0,
             "generation": self.store.generation,
         }
 
@@ -220,7 +232,7 @@ class Gallery:
             message = f"the gallery was made by {space.encoder}, not by {encoder.name}"
         raise EncoderMismatch(
             f"{message}: their embeddings cannot be compared",
-            hint="index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER",
+            hint=_ANOTHER,
         )
 
     def _read(self, query: Query) -> tuple[Image.Image, bytes | None]:
@@ -238,14 +250,27 @@ class Gallery:
             why = str(reason) if os.path.lexists(path) else "no such file"
             raise UnreadableImage(f"{show_path(path)}: {why}") from None
 
-    def _nearest(self, embedding: NDArray[np.float32], k: int) -> list[tuple[Known, float]]:
+    def _nearest(
+        self, embedding: NDArray[np.float32], k: int, weights: Mapping[str, float] | None = None
+    ) -> list[tuple[Known, float]]:
         """The k nearest items with their distances, of one moment: another process may be removing some."""
         with self.store.reading():
-            found = self.store.search(embedding, k)
+            found = self.store.search(embedding, k, stretch=self._stretch(weights) if weights else None)
             items = self.store.get(id_ for id_, _ in found)
         if len(items) < len(found):
             raise Corrupt("pictures that were found are not listed in the gallery", hint="lookalike verify")
         return [(items[id_], distance) for id_, distance in found]
+
+    def _stretch(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
+        """What the numbers that are compared have to be multiplied by to give the parts of a hybrid these weights."""
+        parts, projection = parts_of(self.encoder), self.store.projection
+        if projection is not None and projection.classes:
+            raise UsageError("a gallery that is adapted to labels has no weights", hint="lookalike adapt")
+        factors = balance(parts, weights)
+        widths = [part.dim for part in parts]
+        if projection is not None:
+            widths = [projection.components.shape[1] // len(parts)] * len(parts)
+        return np.repeat(np.array(factors, np.float32), widths)
 
     def _below(self, path: bytes) -> Iterator[Known]:
         """The items that are `path` or below it."""
@@ -253,24 +278,42 @@ class Gallery:
 
     def _adapt_if_grown(self) -> None:
         projection = self.store.projection
+        if projection is not None and projection.classes:
+            return  # the labels of what has come since are not known here
         fitted_on = projection.fitted_on if projection else 0
         if len(self) >= max(_ENOUGH, _GROWN * fitted_on):
             with contextlib.suppress(UsageError):  # copies of one picture have no direction to keep
                 self._adapt(_CUT)
 
     def _adapt(self, numbers: int) -> int:
-        step = -(-len(self) // _SAMPLE)
-        sample = (
-            (rows[ids % step == 0] for ids, rows in self.store.embeddings())
-            if step > 1
-            else (rows for _, rows in self.store.embeddings())
-        )
+        parts = parts_of(self.encoder)
         try:
-            projection = fit_projection(sample, self.store.space.dim, numbers)
+            if parts:
+                dims, shares = [part.dim for part in parts], [part.share for part in parts]
+                projection = fit_parts(self._sample, dims, shares, numbers)
+            else:
+                projection = fit_projection(self._sample(), self.store.space.dim, numbers)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
         self.store.project(projection)
         return int(projection.components.shape[1])
+
+    def _sample(self) -> Iterator[NDArray[np.float32]]:
+        """Embeddings that are spread evenly over the gallery, at most _SAMPLE, in chunks."""
+        step = -(-len(self) // _SAMPLE)
+        return (rows if step == 1 else rows[ids % step == 0] for ids, rows in self.store.embeddings())
+
+
+def _own(encoder: str | Path, store: Store, folder: Path) -> Encoder:
+    """The encoder of this name; one that was not learned for this gallery cannot be its own. Closes it on errors."""
+    try:
+        if not learned_parts(encoder) or lasting_name(encoder) == store.space.source:
+            return load_encoder(encoder, folder)
+    except BaseException:
+        store.close()
+        raise
+    store.close()
+    raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_ANOTHER)
 
 
 def find_gallery(start: str | Path | None = None) -> Path:

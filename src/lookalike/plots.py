@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from lookalike.training import Epoch, Layer
 
-__all__ = ["draw_curves", "draw_errors", "draw_layers", "draw_losses", "draw_reconstructions"]
+__all__ = ["draw_comparison", "draw_curves", "draw_errors", "draw_layers", "draw_losses", "draw_reconstructions"]
 
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
 _ACROSS = 4  # small plots in a row
@@ -126,6 +127,35 @@ def draw_reconstructions(originals: NDArray[np.float32], made: NDArray[np.float3
         for row, values in enumerate(pair):
             sheet.paste(_image(values, side), (left, top + row * (side + _GAP)))
     sheet.save(path)
+
+
+def draw_comparison(rows: Sequence[dict[str, Any]], figures: dict[str, str], path: Path) -> None:
+    """A line for each encoder with a mark for each of its figures, all in [0, 1]; figures: their names in a row."""
+    shown = {figure: label for figure, label in figures.items() if any(figure in row for row in rows)}
+    figure, axes = _canvas(10, 1.6 + 0.5 * len(rows))
+    for (name, label), mark in zip(shown.items(), itertools.cycle("oDs^<>vP")):
+        colour = _TRAIN if name in {"mAP", "P@10", "top_1"} else _HELD_OUT
+        hollow = name.endswith("_kept")
+        values = [row.get(name, math.nan) for row in rows]
+        axes.plot(values, range(len(rows)), mark, color=colour, mfc="white" if hollow else colour, label=label)
+    costs = [
+        f"{row['name']}\n{row['dim']} numbers, {row['rate']:.0f}/s, {row['model_bytes'] / 1e6:.1f} MB" for row in rows
+    ]
+    axes.set_yticks(range(len(rows)), costs, fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(0, 1.02)
+    axes.grid(color="#e6e6e6")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=len(shown), frameon=False, fontsize=8)
+    _write(figure, path)
+
+
+def _write(figure: Any, path: Path) -> None:  # noqa: ANN401
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the drawing cannot be written to {path}: {error}") from None
 
 
 def _image(values: NDArray[np.float32], side: int) -> Image.Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import numpy as np
 from lookalike.errors import DatasetError, UsageError
 from lookalike.evaluation import retrieval_measures
 from lookalike.gallery import Gallery
+from lookalike.labelling import adapt_to_labels
+from lookalike.learning import learn
 from lookalike.store.ranking import Matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     Queries = list[tuple[str, NDArray[np.float32]]]
     """Of each query its class and its embedding, float32 (dim,)."""
 
-__all__ = ["WAYS", "evaluate_retrieval"]
+
+__all__ = ["WAYS", "evaluate_retrieval", "measure_gallery"]
 
 WAYS: dict[str, tuple[bool, Metric]] = {
     "raw_euclidean": (False, "euclidean"),
@@ -46,28 +49,43 @@ def evaluate_retrieval(
     encoder: str | Path | None = None,
     *,
     raw: bool = False,
-    every_way: bool = False,
+    also: Collection[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
 
-    raw: compare embeddings as they are, not adapted to the gallery. every_way: tell, under `retrieval`, the figures
-    of each of the four `WAYS` as well; every picture is encoded once. Raises DatasetError when a side has no
-    readable picture.
+    raw: compare embeddings as they are, not adapted to the gallery. also: "ways" tells, under `retrieval`, the figures
+    of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of adapting to the classes of the
+    gallery pictures; every picture is encoded once. Raises DatasetError when a side has no readable picture.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="lookalike-") as folder,
-        Gallery.open(folder, encoder=encoder, create=True) as gallery,
-    ):
-        gallery.index(*(picture.path for picture in dataset.gallery), progress=progress)
-        if raw:
-            with gallery.store.writing():
-                gallery.store.project(None)
-        queries, labels = _embedded(gallery, dataset.queries), _labels_by_id(gallery, dataset.gallery)
-        if not queries or not len(gallery):
-            raise DatasetError("no picture of the queries or none of the gallery can be read")
-        figures = _measured(gallery, queries, labels)
-        return figures | ({"retrieval": dict(_ways(gallery, queries, labels))} if every_way else {})
+    paths = [picture.path for picture in dataset.gallery]
+    with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
+        learn(encoder or "", paths, Path(folder), progress=progress)  # from the gallery pictures, as a user's would
+        with Gallery.open(folder, encoder=encoder, create=True) as gallery:
+            gallery.index(*paths, progress=progress)
+            if raw:
+                with gallery.store.writing():
+                    gallery.store.project(None)
+            return _figures(gallery, dataset, also)
+
+
+def measure_gallery(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
+    """The same of a gallery that has the gallery pictures in it, and no others."""
+    return _figures(gallery, dataset, ())
+
+
+def _figures(gallery: Gallery, dataset: Dataset, also: Collection[str]) -> dict[str, Any]:
+    queries, labels = _embedded(gallery, dataset.queries), _labels_by_id(gallery, dataset.gallery)
+    if not queries or not len(gallery):
+        raise DatasetError("no picture of the queries or none of the gallery can be read")
+    figures = _measured(gallery, queries, labels)
+    if "ways" in also:
+        figures["retrieval"] = dict(_ways(gallery, queries, labels))
+    if "labels" in also:
+        choice = adapt_to_labels(gallery, {picture.path: picture.label for picture in dataset.gallery})
+        chosen = {"adapted": choice.is_better, "cross_validated_mAP": choice.with_labels["mAP"]}
+        figures["with_labels"] = _measured(gallery, queries, labels) | chosen
+    return figures
 
 
 def _embedded(gallery: Gallery, pictures: Sequence[Picture]) -> Queries:

@@ -54,11 +54,3 @@ def test_a_folder_without_classes_is_an_error_of_one_line(run: Run, make_photos:
     assert done.status == 1
     assert "no labelled folder" in done.err
     assert "Traceback" not in done.err
-
-
-def test_encoders_are_listed_with_what_they_are(run: Run) -> None:
-    rows = {row["name"]: row for row in run("encoders", "--json").json["encoders"]}
-    default = rows["efficientnet-lite0"]
-    assert (default["dim"], default["trained_on"], default["available"]) == (1280, "ImageNet", True)
-    assert rows["histogram"]["trained_on"] == ""
-    assert "efficientnet-lite0" in run("encoders").out

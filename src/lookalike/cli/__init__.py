@@ -15,6 +15,7 @@ _INTERRUPTED = 130
 for _group in (
     "collection",
     "measure",
+    "encoders",
     "learn",
     "experiments",
     "original",

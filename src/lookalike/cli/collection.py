@@ -23,10 +23,11 @@ from lookalike.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from lookalike import Gallery, Hits, Report
+    from lookalike import Gallery, Hits, IndexOptions, Report
 
 __all__: list[str] = []
 
+_SHOWN, _ROWS = ("mAP", "P@10", "top_1"), ("without_labels", "with_labels")
 _LISTED = 20  # skipped files named after a run; `lookalike skipped` names them all
 
 EncoderOption = Annotated[
@@ -62,7 +63,7 @@ def index(
     )
     place = gallery or _place_for(folders[0])
     with (
-        lookalike.Gallery.open(place, encoder=encoder, create=True) as opened,
+        _opened(place, folders, encoder, options, hidden=no_progress or json) as opened,
         progress_bar("indexing", hidden=no_progress or json) as progress,
     ):
         report = opened.index(*folders, options=options, progress=progress, wait=wait)
@@ -93,6 +94,9 @@ def search(
     ] = False,
     null: Annotated[bool, typer.Option("-0", "--null", help="With -f: raw paths with a NUL behind each.")] = False,
     montage: Annotated[Path | None, typer.Option(help="Draw the query and its hits into this picture file.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option("--weight", metavar="NAME=SHARE", help="Of a hybrid's parts: histogram=0.3.")
+    ] = None,
     include_self: Annotated[bool, typer.Option("--include-self", help="Let the query be its own hit.")] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
@@ -114,7 +118,7 @@ def search(
     if query is None:
         raise typer.BadParameter("a picture, or --sample", param_hint="IMAGE")
     with lookalike.Gallery.open(gallery, encoder=model) as opened:
-        hits = opened.search(query, top, include_self=include_self)
+        hits = opened.search(query, top, include_self=include_self, weights=_weights(weights or []))
         encoder = opened.store.space.encoder
     if montage is not None:
         _save(hits, montage)
@@ -188,17 +192,31 @@ def adapt(
     *,
     gallery: IndexOption = None,
     numbers: Annotated[int, typer.Option("-n", "--numbers", min=1, max=128, help="Numbers kept for a picture.")] = 64,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FOLDER|CSV", help="Classes: their folders, or a file with file and class.")
+    ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Fit the gallery's projection anew to the pictures that it holds now."""
+    """Fit the gallery's projection anew to the pictures that it holds now; with --labels to their classes, too."""
     with lookalike.Gallery.open(gallery) as opened:
-        kept = opened.adapt(numbers=numbers)
-        pictures = len(opened)
+        figures: dict[str, Any] = {"pictures": len(opened)}
+        figures |= _adapted_to_labels(opened, labels, numbers) if labels else {"dim": opened.adapt(numbers=numbers)}
     if json:
-        print_json({"dim": kept, "pictures": pictures})
+        print_json(figures)
+    elif labels:
+        print_table(["cross-validated", *_SHOWN], [(row, *(figures[row][name] for name in _SHOWN)) for row in _ROWS])
+        warn("kept: adapted to the labels" if figures["adapted"] else "not kept: it is no better with the labels")
     else:
-        print_table(["pictures", "numbers"], [(pictures, kept)])
+        print_table(["pictures", "numbers"], [(figures["pictures"], figures["dim"])])
+
+
+def _adapted_to_labels(gallery: Gallery, labels: Path, numbers: int) -> dict[str, Any]:
+    from lookalike.labelling import adapt_to_labels, read_labels  # noqa: PLC0415
+
+    choice = adapt_to_labels(gallery, read_labels(labels), numbers=numbers)
+    rows = dict(zip(_ROWS, (choice.without, choice.with_labels), strict=True))
+    return {"dim": gallery.info()["dim"], "adapted": choice.is_better, **rows}
 
 
 def _place_for(folder: Path) -> Path:
@@ -220,6 +238,29 @@ def _report_fields(report: Report) -> dict[str, Any]:
         "missing": [path_fields(root) for root in report.missing],
         "seconds": round(report.seconds, 3),
     }
+
+
+def _opened(place: Path, folders: list[Path], encoder: str | None, options: IndexOptions, *, hidden: bool) -> Gallery:
+    """The gallery, made if it is not there; an encoder that has to be learned is learned from the folders first."""
+    if encoder is None or (place / "gallery.db").exists():
+        return lookalike.Gallery.open(place, encoder=encoder, create=True)
+    from lookalike.learning import learn  # noqa: PLC0415
+
+    with progress_bar("learning", hidden=hidden) as progress:
+        learn(encoder, folders, place, options=options, progress=progress)
+    return lookalike.Gallery.open(place, encoder=encoder, create=True)
+
+
+def _weights(texts: list[str]) -> dict[str, float]:
+    """`histogram=0.3` as {"histogram": 0.3}; the name may have a `=` in it."""
+    weights = {}
+    for text in texts:
+        name, _, share = text.rpartition("=")
+        try:
+            weights[name] = float(share)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not NAME=SHARE", param_hint="--weight") from None
+    return weights
 
 
 def _skipped_fields(found: list[tuple[bytes, str]]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,12 +39,17 @@ def train(
 ) -> None:
     """Train the described autoencoder on a folder; broken off, the same command goes on where it was.
 
+    The preset `patches` learns a dictionary of small pieces of the pictures instead: seconds, and no TensorFlow.
+
     The result, in output/PRESET by default, is an encoder: lookalike index FOLDER -e output/PRESET.
     """
-    from lookalike import training  # noqa: PLC0415  (numpy; TensorFlow when it begins)
+    from lookalike import encoders, training  # noqa: PLC0415  (numpy; TensorFlow when it begins)
 
+    home = output or Path("output") / preset
+    if preset in encoders.learned_names():
+        _learn(preset, folder, home, fresh=fresh, json=json, hidden=no_progress or json)
+        return
     chosen = varied(preset, changes or [], epochs, size)
-    home = output or Path("output") / chosen.name
     if fresh:
         training.start_afresh(home)
     board = training.Board(home, chosen.epochs) if tensorboard else None
@@ -54,6 +60,25 @@ def train(
         print_json(_fields(done, chosen))
     else:
         _print(done)
+
+
+def _learn(name: str, folder: Path, home: Path, *, fresh: bool, json: bool, hidden: bool) -> None:
+    """Learn an encoder that is no network: there are no epochs to print."""
+    from lookalike.learning import forget, learn_into  # noqa: PLC0415  (numpy)
+
+    if fresh:
+        forget(home)
+    elif (home / "encoder.onnx").exists():
+        raise typer.BadParameter(f"there is an encoder in {home}; --fresh begins anew", param_hint="--output")
+    start = time.monotonic()
+    with progress_bar(name, hidden=hidden) as progress:
+        learn_into(home, name, [folder], progress=progress)
+    seconds = time.monotonic() - start
+    if json:
+        print_json({"output": str(home), "preset": {"name": name}, "seconds": seconds})
+    else:
+        print_table(["learned", "seconds"], [(name, seconds)])
+        warn(f"everything is in {home}; use it: lookalike index FOLDER -e {home}")
 
 
 def varied(name: str, changes: list[str], epochs: int | None, size: int | None) -> Preset:

@@ -1,4 +1,4 @@
-"""Commands that tell how good an encoder is, and which there are."""
+"""Commands that tell how good an encoder is, and what it looks at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
+from lookalike.cli.app import IndexOption, JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,9 @@ def evaluate(
     encoder: Annotated[str, typer.Option("-e", "--encoder", metavar="NAME|FILE", help="What is measured.")] = "",
     split: Annotated[Path | None, typer.Option(help="A CSV file with the columns file, class and split.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Do not adapt the embeddings to the gallery.")] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Apart, also adapt to the gallery pictures' classes.")
+    ] = False,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A training's folder.")] = None,
     drawing: Annotated[
         Path | None, typer.Option("--draw", metavar="FILE", help="Draw what --model reconstructs best and worst.")
@@ -46,9 +49,9 @@ def evaluate(
     dataset = _dataset(folder, split, model)
     figures = _reconstruction(model, folder, drawing, hidden=no_progress or json) if model is not None else {}
     with progress_bar("indexing", hidden=no_progress or json) as progress:
-        figures |= protocol.evaluate_retrieval(
-            dataset, encoder or model, raw=raw, every_way=model is not None and not encoder, progress=progress
-        )
+        ways = model is not None and not encoder
+        also = [name for name, wanted in (("ways", ways), ("labels", labels)) if wanted]
+        figures |= protocol.evaluate_retrieval(dataset, encoder or model, raw=raw, also=also, progress=progress)
     if model is not None and not encoder:
         figures["n_queries_trained_on"] = _trained_on(model, dataset)
     if json:
@@ -57,33 +60,30 @@ def evaluate(
         _print_figures(figures)
 
 
-@app.command()
-def encoders(*, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """List the encoders that are there."""
-    rows = [_described(name) for name in lookalike.encoder_names()]
-    if json:
-        print_json({"encoders": rows})
-    else:
-        columns = ["name", "dim", "metric", "trained_on", "available"]
-        shown = [[row[column] if row[column] is not None else "" for column in columns] for row in rows]
-        print_table([column.replace("_", " ") for column in columns], shown)
+@app.command("inspect")
+def inspect_match(
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="One picture.")],
+    hit: Annotated[Path, typer.Argument(metavar="HIT", help="Another: mostly one that a search has found.")],
+    *,
+    gallery: IndexOption = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The drawing.")] = Path("heat.png"),
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Draw what of two pictures matches: what makes them less alike when it is covered."""
+    from lookalike.inspection import inspect  # noqa: PLC0415  (numpy)
 
-
-def _described(name: str) -> dict[str, Any]:
+    with lookalike.Gallery.open(gallery) as opened:
+        found = inspect(opened, query, hit)
     try:
-        encoder = lookalike.load_encoder(name)
-    except lookalike.LookalikeError as error:
-        unknown: dict[str, Any] = dict.fromkeys(("dim", "metric", "trained_on", "size", "fingerprint"))
-        return {"name": name, **unknown, "available": False, "reason": str(error)}
-    return {
-        "name": name,
-        "dim": encoder.dim,
-        "metric": encoder.metric,
-        "trained_on": encoder.trained_on,
-        "size": encoder.view.size,
-        "fingerprint": encoder.fingerprint,
-        "available": True,
-    }
+        found.draw().save(output)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"the drawing cannot be written to {output}: {error}", param_hint="-o") from None
+    if json:
+        heats = {"query_heat": found.query_heat.tolist(), "hit_heat": found.hit_heat.tolist()}
+        print_json({"distance": found.distance, **heats, "output": str(output)})
+    else:
+        print_table(["distance", "drawing"], [(found.distance, str(output))])
 
 
 def _dataset(folder: Path, split: Path | None, model: Path | None) -> Dataset:

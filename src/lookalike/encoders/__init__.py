@@ -1,18 +1,20 @@
 """Encoders: pictures in, embeddings out. They know no paths and no galleries.
 
-One file an encoder; a new one needs its line in `_TABLE` and the contract tests find it by themselves.
+One file an encoder; a new one needs its line in `_TABLE` and the contract tests find it by themselves. An encoder
+that is learned from the pictures it is for needs its line in `_LEARNED`; `lookalike.learning` fits and keeps it.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from lookalike.errors import UnknownEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,7 +22,19 @@ if TYPE_CHECKING:
     from lookalike.distance import Metric
     from lookalike.images.decode import View
 
-__all__ = ["DEFAULT", "Encoder", "encoder_names", "load_encoder"]
+__all__ = [
+    "CARD",
+    "DEFAULT",
+    "MODEL",
+    "Encoder",
+    "Learner",
+    "encoder_names",
+    "find_learner",
+    "lasting_name",
+    "learned_names",
+    "learned_parts",
+    "load_encoder",
+]
 
 
 class Encoder(Protocol):
@@ -54,34 +68,109 @@ class Encoder(Protocol):
         """uint8 (n, view.size, view.size, 3) in, float32 (n, dim) out, finite."""
 
 
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """How an encoder is learned: from uint8 (view.size, view.size, 3) pictures cut by `view`.
+
+    learn: writes the model and its card into a folder that is there; raises EncoderError for too few pictures.
+    """
+
+    view: View
+    learn: Callable[[Iterable[NDArray[np.uint8]], Path], None]
+
+
 DEFAULT = "efficientnet-lite0"
+# In the folder of a training, or of an encoder that was learned for a gallery:
+MODEL, CARD = "encoder.onnx", "encoder.json"
 
 _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0",
     "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }
+_LEARNED = {"patches": "lookalike.encoders.patches:LEARNER"}
 
 
 def encoder_names() -> list[str]:
-    """The names that `load_encoder` knows, the default first."""
-    return list(_TABLE)
+    """The names of the encoders that can be loaded as they are: our own, the default first, then other packages'."""
+    return [*_TABLE, *(name for name in _plugins().plugin_names() if name not in _TABLE)]
 
 
-def load_encoder(name: str | Path = DEFAULT) -> Encoder:
-    """Load an encoder by its name, from an .onnx file, or from the folder of a training.
+def learned_names() -> list[str]:
+    """The names of the encoders that are learned from the pictures they are for."""
+    return list(_LEARNED)
 
+
+def learned_parts(name: str | Path) -> list[str]:
+    """What has to be learned before an encoder of this name can be loaded; mostly nothing."""
+    return [part for part, _ in _hybrid(name) or [(str(name), 1.0)] if part in _LEARNED]
+
+
+def find_learner(name: str) -> Learner:
+    """How an encoder of one of `learned_names` is learned."""
+    return cast("Learner", _found(_LEARNED[name]))
+
+
+def load_encoder(name: str | Path = DEFAULT, home: Path | None = None) -> Encoder:
+    """Load an encoder by its name, from an .onnx file, from the folder of a training, or several as one.
+
+    Several are `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]`.
+    home: where the encoders lie that were learned for a gallery, each in a folder of its name.
     Raises UnknownEncoder for a name that is none; EncoderError for a model that cannot be used.
     """
+    if parts := _hybrid(name):
+        join = cast(
+            "Callable[[list[Encoder], list[float]], Encoder]", _found("lookalike.encoders.hybrid:HybridEncoder")
+        )
+        return join([load_encoder(part, home) for part, _ in parts], [weight for _, weight in parts])
     if isinstance(name, str) and name in _TABLE:
-        module, attribute = _TABLE[name].split(":")
-        make = cast("Callable[[], Encoder]", getattr(importlib.import_module(module), attribute))
-        return make()
-    path = Path(name)
-    if path.is_dir():
-        path /= "encoder.onnx"
-    if not path.is_file():
-        known = ", ".join(_TABLE)
+        return cast("Callable[[], Encoder]", _found(_TABLE[name]))()
+    if isinstance(name, str) and name in _LEARNED:
+        return _load_learned(name, home)
+    path = Path(name) / MODEL if Path(name).is_dir() else Path(name)
+    if path.is_file():
+        return _load_file(path)
+    plugin = cast("Encoder | None", _plugins().load_plugin(str(name)))
+    if plugin is None:
+        known = ", ".join([*encoder_names(), *_LEARNED])
         raise UnknownEncoder(f"no encoder {str(name)!r}", hint=f"one of {known}, an .onnx file, or a training's folder")
-    load_onnx = importlib.import_module("lookalike.encoders.onnx").load_onnx
-    return cast("Encoder", load_onnx(path))
+    return plugin
+
+
+def _load_learned(name: str, home: Path | None) -> Encoder:
+    if home is None or not (home / name / MODEL).is_file():
+        hint = f"lookalike index FOLDER -e {name}, or: lookalike train FOLDER --preset {name}"
+        raise UnknownEncoder(f"{name} is learned from the pictures it is for, and was not yet", hint=hint)
+    return _load_file(home / name / MODEL)
+
+
+def _load_file(path: Path) -> Encoder:
+    return cast("Callable[[Path], Encoder]", _found("lookalike.encoders.onnx:load_onnx"))(path)
+
+
+def _plugins() -> Any:  # noqa: ANN401  (a module)
+    return importlib.import_module("lookalike.encoders.plugins")
+
+
+def lasting_name(name: str | Path) -> str:
+    """The name as it can be loaded by from any folder: paths of files made absolute."""
+    parts = [f"{_absolute(part)}={weight!r}" for part, weight in _hybrid(name)]
+    return "hybrid:" + "+".join(parts) if parts else _absolute(str(name))
+
+
+def _absolute(name: str) -> str:
+    is_file = name not in _TABLE and name not in _LEARNED and Path(name).exists()
+    return str(Path(name).resolve()) if is_file else name
+
+
+def _hybrid(name: str | Path) -> list[tuple[str, float]]:
+    """The parts of a hybrid and their weights; none if it is something else."""
+    if not str(name).startswith("hybrid:"):
+        return []
+    read = cast("Callable[[str], list[tuple[str, float]]]", _found("lookalike.encoders.hybrid:read_hybrid"))
+    return read(str(name))
+
+
+def _found(place: str) -> object:
+    module, attribute = place.split(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import onnxruntime
 
+from lookalike.encoders.trial import try_in_child
 from lookalike.errors import EncoderError, UntrustedModel
 from lookalike.images.decode import View
 
@@ -104,9 +105,9 @@ class OnnxEncoder:
     """An ONNX model and its card as an Encoder. See `lookalike.encoders.Encoder` for what its members mean."""
 
     def __init__(self, model: bytes, card: Card, *, dim: int | None = None, source: str = "") -> None:
-        """For a model that we made ourselves, dim: how many numbers it gives, source: what it was made from.
+        """dim: how many numbers it gives, if that is known; else it is tried out.
 
-        Any other is tried out first, and known by its own digest.
+        source: what a model was made from that we made ourselves; any other is known by its own digest.
         """
         self.card = card
         self.name = card.name
@@ -169,8 +170,11 @@ class OnnxEncoder:
         return int(first.shape[1])
 
 
-def load_onnx(path: Path) -> OnnxEncoder:
-    """Load a model file with its card. Raises EncoderError, UntrustedModel."""
+def load_onnx(path: Path, *, again: bool = False) -> OnnxEncoder:
+    """Load a model file with its card; the first time it is tried out in a process of its own, or `again`.
+
+    Raises EncoderError, UntrustedModel.
+    """
     card = Card.read(path.with_suffix(".json"))
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -179,7 +183,7 @@ def load_onnx(path: Path) -> OnnxEncoder:
     except OSError as error:
         raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
     check_model(model, path)
-    return OnnxEncoder(model, card)
+    return OnnxEncoder(model, card, dim=try_in_child(model, card, again=again))
 
 
 def check_model(model: bytes, path: Path) -> None:

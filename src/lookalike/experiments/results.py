@@ -167,7 +167,7 @@ def _retrieval(home: Path, folder: Path) -> dict[str, Any]:
         dataset = training.own_split(home, load_labelled(folder))
     except DatasetError:  # no classes: there is nothing to be right or wrong about
         return {"retrieval": {}, "queries_trained_on": 0}
-    found = evaluate_retrieval(dataset, home, every_way=True)["retrieval"]
+    found = evaluate_retrieval(dataset, home, also=["ways"])["retrieval"]
     return {"retrieval": found, "queries_trained_on": training.count_trained(home, dataset.queries)}
 
 

@@ -118,10 +118,14 @@ class Store(Protocol):
     def matrix(self) -> Matrix:
         """All embeddings projected and ready to be searched; as new as the store."""
 
-    def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    def search(
+        self, query: NDArray[np.float32], k: int, *, stretch: NDArray[np.float32] | None = None
+    ) -> list[tuple[int, float]]:
         """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id.
 
-        Exact; k < 1 gives none. Raises ValueError for a query that is not finite or of another length.
+        stretch: float32 (width,), what the projected numbers are multiplied by before they are compared, those of the
+        query and those of the items. Exact; k < 1 gives none.
+        Raises ValueError for a query that is not finite or of another length.
         """
 
     def check(self) -> list[str]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Projection", "fit_projection"]
+__all__ = ["Projection", "fit_parts", "fit_projection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +20,46 @@ class Projection:
     """A mean and the principal directions around it.
 
     mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
-    fitted_on: how many embeddings it was fitted on.
+    fitted_on: how many embeddings it was fitted on. shares: of a hybrid, whose columns stand in as many groups of
+    equal width, what each group counts for; together 1. classes: a number to be added to each of the first columns,
+    which then are the log odds of classes; there are two shares, of the classes and of the other columns.
     """
 
     mean: NDArray[np.float32]
     components: NDArray[np.float32]
     fitted_on: int
+    shares: tuple[float, ...] = ()
+    classes: tuple[float, ...] = ()
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, dim) in, float32 (n, cut) out."""
         # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings
         # would get unequal distances, and a picture would not find itself at 0.
         centred = np.subtract(embeddings, self.mean, dtype=np.float64)
-        return np.asarray(centred @ self.components.astype(np.float64), np.float32)
+        numbers = centred @ self.components.astype(np.float64)
+        return np.concatenate(self._groups(numbers), axis=1, dtype=np.float32)
+
+    def _groups(self, numbers: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Each of length the root of its share: a product of rows is the weighted mean of the groups' similarities."""
+        if not self.shares:
+            return [numbers]
+        if self.classes:
+            odds, look = np.split(numbers, [len(self.classes)], axis=1)
+            groups = [_likely(odds + np.array(self.classes)), _unit(look)]
+        else:
+            groups = [_unit(group) for group in np.split(numbers, len(self.shares), axis=1)]
+        return [group * share**0.5 for group, share in zip(groups, self.shares, strict=True)]
+
+
+def _likely(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The roots of the probabilities that go with log odds (n, classes): rows of length 1."""
+    likely = np.exp(odds - odds.max(axis=1, keepdims=True))
+    return np.asarray(np.sqrt(likely / likely.sum(axis=1, keepdims=True)))
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
 
 
 def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:
@@ -60,6 +87,26 @@ def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) ->
     rank = int((spread > spread[-1] * 1e-6).sum())
     kept = directions[:, ::-1][:, : min(cut, rank, count - 1)]
     return Projection((mean + first).astype(np.float32), _fixed_signs(kept).astype(np.float32), count)
+
+
+def fit_parts(
+    chunks: Callable[[], Iterable[NDArray[np.float32]]], dims: Sequence[int], shares: Sequence[float], cut: int
+) -> Projection:
+    """A projection of embeddings that stand side by side: each by its own directions. Reads the stream for each.
+
+    Raises ValueError when one of them has no spread.
+    """
+    ends = np.cumsum(dims)
+    fitted = [
+        fit_projection((chunk[:, end - dim : end] for chunk in chunks()), dim, cut)
+        for dim, end in zip(dims, ends, strict=True)
+    ]
+    width = max(part.components.shape[1] for part in fitted)
+    components = np.zeros((ends[-1], len(dims) * width), np.float32)
+    for number, (part, dim, end) in enumerate(zip(fitted, dims, ends, strict=True)):
+        components[end - dim : end, number * width : number * width + part.components.shape[1]] = part.components
+    mean = np.concatenate([part.mean for part in fitted])
+    return Projection(mean, components, fitted[0].fitted_on, tuple(shares))
 
 
 def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:

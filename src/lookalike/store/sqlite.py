@@ -113,14 +113,14 @@ class SqliteStore:
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
         with self.reading():
-            fitted_on = self._entry("projection", lambda number: None if number is None else int(number))
-            if fitted_on is None:
+            entry = self._entry("projection", _fitted)
+            if entry is None:
                 return None
             mean, numbers = self._meta("projection.mean"), self._meta("projection.components")
         if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
             raise corrupt(self.path, "the projection does not fit the embeddings")
         components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
-        return Projection(np.frombuffer(mean, "<f4"), components, fitted_on)
+        return Projection(np.frombuffer(mean, "<f4"), components, *entry)
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -187,7 +187,7 @@ class SqliteStore:
             if projection is not None:
                 self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
                 self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
-            self._set_entry("projection", projection and projection.fitted_on)
+            self._set_entry("projection", projection and [projection.fitted_on, projection.shares, projection.classes])
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """Which of the digests have an embedding."""
@@ -234,11 +234,16 @@ class SqliteStore:
         """All embeddings projected and ready to be searched; as new as the store."""
         return self._current().matrix
 
-    def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    def search(
+        self, query: NDArray[np.float32], k: int, *, stretch: NDArray[np.float32] | None = None
+    ) -> list[tuple[int, float]]:
         """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
         rounded = self._from_blobs([self._to_blob(query)])  # as what is stored: a picture finds itself at 0
         _, projection, matrix = self._current()
-        return matrix.search((projection.apply(rounded) if projection else rounded)[0], k)
+        row = (projection.apply(rounded) if projection else rounded)[0]
+        if stretch is None:
+            return matrix.search(row, k)
+        return Matrix(matrix.ids, matrix.rows * stretch, matrix.metric).search(row * stretch, k)
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
@@ -494,6 +499,14 @@ def _space(parts: dict[str, Any]) -> Space:
     if space.dim not in range(1, _MOST_NUMBERS) or isinstance(space.dim, float):
         raise ValueError("no dimension")
     return space
+
+
+def _fitted(entry: Any) -> tuple[int, tuple[float, ...], tuple[float, ...]] | None:  # noqa: ANN401  (parsed JSON)
+    """On how many a projection was fitted, its shares and classes; the number alone in older galleries."""
+    if entry is None:
+        return None
+    fitted_on, shares, classes = entry if isinstance(entry, list) else (entry, (), ())
+    return int(fitted_on), tuple(map(float, shares)), tuple(map(float, classes))
 
 
 def _fill(db: sqlite3.Connection, space: Space) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from lookalike.encoders import Learner
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches.dictionary import Grain, learn_bank
 from lookalike.encoders.patches.graph import build_graph
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["VIEW", "fit_patches", "save_patches"]
+__all__ = ["LEARNER", "VIEW", "fit_patches", "save_patches"]
 
-VIEW = View(64)
-_GRAINS = (Grain(6, 1, 200, 2.0), Grain(10, 2, 200, 2.5))
+VIEW = View(96)
+_GRAINS = (Grain(6, 2, 200, 2.0), Grain(12, 3, 200, 2.5))
 _DIM = 64
-_MOST = 2000  # pictures that are kept in memory while fitting: 25 MB, and as much again for each grain's answers
+_MOST = 2000  # pictures that are kept in memory while fitting: 55 MB, and as much again for each grain's answers
 
 
 def fit_patches(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[bytes, Card]:
@@ -56,12 +57,19 @@ def save_patches(folder: Path, model: bytes, card: Card) -> None:
     card.write(folder / "encoder.json")
 
 
+def _learn(images: Iterable[NDArray[np.uint8]], folder: Path) -> None:
+    save_patches(folder, *fit_patches(images))
+
+
+LEARNER = Learner(VIEW, _learn)
+
+
 def _drawn(images: Iterable[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
     """uint8 (n, size, size, 3), n at most _MOST: each picture as likely as any (Vitter's reservoir, 1985)."""
     kept: list[NDArray[np.uint8]] = []
     for seen, image in enumerate(images):
         place = seen if seen < _MOST else int(rng.integers(0, seen + 1))
-        if place == len(kept):
+        if seen < _MOST:
             kept.append(_viewed(image))
         elif place < _MOST:
             kept[place] = _viewed(image)

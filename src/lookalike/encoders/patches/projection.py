@@ -19,6 +19,7 @@ __all__ = ["learn_projection"]
 
 _PRINCIPAL = 256  # directions that are turned: 64 gave 0.009 less mAP
 _NEIGHBOURS = 10
+_EMPHASIS = 0.25  # power of what a direction is worth, by which it counts more: 3 points of mAP
 _SHARE = 20  # no more neighbours than one in so many of the pictures
 _RANK = 1e-6  # of the widest spread: less is rounding
 
@@ -46,15 +47,15 @@ def _principal(centred: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _turn(rows: NDArray[np.float64], cut: int) -> NDArray[np.float64]:
-    """float64 (k, cut): the most of the total spread for each bit of spread between neighbours."""
+    """float64 (k, cut): the most of the total spread for each bit of spread between neighbours, the best first."""
     total = rows.T @ rows / len(rows)
     between = _spread_between(rows, _neighbours(rows))
     # As much again in every direction: with less, what few pairs happen to agree in would count for too much.
     between += np.eye(len(between)) * max(between.trace() / len(between), _RANK * total.trace())
     spread, axes = np.linalg.eigh(between)
     evened = axes / np.sqrt(spread)
-    _, best = np.linalg.eigh(evened.T @ total @ evened)
-    return np.asarray(evened @ best[:, ::-1][:, :cut])
+    worth, best = np.linalg.eigh(evened.T @ total @ evened)
+    return np.asarray((evened @ best * np.maximum(worth, 0) ** _EMPHASIS)[:, ::-1][:, :cut])
 
 
 def _neighbours(rows: NDArray[np.float64]) -> NDArray[np.float64]:

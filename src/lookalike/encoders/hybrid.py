@@ -1,0 +1,140 @@
+"""Several encoders as one, weighted: structure and colour, say. Their embeddings stand side by side in a row.
+
+Each part has the length of the root of its share, so that the product of two rows is the weighted mean of the parts'
+cosine similarities. A search may ask for other shares: `balance` says by what the numbers of each part have to be
+multiplied, in the rows and in the query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from lookalike.distance import unit
+from lookalike.errors import UsageError
+from lookalike.images.decode import View, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.distance import Metric
+    from lookalike.encoders import Encoder
+
+__all__ = ["HybridEncoder", "Part", "balance", "parts_of", "read_hybrid"]
+
+_VERSION = 1
+_PREFIX = "hybrid:"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One encoder of a hybrid: its name, how many numbers it gives, and its share of the similarity, in (0, 1]."""
+
+    name: str
+    dim: int
+    share: float
+
+
+class HybridEncoder:
+    """Encoders side by side. `parts` says what stands where; see `lookalike.encoders.Encoder` for the other members.
+
+    All parts see the same square, as large as the largest of them needs it, and cut their own view out of it; all
+    are compared by cosine, whatever they are compared by alone.
+    """
+
+    metric: Final[Metric] = "cosine"
+
+    def __init__(self, encoders: Sequence[Encoder], weights: Sequence[float]) -> None:
+        """One weight, above 0, for each encoder; only their ratios count."""
+        crop = max(encoder.view.crop for encoder in encoders)
+        pixels = max(math.ceil(encoder.view.size * crop / encoder.view.crop) for encoder in encoders)
+        self.view = View(pixels, crop)
+        self.parts = tuple(
+            Part(encoder.name, encoder.dim, weight / math.fsum(weights))
+            for encoder, weight in zip(encoders, weights, strict=True)
+        )
+        self.name = _PREFIX + "+".join(part.name for part in self.parts)
+        self.dim = sum(part.dim for part in self.parts)
+        self.trained_on = ", ".join(sorted({encoder.trained_on for encoder in encoders} - {""}))
+        known = [_VERSION, *((e.fingerprint, part.share) for e, part in zip(encoders, self.parts, strict=True))]
+        self.fingerprint = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+        self.encoders = tuple(encoders)
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (n, view.size, view.size, 3) in, float32 (n, dim) out, rows of length 1."""
+        rows = [
+            np.float32(part.share**0.5) * unit(encoder.encode(self._seen_by(encoder, images)))
+            for encoder, part in zip(self.encoders, self.parts, strict=True)
+        ]
+        return np.concatenate(rows, axis=1)
+
+    def _seen_by(self, encoder: Encoder, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        view = View(encoder.view.size, encoder.view.crop / self.view.crop)
+        seen = np.empty((len(images), view.size, view.size, 3), np.uint8)
+        for image, own in zip(images, seen, strict=True):
+            own[:] = (
+                image if own.shape == image.shape and view.crop == 1 else np.asarray(fit(Image.fromarray(image), view))
+            )
+        return seen
+
+
+def parts_of(encoder: Encoder) -> tuple[Part, ...]:
+    """What an encoder is made of; empty for one that is no hybrid."""
+    return encoder.parts if isinstance(encoder, HybridEncoder) else ()
+
+
+def read_hybrid(name: str) -> list[tuple[str, float]]:
+    """The parts of `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]` with their weights; none for any other name.
+
+    Raises UsageError for fewer than two parts, a part named twice, and a weight that is none.
+    """
+    if not name.startswith(_PREFIX):
+        return []
+    parts = [_read_part(text) for text in name.removeprefix(_PREFIX).split("+")]
+    if len({part for part, _ in parts}) < max(2, len(parts)):
+        raise UsageError(f"{name!r} has no two different parts", hint="hybrid:efficientnet-lite0=0.7+histogram=0.3")
+    return parts
+
+
+def balance(parts: Sequence[Part], wanted: Mapping[str, float]) -> list[float]:
+    """By what the numbers of each part have to be multiplied so that it has the share that is wanted.
+
+    Parts that are not named share the rest as they did. Raises UsageError for a name that is no part's, and shares
+    that are negative or more than the whole.
+    """
+    names = [part.name for part in parts]
+    if not parts:
+        raise UsageError(
+            "only the parts of a hybrid have weights", hint="-e hybrid:efficientnet-lite0=0.7+histogram=0.3"
+        )
+    for name in wanted:
+        if name not in names:
+            raise UsageError(f"the gallery has no part {name!r}", hint=f"one of {', '.join(names)}")
+    named = math.fsum(wanted.values())
+    others = math.fsum(part.share for part in parts if part.name not in wanted)
+    rest = 1 - named if others else 0.0
+    if not (all(share >= 0 for share in wanted.values()) and rest >= 0 and 0 < named + rest < math.inf):
+        raise UsageError(f"weights of {', '.join(f'{share:g}' for share in wanted.values())} make no whole")
+    shares = [wanted.get(part.name, part.share / (others or 1) * rest) / (named + rest) for part in parts]
+    return [math.sqrt(share / part.share) for share, part in zip(shares, parts, strict=True)]
+
+
+def _read_part(text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    try:
+        share = float(weight or 1)
+    except ValueError:
+        share = math.nan
+    if not name or not 0 < share < math.inf:
+        raise UsageError(
+            f"{text!r} is no part of a hybrid", hint="a name, or a name and a weight above 0: histogram=0.3"
+        )
+    return name, share

@@ -1,0 +1,44 @@
+"""Encoders of other packages: entry points of the group `lookalike.encoders`, each a function that makes an encoder.
+
+    [project.entry-points."lookalike.encoders"]
+    mine = "my_package.encoder:make"
+
+Installing a package is trusting it; nothing of it is imported before its encoder is asked for by name.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from lookalike.errors import EncoderError, LookalikeError
+
+if TYPE_CHECKING:
+    from lookalike.encoders import Encoder
+
+__all__ = ["GROUP", "load_plugin", "plugin_names"]
+
+GROUP = "lookalike.encoders"
+_MEMBERS = ("name", "view", "dim", "metric", "trained_on", "fingerprint", "encode")
+
+
+def plugin_names() -> list[str]:
+    """The names that installed packages offer, in order."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def load_plugin(name: str) -> Encoder | None:
+    """The encoder of this name; None if no package has one. Raises EncoderError when it cannot be made."""
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        return None
+    try:
+        encoder: Encoder = found[0].load()()
+        missing = [member for member in _MEMBERS if not hasattr(encoder, member)]
+    except LookalikeError:
+        raise
+    except Exception as error:
+        raise EncoderError(f"the encoder {name} ({found[0].value}) cannot be made: {error}") from error
+    if missing:
+        raise EncoderError(f"the encoder {name} ({found[0].value}) has no {', '.join(missing)}")
+    return encoder

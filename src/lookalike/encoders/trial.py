@@ -1,0 +1,101 @@
+"""The first run of a foreign model: in a process of its own, with limits on time and memory.
+
+A model without control flow and foreign operators (`onnx.check_model`) can still ask for more than a machine has. What
+has passed is remembered by its digest in the user's cache folder, so that it costs a second once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from lookalike.errors import EncoderError, LookalikeError
+from lookalike.images.decode import View
+
+if TYPE_CHECKING:
+    from lookalike.encoders.onnx import Card
+
+__all__ = ["SECONDS", "serve", "try_in_child"]
+
+SECONDS = 60.0  # to be loaded and run twice on one grey picture; the default encoder needs 0.3
+_MEMORY = 4 << 30  # bytes of address space, and what follows for each byte of the model
+_EACH = 6
+_BOOT = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from lookalike.encoders.trial import serve
+serve(json.loads(sys.argv[2]))
+"""
+
+
+def try_in_child(model: bytes, card: Card, *, again: bool = False) -> int:
+    """How many numbers the model gives for a picture: finite, and the same when it is asked twice.
+
+    again: even if it has passed before. Raises EncoderError when it fails, or exceeds 60 s or some 4 GiB.
+    """
+    kept = _kept(model, card)
+    if not again:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return int(json.loads(kept.read_text())["dim"])
+    dim = _tried(model, card)
+    with contextlib.suppress(OSError):  # a read-only home: tried again next time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps({"dim": dim}))
+    return dim
+
+
+def serve(fields: dict[str, Any]) -> None:
+    """In the child: the model comes on stdin, what is to be said of it goes to stdout as one line of JSON."""
+    model = sys.stdin.buffer.read()
+    _limit(_MEMORY + _EACH * len(model))
+    from lookalike.encoders.onnx import Card, OnnxEncoder  # noqa: PLC0415  (imports this module)
+
+    try:
+        card = Card(view=View(**fields.pop("view")), **fields)
+        answer: dict[str, Any] = {"dim": OnnxEncoder(model, card).dim}
+    except LookalikeError as error:
+        answer = {"problem": str(error)}
+    except MemoryError:
+        answer = {"problem": f"the model {fields.get('name')} asks for more memory than it may have"}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _tried(model: bytes, card: Card) -> int:
+    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), json.dumps(asdict(card))]
+    try:
+        done = subprocess.run(command, input=model, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise EncoderError(f"the model {card.name} took longer than {SECONDS:g} s for one picture") from None
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        raise EncoderError(f"the model {card.name} ended the process that tried it (exit {done.returncode})") from None
+    if "problem" in answer:
+        raise EncoderError(answer["problem"])
+    return int(answer["dim"])
+
+
+def _limit(memory: int) -> None:
+    try:
+        import resource  # noqa: PLC0415  (not on Windows)
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = memory if most == resource.RLIM_INFINITY else min(memory, most)
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
+
+
+def _kept(model: bytes, card: Card) -> Path:
+    """Where it is written that this model with this card has passed, under this version of ONNX Runtime."""
+    known = json.dumps([asdict(card), importlib.metadata.version("onnxruntime")], sort_keys=True).encode()
+    digest = hashlib.sha256(hashlib.sha256(model).digest() + known).hexdigest()
+    return Path(platformdirs.user_cache_dir("lookalike")) / "checked" / f"{digest}.json"

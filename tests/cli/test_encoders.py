@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from tests.conftest import make_picture
+from tests.encoders.test_onnx import means, save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+FIGURES = {"name", "dim", "rate", "model_bytes", "part_found", "mirrored_found", "paler_kept", "lighter_kept"}
+
+
+@pytest.fixture
+def labelled(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
+    make_photos(8, "set/one")
+    make_photos(8, "set/two", first=8)
+    return tmp_path / "set"
+
+
+@pytest.fixture(autouse=True)
+def _few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.encoders.patches.dictionary._SAMPLE", 4000)
+    monkeypatch.setattr("lookalike.encoders.patches.dictionary._ROUNDS", 5)
+
+
+def test_encoders_are_listed_with_what_they_are(run: Run) -> None:
+    rows = {row["name"]: row for row in run("encoders", "--json").json["encoders"]}
+    default = rows["efficientnet-lite0"]
+    assert (default["dim"], default["trained_on"], default["available"]) == (1280, "ImageNet", True)
+    assert rows["histogram"]["trained_on"] == ""
+    assert (rows["patches"]["dim"], rows["patches"]["trained_on"]) == (None, "your own pictures")
+    assert "efficientnet-lite0" in run("encoders").out
+
+
+def test_encoders_are_compared_by_the_protocol_where_there_are_classes(run: Run, labelled: Path) -> None:
+    done = run("encoders", "compare", labelled, "-e", "histogram", "-e", "patches", "--json").json
+    assert [row["name"] for row in done["encoders"]] == ["histogram", "patches"]
+    assert all(set(row) > FIGURES | {"mAP", "P@10", "top_1"} for row in done["encoders"])
+    same = run("evaluate", labelled, "-e", "histogram", "--json").json
+    assert done["encoders"][0]["mAP"] == same["mAP"]
+    assert done["recommended"] in {"histogram", "patches"}
+
+
+def test_encoders_are_compared_by_finding_pictures_again_where_there_are_none(
+    run: Run, make_photos: Callable[..., Path]
+) -> None:
+    photos = make_photos(12)
+    done = run("encoders", "compare", photos, "-e", "histogram", "--json")
+    row = done.json["encoders"][0]
+    assert set(row) >= FIGURES
+    assert "mAP" not in row
+    assert row["lighter_kept"] <= 1
+    assert row["part_found"] > 0.5
+    assert "no folders of classes" in done.err
+
+
+def test_labels_may_be_set_aside(run: Run, labelled: Path) -> None:
+    done = run("encoders", "compare", labelled, "-e", "histogram", "--no-labels")
+    assert "mAP" not in done.out
+    assert "recommended: histogram" in done.err
+
+
+def test_an_encoder_that_cannot_be_used_spoils_nothing(run: Run, labelled: Path) -> None:
+    done = run("encoders", "compare", labelled, "-e", "nonsense", "-e", "histogram")
+    assert done.status == 0
+    assert "no encoder 'nonsense'" in done.err
+    assert "recommended: histogram" in done.err
+    assert run("encoders", "compare", labelled, "-e", "nonsense").status == 1
+
+
+def test_the_comparison_is_drawn(run: Run, labelled: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("encoders", "compare", labelled, "-e", "histogram", "--draw", tmp_path / "c.png").status == 0
+    with Image.open(tmp_path / "c.png") as drawn:
+        assert drawn.width > 500
+
+
+def test_patches_are_indexed_searched_and_evaluated_by_their_name(run: Run, labelled: Path) -> None:
+    assert run("index", labelled, "-e", "patches", "--json").json["added"] == 16
+    assert run("index", labelled, "-e", "patches", "--json").json["unchanged"] == 16
+    gallery = labelled / ".lookalike"
+    assert len(run("search", labelled / "one" / "000.jpg", "-i", gallery, "-k", 3, "--json").json["hits"]) == 3
+    assert run("evaluate", labelled, "-e", "patches", "--json").json["n_gallery"] == 12
+
+
+def test_an_indexed_folder_does_not_become_one_of_patches(run: Run, labelled: Path) -> None:
+    run("index", labelled, "-e", "histogram")
+    done = run("index", labelled, "-e", "patches")
+    assert done.status == 2
+    assert "made by histogram, not by patches" in done.err
+
+
+def test_patches_are_trained_into_a_folder_like_any_preset(run: Run, labelled: Path, tmp_path: Path) -> None:
+    home = tmp_path / "out" / "mine"
+    done = run("train", labelled, "--preset", "patches", "--output", home, "--json").json
+    assert done["output"] == str(home)
+    assert run("index", labelled, "-e", home, "-i", tmp_path / "g", "--json").json["added"] == 16
+    assert run("train", labelled, "--preset", "patches", "--output", home).status == 2
+    assert run("train", labelled, "--preset", "patches", "--output", home, "--fresh").status == 0
+
+
+def test_a_search_moves_the_weight_between_structure_and_colour(run: Run, labelled: Path) -> None:
+    run("index", labelled, "-e", "hybrid:patches+histogram")
+    search = ["search", labelled / "one" / "000.jpg", "-i", labelled / ".lookalike", "--json"]
+    first, second = (run(*search, "--weight", f"histogram={share}").json["hits"] for share in (0.1, 0.9))
+    assert [hit["distance"] for hit in first] != [hit["distance"] for hit in second]
+    for wrong in ("colour=0.5", "histogram=2", "histogram", "histogram=x"):
+        assert run(*search, "--weight", wrong).status == 2
+
+
+def test_a_gallery_is_adapted_to_labels_and_says_whether_it_helped(run: Run, labelled: Path) -> None:
+    run("index", labelled, "-e", "patches")
+    figures = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled, "--json").json
+    assert figures["adapted"] == (figures["with_labels"]["mAP"] > figures["without_labels"]["mAP"])
+    shown = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled)
+    assert "with_labels" in shown.out
+    assert "kept" in shown.err
+
+
+def test_what_matches_is_drawn(run: Run, labelled: Path, tmp_path: Path) -> None:
+    run("index", labelled, "-e", "histogram")
+    make_picture(99).save(tmp_path / "query.png")
+    inspect = ["inspect", tmp_path / "query.png", labelled / "one" / "001.jpg", "-i", labelled / ".lookalike"]
+    done = run(*inspect, "-o", tmp_path / "heat.png", "--json").json
+    with Image.open(tmp_path / "heat.png") as drawn:
+        assert drawn.width > 800
+    assert len(done["query_heat"]) == 12
+    assert run(*inspect, "-o", tmp_path / "no" / "folder.png").status == 2
+
+
+def test_the_command_checks_a_model_and_says_what_it_is(run: Run, tmp_path: Path) -> None:
+    model = save(tmp_path, means([1, 2]))
+    fields = run("encoders", "check", model, "--json").json
+    assert (fields["name"], fields["dim"], fields["size"]) == ("means", 3, 8)
+    assert "means" in run("encoders", "check", model).out
+    model.write_bytes(b"nonsense")
+    done = run("encoders", "check", model)
+    assert (done.status, done.out) == (1, "")
+    assert "no ONNX file" in done.err
