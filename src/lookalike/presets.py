@@ -29,8 +29,8 @@ class Preset:
     schedule: "time-based" divides the rate by 1 + steps * rate / epochs; "linear" takes it to zero over the epochs,
     to the `power`, set anew for each. l1_activity, l2_kernel: penalties on the embedding and on the layer that
     makes it. relu: after that layer. fraction: the share of the pictures that is trained on. grey: learn from their
-    brightness alone. precision: "mixed" computes in half precision and keeps weights in float32. slope: of the leaky
-    units below zero; the description names none, so it is Keras's own default.
+    brightness alone. histogram: the share of the similarity that a histogram of colours beside the embedding has.
+    precision: "mixed" computes in half precision and keeps weights in float32. slope: of the leaky units below zero.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Preset:
     seed: int = 1
     model: Model = "convolutional"
     grey: bool = False
+    histogram: float = 0.0
     precision: Precision = "float32"
     slope: float = 0.3
 
@@ -85,7 +86,9 @@ _COMPACT = replace(
     _LINEAR, name="compact", description="components that last, and a small network that adds what they leave out",
     model="compact", schedule="linear", epochs=60,
 )  # fmt: skip
-_HYBRID = replace(_EXP6D, name="hybrid", description="brightness alone; colours beside it as a histogram", grey=True)
+_HYBRID = replace(
+    _EXP6D, name="hybrid", description="brightness alone; colours beside it as a histogram", grey=True, histogram=0.5
+)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -104,6 +107,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "l1_activity": (0, 10),
     "l2_kernel": (0, 10),
     "fraction": (0.01, 1),
+    "histogram": (0, 0.99),
     "batch_size": (1, 4096),
     "size": (8, 2048),
     "seed": (0, 2**31),

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lookalike import View, load_encoder
 from lookalike.encoders.onnx import Card
-from lookalike.errors import EncoderError, UntrustedModel
+from lookalike.errors import EncoderError, UnknownEncoder, UntrustedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,29 @@ def test_a_card_reads_what_it_wrote(tmp_path: Path) -> None:
 def test_a_card_with_a_number_out_of_range_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(EncoderError, match=r"model\.json"):
         load_encoder(save(tmp_path, means([1, 2]), **change))
+
+
+def test_encoders_of_our_own_may_stand_beside_a_model(tmp_path: Path) -> None:
+    alone = load_encoder(save(tmp_path, means([1, 2])))
+    both = load_encoder(save(tmp_path, means([1, 2]), beside={"histogram": 0.25}))
+    picture = np.random.default_rng(1).integers(0, 256, (1, both.view.size, both.view.size, 3), np.uint8)
+    row = both.encode(picture)[0]
+    assert both.dim == alone.dim + 1440
+    assert np.square(row[alone.dim :]).sum() == pytest.approx(0.25, rel=1e-4)
+    assert both.fingerprint != alone.fingerprint
+
+
+@pytest.mark.parametrize(
+    "beside", [{"histogram": 1.0}, {"histogram": -0.1}, {"histogram": 0.6, "efficientnet-lite0": 0.6}]
+)
+def test_shares_that_leave_nothing_for_the_model_are_refused(tmp_path: Path, beside: dict[str, float]) -> None:
+    with pytest.raises(EncoderError, match="out of its range"):
+        load_encoder(save(tmp_path, means([1, 2]), beside=beside))
+
+
+def test_a_card_loads_no_other_file(tmp_path: Path) -> None:
+    with pytest.raises(UnknownEncoder, match="no encoder of ours"):
+        load_encoder(save(tmp_path, means([1, 2]), beside={"/somewhere/else.onnx": 0.5}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"name": "x"}'])

@@ -132,6 +132,10 @@ def test_a_training_in_grey_sees_no_colours(photos: Path, tmp_path: Path) -> Non
     originals, made = reconstructions(tmp_path / "run", photos)
     assert np.ptp(made, axis=-1).max() == 0
     assert np.ptp(originals, axis=-1).max() > 0
+    encoder = load_encoder(tmp_path / "run")
+    assert encoder.dim == 6 + 1440  # colours are in the histogram beside it, and count for one half
+    rows = encoder.encode(np.random.default_rng(1).integers(0, 256, (3, *[encoder.view.size] * 2, 3), np.uint8))
+    np.testing.assert_allclose(np.linalg.norm(rows[:, 6:], axis=1), 0.5**0.5, rtol=1e-5)
 
 
 def test_mixed_precision_learns_and_keeps_float32(photos: Path, tmp_path: Path) -> None:

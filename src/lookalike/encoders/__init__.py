@@ -7,6 +7,7 @@ that is learned from the pictures it is for needs its line in `_LEARNED`; `looka
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.distance import Metric
+    from lookalike.encoders.onnx import OnnxEncoder
     from lookalike.images.decode import View
 
 __all__ = [
@@ -119,10 +121,7 @@ def load_encoder(name: str | Path = DEFAULT, home: Path | None = None) -> Encode
     Raises UnknownEncoder for a name that is none; EncoderError for a model that cannot be used.
     """
     if parts := _hybrid(name):
-        join = cast(
-            "Callable[[list[Encoder], list[float]], Encoder]", _found("lookalike.encoders.hybrid:HybridEncoder")
-        )
-        return join([load_encoder(part, home) for part, _ in parts], [weight for _, weight in parts])
+        return _joined([load_encoder(part, home) for part, _ in parts], [weight for _, weight in parts])
     if isinstance(name, str) and name in _TABLE:
         return cast("Callable[[], Encoder]", _found(_TABLE[name]))()
     if isinstance(name, str) and name in _LEARNED:
@@ -145,7 +144,20 @@ def _load_learned(name: str, home: Path | None) -> Encoder:
 
 
 def _load_file(path: Path) -> Encoder:
-    return cast("Callable[[Path], Encoder]", _found("lookalike.encoders.onnx:load_onnx"))(path)
+    """A model file; with encoders of our own beside it, if its card names some."""
+    encoder = cast("Callable[[Path], OnnxEncoder]", _found("lookalike.encoders.onnx:load_onnx"))(path)
+    beside = encoder.card.beside
+    if not beside:
+        return encoder
+    if unknown := [name for name in beside if name not in _TABLE]:
+        raise UnknownEncoder(f"the card of {path} names {unknown[0]!r}, which is no encoder of ours")
+    own = 1 - math.fsum(beside.values())
+    return _joined([encoder, *(load_encoder(name) for name in beside)], [own, *beside.values()])
+
+
+def _joined(encoders: list[Encoder], weights: list[float]) -> Encoder:
+    join = cast("Callable[[list[Encoder], list[float]], Encoder]", _found("lookalike.encoders.hybrid:HybridEncoder"))
+    return join(encoders, weights)
 
 
 def _plugins() -> Any:  # noqa: ANN401  (a module)

@@ -5,17 +5,19 @@ A card is a small JSON file of numbers with the model's name and the ending .jso
     {"name": "mine", "size": 224, "crop": 0.875, "mean": [127, 127, 127], "std": [128, 128, 128],
      "layout": "NCHW", "metric": "cosine"}
 
-`mean` and `std` are in units of a pixel's 0..255 and apply to models that take float32; a model that takes
-uint8 does its own scaling.
+`beside`, {"histogram": 0.3}, names encoders of our own that stand beside the model's numbers, with their shares of
+the similarity (`lookalike.encoders.hybrid`). `mean` and `std` are in units of a pixel's 0..255 and apply to models that
+take float32; a model that takes uint8 does its own scaling.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -27,6 +29,7 @@ from lookalike.errors import EncoderError, UntrustedModel
 from lookalike.images.decode import View
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,6 +55,7 @@ class Card:
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     metric: Metric = "cosine"
     trained_on: str = ""
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Card:
@@ -67,6 +71,7 @@ class Card:
                 layout=fields.get("layout", "NHWC"),
                 metric=fields.get("metric", "cosine"),
                 trained_on=str(fields.get("trained_on", "")),
+                beside={str(name): float(share) for name, share in dict(fields.get("beside", {})).items()},
             )
         except FileNotFoundError:
             raise EncoderError(f"the model has no card: {path} is missing") from None
@@ -83,6 +88,7 @@ class Card:
             all(np.isfinite(self.mean)) and all(np.isfinite(self.std)) and 0 not in self.std,
             self.layout in {"NHWC", "NCHW"},
             self.metric in {"cosine", "euclidean"},
+            all(share > 0 for share in self.beside.values()) and math.fsum(self.beside.values()) < 1,
         )
         if not all(allowed):
             raise EncoderError(f"{path}: a number or word is out of its range")
@@ -126,7 +132,7 @@ class OnnxEncoder:
     def fingerprint(self) -> str:
         """The SHA-256 of the model and of every number of the card that changes an embedding."""
         numbers = asdict(self.card)
-        del numbers["trained_on"], numbers["name"]
+        del numbers["trained_on"], numbers["name"], numbers["beside"]
         numbers["model"] = self._source
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 

@@ -193,8 +193,14 @@ class _Run:
         path = self._home / place.ENCODER
         place.replace(path, self._learner.export)
         name = f"{self._preset.name}-{self._preset.latent_dim}"
-        trained_on = f"{len(pictures.train)} pictures"
-        card = Card(name, View(self._preset.size), metric="euclidean", trained_on=trained_on)
+        beside = {"histogram": self._preset.histogram} if self._preset.histogram else {}
+        card = Card(
+            name,
+            View(self._preset.size),
+            metric="euclidean",
+            trained_on=f"{len(pictures.train)} pictures",
+            beside=beside,
+        )
         some = np.asarray(pictures.pixels[:4])
         expected = self._learner.encode(some.astype(np.float32) / np.float32(255))
         found = OnnxEncoder(path.read_bytes(), card).encode(some)
