@@ -9,6 +9,7 @@ import pytest
 
 from lookalike.errors import NoGallery, StoreBusy
 from lookalike.store import Item, Space, Store, open_store
+from lookalike.store.cache import Tuning
 from lookalike.store.projection import Projection, fit_projection
 from tests.store.making import (
     DIM,
@@ -29,15 +30,14 @@ if TYPE_CHECKING:
 
     Open = Callable[[Space | None], Store]
 
-STORES = ["sqlite"]
+STORES = {"sqlite": None, "sqlite in lists": Tuning(approximate_from=12, added=6)}
 METRICS: list[Metric] = ["cosine", "euclidean"]
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=list(STORES))
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Open the store of this test again; with a space, make it if it is not there."""
-    places = {"sqlite": tmp_path / "gallery"}
-    return lambda create: open_store(places[request.param], create=create)
+    return lambda create: open_store(tmp_path / "gallery", create=create, tuning=STORES[request.param])
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_search_is_exact(reopen: Open, metric: Metric, cut: int | None) -> None:
     for n in range(0, 200, 9):
         for k in (1, 7, 399, 400, 1000):
             wanted = expected(rows, embedding(n), k, metric=metric, projection=projection)
-            assert_same_answer(store.search(embedding(n), k), wanted)
+            assert_same_answer(store.search(embedding(n), k, exact=True), wanted)
     store.close()
 
 
@@ -352,7 +352,9 @@ def test_a_projection_is_kept_and_can_be_taken_back(store: Store) -> None:
         assert kept.fitted_on == 20
         assert (kept.mean == projection.mean).all()
         assert (kept.components == projection.components).all()
-        assert store.matrix().rows.shape == (20, 2)
+        contents = {known.id: int(known.key) for known in store.items()}
+        wanted = expected(contents, embedding(1), 20, projection=projection)
+        assert_same_answer(store.search(embedding(1), 20), wanted)
         assert store.search(embedding(1), 20) != plain
         store.project(None)
     assert store.projection is None

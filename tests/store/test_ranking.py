@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from lookalike.distance import Metric, distances
-from lookalike.store.ranking import Matrix
+from lookalike.store.ranking import Matrix, Nearest
+from lookalike.store.rows import search_rows
+
+
+def pairs(near: Nearest) -> list[tuple[int, float]]:
+    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
+
+
+def search(matrix: Matrix, query: np.ndarray[tuple[int], np.dtype[np.float32]], k: int) -> list[tuple[int, float]]:
+    (near,) = matrix.nearest(query[None], k)
+    return pairs(near)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -17,25 +27,25 @@ def test_rows_that_rounding_could_exchange_are_told_apart(metric: Metric, dim: i
     middle = rng.standard_normal(dim)
     rows = (middle + apart * rng.standard_normal((700, dim))).astype(np.float32)
     ids = rng.permutation(700) + 1
-    matrix = Matrix(ids, rows, metric)
+    matrix = Matrix(ids, search_rows(rows, metric)[:, :dim], metric)
     for query in (middle + apart * rng.standard_normal((5, dim))).astype(np.float32):
         measured = distances(query, matrix.rows, metric)
         order = np.lexsort((ids, measured))
         for k in (1, 10, 300):
             wanted = list(zip(ids[order[:k]].tolist(), measured[order[:k]].tolist(), strict=True))
-            assert matrix.search(query, k) == wanted
+            assert search(matrix, query, k) == wanted
 
 
 def test_very_many_that_are_equally_near_come_by_their_ids() -> None:
     ids = np.random.default_rng(0).permutation(20_000)
-    matrix = Matrix(ids, np.ones((20_000, 4), np.float32), "cosine")
-    assert [id_ for id_, _ in matrix.search(np.ones(4, np.float32), 9)] == list(range(9))
+    matrix = Matrix(ids, np.full((20_000, 4), 0.5, np.float32), "cosine")
+    assert [id_ for id_, _ in search(matrix, np.ones(4, np.float32), 9)] == list(range(9))
 
 
 def test_no_rows_have_no_neighbours() -> None:
     for metric in ("cosine", "euclidean"):
         empty = Matrix(np.empty(0, np.int64), np.empty((0, 4), np.float32), metric)
-        assert empty.search(np.ones(4, np.float32), 3) == []
+        assert search(empty, np.ones(4, np.float32), 3) == []
 
 
 def test_a_query_near_zero_tells_far_rows_apart() -> None:
@@ -46,4 +56,29 @@ def test_a_query_near_zero_tells_far_rows_apart() -> None:
     matrix = Matrix(np.arange(700), rows.astype(np.float32), "euclidean")
     query = np.full(64, 1e-6, np.float32)
     measured = distances(query, matrix.rows, "euclidean")
-    assert [id_ for id_, _ in matrix.search(query, 10)] == np.lexsort((matrix.ids, measured))[:10].tolist()
+    assert [id_ for id_, _ in search(matrix, query, 10)] == np.lexsort((matrix.ids, measured))[:10].tolist()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_rows_sorted_by_likeness_are_found_as_well_as_any(metric: Metric, k: int) -> None:
+    """Where the nearest are all in a few groups of rows that stand together, as in a file sorted into lists."""
+    rng = np.random.default_rng(2)
+    rows = search_rows(rng.standard_normal((20_000, 16)).astype(np.float32), metric)
+    rows = rows[np.argsort(rows @ rows[0])]
+    matrix = Matrix(np.arange(20_000), rows, metric)
+    queries = np.ascontiguousarray(rows[::1999])
+    for query, near in zip(queries, matrix.nearest(queries, k), strict=True):
+        measured = distances(query, rows, metric)
+        assert near.ids.tolist() == np.lexsort((matrix.ids, measured))[:k].tolist()
+        assert pairs(near) == search(matrix, query, k)
+
+
+def test_only_the_rows_that_are_asked_for_are_found() -> None:
+    rng = np.random.default_rng(3)
+    rows = search_rows(rng.standard_normal((9_000, 8)).astype(np.float32), "cosine")
+    matrix = Matrix(rng.permutation(9_000), rows, "cosine")
+    for among in (np.arange(0, 9_000, 3), np.array([5]), np.arange(8_999), np.empty(0, np.intp)):
+        (near,) = matrix.nearest(rows[5:6], 12, among=among)
+        measured = distances(rows[5], rows[among], "cosine")
+        assert near.ids.tolist() == matrix.ids[among][np.lexsort((matrix.ids[among], measured))[:12]].tolist()

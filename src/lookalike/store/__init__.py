@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.distance import Metric
+    from lookalike.store.cache import Tuning
     from lookalike.store.projection import Projection
-    from lookalike.store.ranking import Matrix
+    from lookalike.store.searching import Searcher
 
-__all__ = ["Item", "Known", "Space", "Store", "open_store"]
+__all__ = ["Item", "Known", "Near", "Space", "Store", "open_store"]
+
+Near = list[tuple[int, float]]
+"""Ids and distances, nearest first, ties by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +119,39 @@ class Store(Protocol):
     def count(self) -> tuple[int, int]:
         """How many items have an embedding, and how many have none."""
 
-    def matrix(self) -> Matrix:
-        """All embeddings projected and ready to be searched; as new as the store."""
+    def prepare(self) -> Searcher:
+        """What is searched, as new as the store: made ready now, which a search would otherwise do first."""
 
     def search(
-        self, query: NDArray[np.float32], k: int, *, stretch: NDArray[np.float32] | None = None
-    ) -> list[tuple[int, float]]:
-        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id.
+        self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
+    ) -> Near:
+        """The k nearest items to float32 (dim,); of those with an id in `among`, sorted, if that is given.
 
-        stretch: float32 (width,), what the projected numbers are multiplied by before they are compared, those of the
-        query and those of the items. Exact; k < 1 gives none.
-        Raises ValueError for a query that is not finite or of another length.
+        k come back where k exist; k < 1 gives none. Where items are very many it is approximate unless `exact`:
+        of the ten nearest 99% are found, with their exact distances. Raises ValueError for a query that is not
+        finite or of another length.
         """
+
+    def search_many(
+        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
+    ) -> list[Near]:
+        """`search` for each of float32 (m, dim), at once."""
+
+    def search_stretched(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        stretch: NDArray[np.float32],
+        *,
+        among: NDArray[np.int64] | None = None,
+    ) -> Near:
+        """`search`, always exact, with the projected numbers multiplied by float32 (width,) before they are compared.
+
+        Those of the query and those of the items.
+        """
+
+    def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
+        """Every item with its k nearest others, in no order, as of the first that is taken."""
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
@@ -135,10 +160,10 @@ class Store(Protocol):
         """Give back files and locks; the store cannot be used any more."""
 
 
-def open_store(place: str | Path, *, create: Space | None = None) -> Store:
-    """Open the store at a folder; with `create`, make one there if there is none.
+def open_store(place: str | Path, *, create: Space | None = None, tuning: Tuning | None = None) -> Store:
+    """Open the store at a folder; with `create`, make one there if there is none. tuning: when searches change ways.
 
     Raises NoGallery, StoreError.
     """
     sqlite = importlib.import_module("lookalike.store.sqlite")
-    return cast("Store", sqlite.SqliteStore(place, create=create))
+    return cast("Store", sqlite.SqliteStore(place, create=create, tuning=tuning))

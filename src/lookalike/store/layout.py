@@ -33,6 +33,11 @@ MIGRATIONS: tuple[str, ...] = (
         crc INTEGER NOT NULL);
     CREATE INDEX item_digest ON item (digest);
     """,
+    # Which items were replaced or removed, and when: so that the search cache need not look at all of them. Nothing
+    # rests on it but time, as the cache must add up to the tally; rows may be deleted whenever they are too many.
+    """
+    CREATE TABLE change (generation INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (generation, id)) WITHOUT ROWID;
+    """,
 )
 
 

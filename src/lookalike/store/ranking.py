@@ -2,55 +2,128 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lookalike.distance import Metric, distances, unit
+from lookalike.distance import Metric, distances
+from lookalike.store.rows import search_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["Matrix"]
+    from lookalike.store.segment import Blocks
 
+__all__ = ["BLOCK", "Matrix", "Nearest", "merged"]
+
+BLOCK = 128  # rows that are checked together: 64 KiB of 128 numbers
 _MEASURED_AT_ONCE = 8192  # candidates; bounds memory when very many are equally near
+_PRODUCTS = 1 << 24  # numbers of one block of products: 64 MiB
+_GROUP = 64  # rows whose largest product stands for them when the k-th largest is bounded
+
+
+class Nearest(NamedTuple):
+    """Some rows of one query, nearest first, ties by id: ids int64 (k,), distances float64 (k,)."""
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.float64]
 
 
 class Matrix:
-    """Embeddings laid out for searching: `ids` int64 (n,), `rows` float32 (n, d), rows of length 1 for cosine."""
+    """Rows laid out for exact searching: `ids` int64 (n,), `rows` float32 (n, d), of length 1 for cosine.
 
-    def __init__(self, ids: NDArray[np.int64], rows: NDArray[np.float32], metric: Metric) -> None:
+    blocks: how rows that come from a file are checked, BLOCK of them at a time, before they are used.
+    """
+
+    def __init__(
+        self, ids: NDArray[np.int64], rows: NDArray[np.float32], metric: Metric, *, blocks: Blocks | None = None
+    ) -> None:
         self.ids = ids
+        self.rows = rows
         self.metric = metric
-        self.rows = unit(rows) if metric == "cosine" else rows
-        # Half the squared length: what a product leaves out of a Euclidean distance.
-        self._longest = float(np.linalg.norm(self.rows, axis=1).max(initial=0.0))
-        self._half_squares = np.einsum("ij,ij->i", rows, rows) / 2 if metric == "euclidean" else None
+        self._blocks = blocks
+        self._lengths: tuple[float, NDArray[np.float32] | None] | None = None
 
-    def search(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-        """The k nearest rows to one query, float32 (d,): pairs of id and distance, nearest first, ties by id."""
-        k = min(k, len(self.ids))
-        if k <= 0:
-            return []
-        near = self._candidates(query, k)
-        parts = [near[start : start + _MEASURED_AT_ONCE] for start in range(0, len(near), _MEASURED_AT_ONCE)]
-        measured = np.concatenate([distances(query, self.rows[part], self.metric) for part in parts])
-        ids = self.ids[near]
-        order = np.lexsort((ids, measured))[:k]
-        return list(zip(ids[order].tolist(), measured[order].tolist(), strict=True))
+    def nearest(
+        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.intp] | None = None
+    ) -> Iterator[Nearest]:
+        """The k nearest rows to each query (m, d), of all or `among` the rows at these places; exact."""
+        count = len(self.ids) if among is None else len(among)
+        k = max(0, min(k, count))
+        size = max(1, _PRODUCTS // max(1, count))
+        for start in range(0, len(queries), size):
+            part = queries[start : start + size]
+            for query, likeness in zip(part, self._likeness(part, among), strict=True):
+                near = _candidates(likeness, k, 2 * self._rounding(query))
+                yield self.measured(query, near if among is None else among[near], k)
 
-    def _candidates(self, query: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-        """Where the k nearest rows are, and all that a rounding error of the product may have put behind them."""
-        if k == len(self.ids):
-            return np.arange(k)
-        likeness = self.rows @ query
-        if self._half_squares is not None:
-            likeness -= self._half_squares
-        kth = np.partition(likeness, -k)[-k]
-        return np.nonzero(likeness >= kth - 2 * self._rounding(query))[0]
+    def stretched(self, stretch: NDArray[np.float32]) -> Matrix:
+        """The same rows, in memory, with their numbers multiplied by float32 (width,). Raises Damaged."""
+        rows = self._all()[:, : len(stretch)] * stretch
+        return Matrix(self.ids, search_rows(rows, self.metric), self.metric)
+
+    def take(self, places: NDArray[Any]) -> NDArray[np.float32]:
+        """The rows at these places. Raises Damaged."""
+        if self._blocks is not None:
+            self._blocks.touch(places // BLOCK)
+        return self.rows[places]
+
+    def measured(self, query: NDArray[np.float32], places: NDArray[Any], k: int) -> Nearest:
+        """The k nearest of the rows at these places, measured in float64."""
+        parts = [places[start : start + _MEASURED_AT_ONCE] for start in range(0, len(places), _MEASURED_AT_ONCE)]
+        measured = [distances(query, self.take(part), self.metric) for part in parts]
+        return merged([Nearest(self.ids[places], np.concatenate([*measured, np.empty(0)]))], k)
+
+    def _likeness(self, queries: NDArray[np.float32], among: NDArray[np.intp] | None) -> NDArray[np.float32]:
+        """(m, n): what grows as rows come nearer, up to a bounded error."""
+        rows = self._all() if among is None else self.take(among)
+        # One query as a vector: BLAS has a faster product for it, 2.4 times at 10,000 x 128.
+        likeness: NDArray[np.float32] = (rows @ queries[0])[None] if len(queries) == 1 else queries @ rows.T
+        half_squares = self._measures()[1]
+        if half_squares is not None:
+            likeness -= half_squares if among is None else half_squares[among]
+        return likeness
+
+    def _all(self) -> NDArray[np.float32]:
+        if self._blocks is not None:
+            self._blocks.touch()
+        return self.rows
 
     def _rounding(self, query: NDArray[np.float32]) -> float:
         """A bound of the error of one number of the product: gamma_n |x||y| (Higham 2002, section 3.1)."""
         steps = (len(query) + 2) * np.finfo(np.float32).eps
-        beside = self._longest if self._half_squares is not None else 0.0
-        return float(steps * self._longest * (np.linalg.norm(query) + beside))
+        longest, half_squares = self._measures()
+        return float(steps * longest * (np.linalg.norm(query) + (0.0 if half_squares is None else longest)))
+
+    def _measures(self) -> tuple[float, NDArray[np.float32] | None]:
+        """The length of the longest row; half of all squared lengths: what a product leaves out of a Euclidean one."""
+        if self.metric == "cosine":
+            return 1.0 + 1e-6, None
+        if self._lengths is None:
+            half_squares = np.einsum("ij,ij->i", self._all(), self.rows) / 2
+            self._lengths = float(np.sqrt(2 * half_squares.max(initial=0.0))), half_squares
+        return self._lengths
+
+
+def merged(parts: Sequence[Nearest], k: int) -> Nearest:
+    """The k nearest of all parts."""
+    ids = np.concatenate([part.ids for part in parts])
+    measured = np.concatenate([part.distances for part in parts])
+    order = np.lexsort((ids, measured))[:k]
+    return Nearest(ids[order], measured[order])
+
+
+def _candidates(likeness: NDArray[np.float32], k: int, margin: float) -> NDArray[np.intp]:
+    """Where the k largest are, and all that a rounding error may have put behind them."""
+    if k in {0, len(likeness)}:
+        return np.arange(k)
+    whole = len(likeness) // _GROUP
+    if whole < 4 * k:
+        return np.nonzero(likeness >= np.partition(likeness, -k)[-k] - margin)[0]
+    # k groups have a largest of at least this, so k rows have: a third of the time of a partition of all.
+    largest = likeness[: whole * _GROUP].reshape(whole, _GROUP).max(axis=1)
+    near = np.nonzero(likeness >= np.partition(largest, -k)[-k] - margin)[0]
+    kth = np.partition(likeness[near], -k)[-k]
+    return near[likeness[near] >= kth - margin]

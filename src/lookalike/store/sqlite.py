@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Item, Known, Space, cache, layout
+from lookalike.store import Item, Known, Near, Space, cache, layout
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.lock import WriterLock
 from lookalike.store.projection import Projection
-from lookalike.store.ranking import Matrix
+from lookalike.store.ranking import Nearest
+from lookalike.store.rows import VERSION, search_queries, search_rows
+from lookalike.store.searching import Searcher
+from lookalike.store.segment import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -78,16 +81,19 @@ class _Loaded(NamedTuple):
 
     generation: int
     projection: Projection | None
-    matrix: Matrix
+    searcher: Searcher
 
 
 class SqliteStore:
     """See `lookalike.store.Store` for what its methods do. Not to be shared between threads or with a fork."""
 
-    def __init__(self, folder: str | Path, *, create: Space | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, *, create: Space | None = None, tuning: cache.Tuning | None = None
+    ) -> None:
         self.path = Path(folder) / DATABASE
         self._lock = WriterLock(self.path.parent)
         self._is_writing = False
+        self._tuning = tuning or cache.Tuning()
         self._loaded: _Loaded | None = None
         self._noted = 0
         self._process = os.getpid()
@@ -168,6 +174,7 @@ class SqliteStore:
             self._db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._set_entry("next_id", next_id + len(new_ids))
             self._set_entry("tally", self._tally().plus(rows).minus(before.values()))
+            self._note_changes(before.values())
             self._drop_orphans({row[3] for row in before.values()} - wanted)
 
     def remove(self, ids: Iterable[int]) -> int:
@@ -176,6 +183,7 @@ class SqliteStore:
             rows = self._rows("id", set(ids))
             self._db.executemany("DELETE FROM item WHERE id = ?", [row[:1] for row in rows])
             self._set_entry("tally", self._tally().minus(rows))
+            self._note_changes(rows)
             self._drop_orphans({row[3] for row in rows})
         return len(rows)
 
@@ -230,20 +238,60 @@ class SqliteStore:
         tally = self._tally()
         return tally.embedded, tally.items - tally.embedded
 
-    def matrix(self) -> Matrix:
-        """All embeddings projected and ready to be searched; as new as the store."""
-        return self._current().matrix
+    def prepare(self) -> Searcher:
+        """What is searched, as new as the store."""
+        return self._current().searcher
 
     def search(
-        self, query: NDArray[np.float32], k: int, *, stretch: NDArray[np.float32] | None = None
-    ) -> list[tuple[int, float]]:
-        """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
-        rounded = self._from_blobs([self._to_blob(query)])  # as what is stored: a picture finds itself at 0
-        _, projection, matrix = self._current()
-        row = (projection.apply(rounded) if projection else rounded)[0]
-        if stretch is None:
-            return matrix.search(row, k)
-        return Matrix(matrix.ids, matrix.rows * stretch, matrix.metric).search(row * stretch, k)
+        self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
+    ) -> Near:
+        """The k nearest items to float32 (dim,), nearest first, ties by id."""
+        return self.search_many(query[None], k, among=among, exact=exact)[0]
+
+    def search_many(
+        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
+    ) -> list[Near]:
+        """`search` for each of float32 (m, dim), at once."""
+        rounded = self._from_blobs([self._to_blob(query) for query in queries])  # a picture finds itself at 0
+
+        def search(now: _Loaded) -> list[Near]:
+            projected = now.projection.apply(rounded) if now.projection else rounded
+            wanted = search_queries(projected, self.space.metric)
+            return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
+
+        return self._undamaged(search)
+
+    def search_stretched(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        stretch: NDArray[np.float32],
+        *,
+        among: NDArray[np.int64] | None = None,
+    ) -> Near:
+        """`search`, always exact, with the projected numbers multiplied by float32 (width,) before they are compared."""
+        rounded = self._from_blobs([self._to_blob(query)])
+
+        def search(now: _Loaded) -> Near:
+            projected = now.projection.apply(rounded) if now.projection else rounded
+            wanted = search_queries(projected * stretch, self.space.metric)
+            (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
+            return _pairs(near)
+
+        return self._undamaged(search)
+
+    def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
+        """Every item with its k nearest others."""
+        met = 0
+        while True:
+            try:
+                for id_, near in islice(self._current().searcher.neighbours(k, exact=exact), met, None):
+                    yield id_, _pairs(near)
+                    met += 1
+            except Damaged:
+                self._forget_cache()
+            else:
+                return
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
@@ -312,41 +360,29 @@ class SqliteStore:
         if self._loaded is None or self._loaded.generation != self.generation:
             with self.reading():
                 self._check_newest()
-                projection = self.projection
-                self._loaded = _Loaded(self.generation, projection, self._load_matrix(projection))
+                source = self._source()
+                searcher = cache.load(self.path.parent, source, self._tuning)
+                self._loaded = _Loaded(source.state.generation, source.projection, searcher)
         return self._loaded
 
-    def _load_matrix(self, projection: Projection | None) -> Matrix:
-        """From the cache if that was made from what the database holds now, else from the database."""
-        state = self._state(projection)
-        kept = cache.load(self.path.parent, state)
-        if kept is None:
-            kept = self._read_rows(projection)
-            cache.save(self.path.parent, state, *kept)
-        return Matrix(*kept, self.space.metric)
+    def _undamaged(self, use: Callable[[_Loaded], _T]) -> _T:
+        """`use` what is searched; made anew if damage to the cache comes to light."""
+        try:
+            return use(self._current())
+        except Damaged:
+            self._forget_cache()
+            return use(self._current())
 
-    def _state(self, projection: Projection | None) -> dict[str, Any]:
-        """What tells one state of this database from all others, and from those of other galleries."""
+    def _forget_cache(self) -> None:
+        self._loaded = None
+        cache.discard(self.path.parent)
+
+    def _source(self) -> _Source:
+        projection, tally = self.projection, self._tally()
         fitted = _crc(projection.mean.tobytes(), projection.components.tobytes()) if projection else 0
-        return {
-            "fingerprint": self.space.fingerprint,
-            "generation": self.generation,
-            "tally": list(self._tally()),
-            "projection": fitted,
-        }
-
-    def _read_rows(self, projection: Projection | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        width = projection.components.shape[1] if projection else self.space.dim
-        ids, rows, checksums = [np.empty(0, np.int64)], [np.empty((0, width), np.float32)], 0
-        for chunk in self._embedded():
-            some_ids, some = self._checked(chunk)
-            ids.append(some_ids)
-            rows.append(projection.apply(some) if projection else some)
-            checksums += sum(row[5] for row in chunk)
-        all_ids = np.concatenate(ids)
-        if self._tally()[1:] != (len(all_ids), checksums) or (np.diff(all_ids) <= 0).any():
-            raise corrupt(self.path, "embeddings are missing, or there twice")
-        return all_ids, np.concatenate(rows)
+        made_by = f"{self.space.fingerprint} {fitted} {VERSION}"
+        state = cache.State(made_by, self.generation, self._number("next_id"), *tally[1:])
+        return _Source(self, projection, state)
 
     def _embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """Rows of items with their embeddings, in chunks."""
@@ -421,7 +457,8 @@ class SqliteStore:
     def _check_load(self) -> list[str]:
         with self.reading():
             self._check_newest()
-            self._read_rows(self.projection)  # from the database, whatever the cache says
+            for _ in self._source().rows():  # from the database, whatever the cache says
+                pass
         return []
 
     def _check_newest(self) -> None:
@@ -437,9 +474,17 @@ class SqliteStore:
         with named_errors(self.path):
             with layout.transaction(self._db):
                 yield
-                generation = max(self.generation, self._lock.noted_generation()) + 1
+                generation = self._next_generation()
                 self._set_entry("generation", generation)
             self._lock.note(generation)
+
+    def _next_generation(self) -> int:
+        return max(self.generation, self._lock.noted_generation()) + 1
+
+    def _note_changes(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Remember whose rows are no longer what a cache has; new items are known by their ids."""
+        generation = self._next_generation()
+        self._db.executemany("INSERT OR IGNORE INTO change VALUES (?, ?)", [(generation, row[0]) for row in rows])
 
     def _settle(self) -> None:
         """Leave the log empty: what was written is then in the database itself, and the note has served."""
@@ -488,6 +533,45 @@ class SqliteStore:
         numbers = rows["numbers"].astype(np.float32)
         numbers *= scales[:, None]
         return numbers
+
+
+class _Source:
+    """See `lookalike.store.cache.Source`."""
+
+    def __init__(self, store: SqliteStore, projection: Projection | None, state: cache.State) -> None:
+        self.state = state
+        self.projection = projection
+        self.metric = store.space.metric
+        self._store = store
+        self.width = self._made(np.zeros((1, store.space.dim), np.float32)).shape[1]
+
+    def rows(self, ids: Sequence[int] | None = None) -> Iterator[cache.Chunk]:
+        """Checked rows. Raises Corrupt, also when there are not as many as there should be."""
+        met, checksums, last = 0, 0, 0
+        for chunk in self._store._embedded(ids):  # noqa: SLF001  (of the same module)
+            some, rows = self._store._checked(chunk)  # noqa: SLF001
+            crcs = np.array([row[5] for row in chunk], np.uint32)
+            met, checksums = met + len(some), checksums + int(crcs.sum(dtype=np.int64))
+            if ids is None and (some[0] <= last or (np.diff(some) <= 0).any()):
+                raise corrupt(self._store.path, "embeddings are out of order")
+            last = int(some[-1])
+            yield cache.Chunk(some, crcs, self._made(rows))
+        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
+            raise corrupt(self._store.path, "embeddings are missing, or there twice")
+
+    def changed(self, generation: int, next_id: int, most: int) -> list[int]:
+        """The ids of items that may have changed since."""
+        select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
+        with named_errors(self._store.path):
+            rows = self._store._db.execute(select, (generation, next_id, most + 1))  # noqa: SLF001
+            return [int(id_) for (id_,) in rows if isinstance(id_, int)]
+
+    def _made(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        return search_rows(self.projection.apply(embeddings) if self.projection else embeddings, self.metric)
+
+
+def _pairs(near: Nearest) -> Near:
+    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
 
 
 def _space(parts: dict[str, Any]) -> Space:

@@ -1,0 +1,145 @@
+"""Search what a gallery holds: exact where that is fast, approximate beyond, whatever was added or removed since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from lookalike.store.ranking import Nearest, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lookalike.distance import Metric
+    from lookalike.store.lists import Lists
+    from lookalike.store.ranking import Matrix
+
+    Rows = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+__all__ = ["Part", "Searcher"]
+
+_FETCHED = 4  # rows measured for each one wanted: the nearest by their bytes
+_LEAST_FETCHED = 32
+_DEEPER = 4  # times as many when those were not enough
+_LARGE = 8  # when more than one row in so many is wanted, all are looked at
+_FEW = 50  # when one row in so many is allowed, those are looked at (docs/performance.md)
+_JOINED = 256  # rows whose neighbours are looked for at once
+
+
+class Part(NamedTuple):
+    """Some of the rows: a matrix, and lists over it where there are many.
+
+    alive: which rows still count, None for all; probes, error: as `lists.calibrate` measured them.
+    """
+
+    matrix: Matrix
+    alive: Mask | None = None
+    lists: Lists | None = None
+    probes: int = 0
+    error: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.matrix.ids) if self.alive is None else int(self.alive.sum())
+
+
+class Searcher:
+    """What is searched, as of one state of the database."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self._parts = parts
+        self._chosen: tuple[Ids | None, list[Mask | None]] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    @property
+    def approximate(self) -> bool:
+        """Whether a search looks into lists unless told to be exact."""
+        return any(part.lists is not None for part in self._parts)
+
+    def search(self, queries: Rows, k: int, *, among: Ids | None = None, exact: bool = False) -> Iterator[Nearest]:
+        """The k nearest rows to each query (m, w); of those with an id in `among`, if that is given."""
+        masks = self._masks(among)
+        found = [_found(part, mask, queries, k, exact=exact) for part, mask in zip(self._parts, masks, strict=True)]
+        for answers in zip(*found, strict=True):
+            yield answers[0] if len(answers) == 1 else merged(answers, k)
+
+    def stretched(self, stretch: NDArray[np.float32]) -> Searcher:
+        """The same rows with their numbers multiplied by float32 (width,); always exact. Raises Damaged."""
+        return Searcher([Part(part.matrix.stretched(stretch), part.alive) for part in self._parts])
+
+    def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Nearest]]:
+        """Every row's id with its k nearest others, list by list, some rows at a time."""
+        for part in self._parts:
+            alive = np.arange(len(part.matrix.ids)) if part.alive is None else np.nonzero(part.alive)[0]
+            for start in range(0, len(alive), _JOINED):
+                places = alive[start : start + _JOINED]
+                answers = self.search(part.matrix.take(places), k + 1, exact=exact)
+                for id_, near in zip(part.matrix.ids[places].tolist(), answers, strict=True):
+                    others = near.ids != id_
+                    yield id_, Nearest(near.ids[others][:k], near.distances[others][:k])
+
+    def _masks(self, among: Ids | None) -> list[Mask | None]:
+        """Which rows of each part may be found; the last choice is remembered, for the next query of many."""
+        if self._chosen is None or self._chosen[0] is not among:
+            self._chosen = among, [_mask(part, among) for part in self._parts]
+        return self._chosen[1]
+
+
+class _Look(NamedTuple):
+    """How the lists of a part are looked into."""
+
+    part: Part
+    mask: Mask | None
+    k: int
+    probes: int
+
+
+def _mask(part: Part, among: Ids | None) -> Mask | None:
+    if among is None:
+        return part.alive
+    ids = part.matrix.ids
+    allowed = np.zeros(1 + max(int(ids.max(initial=0)), int(among.max(initial=0))), bool)
+    allowed[among] = True
+    return allowed[ids] if part.alive is None else allowed[ids] & part.alive
+
+
+def _found(part: Part, mask: Mask | None, queries: Rows, k: int, *, exact: bool) -> Iterator[Nearest]:
+    total = len(part.matrix.ids)
+    allowed = total if mask is None else int(mask.sum())
+    if part.lists is None or exact or k * _LARGE > allowed or allowed * _FEW < total:
+        return _exact(part, mask, queries, k)
+    # The fewer rows are allowed, the farther apart they are: more lists keep the recall (docs/performance.md).
+    probes = min(len(part.lists), round(part.probes * (total / allowed) ** 0.5))
+    return _near(_Look(part, mask, k, probes), queries, max(_FETCHED * k, _LEAST_FETCHED))
+
+
+def _exact(part: Part, mask: Mask | None, queries: Rows, k: int) -> Iterator[Nearest]:
+    among = None if mask is None or mask.all() else np.nonzero(mask)[0]
+    return part.matrix.nearest(queries, k, among=among)
+
+
+def _near(look: _Look, queries: Rows, fetched: int) -> Iterator[Nearest]:
+    """First by bytes, then measured; again with more rows while a row that was not measured could be nearer."""
+    part, mask, k, probes = look
+    likeness, places = cast("Lists", part.lists).nearest(queries, fetched, probes, among=mask)
+    for query, some, least in zip(queries, places, likeness[:, -1].tolist(), strict=True):
+        met = some[some >= 0]
+        near = part.matrix.measured(query, met, k)
+        if len(near.ids) < k:
+            yield from _exact(part, mask, query[None], k)
+        elif len(met) < fetched or _likeness(near, part.matrix.metric) > least + part.error:
+            yield near
+        else:
+            yield from _near(look, query[None], _DEEPER * fetched)
+
+
+def _likeness(near: Nearest, metric: Metric) -> float:
+    """Of the farthest, as lists have it."""
+    farthest = float(near.distances[-1])
+    return 1.0 - farthest if metric == "cosine" else -farthest * farthest
