@@ -14,7 +14,8 @@ from PIL import Image
 
 from lookalike.encoders import DEFAULT, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.hybrid import balance, parts_of
-from lookalike.errors import Corrupt, EncoderMismatch, NoGallery, UnreadableImage, UsageError
+from lookalike.errors import Corrupt, EncoderMismatch, NoGallery, StoreError, UnreadableImage, UsageError
+from lookalike.filters import matching, parse_filter
 from lookalike.hits import Hit, Hits
 from lookalike.images.decode import Limits, Picture, Unreadable, fit, open_file, show_path
 from lookalike.images.reader import Reader
@@ -23,13 +24,13 @@ from lookalike.store import Space, open_store
 from lookalike.store.projection import fit_parts, fit_projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
     from lookalike.indexing import Progress
-    from lookalike.store import Known, Store
+    from lookalike.store import Known, Near, Store
 
     Query = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
@@ -40,6 +41,7 @@ _CUT = 64  # numbers kept by adapting: see docs/decisions.md for 8 to 256
 _ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
 _GROWN = 2  # adapted again when it has grown by this factor
 _ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
+_JOINED = 256  # pictures whose neighbours are looked up at once
 _SAMPLE = 32768  # embeddings that a projection is fitted on, at most, spread evenly over the gallery
 
 
@@ -47,10 +49,15 @@ class Gallery:
     """A set of pictures that can be searched. Open it with `Gallery.open`; close it, or use it in a `with`."""
 
     def __init__(self, store: Store, encoder: Encoder | None = None, *, home: Path | None = None) -> None:
-        """home: the gallery's folder, where the encoders lie that were learned for it."""
+        """home: the gallery's folder, where the encoders lie that were learned for it.
+
+        `exact`, at first False: whether a search compares with every picture, however many.
+        """
         self.store = store
         self._encoder = encoder
         self._home = home
+        self.exact = False
+        self._filtered: tuple[tuple[Any, ...], NDArray[np.int64]] | None = None
         if encoder is not None:
             try:
                 self._check(encoder)
@@ -120,30 +127,65 @@ class Gallery:
         with self.store.writing(wait=wait):
             report = update(self.store, self.encoder, roots, options=options, progress=progress)
             self._adapt_if_grown()
+        with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
+            self.store.prepare()
         return report
 
     def search(
-        self, query: Query, k: int = 10, *, include_self: bool = False, weights: Mapping[str, float] | None = None
+        self,
+        query: Query,
+        k: int = 10,
+        *,
+        include_self: bool = False,
+        where: Sequence[str] = (),
+        weights: Mapping[str, float] | None = None,
     ) -> Hits:
         """The k pictures most like `query`: a path, a PIL image, or uint8 (h, w, 3) or (h, w).
 
         A query that is in the gallery by its path is not among its own hits unless `include_self`.
+        where: filters, as `lookalike.filters` has them; k come back where k pictures pass.
         weights: of a hybrid's parts, by name, in [0, 1]; those that are not named share the rest.
-        Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1.
+        In a gallery so large that searches are approximate, `gallery.exact = True` compares with every picture.
+        Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1 and for what is no filter.
         """
+        return self.search_many([query], k, include_self=include_self, where=where, weights=weights)[0]
+
+    def search_many(
+        self,
+        queries: Iterable[Query],
+        k: int = 10,
+        *,
+        include_self: bool = False,
+        where: Sequence[str] = (),
+        weights: Mapping[str, float] | None = None,
+    ) -> list[Hits]:
+        """`search` for each of many queries, which are encoded and looked for together."""
         if k < 1:
             raise UsageError(f"k is {k}; at least 1 hit can be asked for")
-        image, path = self._read(query)
-        own = None if include_self else path
-        nearest = [
-            (item.key, distance, item.id)
-            for item, distance in self._nearest(self.embed(image), k + 1, weights)
-            if item.key != own
+        read = [self._read(query) for query in queries]
+        if not read:
+            return []
+        embeddings = np.concatenate([self.embed(image)[None] for image, _ in read])
+        with self.store.reading():
+            found = self._found(embeddings, k + 1, self._allowed(where), weights)
+            items = self.store.get({id_ for near in found for id_, _ in near})
+        return [
+            self._hits(near, items, k, query, None if include_self else query[1])
+            for near, query in zip(found, read, strict=True)
         ]
-        hits = [
-            Hit(rank, Path(os.fsdecode(key)), distance, id_) for rank, (key, distance, id_) in enumerate(nearest[:k], 1)
-        ]
-        return Hits(hits, image, show_path(os.path.basename(path)) if path else "query")
+
+    def neighbours(self, k: int = 10) -> Iterator[tuple[Path, list[Hit]]]:
+        """Every picture of the gallery with the k others most like it, some at a time, in no order.
+
+        What is removed meanwhile is left out. Raises StoreError; UsageError for k < 1.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; at least 1 neighbour can be asked for")
+        joined = self.store.neighbours(k, exact=self.exact)
+        while some := dict(islice(joined, _JOINED)):
+            items = self.store.get({*some, *(id_ for near in some.values() for id_, _ in near)})
+            for id_ in some.keys() & items.keys():
+                yield _path(items[id_]), _ranked([pair for pair in some[id_] if pair[0] in items], items)
 
     def embed(self, image: Image.Image) -> NDArray[np.float32]:
         """float32 (dim,): the embedding of one picture, before the gallery's projection."""
@@ -250,16 +292,36 @@ class Gallery:
             why = str(reason) if os.path.lexists(path) else "no such file"
             raise UnreadableImage(f"{show_path(path)}: {why}") from None
 
-    def _nearest(
-        self, embedding: NDArray[np.float32], k: int, weights: Mapping[str, float] | None = None
-    ) -> list[tuple[Known, float]]:
-        """The k nearest items with their distances, of one moment: another process may be removing some."""
-        with self.store.reading():
-            found = self.store.search(embedding, k, stretch=self._stretch(weights) if weights else None)
-            items = self.store.get(id_ for id_, _ in found)
-        if len(items) < len(found):
+    def _found(
+        self,
+        embeddings: NDArray[np.float32],
+        k: int,
+        among: NDArray[np.int64] | None,
+        weights: Mapping[str, float] | None,
+    ) -> list[Near]:
+        if not weights:
+            return self.store.search_many(embeddings, k, among=among, exact=self.exact)
+        stretch = self._stretch(weights)
+        return [self.store.search_stretched(embedding, k, stretch, among=among) for embedding in embeddings]
+
+    def _allowed(self, where: Sequence[str]) -> NDArray[np.int64] | None:
+        """The ids that pass these filters; None for all. What was asked last is remembered."""
+        if not where:
+            return None
+        asked = (self.store.generation, *where)
+        if self._filtered is None or self._filtered[0] != asked:
+            ids = matching(self.store.items(), [parse_filter(term) for term in where])
+            self._filtered = asked, np.array(sorted(ids), np.int64)
+        return self._filtered[1]
+
+    def _hits(
+        self, near: Near, items: dict[int, Known], k: int, query: tuple[Image.Image, bytes | None], own: bytes | None
+    ) -> Hits:
+        image, path = query
+        if any(id_ not in items for id_, _ in near):
             raise Corrupt("pictures that were found are not listed in the gallery", hint="lookalike verify")
-        return [(items[id_], distance) for id_, distance in found]
+        others = [pair for pair in near if items[pair[0]].key != own]
+        return Hits(_ranked(others[:k], items), image, show_path(os.path.basename(path)) if path else "query")
 
     def _stretch(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
         """What the numbers that are compared have to be multiplied by to give the parts of a hybrid these weights."""
@@ -314,6 +376,14 @@ def _own(encoder: str | Path, store: Store, folder: Path) -> Encoder:
         raise
     store.close()
     raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_ANOTHER)
+
+
+def _ranked(near: Near, items: Mapping[int, Known]) -> list[Hit]:
+    return [Hit(rank, _path(items[id_]), distance, id_) for rank, (id_, distance) in enumerate(near, 1)]
+
+
+def _path(item: Known) -> Path:
+    return Path(os.fsdecode(item.key))
 
 
 def find_gallery(start: str | Path | None = None) -> Path:

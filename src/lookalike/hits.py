@@ -67,6 +67,11 @@ class Hits(Sequence[Hit]):
         kept = [hit for hit in self._hits if hit.id not in ids][:k]
         return Hits([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], self._query, self._title)
 
+    def within(self, distance: float | None) -> Hits:
+        """Those at most so far; all of them for None."""
+        near = [hit for hit in self._hits if distance is None or hit.distance <= distance]
+        return Hits(near, self._query, self._title)
+
     def rows(self) -> list[dict[str, Any]]:
         """A dict a hit, as `pandas.DataFrame` takes them."""
         return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Corrupt, NoGallery, StoreError
 from lookalike.store import Store, open_store
+from lookalike.store.cache import Tuning
 from tests.store.making import embedding, put, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KEYS = 400
+_TUNING = Tuning()
 
 
 def say(word: object) -> None:
@@ -138,8 +140,10 @@ def unprivileged(folder: str, other: str) -> None:
     say(outcome(lambda: write(folder)))
 
 
-def mutate(folder: str, first: str, count: str) -> None:
+def mutate(folder: str, first: str, count: str, approximate_from: str = "30000") -> None:
     """Damage copies of the gallery at `folder`, each by its own seed, and say what came of each."""
+    global _TUNING  # noqa: PLW0603  (of this process)
+    _TUNING = Tuning(approximate_from=int(approximate_from))
     source, wanted = Path(folder), answer(f"{folder}.sound")
     for seed in range(int(first), int(first) + int(count)):
         place = source.with_name("mutated")
@@ -153,11 +157,14 @@ def _used(folder: str, wanted: object) -> tuple[str, str]:
 
 
 def answer(folder: str) -> object:
-    """All that a gallery can be asked."""
-    store = open_store(folder)
+    """All that a gallery can be asked; what is approximate must be true, if not the same each time."""
+    store = open_store(folder, tuning=_TUNING)
     try:
         with store.reading():
-            found = [store.search(embedding(n), 9) for n in range(4)]
+            found = [store.search(embedding(n), 9, exact=True) for n in range(4)]
+            for n in range(4):
+                if not set(store.search(embedding(n), 3)) <= set(store.search(embedding(n), 10**6)):
+                    raise AssertionError("not as near as was said")
             keys = store.get({id_ for hits in found for id_, _ in hits})
             if missing := {id_ for hits in found for id_, _ in hits} - set(keys):
                 raise Corrupt(f"{missing} are not there")

@@ -26,7 +26,8 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
-from lookalike.store import Store, layout, open_store
+from lookalike.store import Store, cache, layout, open_store
+from lookalike.store.cache import Tuning
 from lookalike.store.projection import fit_projection
 from lookalike.store.sqlite import SqliteStore, _crc
 from tests.store.child import answer, do, model_after
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 KILLS = int(os.environ.get("LOOKALIKE_KILLS", "20"))
 MUTATIONS = int(os.environ.get("LOOKALIKE_MUTATIONS", "100"))
+FORMAT = len(layout.MIGRATIONS)
 PROJECT = Path(__file__).parents[2]
 
 
@@ -402,10 +404,10 @@ class TestFailingStatements:
         assert at < 199
 
 
-def damaged_outcomes(source: Path, count: int) -> list[list[str]]:
+def damaged_outcomes(source: Path, count: int, approximate_from: int = 30_000) -> list[list[str]]:
     """Seed, damage, outcome of asking, outcome of caring, for each of so many damaged copies of `source`."""
     shutil.copytree(source, f"{source}.sound")
-    with started("mutate", source, 0, count) as process:
+    with started("mutate", source, 0, count, approximate_from) as process:
         said, _ = process.communicate(timeout=300)
     rows = [row.split("\t") for row in said.splitlines()]
     assert process.returncode == 0, f"died of {process.returncode} behind {rows[-1:]}"
@@ -424,6 +426,26 @@ class TestDamaged:
         assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
         assert [row for row in rows if row[3] not in {"ok", "StoreError"}] == []
         assert {row[2] for row in rows} == {"ok", "StoreError"}
+
+    def test_a_damaged_cache_gives_the_same_answer(self, tmp_path: Path) -> None:
+        """Of lists, and of what was added since: most of the damage is done to them here."""
+        tuning = Tuning(approximate_from=50)
+        store = step_through(tmp_path / "clean", 60)
+        store.close()
+        store = open_store(tmp_path / "clean", tuning=tuning)
+        assert store.prepare().approximate
+        with store.writing():
+            put(store, {b"/photos/new%d" % n: n for n in range(40)})
+            store.remove([known.id for known in itertools.islice(store.items(), 5)])
+        store.prepare()
+        store.close()
+        (tmp_path / "clean" / "writer.lock").unlink()
+        assert (tmp_path / "clean" / cache.MORE).exists()
+        rows = damaged_outcomes(tmp_path / "clean", MUTATIONS, tuning.approximate_from)
+        assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
+        caches = [row for row in rows if "search." in row[1]]
+        assert len(caches) > MUTATIONS // 5
+        assert {row[2] for row in caches} == {"ok"}
 
     def test_damage_to_what_a_killed_writer_left_gives_the_same_answer_or_an_error(self, hot: Path) -> None:
         rows = damaged_outcomes(hot, MUTATIONS)
@@ -569,11 +591,11 @@ class TestFormats:
         before = answer(str(place))
         monkeypatch.setattr(layout, "MIGRATIONS", (*layout.MIGRATIONS, "CREATE TABLE note (id); CREATE TABLE b (id)"))
         assert answer(str(place)) == before
-        assert _format(place / "gallery.db") == (2, True)
-        assert _format(place / "gallery.db.format-1") == (1, False)
+        assert _format(place / "gallery.db") == (FORMAT + 1, True)
+        assert _format(place / f"gallery.db.format-{FORMAT}") == (FORMAT, False)
         monkeypatch.undo()
         (tmp_path / "copy").mkdir()
-        shutil.copy(place / "gallery.db.format-1", tmp_path / "copy" / "gallery.db")
+        shutil.copy(place / f"gallery.db.format-{FORMAT}", tmp_path / "copy" / "gallery.db")
         assert answer(str(tmp_path / "copy")) == before
         with pytest.raises(NewerFormat):
             open_store(place)
@@ -587,10 +609,10 @@ class TestFormats:
         monkeypatch.setattr(layout, "MIGRATIONS", (*first, "CREATE TABLE note (id); CREATE TABLE item (id)"))
         with pytest.raises(StoreError, match="already exists"):
             open_store(place)
-        assert _format(place / "gallery.db") == (1, False)
+        assert _format(place / "gallery.db") == (FORMAT, False)
         monkeypatch.setattr(layout, "MIGRATIONS", (*first, "CREATE TABLE note (id)"))
         assert answer(str(place)) == before
-        assert _format(place / "gallery.db") == (2, True)
+        assert _format(place / "gallery.db") == (FORMAT + 1, True)
 
     def test_nothing_is_migrated_under_a_writer(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = open_store(folder)
@@ -600,7 +622,7 @@ class TestFormats:
             with pytest.raises(StoreBusy, match=str(os.getpid())):
                 open_store(folder)
         store.close()
-        assert _format(folder / "gallery.db") == (1, False)
+        assert _format(folder / "gallery.db") == (FORMAT, False)
 
 
 def _format(path: Path) -> tuple[int, bool]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from lookalike.store import Store, open_store
+from lookalike.store.cache import Tuning
 from lookalike.store.projection import Projection, fit_projection
 from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space
 
@@ -20,10 +23,12 @@ CONTENTS = st.one_of(st.none(), st.integers(0, 9))  # few, so that items share c
 class StoreAsDict(RuleBasedStateMachine):
     """`model` is what the store must hold: content by key."""
 
+    TUNING = Tuning()
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.store: Store = open_store(self.folder.name, create=space())
+        self.store: Store = open_store(self.folder.name, create=space(), tuning=self.TUNING)
         self.model: dict[bytes, int | None] = {}
         self.ids: dict[bytes, int] = {}
         self.used: set[int] = set()
@@ -73,13 +78,40 @@ class StoreAsDict(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = open_store(self.folder.name)
+        self.store = open_store(self.folder.name, tuning=self.TUNING)
 
-    @rule(content=st.integers(0, 12), k=st.integers(1, 25))
-    def search(self, content: int, k: int) -> None:
-        rows = {self.ids[key]: number for key, number in self.model.items() if number is not None}
+    @rule()
+    def lose_the_cache(self) -> None:
+        self.store.close()
+        for file in Path(self.folder.name).glob("search.*"):
+            file.unlink()
+        self.store = open_store(self.folder.name, tuning=self.TUNING)
+
+    @rule(content=st.integers(0, 12), k=st.integers(1, 25), folder=st.sampled_from([b"", b"/a/", b"/ab/", b"/none/"]))
+    def search(self, content: int, k: int, folder: bytes) -> None:
+        embedded = {key: number for key, number in self.model.items() if number is not None}
+        rows = {self.ids[key]: number for key, number in embedded.items() if key.startswith(folder)}
+        among = np.array(sorted(rows), np.int64) if folder else None
         wanted = expected(rows, embedding(content), k, projection=self.projection)
-        assert_same_answer(self.store.search(embedding(content), k), wanted)
+        assert_same_answer(self.store.search(embedding(content), k, among=among, exact=True), wanted)
+        self.is_true(self.store.search(embedding(content), k, among=among), rows, content, k)
+
+    @rule(k=st.integers(1, 5))
+    def join(self, k: int) -> None:
+        rows = {self.ids[key]: number for key, number in self.model.items() if number is not None}
+        found = dict(self.store.neighbours(k, exact=True))
+        assert set(found) == set(rows)
+        for id_, near in found.items():
+            others = {other: number for other, number in rows.items() if other != id_}
+            assert_same_answer(near, expected(others, embedding(rows[id_]), k, projection=self.projection))
+
+    def is_true(self, found: list[tuple[int, float]], rows: dict[int, int], content: int, k: int) -> None:
+        """As many as there are, of those that were allowed, each as far as it is: what approximate answers keep."""
+        wanted = dict(expected(rows, embedding(content), len(rows), projection=self.projection))
+        assert len({id_ for id_, _ in found}) == len(found) == min(k, len(rows))
+        assert found == sorted(found, key=lambda pair: (pair[1], pair[0]))
+        for id_, distance in found:
+            assert abs(distance - wanted[id_]) < 1e-5
 
     @invariant()
     def holds_what_was_put(self) -> None:
@@ -98,10 +130,19 @@ class StoreAsDict(RuleBasedStateMachine):
         self.generation = self.store.generation
 
 
-TestStoreAsDict = StoreAsDict.TestCase
-TestStoreAsDict.settings = settings(
-    max_examples=30,
+class StoreInListsAsDict(StoreAsDict):
+    """The same with lists from the eighth item on, made anew every few changes."""
+
+    TUNING = Tuning(approximate_from=8, added=4)
+
+
+_SETTINGS = settings(
+    max_examples=20,
     stateful_step_count=25,
     deadline=None,  # a commit waits for the disk
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestStoreAsDict = StoreAsDict.TestCase
+TestStoreAsDict.settings = _SETTINGS
+TestStoreInListsAsDict = StoreInListsAsDict.TestCase
+TestStoreInListsAsDict.settings = _SETTINGS

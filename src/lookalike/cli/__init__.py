@@ -14,6 +14,7 @@ _INTERRUPTED = 130
 
 for _group in (
     "collection",
+    "joining",
     "measure",
     "encoders",
     "learn",

@@ -98,6 +98,15 @@ def search(
         list[str] | None, typer.Option("--weight", metavar="NAME=SHARE", help="Of a hybrid's parts: histogram=0.3.")
     ] = None,
     include_self: Annotated[bool, typer.Option("--include-self", help="Let the query be its own hit.")] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="FIELD:VALUE", help="Only such pictures: folder:beach, width:>1000."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD:VALUE", help="No such pictures: label:forest, name:*_thumb.*.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Only hits at most so far.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every picture, however many.")] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -118,8 +127,11 @@ def search(
     if query is None:
         raise typer.BadParameter("a picture, or --sample", param_hint="IMAGE")
     with lookalike.Gallery.open(gallery, encoder=model) as opened:
-        hits = opened.search(query, top, include_self=include_self, weights=_weights(weights or []))
+        opened.exact = exact
+        terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
+        hits = opened.search(query, top, include_self=include_self, where=terms, weights=_weights(weights or []))
         encoder = opened.store.space.encoder
+    hits = hits.within(threshold)
     if montage is not None:
         _save(hits, montage)
     if json:

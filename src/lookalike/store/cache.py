@@ -167,10 +167,10 @@ class _Cache:
             rows = self._more.blocks("rows")
             rows.touch()
             stays = ~np.isin(self._more.array("ids"), changed)
-            before = Chunk(self._more.array("ids"), self._more.array("crcs"), rows.array)
-            chunks.append(Chunk(*(array[stays] for array in before)))
+            chunks.append(Chunk(self._more.array("ids")[stays], self._more.array("crcs")[stays], rows.array[stays]))
         chunks += source.rows(changed)
-        return Chunk(*map(np.concatenate, zip(*chunks, strict=True)))
+        ids, crcs, rows_ = zip(*chunks, strict=True)
+        return Chunk(np.concatenate(ids), np.concatenate(crcs), np.concatenate(rows_))
 
     def _adds_up(self, removed: NDArray[np.int64], added: Chunk, state: State) -> bool:
         crcs = self._base.array("crcs")
@@ -237,8 +237,7 @@ def _read(source: Source) -> Chunk:
     done = 0
     for chunk in source.rows():
         part = slice(done, done + len(chunk.ids))
-        for array, some in zip(whole, chunk, strict=True):
-            array[part] = some[: count - done]
+        whole.ids[part], whole.crcs[part], whole.rows[part] = (some[: count - done] for some in chunk)
         done += len(chunk.ids)
     return whole
 
@@ -259,6 +258,6 @@ def _groups(ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Runs of whole lists of about _WRITTEN rows."""
     start = 0
     while start < ends[-1]:
-        end = int(ends[min(np.searchsorted(ends, start + _WRITTEN), len(ends) - 1)])
+        end = int(ends[min(int(np.searchsorted(ends, start + _WRITTEN)), len(ends) - 1)])
         yield start, end
         start = end

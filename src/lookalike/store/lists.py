@@ -1,4 +1,4 @@
-"""Approximate nearest neighbours: rows, of a multiple of 8 numbers, in lists around centroids, of which a search looks into a few.
+"""Approximate nearest neighbours: rows in lists around centroids, of which a search looks into a few.
 
 An inverted file (Jegou, Douze & Schmid 2011) with rows as one byte a number. faiss makes the centroids and scans the
 lists, where they lie in a mapped file: it is given addresses of checked blocks, and parses nothing. What it finds is
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Clusters", "Lists", "calibrate", "cluster", "write_lists"]
 
-_PER_ROOT = 2  # lists for each square root of the rows: 2,000 at a million, 500 rows each
+_PER_ROOT = 4  # lists for each square root of the rows: 4,000 at a million, 250 rows each (docs/performance.md)
 _SAMPLED = 40  # rows for each centroid that k-means sees; faiss warns below 39
-_STEPS = 8  # of k-means: the recall at equal work has settled (docs/performance.md)
+_STEPS = 5  # of k-means; more hardly changes how many rows a search looks at (docs/performance.md)
 _ASSIGNED = 16384  # rows assigned at once
 _CALIBRATED = 256  # rows that the number of lists to look into is measured with
 _NEAREST = 10
-_SHARE = 0.995  # of their nearest that are to be found; the promise for any query is 0.99
-_SPARE = 1.25  # times as many lists as those rows need: a query that is no row may lie between lists
+_SHARE = 0.993  # of their nearest that are to be found; the promise for any query is 0.99
+_SPARE = 1.15  # times as many lists as those rows need: a query that is no row may lie between lists
 _LIST = np.dtype([("size", "<u8"), ("capacity", "<u8"), ("offset", "<u8")])  # faiss: OnDiskOneList
 
 
@@ -95,7 +95,9 @@ def write_lists(writer: Writer, clusters: Clusters, chunks: Callable[[], Iterato
     shape = (len(clusters.order), clusters.centroids.shape[1])
     writer.array("centroids", clusters.centroids)
     writer.array("bounds", clusters.bounds)
-    writer.blocks("codes", (index.sq.compute_codes(np.ascontiguousarray(rows)) for rows in chunks()), shape, clusters.ends)
+    writer.blocks(
+        "codes", (index.sq.compute_codes(np.ascontiguousarray(rows)) for rows in chunks()), shape, clusters.ends
+    )
 
 
 class Lists:
@@ -121,10 +123,10 @@ class Lists:
     def nearest(
         self, queries: Rows, k: int, probes: int, *, among: NDArray[np.bool_] | None = None
     ) -> tuple[Rows, NDArray[np.int64]]:
-        """The k likest rows to each query (m, d), by their bytes: likeness (m, k), growing as rows come nearer, and
-        their places (m, k), -1 where the `probes` nearest lists hold no more. Raises Damaged.
+        """The k likest rows to each query (m, d) by their bytes, of those in the `probes` nearest lists.
 
-        among: bool (n,), rows to be found.
+        Their likeness (m, k), which grows as rows come nearer, and their places (m, k), -1 where the lists hold no
+        more. d is a multiple of 8. among: bool (n,), rows that may be found. Raises Damaged.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         distances, nearest = self._quantizer.search(queries, min(probes, len(self)))

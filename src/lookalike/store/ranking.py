@@ -68,7 +68,7 @@ class Matrix:
         """The rows at these places. Raises Damaged."""
         if self._blocks is not None:
             self._blocks.touch(places // BLOCK)
-        return self.rows[places]
+        return np.asarray(self.rows[places])
 
     def measured(self, query: NDArray[np.float32], places: NDArray[Any], k: int) -> Nearest:
         """The k nearest of the rows at these places, measured in float64."""
@@ -126,4 +126,4 @@ def _candidates(likeness: NDArray[np.float32], k: int, margin: float) -> NDArray
     largest = likeness[: whole * _GROUP].reshape(whole, _GROUP).max(axis=1)
     near = np.nonzero(likeness >= np.partition(largest, -k)[-k] - margin)[0]
     kth = np.partition(likeness[near], -k)[-k]
-    return near[likeness[near] >= kth - margin]
+    return np.asarray(near[likeness[near] >= kth - margin])

@@ -57,7 +57,7 @@ class Blocks:
             unseen[blocks] = self._unseen[blocks]
         for block in np.nonzero(unseen)[0].tolist():
             start = int(self._ends[block - 1]) if block else 0
-            if zlib.crc32(self.array[start : self._ends[block]]) != self._checks[block]:
+            if zlib.crc32(self.array[start : self._ends[block]].data) != self._checks[block]:
                 raise Damaged(f"block {block} does not match its checksum")
             self._unseen[block] = False
 
@@ -79,7 +79,7 @@ class Segment:
     def array(self, name: str) -> Array:
         """A small array, checked. Raises Damaged."""
         array = self._array(name)
-        if zlib.crc32(array) != self.header["arrays"][name]["crc"]:
+        if zlib.crc32(array.data) != self.header["arrays"][name]["crc"]:
             raise Damaged(f"{name} does not match its checksum")
         return array
 
@@ -134,7 +134,7 @@ class Writer:
                 first, block = done
                 while block < len(ends) and ends[block] <= first + len(chunk):
                     start = max(int(ends[block - 1]) if block else 0, first)
-                    checks[block] = zlib.crc32(chunk[start - first : ends[block] - first])
+                    checks[block] = zlib.crc32(np.ascontiguousarray(chunk[start - first : ends[block] - first]).data)
                     block += 1
                 done[:] = [first + len(chunk), block]
                 yield chunk
@@ -159,8 +159,8 @@ class Writer:
         offset, crc = self._file.tell(), 0
         for chunk in chunks:
             content = np.ascontiguousarray(chunk)
-            crc = zlib.crc32(content, crc)
-            self._file.write(content.data if content.size else b"")
+            crc = zlib.crc32(content.data, crc)
+            self._file.write(content.data)
         kind = dtype.newbyteorder("<").str
         self._arrays[name] = {"type": kind, "shape": list(shape), "offset": offset, "crc": crc}
 

@@ -24,15 +24,16 @@ from lookalike.store import Item, Known, Near, Space, cache, layout
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.lock import WriterLock
 from lookalike.store.projection import Projection
-from lookalike.store.ranking import Nearest
 from lookalike.store.rows import VERSION, search_queries, search_rows
-from lookalike.store.searching import Searcher
 from lookalike.store.segment import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from lookalike.store.ranking import Nearest
+    from lookalike.store.searching import Searcher
 
 __all__ = ["DATABASE", "SqliteStore"]
 
@@ -87,9 +88,7 @@ class _Loaded(NamedTuple):
 class SqliteStore:
     """See `lookalike.store.Store` for what its methods do. Not to be shared between threads or with a fork."""
 
-    def __init__(
-        self, folder: str | Path, *, create: Space | None = None, tuning: cache.Tuning | None = None
-    ) -> None:
+    def __init__(self, folder: str | Path, *, create: Space | None = None, tuning: cache.Tuning | None = None) -> None:
         self.path = Path(folder) / DATABASE
         self._lock = WriterLock(self.path.parent)
         self._is_writing = False
