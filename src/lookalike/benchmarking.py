@@ -24,7 +24,7 @@ from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.errors import UsageError
 from lookalike.images.decode import Unreadable, decode
 from lookalike.images.walk import walk
-from lookalike.store import Item, Space, open_store
+from lookalike.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lookalike.encoders import Encoder
 
-__all__ = ["bench_cold", "bench_index", "bench_search"]
+__all__ = ["bench_cold", "bench_index"]
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _ENCODED = 256  # pictures of one timing of an encoder: over a second
@@ -63,33 +63,6 @@ def bench_index(folder: bytes, encoder_name: str) -> dict[str, Any]:
         "ratio": command.seconds / ideal,
         **rates,
         "peak_mib": command.peak_mib,
-    }
-
-
-def bench_search(pictures: int, dim: int, k: int = 10) -> dict[str, Any]:
-    """A warm exact search of the store against the bare numpy product with argpartition, in microseconds."""
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((pictures, dim), np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_store(folder, create=Space("bench", "bench", dim, "cosine", "bench"))
-        with store.writing():
-            for start in range(0, pictures, 1000):
-                some = range(start, min(start + 1000, pictures))
-                items = [Item(b"%d" % n, "", b"%d" % n) for n in some]
-                store.put(items, {b"%d" % n: rows[n] for n in some})
-        matrix = store.matrix().rows
-        queries = rng.standard_normal((200, dim), np.float32)
-        ours, bare = _in_turn(
-            lambda: [store.search(query, k) for query in queries],
-            lambda: [np.argpartition(-(matrix @ query), k)[:k] for query in queries],
-        )
-        store.close()
-    return {
-        "pictures": pictures,
-        "dim": dim,
-        "search_us": 1e6 * statistics.median(ours) / len(queries),
-        "bare_us": 1e6 * statistics.median(bare) / len(queries),
-        "ratio": _ratio(ours, bare),
     }
 
 

@@ -12,15 +12,32 @@ from PIL import Image, ImageDraw, ImageFont
 from lookalike.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.training import Epoch, Layer
 
-__all__ = ["draw_comparison", "draw_curves", "draw_errors", "draw_layers", "draw_losses", "draw_reconstructions"]
+__all__ = [
+    "draw_comparison",
+    "draw_curves",
+    "draw_errors",
+    "draw_layers",
+    "draw_losses",
+    "draw_reconstructions",
+    "draw_scaling",
+]
 
+_CURVES = (  # of `lookalike bench search`: figure, milliseconds in one of it, what it is
+    ("build_seconds", 1e3, "making the cache"),
+    ("add_1000_seconds", 1e3, "adding 1,000 pictures"),
+    ("cold_ms", 1.0, "opening and a first search"),
+    ("exact_us", 1e-3, "exact search"),
+    ("bare_us", 1e-3, "bare product, nothing else"),
+    ("search_us", 1e-3, "search"),
+    ("batch_us", 1e-3, "search, 200 at once, each"),
+)
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
 _ACROSS = 4  # small plots in a row
 _FEW = 15  # epochs up to which each has its mark
@@ -89,6 +106,16 @@ def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> 
     axes.tick_params(length=0)
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
+def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Times of `lookalike bench search` against the number of pictures, both as powers of ten."""
+    figure, axes = _canvas(8, 5)
+    _label(axes, "time against pictures")
+    sizes = [one["pictures"] for one in figures]
+    for name, scale, label in _CURVES:
+        times = [one[name] * scale for one in figures]
+        axes.plot(sizes, times, marker="o", markersize=4, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="pictures", ylabel="milliseconds")
+    axes.legend(frameon=False, fontsize=8)
     figure.savefig(path)
 
 

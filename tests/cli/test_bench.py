@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -16,10 +19,27 @@ def test_indexing_is_measured_against_its_parts(run: Run, make_photos: Callable[
     assert min(figures[name] for name in ("decode_cpu_ms", "encode_cpu_ms", "encoding_share", "bare_rate")) > 0
 
 
-def test_searching_is_measured_against_the_bare_product(run: Run) -> None:
-    figures = run("bench", "search", "--pictures", "500", "--dim", "16", "--json").json
-    assert (figures["pictures"], figures["dim"]) == (500, 16)
-    assert min(figures["search_us"], figures["bare_us"], figures["ratio"]) > 0
+def test_searching_is_measured_at_every_size_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    done = run("bench", "search", "--sizes", "300,500", "--dim", "16", "--draw", tmp_path / "curves.png", "--json")
+    for figures, pictures in zip(done.json["galleries"], (300, 500), strict=True):
+        assert (figures["pictures"], figures["dim"], figures["approximate"]) == (pictures, 16, False)
+        assert figures["recall"] == figures["one_in_10_recall"] == 1.0
+        assert min(value for name, value in figures.items() if name not in {"approximate", "memory_mib"}) > 0
+    with Image.open(tmp_path / "curves.png") as drawn:
+        assert drawn.width > 300
+
+
+def test_searching_is_measured_on_embeddings_from_a_file(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((1500, 8), np.float32))
+    done = run("bench", "search", "--rows", tmp_path / "rows.npy", "--sizes", "100")
+    assert "search_us" in done.out
+    for sizes, file, reason in (
+        ("400", "rows.npy", "1,600 are needed"),
+        ("5", "rows.npy", "from 20 on"),
+        ("100", "no", "read"),
+    ):
+        wrong = run("bench", "search", "--rows", tmp_path / file, "--sizes", sizes)
+        assert (wrong.status, reason in wrong.err) == (2, True)
 
 
 def test_a_cold_search_is_measured_against_a_bare_embedding(
