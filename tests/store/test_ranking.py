@@ -28,7 +28,8 @@ def test_rows_that_rounding_could_exchange_are_told_apart(metric: Metric, dim: i
     rows = (middle + apart * rng.standard_normal((700, dim))).astype(np.float32)
     ids = rng.permutation(700) + 1
     matrix = Matrix(ids, search_rows(rows, metric)[:, :dim], metric)
-    for query in (middle + apart * rng.standard_normal((5, dim))).astype(np.float32):
+    queries = (middle + apart * rng.standard_normal((5, dim))).astype(np.float32)
+    for query in search_rows(queries, metric)[:, :dim]:
         measured = distances(query, matrix.rows, metric)
         order = np.lexsort((ids, measured))
         for k in (1, 10, 300):
@@ -39,7 +40,7 @@ def test_rows_that_rounding_could_exchange_are_told_apart(metric: Metric, dim: i
 def test_very_many_that_are_equally_near_come_by_their_ids() -> None:
     ids = np.random.default_rng(0).permutation(20_000)
     matrix = Matrix(ids, np.full((20_000, 4), 0.5, np.float32), "cosine")
-    assert [id_ for id_, _ in search(matrix, np.ones(4, np.float32), 9)] == list(range(9))
+    assert [id_ for id_, _ in search(matrix, np.full(4, 0.5, np.float32), 9)] == list(range(9))
 
 
 def test_no_rows_have_no_neighbours() -> None:

@@ -21,7 +21,7 @@ __all__ = ["BLOCK", "Matrix", "Nearest", "merged"]
 BLOCK = 128  # rows that are checked together: 64 KiB of 128 numbers
 _MEASURED_AT_ONCE = 8192  # candidates; bounds memory when very many are equally near
 _PRODUCTS = 1 << 24  # numbers of one block of products: 64 MiB
-_GROUP = 64  # rows whose largest product stands for them when the k-th largest is bounded
+_GROUP = 64  # rows whose largest product stands for all of them when the k-th largest is bounded
 
 
 class Nearest(NamedTuple):
@@ -49,7 +49,10 @@ class Matrix:
     def nearest(
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.intp] | None = None
     ) -> Iterator[Nearest]:
-        """The k nearest rows to each query (m, d), of all or `among` the rows at these places; exact."""
+        """The k nearest rows to each query (m, d), of all or `among` the rows at these places; exact.
+
+        For cosine queries are of length 1, too.
+        """
         count = len(self.ids) if among is None else len(among)
         k = max(0, min(k, count))
         size = max(1, _PRODUCTS // max(1, count))
@@ -95,12 +98,14 @@ class Matrix:
         """A bound of the error of one number of the product: gamma_n |x||y| (Higham 2002, section 3.1)."""
         steps = (len(query) + 2) * np.finfo(np.float32).eps
         longest, half_squares = self._measures()
-        return float(steps * longest * (np.linalg.norm(query) + (0.0 if half_squares is None else longest)))
+        if half_squares is None:
+            return float(steps * longest * longest)  # cosine: the query is of length 1, too
+        return float(steps * longest * (np.linalg.norm(query) + longest))
 
     def _measures(self) -> tuple[float, NDArray[np.float32] | None]:
         """The length of the longest row; half of all squared lengths: what a product leaves out of a Euclidean one."""
         if self.metric == "cosine":
-            return 1.0 + 1e-6, None
+            return 1.0 + 1e-6, None  # a length of 1, rounded
         if self._lengths is None:
             half_squares = np.einsum("ij,ij->i", self._all(), self.rows) / 2
             self._lengths = float(np.sqrt(2 * half_squares.max(initial=0.0))), half_squares
@@ -119,11 +124,12 @@ def _candidates(likeness: NDArray[np.float32], k: int, margin: float) -> NDArray
     """Where the k largest are, and all that a rounding error may have put behind them."""
     if k in {0, len(likeness)}:
         return np.arange(k)
-    whole = len(likeness) // _GROUP
-    if whole < 4 * k:
+    groups = len(likeness) // _GROUP
+    if groups < 4 * k:
         return np.nonzero(likeness >= np.partition(likeness, -k)[-k] - margin)[0]
-    # k groups have a largest of at least this, so k rows have: a third of the time of a partition of all.
-    largest = likeness[: whole * _GROUP].reshape(whole, _GROUP).max(axis=1)
+    # k groups have a largest of at least this, so k rows have. Rows of a group stand far apart, as neighbours are
+    # often alike; and numpy takes largests down columns 20 times as fast as along short rows.
+    largest = likeness[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
     near = np.nonzero(likeness >= np.partition(largest, -k)[-k] - margin)[0]
     kth = np.partition(likeness[near], -k)[-k]
     return np.asarray(near[likeness[near] >= kth - margin])

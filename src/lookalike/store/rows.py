@@ -26,7 +26,8 @@ def search_rows(projected: NDArray[np.float32], metric: Metric) -> NDArray[np.fl
     w is a multiple of 8, as whole words of bytes are scanned; the numbers added are 0.
     """
     rows = unit(projected) if metric == "cosine" else projected
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
+    missing = -rows.shape[1] % 8
+    return np.pad(rows, ((0, 0), (0, missing))) if missing else rows
 
 
 def search_queries(projected: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
