@@ -115,6 +115,59 @@ class TestSearching:
         assert first.path not in {hit.path for hit in gallery.search(photos / "003.jpg", k=12)}
 
 
+class TestFilters:
+    def test_as_many_come_back_as_there_are(
+        self, gallery: Gallery, photos: Path, make_photos: Callable[..., Path]
+    ) -> None:
+        gallery.index(make_photos(3, "other", first=50), options=ONE)
+        hits = gallery.search(photos / "003.jpg", k=5, where=["folder:other"])
+        assert {hit.path.parent.name for hit in hits} == {"other"}
+        assert len(hits) == 3
+        assert len(gallery.search(photos / "003.jpg", k=99, where=["-folder:other"])) == 11
+        assert len(gallery.search(photos / "003.jpg", k=99, where=["width:>64"])) == 0
+
+    def test_they_choose_among_what_is_there_now(
+        self, gallery: Gallery, photos: Path, make_photos: Callable[..., Path]
+    ) -> None:
+        assert len(gallery.search(photos / "003.jpg", where=["folder:other"])) == 0
+        gallery.index(make_photos(3, "other", first=50), options=ONE)
+        assert len(gallery.search(photos / "003.jpg", where=["folder:other"])) == 3
+
+    def test_what_is_no_filter_is_refused(self, gallery: Gallery, photos: Path) -> None:
+        with pytest.raises(UsageError, match="no filter"):
+            gallery.search(photos / "003.jpg", where=["beach"])
+        with pytest.raises(UsageError, match="colour"):
+            gallery.search(photos / "003.jpg", where=["colour:red"])
+
+
+class TestMany:
+    def test_many_queries_have_the_answers_of_each(self, gallery: Gallery, photos: Path) -> None:
+        queries = [photos / "003.jpg", make_picture(99), photos / "007.jpg"]
+        together = gallery.search_many(queries, k=4, where=["format:jpeg"])
+        assert [list(hits) for hits in together] == [list(gallery.search(query, k=4)) for query in queries]
+        assert gallery.search_many([]) == []
+
+    def test_a_distance_may_be_the_limit(self, gallery: Gallery, photos: Path) -> None:
+        hits = gallery.search(photos / "003.jpg", k=5)
+        assert list(hits.within(hits[1].distance)) == list(hits[:2])
+        assert list(hits.within(None)) == list(hits)
+        assert list(hits.within(-1.0)) == []
+
+    def test_every_picture_has_the_neighbours_that_a_search_finds(self, gallery: Gallery, photos: Path) -> None:
+        found = dict(gallery.neighbours(3))
+        assert set(found) == {photos / f"{n:03}.jpg" for n in range(12)}
+        for path, hits in found.items():
+            assert [hit.path for hit in hits] == [hit.path for hit in gallery.search(path, k=3)]
+            assert [hit.rank for hit in hits] == [1, 2, 3]
+
+    def test_less_than_one_neighbour_cannot_be_asked_for(self, gallery: Gallery) -> None:
+        with pytest.raises(UsageError, match="k is 0"):
+            next(gallery.neighbours(0))
+
+    def test_indexing_leaves_nothing_to_be_made_before_a_search(self, gallery: Gallery, tmp_path: Path) -> None:
+        assert (tmp_path / "gallery" / "search.cache").exists()
+
+
 class TestOpening:
     def test_a_gallery_remembers_its_encoder(self, gallery: Gallery, photos: Path, tmp_path: Path) -> None:
         before = list(gallery.search(photos / "001.jpg"))
@@ -271,6 +324,7 @@ class TestKnowing:
         db.execute("UPDATE content SET embedding = zeroblob(length(embedding))")
         db.commit()
         db.close()
+        (place.parent / "search.cache").unlink()  # which is sound, and would give the right answer
         with Gallery.open(place.parent) as damaged:
             with pytest.raises(Corrupt, match=r"embedding of '.*\d\.jpg' does not match"):
                 damaged.search(photos / "001.jpg")

@@ -139,7 +139,7 @@ def _size(text: str) -> Test:
 
 def _information(text: str) -> Test:
     """Numbers by their size, texts if they are the same in any case."""
-    if any(_NUMBER.fullmatch(part) for part in _COMPARED.sub("", text).split("..")):
+    if _COMPARED.match(text) or any(map(_NUMBER.fullmatch, text.split(".."))):
         compared = _compared(text, _number)
         return lambda value: isinstance(value, int | float) and compared(value)
     wanted = _FORMATS.get(text.upper(), text).casefold()

@@ -176,9 +176,8 @@ class _Cache:
         crcs = self._base.array("crcs")
         checksums = [int(some.sum(dtype=np.int64)) for some in (crcs, crcs[removed], added.crcs)]
         embedded = len(crcs) - len(removed) + len(added.ids)
-        ids = np.concatenate([np.delete(self._ids(), removed), added.ids])
         is_whole = (embedded, checksums[0] - checksums[1] + checksums[2]) == (state.embedded, state.checksums)
-        return is_whole and len(np.unique(ids)) == len(ids)
+        return is_whole and len(np.unique(added.ids)) == len(added.ids)
 
     def _written(self, removed: NDArray[np.int64], added: Chunk, state: State) -> Segment:
         def write(writer: Writer) -> None:
