@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ class TestFilters:
 
 class TestMany:
     def test_many_queries_have_the_answers_of_each(self, gallery: Gallery, photos: Path) -> None:
-        queries = [photos / "003.jpg", make_picture(99), photos / "007.jpg"]
+        queries: list[Any] = [photos / "003.jpg", make_picture(99), photos / "007.jpg"]
         together = gallery.search_many(queries, k=4, where=["format:jpeg"])
         assert [list(hits) for hits in together] == [list(gallery.search(query, k=4)) for query in queries]
         assert gallery.search_many([]) == []
