@@ -196,7 +196,7 @@ def _part(segment: Segment, metric: Metric, alive: NDArray[np.bool_] | None = No
         return Part(matrix, alive)
     from lookalike.store.lists import Lists  # noqa: PLC0415  (faiss: 0.15 s, only where rows are many)
 
-    return Part(matrix, alive, Lists(segment, metric), int(lists["probes"]), float(lists["error"]))
+    return Part(matrix, alive, Lists(segment, metric), lists["probes"], float(lists["error"]))
 
 
 def _built(folder: Path, source: Source, tuning: Tuning) -> Segment:

@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 
 from lookalike.store.ranking import Matrix
+from lookalike.store.searching import DEPTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ _SAMPLED = 40  # rows for each centroid that k-means sees; faiss warns below 39
 _STEPS = 5  # of k-means; more hardly changes how many rows a search looks at (docs/performance.md)
 _ASSIGNED = 16384  # rows assigned at once
 _CALIBRATED = 256  # rows that the number of lists to look into is measured with
-_NEAREST = 10
 _SHARE = 0.993  # of their nearest that are to be found; the promise for any query is 0.99
 _SPARE = 1.15  # times as many lists as those rows need: a query that is no row may lie between lists
 _LIST = np.dtype([("size", "<u8"), ("capacity", "<u8"), ("offset", "<u8")])  # faiss: OnDiskOneList
@@ -69,24 +69,26 @@ def cluster(rows: Rows, metric: Metric) -> Clusters:
     return Clusters(centroids, nearest, order, np.cumsum(np.bincount(nearest, minlength=count)), bounds)
 
 
-def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[int, float]:
-    """How many lists to look into, and by how much the likeness of a row's bytes may be wrong.
+def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int], float]:
+    """How many lists to look into for each of DEPTHS nearest, and how wrong the likeness of a row's bytes may be.
 
-    Measured on some of the rows themselves: so many lists that of their ten nearest others _SHARE are found.
+    Measured on some of the rows themselves: so many lists that _SHARE of their nearest others are found.
     """
     places = np.unique(np.linspace(0, len(rows) - 1, _CALIBRATED).astype(np.int64))
     queries, matrix = rows[places], Matrix(np.arange(len(rows)), rows, metric)
-    found = list(matrix.nearest(queries, _NEAREST + 1))
     ranking = _flat(clusters.centroids, metric).search(queries, len(clusters.ends))[1]
-    depths, errors = [], []
-    for place, near, ranked in zip(places.tolist(), found, ranking, strict=True):
-        others = near.ids[near.ids != place][:_NEAREST]
-        depth = np.empty(len(ranked), np.int64)
-        depth[ranked] = np.arange(len(ranked))
-        depths.append(depth[clusters.nearest[others]])
-        errors.append(_byte_errors(rows[place], rows[others], clusters, metric))
-    deepest = int(np.quantile(np.concatenate(depths), _SHARE, method="higher"))
-    return round(_SPARE * (deepest + 1)), 2 * float(np.concatenate(errors).max(initial=0.0))
+    found: list[list[NDArray[np.int64]]] = [[] for _ in DEPTHS]
+    errors = [np.zeros(1)]
+    for place, near, ranked in zip(places.tolist(), matrix.nearest(queries, DEPTHS[-1] + 1), ranking, strict=True):
+        others = near.ids[near.ids != place]
+        rank = np.empty(len(ranked), np.int64)
+        rank[ranked] = np.arange(len(ranked))
+        for ranks, depth in zip(found, DEPTHS, strict=True):
+            ranks.append(rank[clusters.nearest[others[:depth]]])
+        errors.append(_byte_errors(rows[place], rows[others[: DEPTHS[0]]], clusters, metric))
+    needed = [int(np.quantile(np.concatenate(ranks), _SHARE, method="higher")) + 1 for ranks in found]
+    probes = np.maximum.accumulate([round(_SPARE * lists) for lists in needed]).tolist()
+    return probes, 2 * float(np.concatenate(errors).max())
 
 
 def write_lists(writer: Writer, clusters: Clusters, chunks: Callable[[], Iterator[Rows]], metric: Metric) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from lookalike.store.ranking import Nearest, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,26 +21,28 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["Part", "Searcher"]
+__all__ = ["DEPTHS", "Part", "Searcher"]
 
 _FETCHED = 4  # rows measured for each one wanted: the nearest by their bytes
 _LEAST_FETCHED = 32
+DEPTHS = (10, 40, 160, 640, 2560)  # neighbours for which it is measured how many lists to look into
 _DEEPER = 4  # times as many when those were not enough
 _LARGE = 8  # when more than one row in so many is wanted, all are looked at
-_FEW = 50  # when one row in so many is allowed, those are looked at (docs/performance.md)
+_FEW = 3_000  # allowed rows up to which those are looked at, not the lists (docs/performance.md)
+_RARE = 50  # and where they are at most one row in so many
 _JOINED = 256  # rows whose neighbours are looked for at once
 
 
 class Part(NamedTuple):
     """Some of the rows: a matrix, and lists over it where there are many.
 
-    alive: which rows still count, None for all; probes, error: as `lists.calibrate` measured them.
+    alive: which rows still count, None for all; probes (for each of DEPTHS), error: as `lists.calibrate` measured them.
     """
 
     matrix: Matrix
     alive: Mask | None = None
     lists: Lists | None = None
-    probes: int = 0
+    probes: Sequence[int] = ()
     error: float = 0.0
 
     def __len__(self) -> int:
@@ -112,11 +114,19 @@ def _mask(part: Part, among: Ids | None) -> Mask | None:
 def _found(part: Part, mask: Mask | None, queries: Rows, k: int, *, exact: bool) -> Iterator[Nearest]:
     total = len(part.matrix.ids)
     allowed = total if mask is None else int(mask.sum())
-    if part.lists is None or exact or k * _LARGE > allowed or allowed * _FEW < total:
+    few = min(_FEW, total // _RARE)
+    if part.lists is None or exact or k * _LARGE > allowed or allowed <= few:
         return _exact(part, mask, queries, k)
-    # The fewer rows are allowed, the farther apart they are: more lists keep the recall (docs/performance.md).
-    probes = min(len(part.lists), round(part.probes * (total / allowed) ** 0.5))
+    # The k nearest among one row in ten are about as far away as the 10 k nearest of all.
+    probes = _probes(part, k * total / allowed)
     return _near(_Look(part, mask, k, probes), queries, max(_FETCHED * k, _LEAST_FETCHED))
+
+
+def _probes(part: Part, depth: float) -> int:
+    """How many lists hold nearly all of so many nearest."""
+    if depth > DEPTHS[-1]:
+        return len(cast("Lists", part.lists))
+    return round(float(np.exp(np.interp(np.log(max(depth, 1)), np.log(DEPTHS), np.log(part.probes)))))
 
 
 def _exact(part: Part, mask: Mask | None, queries: Rows, k: int) -> Iterator[Nearest]:
