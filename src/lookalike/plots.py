@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _CURVES = (  # of `lookalike bench search`: figure, milliseconds in one of it, what it is
+    ("write_seconds", 1e3, "writing all embeddings"),
     ("build_seconds", 1e3, "making the cache"),
     ("add_1000_seconds", 1e3, "adding 1,000 pictures"),
     ("cold_ms", 1.0, "opening and a first search"),
@@ -107,13 +108,20 @@ def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> 
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
 def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Times of `lookalike bench search` against the number of pictures, both as powers of ten."""
+    """Times of `lookalike bench search` against the number of pictures, both as powers of ten.
+
+    The dotted lines go on as the last two sizes do, to ten times as many pictures.
+    """
     figure, axes = _canvas(8, 5)
     _label(axes, "time against pictures")
     sizes = [one["pictures"] for one in figures]
     for name, scale, label in _CURVES:
         times = [one[name] * scale for one in figures]
-        axes.plot(sizes, times, marker="o", markersize=4, label=label)
+        (line,) = axes.plot(sizes, times, marker="o", markersize=4, label=label)
+        if len(sizes) > 1:
+            growth = math.log(times[-1] / times[-2]) / math.log(sizes[-1] / sizes[-2])
+            ahead = times[-1] * 10**growth
+            axes.plot([sizes[-1], 10 * sizes[-1]], [times[-1], ahead], color=line.get_color(), linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="pictures", ylabel="milliseconds")
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(path)

@@ -110,7 +110,12 @@ class _Size:
         written = _seconds(lambda: self._put(store, range(self._size)))
         built = _seconds(store.prepare)
         figures = {"pictures": self._size, "dim": dim, "approximate": store.prepare().approximate}
-        figures |= {"write_rate": self._size / written, "build_seconds": built, **self._warm(store)}
+        figures |= {
+            "write_rate": self._size / written,
+            "write_seconds": written,
+            "build_seconds": built,
+            **self._warm(store),
+        }
         figures |= self._filtered(store)
         store.close()
         return figures | self._cold() | self._added() | self._bytes()

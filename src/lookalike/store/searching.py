@@ -114,19 +114,13 @@ def _mask(part: Part, among: Ids | None) -> Mask | None:
 def _found(part: Part, mask: Mask | None, queries: Rows, k: int, *, exact: bool) -> Iterator[Nearest]:
     total = len(part.matrix.ids)
     allowed = total if mask is None else int(mask.sum())
-    few = min(_FEW, total // _RARE)
-    if part.lists is None or exact or k * _LARGE > allowed or allowed <= few:
-        return _exact(part, mask, queries, k)
     # The k nearest among one row in ten are about as far away as the 10 k nearest of all.
-    probes = _probes(part, k * total / allowed)
-    return _near(_Look(part, mask, k, probes), queries, max(_FETCHED * k, _LEAST_FETCHED))
-
-
-def _probes(part: Part, depth: float) -> int:
-    """How many lists hold nearly all of so many nearest."""
-    if depth > DEPTHS[-1]:
-        return len(cast("Lists", part.lists))
-    return round(float(np.exp(np.interp(np.log(max(depth, 1)), np.log(DEPTHS), np.log(part.probes)))))
+    depth = k * total / max(1, allowed)
+    few = min(_FEW, total // _RARE)
+    if part.lists is None or exact or k * _LARGE > allowed or allowed <= few or depth > DEPTHS[-1]:
+        return _exact(part, mask, queries, k)
+    probes = np.exp(np.interp(np.log(max(depth, 1)), np.log(DEPTHS), np.log(part.probes)))
+    return _near(_Look(part, mask, k, round(float(probes))), queries, max(_FETCHED * k, _LEAST_FETCHED))
 
 
 def _exact(part: Part, mask: Mask | None, queries: Rows, k: int) -> Iterator[Nearest]:
