@@ -44,6 +44,9 @@ ITEMS = [
         (["width:<=40"], [3]),
         (["width:1000"], [2]),
         (["width:40..1000"], [2, 3]),
+        (["width:1000.."], [1, 2]),
+        (["width:..1000"], [2, 3]),
+        (["date:2024.."], [1]),
         (["width:40,1200"], [1, 3]),
         (["width:wide"], [5]),
         (["format:jpg"], [1, 3]),
@@ -71,7 +74,7 @@ def test_what_passes(terms: list[str], ids: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "term", ["", "beach", "folder:", ":x", "width:>", "width:1..", "width:1..x", "date:May", "date:>", "size:big"]
+    "term", ["", "beach", "folder:", ":x", "width:>", "width:1..x", "date:..", "date:May", "date:>", "size:big"]
 )
 def test_what_is_no_filter_is_refused(term: str) -> None:
     with pytest.raises(UsageError):

@@ -10,7 +10,7 @@ separated by commas, of which one must fit. Fields are
     size     of its file, in bytes or as `300kB`, `2MB`, `1GB`
     and whatever the item's own information holds: `width`, `height`, `format`
 
-Numbers and dates take `>`, `>=`, `<`, `<=` and ranges: `1000..2000`, both ends included.
+Numbers and dates take `>`, `>=`, `<`, `<=` and ranges, both ends included: `1000..2000`, `1000..`, `..2000`.
 """
 
 from __future__ import annotations
@@ -153,11 +153,11 @@ def _number(part: str) -> Standing:
 
 
 def _compared(text: str, standing: Callable[[str], Standing]) -> Test:
-    """`>1`, `>=1`, `<1`, `<=1`, `1..2` or `1`, where `standing` says how a value stands to what is written."""
+    """`>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`, where `standing` says how a value stands to what is written."""
     first, between, last = text.partition("..")
-    if between:
-        low, high = standing(first), standing(last)
-        return lambda value: low(value) >= 0 and high(value) <= 0
+    if between and (first or last):
+        low, high = standing(first or last), standing(last or first)
+        return lambda value: (not first or low(value) >= 0) and (not last or high(value) <= 0)
     operator = (_COMPARED.match(text) or [""])[0]
     signs, to = _SIGNS[operator], standing(text[len(operator) :].strip())
     return lambda value: to(value) in signs
