@@ -121,7 +121,12 @@ def _date(text: str) -> Test:
     def standing(part: str) -> Standing:
         if not _DATE.fullmatch(part):
             raise UsageError(f"{part!r} is no date", hint="write 2024, 2024-05 or 2024-05-17")
-        return lambda written: _order(datetime.fromtimestamp(written / 1e9).isoformat()[: len(part)], part)  # noqa: DTZ006
+
+        def stands(written: int) -> int:
+            moment = datetime.fromtimestamp(written / 1e9).astimezone()
+            return _order(moment.isoformat()[: len(part)], part)
+
+        return stands
 
     return _compared(text, standing)
 
