@@ -158,7 +158,7 @@ def _number(part: str) -> Standing:
 
 
 def _compared(text: str, standing: Callable[[str], Standing]) -> Test:
-    """`>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`, where `standing` says how a value stands to what is written."""
+    """`>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`; `standing`: how a value stands to what is written."""
     first, between, last = text.partition("..")
     if between and (first or last):
         low, high = standing(first or last), standing(last or first)

@@ -107,6 +107,9 @@ def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> 
     axes.tick_params(length=0)
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
+    figure.savefig(path)
+
+
 def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Times of `lookalike bench search` against the number of pictures, both as powers of ten.
 

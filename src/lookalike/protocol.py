@@ -19,6 +19,7 @@ from lookalike.gallery import Gallery
 from lookalike.labelling import adapt_to_labels
 from lookalike.learning import learn
 from lookalike.store.ranking import Matrix
+from lookalike.store.rows import search_queries, search_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -124,9 +125,9 @@ def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Itera
     for name, (adapted, metric) in WAYS.items():
         if adapted in sides:
             searched, asked = sides[adapted]
-            matrix = Matrix(ids, searched, metric)
-            found = [labels[[id_ for id_, _ in matrix.search(embedding, len(ids))]] for embedding in asked]
-            relevant = [row == label for row, (label, _) in zip(found, queries, strict=True)]
+            matrix = Matrix(ids, search_rows(searched, metric), metric)
+            found = matrix.nearest(search_queries(asked, metric), len(ids))
+            relevant = [labels[near.ids] == label for near, (label, _) in zip(found, queries, strict=True)]
             yield name, {"dim": asked.shape[1], **retrieval_measures(np.stack(relevant))}
 
 
