@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING
@@ -83,6 +84,16 @@ def test_the_first_search_leaves_a_cache_and_answers_are_the_same_with_it(folder
     assert answers(folder, tuning) == with_cache
     assert (folder / cache.FILE).exists()
     assert not list(folder.glob(f"{cache.FILE}.*"))
+
+
+def test_what_a_killed_process_had_begun_to_write_is_taken_away(folder: Path, tuning: Tuning) -> None:
+    old, new = folder / f"{cache.FILE}.1", folder / f"{cache.FILE}.2"
+    for left in (old, new):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    (folder / cache.FILE).unlink()
+    answers(folder, tuning)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def unread(*_: object) -> object:

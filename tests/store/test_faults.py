@@ -600,6 +600,25 @@ class TestFormats:
         with pytest.raises(NewerFormat):
             open_store(place)
 
+    def test_a_gallery_from_before_changes_were_noted_is_brought_up_to_date(self, tmp_path: Path) -> None:
+        place = tmp_path / "gallery"
+        step_through(place, 30).close()
+        before = answer(str(place))
+        db = sqlite3.connect(place / "gallery.db")
+        db.execute("DROP TABLE change")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+        db.close()
+        store = open_store(place)
+        with store.writing():
+            do(30, store, model_after(30))
+        assert contents(store) == wanted_after(31)
+        assert store.check() == []
+        store.close()
+        (tmp_path / "copy").mkdir()
+        shutil.copy(place / "gallery.db.format-1", tmp_path / "copy" / "gallery.db")
+        assert answer(str(tmp_path / "copy")) == before
+
     def test_a_migration_that_fails_leaves_the_older_format_and_can_be_tried_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -119,6 +119,7 @@ def search(
         from lookalike.cli.sample import answer_sample  # noqa: PLC0415  (numpy)
 
         one_only = {"IMAGE": query, "--montage": montage, "--filepath-only": filepath_only, "--null": null}
+        one_only |= {"--filter": where, "--exclude": exclude, "--threshold": threshold, "--exact": exact}
         given = [name for name, value in one_only.items() if value]
         if model is None or given:
             raise typer.BadParameter(f"not with {given[0]}" if given else "needs a --model", param_hint="--sample")

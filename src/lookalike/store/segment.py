@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import struct
+import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,6 +31,7 @@ __all__ = ["Blocks", "Damaged", "Segment", "Writer", "kept", "opened"]
 
 _MAGIC = b"LKAL search cache 2\n"
 _START = struct.Struct("<20sQQII")  # magic; where the header is, its length, its CRC-32; CRC-32 of these
+_ABANDONED = 86_400.0  # seconds; no cache takes so long to write
 _ALIGNED = 64  # bytes: a line of the processor's cache
 _TYPES = ("<i8", "<u4", "<f4", "|u1")
 
@@ -178,6 +180,7 @@ def kept(path: Path, write: Callable[[Writer], None]) -> Segment:
     """What `write` writes, as a file at `path`; in memory where there is no room or no leave to write."""
     with contextlib.suppress(OSError):
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        _sweep(path)
         try:
             with temporary.open("w+b") as file:
                 write(Writer(file))
@@ -191,6 +194,13 @@ def kept(path: Path, write: Callable[[Writer], None]) -> Segment:
     memory = io.BytesIO()
     write(Writer(memory))
     return Segment(memory.getbuffer())
+
+
+def _sweep(path: Path) -> None:
+    """Take away what processes left that were killed while they wrote; not what another may be writing now."""
+    for left in path.parent.glob(f"{path.name}.*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            left.unlink()
 
 
 def _with_first(first: Array, rest: Iterable[Array]) -> Iterable[Array]:
