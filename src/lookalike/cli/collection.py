@@ -118,7 +118,12 @@ def search(
     if sample is not None:
         from lookalike.cli.sample import answer_sample  # noqa: PLC0415  (numpy)
 
-        one_only = {"IMAGE": query, "--montage": montage, "--filepath-only": filepath_only, "--null": null}
+        one_only: dict[str, object] = {
+            "IMAGE": query,
+            "--montage": montage,
+            "--filepath-only": filepath_only,
+            "--null": null,
+        }
         one_only |= {"--filter": where, "--exclude": exclude, "--threshold": threshold, "--exact": exact}
         given = [name for name, value in one_only.items() if value]
         if model is None or given:
