@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Clusters", "Lists", "calibrate", "cluster", "write_lists"]
 
 _PER_ROOT = 4  # lists for each square root of the rows: 4,000 at a million, 250 rows each (docs/performance.md)
+_LEAST = 4  # rows of a list, on average, in a gallery that is small for lists
 _SAMPLED = 40  # rows for each centroid that k-means sees; faiss warns below 39
 _STEPS = 5  # of k-means; more hardly changes how many rows a search looks at (docs/performance.md)
 _ASSIGNED = 16384  # rows assigned at once
@@ -56,7 +57,7 @@ class Clusters:
 
 def cluster(rows: Rows, metric: Metric) -> Clusters:
     """Sort rows (n, d) into lists around the centroids of k-means; the same rows give the same lists."""
-    count = max(1, round(_PER_ROOT * len(rows) ** 0.5))
+    count = max(1, min(round(_PER_ROOT * len(rows) ** 0.5), len(rows) // _LEAST))
     centroids = _centroids(rows, count, metric)
     quantizer = _flat(centroids, metric)
     nearest = np.empty(len(rows), np.int64)
