@@ -104,14 +104,17 @@ def ranked(hits: Hits) -> dict[str, float]:
 
 
 def blocks(gallery: Gallery) -> list[np.ndarray]:
-    """The rows of the store as they are compared, part by part."""
-    rows, projection = gallery.store.matrix().rows, gallery.store.projection
+    """The rows of the store as they are compared, by their ids, part by part."""
+    projection = gallery.store.projection
+    stored = np.concatenate([rows for _, rows in gallery.store.embeddings()])
+    rows = unit(projection.apply(stored) if projection else stored)
     ends = [projection.components.shape[1] // 2] if projection else [24]
     return np.split(rows, ends, axis=1)
 
 
 def test_a_weight_moved_at_the_search_is_exact(gallery: Gallery, tmp_path: Path) -> None:
-    ids, query = gallery.store.matrix().ids.tolist(), tmp_path / "photos" / "007.jpg"
+    query = tmp_path / "photos" / "007.jpg"
+    ids = [int(id_) for some, _ in gallery.store.embeddings() for id_ in some]
     own = ids.index(next(item.id for item in gallery.pictures() if item.key.endswith(b"007.jpg")))
     for share in (0.0, 0.1, 0.4, 0.75, 1.0):
         hits = gallery.search(query, len(gallery), include_self=True, weights={"histogram": share})

@@ -268,7 +268,7 @@ class SqliteStore:
         *,
         among: NDArray[np.int64] | None = None,
     ) -> Near:
-        """`search`, always exact, with the projected numbers multiplied by float32 (width,) before they are compared."""
+        """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
         rounded = self._from_blobs([self._to_blob(query)])
 
         def search(now: _Loaded) -> Near:
