@@ -482,6 +482,8 @@ class TestDamaged:
             ("tally", b"null"),
             ("projection", b"{}"),
             ("projection", b"[1]"),
+            ("projection", b"[10, [0.5, 0.25, 0.25, 0, 0, 0, 0, 0, 0, 0, 0], []]"),
+            ("projection", b"[10, [0.5, 0.5], [0, 0, 0, 0, 0, 0, 0, 0, 0]]"),
             ("projection.mean", b"123"),
         ],
     )

@@ -31,6 +31,14 @@ class Projection:
     shares: tuple[float, ...] = ()
     classes: tuple[float, ...] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the columns can be divided as shares and classes say."""
+        columns = self.components.shape[1]
+        if self.classes:
+            return len(self.shares) == 2 and len(self.classes) < columns
+        return not self.shares or columns % len(self.shares) == 0
+
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, dim) in, float32 (n, cut) out."""
         # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings

@@ -120,7 +120,10 @@ class SqliteStore:
         if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
             raise corrupt(self.path, "the projection does not fit the embeddings")
         components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
-        return Projection(np.frombuffer(mean, "<f4"), components, *entry)
+        fitted = Projection(np.frombuffer(mean, "<f4"), components, *entry)
+        if not fitted.is_whole:
+            raise corrupt(self.path, "the projection does not fit its parts")
+        return fitted
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -525,6 +528,8 @@ def _check_projection(projection: Projection, dim: int) -> None:
         raise ValueError(f"a projection of {mean.shape} and {components.shape} does not fit embeddings of {dim}")
     if not (np.isfinite(mean).all() and np.isfinite(components).all()):
         raise ValueError("a projection that is not finite")
+    if not projection.is_whole:
+        raise ValueError("a projection whose columns do not fit its parts")
 
 
 def _problems(look: Callable[[], Iterable[str]]) -> Iterator[str]:
