@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -295,7 +296,8 @@ class Gallery:
                 projection = fit_projection(self._sample(), self.store.space.dim, numbers)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
-        self.store.project(projection)
+        # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
+        self.store.project(replace(projection, fitted_on=len(self)))
         return int(projection.components.shape[1])
 
     def _sample(self) -> Iterator[NDArray[np.float32]]:

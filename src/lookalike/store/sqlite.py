@@ -153,7 +153,7 @@ class SqliteStore:
         """Add or replace items by key, all or none, on disk when it returns."""
         after = {item.key: item for item in items}
         wanted = {item.digest for item in after.values() if item.digest is not None}
-        blobs = [(digest, self._to_blob(embedding)) for digest, embedding in embeddings.items()]
+        blobs = list(zip(embeddings, self._to_blobs(list(embeddings.values())), strict=True))
         with self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
@@ -238,7 +238,7 @@ class SqliteStore:
         self, query: NDArray[np.float32], k: int, *, stretch: NDArray[np.float32] | None = None
     ) -> list[tuple[int, float]]:
         """Ids and distances of the k nearest items to float32 (dim,), nearest first, ties by id."""
-        rounded = self._from_blobs([self._to_blob(query)])  # as what is stored: a picture finds itself at 0
+        rounded = self._from_blobs(self._to_blobs([query]))  # as what is stored: a picture finds itself at 0
         _, projection, matrix = self._current()
         row = (projection.apply(rounded) if projection else rounded)[0]
         if stretch is None:
@@ -469,17 +469,19 @@ class SqliteStore:
     def _stored(self) -> np.dtype[np.void]:
         return np.dtype([("exponent", "<i2"), ("numbers", "<f2", (self.space.dim,))])
 
-    def _to_blob(self, embedding: NDArray[np.float32]) -> bytes:
-        if embedding.shape != (self.space.dim,):
-            raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
-        largest = np.abs(embedding).max()
-        if not largest <= _LARGEST:  # nor is nan
+    def _to_blobs(self, embeddings: Sequence[NDArray[np.float32]]) -> list[bytes]:
+        for embedding in embeddings:
+            if embedding.shape != (self.space.dim,):
+                raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
+        numbers = np.array(embeddings, np.float32).reshape(-1, self.space.dim)
+        largest = np.abs(numbers).max(axis=1)
+        if not (largest <= _LARGEST).all():  # nor is nan
             raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
         # Whatever the scale of an encoder's numbers, the largest lies between 2**14 and 2**15 when it is rounded.
-        exponent = max(int(np.frexp(largest)[1]) - 15, -120)
-        row = np.empty(1, self._stored)
-        row["exponent"], row["numbers"] = exponent, np.ldexp(embedding, -exponent)
-        return row.tobytes()
+        exponents = np.maximum(np.frexp(largest)[1] - 15, -120)
+        rows = np.empty(len(numbers), self._stored)
+        rows["exponent"], rows["numbers"] = exponents, np.ldexp(numbers, -exponents[:, None])
+        return [row.tobytes() for row in rows]
 
     def _from_blobs(self, blobs: list[bytes]) -> NDArray[np.float32]:
         """float32 (n, dim)."""
@@ -563,7 +565,10 @@ def _row(id_: int, item: Item) -> tuple[int, bytes, str, bytes | None, str, int]
 
 
 def _item_crc(id_: int, key: bytes, stamp: str, digest: bytes | None, info: str) -> int:
-    return _crc(b"%d" % id_, key, stamp.encode(), digest or b"", info.encode())
+    """`_crc` of its fields, written out: every item that is looked at is checked, and this takes 0.4 of the time."""
+    number, time, content, text = b"%d" % id_, stamp.encode(), digest or b"", info.encode()
+    lengths = len(number), len(key), len(time), len(content), len(text)
+    return zlib.crc32(b"[%d, %d, %d, %d, %d]%b%b%b%b%b" % (*lengths, number, key, time, content, text))
 
 
 def _is_sound_item(row: tuple[Any, ...]) -> bool:
