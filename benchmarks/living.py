@@ -79,6 +79,7 @@ def second_index(count: int) -> None:
         space = Space(encoder.name, encoder.fingerprint, encoder.dim, encoder.metric, encoder.name)
         with Gallery(open_store(Path(name) / "gallery", create=space), encoder) as gallery:
             know(gallery.store, root, encoder.dim)
+            gallery.index(root, options=IndexOptions(workers=1))  # adapts, once
             for _ in range(_ROUNDS):
                 with rate("walk and lstat of every file, bare", count):
                     for folder, _, files in os.walk(root):

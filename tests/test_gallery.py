@@ -251,7 +251,6 @@ class TestAdapting:
         tiles.index(folder, options=ONE)
         assert tiles.info()["generation"] == generation
 
-
     def test_a_gallery_larger_than_the_sample_is_not_adapted_in_every_run(
         self, tiles: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
