@@ -333,7 +333,7 @@ class Gallery:
     def info(self) -> dict[str, Any]:
         """What there is to know of the gallery, as the command `info --json` prints it."""
         pictures, skipped = self.store.count()
-        files = {file.name: file.stat().st_size for file in sorted(self.place.iterdir()) if file.is_file()}
+        files = _sizes(self.place)
         space, projection = self.store.space, self.store.projection
         return {
             "pictures": pictures,
@@ -469,3 +469,13 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         return Image.fromarray(array)
     except (TypeError, ValueError) as error:
         raise UnreadableImage(f"an array of {array.shape}: {error}") from None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file, by its name below the folder."""
+    sizes = {}
+    for file in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # a log that its writer has put away just now
+            if file.is_file():
+                sizes[str(file.relative_to(folder))] = file.stat().st_size
+    return sizes

@@ -200,7 +200,8 @@ def _watch(place: Path, first: Report, options: IndexOptions, *, in_json: bool) 
 
     print_line(first, in_json=in_json)
     with lookalike.Gallery.open(place) as opened:
-        warn(f"watching {len(opened.roots)} of them; end with Ctrl-C")
+        places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
+        warn(f"watching {places}; Ctrl-C ends it")
         watch(opened, lambda report: print_line(report, in_json=in_json), options=options)
 
 
