@@ -20,9 +20,10 @@ class Projection:
     """A mean and the principal directions around it.
 
     mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
-    fitted_on: how many embeddings it was fitted on. shares: of a hybrid, whose columns stand in as many groups of
-    equal width, what each group counts for; together 1. classes: a number to be added to each of the first columns,
-    which then are the log odds of classes; there are two shares, of the classes and of the other columns.
+    fitted_on: how many embeddings there were when it was fitted, on them or on a sample of them. shares: of a hybrid,
+    whose columns stand in as many groups of equal width, what each group counts for; together 1. classes: a number to
+    be added to each of the first columns, which then are the log odds of classes; there are two shares, of the classes
+    and of the other columns.
     """
 
     mean: NDArray[np.float32]
