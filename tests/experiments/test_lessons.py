@@ -33,6 +33,14 @@ def test_errors_of_other_sizes_are_not_compared(tmp_path: Path) -> None:
     assert "principal components" not in told(tmp_path)
 
 
+def test_errors_of_greys_are_not_compared_with_those_of_colours(tmp_path: Path) -> None:
+    write_result(tmp_path, "linear", [0.014])
+    write_result(tmp_path, "exp3", [0.02])
+    write_result(tmp_path, "hybrid", [0.01] * 60)
+    assert "None of 1 networks is below it; the nearest is `exp3`" in told(tmp_path)
+    assert steps(read_results(tmp_path)) == []
+
+
 def test_overfitting_is_a_held_out_error_that_rises_again(tmp_path: Path) -> None:
     write_result(tmp_path, "exp3", [0.03, 0.02, 0.022])
     write_result(tmp_path, "exp4", [0.03, 0.02, 0.0201])  # within 1%

@@ -63,7 +63,7 @@ def read_features(path: Path) -> Features:
     try:
         return _as_features(read_plain(_bytes_of(path)))
     except EncoderError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}", hint=error.hint) from None
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise EncoderError(f"{path} is no index of the described system: {error}") from None
 
@@ -76,6 +76,10 @@ def _bytes_of(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > _MAX_BYTES:
         raise EncoderError("it is larger than an index can be")
+    if data.startswith(b"PK"):
+        raise EncoderError(
+            "it is a zip file, as those of Keras 3 are", hint="only a pickle and an .h5 of Keras 2 are read"
+        )
     return data
 
 
