@@ -129,7 +129,7 @@ def test_an_embedding_of_another_picture_makes_no_gallery(home: Path, photos: Pa
         rows[-1] += rows[-1].max() / 2
     else:
         rows = rows * 2
-    with pytest.raises(DatasetError, match="off: it is of another picture, or of another model"):
+    with pytest.raises(DatasetError, match="does not come to the embedding in its place"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes, rows), ordered_pictures(photos))
     assert not (tmp_path / "gallery").exists()
 

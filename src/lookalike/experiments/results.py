@@ -74,8 +74,10 @@ def record(home: Path, folder: Path, results: Path, *, progress: Progress | None
     preset = place.read_preset(home)
     path = results / _file_name(preset)
     if _told_encoder(path) != _digest(home):
-        results.mkdir(parents=True, exist_ok=True)
-        place.write_json(path, _measured(home, folder, progress))
+        told = _measured(home, folder, progress)
+        with place.writing_to(path):
+            results.mkdir(parents=True, exist_ok=True)
+            place.write_json(path, told)
     return path, _read(path)
 
 
