@@ -91,7 +91,7 @@ def import_model(path: Path, home: Path, *, slope: float | None = None, relu: bo
         scratch = tempfile.TemporaryDirectory(dir=home, prefix="importing-")
     with scratch:
         weights = read_weights(path, Path(scratch.name))
-    slope, relu = _told(weights.config, slope, relu, path)
+    slope, relu = _told(weights.config, path, slope=slope, relu=relu)
     try:
         arrays = _by_layer(weights)
         preset = _fitted(arrays, slope=slope, relu=relu, file=path.name)
@@ -102,7 +102,8 @@ def import_model(path: Path, home: Path, *, slope: float | None = None, relu: bo
     return Imported(home, preset, sum(array.size for some in arrays.values() for array in some))
 
 
-def _told(config: str, slope: float | None, relu: bool | None, path: Path) -> tuple[float, bool]:  # noqa: FBT001
+def _told(config: str, path: Path, *, slope: float | None, relu: bool | None) -> tuple[float, bool]:
+    """The slope and the ReLU, as the file tells them, or else as they were said."""
     if not config:
         missing = [option for option, value in (("--slope", slope), ("--relu or --no-relu", relu)) if value is None]
         if slope is None or relu is None:
