@@ -30,8 +30,8 @@ __all__ = ["Result", "read_results", "record"]
 class Result:
     """One training as its file tells it.
 
-    varied: what differs from the preset as it is today, and how. Errors are bare means over all pixels; None where there
-    are no such pictures. retrieval: for each way of comparing its measures; empty for pictures without classes.
+    varied: what differs from the preset as it is today, and how. Errors are bare means over all pixels; None where
+    there are no such pictures. retrieval: for each way of comparing its measures; empty for pictures without classes.
     queries_trained_on: how many of the queries the model had seen.
     """
 
