@@ -52,7 +52,9 @@ def test_a_penalised_loss_is_told_beside_its_error(tmp_path: Path) -> None:
     write_result(tmp_path, "exp3", [0.02])
     assert "penalties" not in told(tmp_path)
     write_result(tmp_path, "exp6d", [0.02], penalty=0.01)
-    assert "of `exp6d` 1.50 times (0.0300 and 0.0200)" in told(tmp_path)
+    assert "of `exp6d` is 1.50 times its error (0.0300 and 0.0200)." in told(tmp_path)
+    write_result(tmp_path, "exp5b", [0.02], penalty=0.002)
+    assert "(0.0300 and 0.0200), that of `exp5b` 1.10 times." in told(tmp_path)
 
 
 def test_the_originals_way_of_measuring_flatters(tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ def _penalties(results: Sequence[Result]) -> Iterator[str]:
     if last:
         by_share = sorted(last, key=lambda pair: pair[1].val_loss / pair[1].val_mse)
         (least, low), (most, high) = by_share[0], by_share[-1]
+        other = f", that of {label(least)} {low.val_loss / low.val_mse:.2f} times" if least is not most else ""
         yield (
-            f"A loss with penalties is not an error: the last held-out loss of {label(least)} is "
-            f"{low.val_loss / low.val_mse:.2f} times its error, that of {label(most)} "
-            f"{high.val_loss / high.val_mse:.2f} times ({high.val_loss:.4f} and {high.val_mse:.4f})."
+            f"A loss with penalties is not an error: the last held-out loss of {label(most)} is "
+            f"{high.val_loss / high.val_mse:.2f} times its error ({high.val_loss:.4f} and {high.val_mse:.4f}){other}."
         )
 
 
