@@ -304,6 +304,17 @@ class TestAdapting:
         tiles.index(folder, options=ONE)
         assert tiles.info()["generation"] == generation
 
+    def test_a_gallery_larger_than_the_sample_is_not_adapted_in_every_run(
+        self, tiles: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lookalike.gallery._SAMPLE", 20)
+        folder = make_pictures(tmp_path / "many", range(60))
+        tiles.index(folder, options=ONE)
+        assert tiles.info()["adapted_on"] == 60
+        generation = tiles.info()["generation"]
+        tiles.index(folder, options=ONE)
+        assert tiles.info()["generation"] == generation
+
 
 class TestKnowing:
     def test_info_says_what_is_there(self, gallery: Gallery, photos: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from lookalike import Gallery, IndexOptions
+from lookalike import Gallery, IndexOptions, Limits
 from lookalike.errors import UsageError
 from lookalike.images.walk import Rules
 from lookalike.store import Space, open_store
@@ -271,7 +271,7 @@ class TestPermissions:
 PROGRAM = """
 import sys
 from pathlib import Path
-from lookalike import Gallery, IndexOptions
+from lookalike import Gallery, IndexOptions, Limits
 
 if __name__ == "__main__":
     with Gallery.open(sys.argv[1], encoder="histogram", create=True) as gallery:
@@ -359,3 +359,164 @@ class TestInterrupted:
             report = gallery.index(photos, options=IndexOptions(workers=1))
             assert report.added + report.unchanged == len(gallery) == 240
             assert report.unchanged >= 50
+
+
+class TestRoots:
+    def test_folders_are_remembered_and_brought_up_to_date_together(self, run: Run) -> None:
+        make_picture(50, (20, 16)).save(run.add("x.png", 50).parent.parent / "other.png")
+        (run.place / "second").mkdir()
+        (run.place / "second" / "y.png").write_bytes((run.photos / "x.png").read_bytes())
+        run.index(run.place / "second")
+        assert [root.path for root in run.gallery.roots] == [os.fsencode(run.place / n) for n in ("photos", "second")]
+        (run.photos / "3.png").rename(run.place / "second" / "3.png")
+        report = run.gallery.index(options=IndexOptions(workers=1))
+        assert counts(report) == (1, 10, 1, 0)  # x.png is new, 3.png has moved from one to the other
+        assert run.encoder.encoded == 1
+
+    def test_each_is_walked_by_its_own_rules(self, run: Run) -> None:
+        options = IndexOptions(workers=1, rules=Rules(exclude=("[0-4].png",)))
+        assert run.gallery.index(run.photos, options=options).removed == 5
+        generation = run.gallery.store.generation
+        assert counts(run.gallery.index(options=IndexOptions(workers=1))) == (0, 5, 0, 0)
+        assert run.gallery.store.generation == generation
+        assert run.gallery.roots[0].rules.exclude == ("[0-4].png",)
+        assert counts(run.index()) == (5, 5, 0, 0)  # named again: by the rules of now
+        assert run.gallery.roots[0].rules == Rules()
+
+    def test_a_folder_within_a_known_one_is_no_root_and_one_around_it_replaces_it(self, run: Run) -> None:
+        run.add("below/x.png", 50)
+        run.index(run.photos / "below")
+        assert [root.path for root in run.gallery.roots] == [os.fsencode(run.photos)]
+        run.index(run.place)
+        assert [root.path for root in run.gallery.roots] == [os.fsencode(run.place)]
+
+    def test_one_that_is_not_there_is_reported_and_keeps_its_pictures(self, run: Run) -> None:
+        (run.place / "second").mkdir()
+        run.index(run.place / "second")
+        run.photos.rename(run.place / "unplugged")
+        report = run.gallery.index()
+        assert report.missing == [os.fsencode(run.photos)]
+        assert len(run.names) == 10
+        assert len(run.gallery.roots) == 2
+
+    def test_one_that_is_removed_is_no_longer_looked_after(self, run: Run) -> None:
+        assert run.gallery.remove(run.photos) == 10
+        with pytest.raises(UsageError, match="knows no folder") as nothing:
+            run.gallery.index()
+        assert "lookalike index FOLDER" in nothing.value.hint
+
+    def test_one_whose_pictures_are_gone_can_still_be_removed(self, run: Run) -> None:
+        for path in run.photos.iterdir():
+            path.unlink()
+        run.index()
+        assert run.gallery.remove(run.photos) == 0
+        assert run.gallery.roots == []
+
+    def test_a_folder_that_never_was_is_not_remembered(self, run: Run) -> None:
+        run.index(run.photos, run.place / "nowhere")
+        assert [root.path for root in run.gallery.roots] == [os.fsencode(run.photos)]
+
+
+class TestDryRuns:
+    def test_it_says_what_a_run_does_and_does_none_of_it(self, run: Run) -> None:
+        (run.photos / "1.png").rename(run.photos / "one.png")
+        (run.photos / "2.png").unlink()
+        run.add("3.png", 33)
+        os.utime(run.photos / "4.png", ns=(1, 1))
+        run.add("new.png", 50)
+        run.add("copy.png", 50)
+        (run.photos / "bad.png").write_bytes(b"no picture")
+        before = run.gallery.store.generation, run.names, run.gallery.roots
+        told = run.gallery.index(run.photos, options=IndexOptions(workers=1, batch_size=2, dry_run=True))
+        assert (run.gallery.store.generation, run.names, run.gallery.roots) == before
+        assert run.encoder.encoded == 0
+        done = run.index(batch_size=2)
+        assert counts(told) == counts(done) == (3, 7, 1, 1)
+        assert told.skipped == done.skipped != []
+
+    def test_it_waits_for_no_writer(self, run: Run) -> None:
+        with run.gallery.store.writing():
+            report = run.gallery.index(run.photos, options=IndexOptions(workers=1, dry_run=True))
+        assert counts(report) == (0, 10, 0, 0)
+
+
+class TestRetrying:
+    def test_skipped_files_are_read_again_and_nothing_else_is(self, run: Run) -> None:
+        """As after an upgrade that reads more: here the file has become good without looking changed."""
+        good = run.add("bad.png", 70).read_bytes()
+        (run.photos / "below").mkdir()
+        for name in ("bad.png", "below/bad.png", "below/worse.png"):
+            (run.photos / name).write_bytes(bytes(len(good)))
+        run.index()
+        times = {name: (run.photos / name).stat().st_mtime_ns for name in ("bad.png", "below/bad.png")}
+        for name, time_ns in times.items():
+            (run.photos / name).write_bytes(good)
+            os.utime(run.photos / name, ns=(time_ns, time_ns))
+        (run.photos / "3.png").unlink()
+        assert counts(run.index(run.photos / "below")) == (0, 0, 0, 0)
+        report = run.gallery.retry(run.photos / "below", options=IndexOptions(workers=1))
+        assert counts(report) == (1, 0, 0, 0)
+        assert [os.path.basename(path) for path, _ in report.skipped] == [b"worse.png"]
+        assert counts(run.gallery.retry(options=IndexOptions(workers=1))) == (1, 0, 0, 0)
+        assert [os.path.basename(path) for path, _ in run.gallery.skipped()] == [b"worse.png"]
+        assert "photos/3.png" in run.names
+        assert [root.path for root in run.gallery.roots] == [os.fsencode(run.photos)]
+
+    def test_another_limit_counts_for_them(self, run: Run) -> None:
+        run.add("large.png", 60)
+        make_picture(60, (1500, 1000)).save(run.photos / "large.png")
+        tight = IndexOptions(workers=1, limits=Limits(megapixels=1))
+        assert len(run.gallery.index(run.photos, options=tight).skipped) == 1
+        assert counts(run.gallery.retry(options=IndexOptions(workers=1))) == (1, 0, 0, 0)
+        assert counts(run.gallery.index(run.photos, options=tight)) == (0, 11, 0, 0)
+
+    def test_there_must_be_one(self, run: Run) -> None:
+        with pytest.raises(UsageError, match="skipped"):
+            run.gallery.retry(run.photos)
+
+
+class TestRelocating:
+    def test_pictures_of_a_folder_that_was_moved_keep_everything(self, run: Run) -> None:
+        (run.photos / "bad.png").write_bytes(b"no picture")
+        run.add("below/x.png", 50)
+        run.index()
+        before = {os.path.basename(item.key): (item.id, item.digest) for item in run.gallery.pictures()}
+        run.encoder.encoded = 0
+        run.photos.rename(run.place / "moved")
+        assert run.gallery.relocate(run.photos, run.place / "moved", dry_run=True) == 12
+        assert "photos/3.png" in run.names
+        assert run.gallery.relocate(run.photos, run.place / "moved") == 12
+        assert "moved/below/x.png" in run.names
+        assert {os.path.basename(item.key): (item.id, item.digest) for item in run.gallery.pictures()} == before
+        assert [root.path for root in run.gallery.roots] == [os.fsencode(run.place / "moved")]
+        assert counts(run.gallery.index(options=IndexOptions(workers=1))) == (0, 11, 0, 0)
+        first, *_ = run.gallery.search(run.place / "moved" / "3.png", k=1, include_self=True)
+        assert (first.path, first.distance) == (run.place / "moved" / "3.png", 0)
+        assert run.encoder.encoded <= 1  # the query
+
+    def test_it_goes_deeper_into_itself_and_back(self, run: Run) -> None:
+        inside = run.photos / "photos"
+        assert run.gallery.relocate(run.photos, inside) == 10
+        assert run.names[0] == "photos/photos/0.png"
+        assert run.gallery.relocate(inside, run.photos) == 10
+        assert run.names[0] == "photos/0.png"
+
+    def test_a_folder_with_a_longer_name_stays(self, run: Run) -> None:
+        shutil.copytree(run.photos, run.place / "photos2")
+        run.index(run.place / "photos2")
+        run.gallery.relocate(run.photos, run.place / "moved")
+        assert {Path(name).parent.name for name in run.names} == {"moved", "photos2"}
+
+    def test_it_is_refused_where_a_picture_is_known_already(self, run: Run) -> None:
+        (run.place / "moved").mkdir()
+        shutil.copy(run.photos / "3.png", run.place / "moved" / "3.png")
+        run.index(run.place / "moved")
+        for dry_run in (True, False):
+            with pytest.raises(UsageError, match=r"moved/3\.png") as taken:
+                run.gallery.relocate(run.photos, run.place / "moved", dry_run=dry_run)
+            assert "lookalike remove" in taken.value.hint
+        assert len(run.names) == 11
+
+    def test_there_must_be_pictures(self, run: Run) -> None:
+        with pytest.raises(UsageError, match="nowhere"):
+            run.gallery.relocate(run.place / "nowhere", run.photos)

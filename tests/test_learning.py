@@ -36,6 +36,16 @@ def learned(make_photos: Callable[..., Path], tmp_path: Path) -> Iterator[Galler
         yield gallery
 
 
+def test_an_exported_gallery_brings_the_encoder_that_was_learned_for_it(learned: Gallery, tmp_path: Path) -> None:
+    query = tmp_path / "photos" / "003.jpg"
+    learned.export(tmp_path / "copy")
+    Gallery.restore(tmp_path / "copy", tmp_path / "elsewhere")
+    with Gallery.open(tmp_path / "elsewhere") as gallery:
+        assert gallery.encoder.fingerprint == learned.encoder.fingerprint
+        assert [hit.path for hit in gallery.search(query)] == [hit.path for hit in learned.search(query)]
+        assert gallery.verify() == []
+
+
 def test_a_gallery_keeps_the_encoder_that_was_learned_for_it(learned: Gallery, tmp_path: Path) -> None:
     assert (len(learned), learned.encoder.name) == (12, "patches")
     assert sorted(os.listdir(tmp_path / "gallery" / "patches")) == ["encoder.json", "encoder.onnx"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -12,16 +14,27 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 from PIL import Image
 
-from lookalike.encoders import DEFAULT, lasting_name, learned_parts, load_encoder
+from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.hybrid import balance, parts_of
-from lookalike.errors import Corrupt, EncoderMismatch, NoGallery, StoreError, UnreadableImage, UsageError
+from lookalike.errors import (
+    Corrupt,
+    DiskFull,
+    EncoderMismatch,
+    NoGallery,
+    StoreError,
+    UnreadableImage,
+    UsageError,
+)
 from lookalike.filters import matching, parse_filter
 from lookalike.hits import Hit, Hits
 from lookalike.images.decode import Limits, Picture, Unreadable, fit, open_file, show_path
 from lookalike.images.reader import Reader
+from lookalike.images.walk import Root
 from lookalike.indexing import IndexOptions, Report, encode_pictures, update
+from lookalike.roots import absolute, is_within, known_roots, named_roots, remember
 from lookalike.store import Space, open_store
 from lookalike.store.projection import fit_parts, fit_projection
+from lookalike.store.renaming import moved_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +44,7 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder
     from lookalike.indexing import Progress
     from lookalike.store import Known, Near, Store
+    from lookalike.store.repair import Repair
 
     Query = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
@@ -87,6 +101,11 @@ class Gallery:
         space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
         return cls(open_store(folder, create=space), loaded, home=folder)
 
+    @property
+    def place(self) -> Path:
+        """The folder that the gallery is in."""
+        return self.store.place
+
     def __enter__(self) -> Self:
         return self
 
@@ -117,19 +136,73 @@ class Gallery:
     ) -> Report:
         """Bring the gallery up to date with these folders and files, and adapt it when it has grown enough.
 
-        Every batch is on disk before the next is begun: interrupted, it goes on where it was.
-        Raises StoreBusy when another process is indexing this gallery for longer than `wait` seconds,
-        UsageError when none of the paths exists.
+        They and their `options.rules` are remembered: without any path, all that were indexed before are brought up
+        to date by the rules of then. Every batch is on disk before the next is begun: interrupted, it goes on where
+        it was. Raises StoreBusy when another process is indexing this gallery for longer than `wait` seconds,
+        UsageError when none of the paths exists or none is known.
         """
-        roots = _roots(paths)
-        if not any(os.path.lexists(root) or any(self._below(root)) for root in roots):
-            raise UsageError(f"no such file or folder: {', '.join(map(show_path, roots))}")
-        with self.store.writing(wait=wait):
-            report = update(self.store, self.encoder, roots, options=options, progress=progress)
-            self._adapt_if_grown()
+        options = options or IndexOptions()
+        roots = named_roots(paths, options.rules) if paths else known_roots(self.store)
+        if not roots:
+            raise UsageError("the gallery knows no folder yet", hint="name one: lookalike index FOLDER")
+        if not any(os.path.lexists(root.path) or any(self._below(root.path)) for root in roots):
+            raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
+        if options.dry_run:
+            return update(self.store, self.encoder, roots, options=options, progress=progress)
+        try:
+            with self.store.writing(wait=wait):
+                remember(self.store, roots)
+                report = update(self.store, self.encoder, roots, options=options, progress=progress)
+                self._adapt_if_grown()
+        except DiskFull as error:
+            raise DiskFull(f"{error}; {len(self):,} pictures are safely indexed", hint=error.hint) from error
         with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
             self.store.prepare()
         return report
+
+    def retry(
+        self,
+        path: str | bytes | os.PathLike[str] = "/",
+        *,
+        options: IndexOptions | None = None,
+        progress: Progress | None = None,
+        wait: float = 0.0,
+    ) -> Report:
+        """Read the skipped files that are `path` or below it again, although they have not changed.
+
+        Those that are gone are left to `index`. Raises StoreBusy; UsageError when nothing was skipped there.
+        """
+        options = replace(options or IndexOptions(), retry=True)
+        within = absolute(path)
+        found = [key for key, _ in self.skipped() if is_within(key, within) and os.path.lexists(key)]
+        roots = [Root(key, options.rules) for key in found]
+        if not found:
+            raise UsageError(f"no file that was skipped is in {show_path(within)}", hint="lookalike skipped")
+        with self.store.writing(wait=wait):
+            return update(self.store, self.encoder, roots, options=options, progress=progress)
+
+    def relocate(
+        self, old: str | bytes | os.PathLike[str], new: str | bytes | os.PathLike[str], *, dry_run: bool = False
+    ) -> int:
+        """Let pictures that were moved from the folder `old` to `new` keep their embeddings; how many files they are.
+
+        Paths are rewritten, all or none; no file is looked at. Raises StoreBusy; UsageError when none is known in
+        `old`, or one in its new place as well.
+        """
+        source, target = absolute(old), absolute(new)
+        found = [item.key for item in self._below(source)]
+        if not found:
+            raise UsageError(f"the gallery knows no picture in {show_path(source)}", hint="lookalike info")
+        moved = {moved_key(key, source, target) for key in found}
+        if taken := sorted(self.store.find(moved - set(found))):
+            raise UsageError(
+                f"{len(taken)} pictures are known in the new place as well, such as {show_path(taken[0])}",
+                hint=f"forget one of the two folders: lookalike remove {show_path(target)}",
+            )
+        if dry_run:
+            return len(found)
+        with self.store.writing():
+            return self.store.rename(source, target)
 
     def search(
         self,
@@ -214,13 +287,17 @@ class Gallery:
     def remove(self, path: str | bytes | os.PathLike[str], *, wait: float = 0.0) -> int:
         """Take a picture, or all pictures below a folder, out of the gallery; how many there were.
 
-        The files stay, and the next `index` of their folder brings them back. Raises UsageError if none is in it.
+        The files stay, and the next `index` of their folder brings them back. A folder that was indexed itself is no
+        longer looked after. Raises UsageError if there is none.
         """
-        key = _absolute(path)
+        key = absolute(path)
         with self.store.writing(wait=wait):
             found = [item.id for item in self._below(key)]
-            if not found:
+            kept = {root: rules for root, rules in self.store.roots.items() if not is_within(root, key)}
+            if not found and len(kept) == len(self.store.roots):
                 raise UsageError(f"{show_path(key)} is not in the gallery")
+            if len(kept) < len(self.store.roots):
+                self.store.set_roots(kept)
             return self.store.remove(found)
 
     def skipped(self) -> list[tuple[bytes, str]]:
@@ -231,9 +308,69 @@ class Gallery:
         """Every picture of the gallery as the store knows it, by path."""
         return (item for item in self.store.items() if item.digest is not None)
 
+    @property
+    def roots(self) -> list[Root]:
+        """The folders and files that were indexed, with their rules: what `index` without a path looks at."""
+        return known_roots(self.store)
+
+    def knows(self, path: bytes) -> bool:
+        """Whether the file at this absolute path, or one below it, was met: as a picture or skipped."""
+        return any(self._below(path))
+
     def verify(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
         return self.store.check()
+
+    @classmethod
+    def repair(
+        cls, place: str | Path | None = None, *, options: IndexOptions | None = None, progress: Progress | None = None
+    ) -> tuple[Repair, Report | None]:
+        """Save what is sound of a damaged gallery, and index again what is not; nothing if it is all sound.
+
+        The damaged database is put aside. What the report has is what was read again; none if nothing was wrong.
+        Raises StoreBusy, Corrupt when nothing could be saved, and what `open` and `index` raise.
+        """
+        folder = Path(place) if place is not None else find_gallery()
+        repair = importlib.import_module("lookalike.store.repair")
+        done: Repair = repair.repair(folder)
+        if not done.problems:
+            return done, None
+        with cls.open(folder) as gallery:
+            found = [key for key in done.lost if not any(is_within(key, root.path) for root in gallery.roots)]
+            roots = [*gallery.roots, *(Root(key) for key in found if os.path.lexists(key))]
+            with gallery.store.writing():
+                report = update(gallery.store, gallery.encoder, roots, options=options, progress=progress)
+                gallery._adapt_if_grown()  # noqa: SLF001  (of our own class)
+        return done, report
+
+    def export(self, file: str | Path, *, force: bool = False) -> int:
+        """Copy the gallery into one file, checked, whoever is writing; how many pictures are in the copy.
+
+        Raises UsageError when there is such a file and not `force`; Corrupt, DiskFull, StoreError.
+        """
+        backup = importlib.import_module("lookalike.store.backup")
+        learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
+        return int(backup.export(self.place, Path(file), force=force, beside=learned))
+
+    @staticmethod
+    def restore(file: str | Path, place: str | Path, *, force: bool = False) -> int:
+        """Make the gallery in the folder `place` from an exported file; how many pictures are in it.
+
+        The whole file is checked first. Raises UsageError when there is a gallery and not `force`; StoreBusy, Corrupt,
+        DiskFull, StoreError.
+        """
+        backup = importlib.import_module("lookalike.store.backup")
+        return int(backup.restore(Path(file), Path(place), force=force))
+
+    def write_parquet(self, file: str | Path, *, force: bool = False) -> int:
+        """Write a table with a row for each picture: see `lookalike.store.parquet`. Raises MissingExtra, UsageError."""
+        parquet = importlib.import_module("lookalike.store.parquet")
+        return int(parquet.write_parquet(self.store, Path(file), force=force))
+
+    def compact(self) -> None:
+        """Give back the room that removed pictures took. Raises StoreBusy, DiskFull; nothing is lost then."""
+        with self.store.writing():
+            self.store.compact()
 
     def adapt(self, *, numbers: int = _CUT, wait: float = 0.0) -> int:
         """Fit the projection anew on all embeddings; how many numbers it keeps.
@@ -246,6 +383,7 @@ class Gallery:
     def info(self) -> dict[str, Any]:
         """What there is to know of the gallery, as the command `info --json` prints it."""
         pictures, skipped = self.store.count()
+        files = _sizes(self.place)
         space, projection = self.store.space, self.store.projection
         return {
             "pictures": pictures,
@@ -257,7 +395,10 @@ class Gallery:
             "encoder_dim": space.dim,
             "adapted_on": projection.fitted_on if projection else 0,
             "classes": len(projection.classes) if projection else 0,
+            "adapts_at": max(_ENOUGH, _GROWN * projection.fitted_on) if projection else _ENOUGH,
             "generation": self.store.generation,
+            "bytes": sum(files.values()),
+            "files": files,
         }
 
     def close(self) -> None:
@@ -336,7 +477,7 @@ class Gallery:
 
     def _below(self, path: bytes) -> Iterator[Known]:
         """The items that are `path` or below it."""
-        return (item for item in self.store.items(path) if _is_within(item.key, path))
+        return (item for item in self.store.items(path) if is_within(item.key, path))
 
     def _adapt_if_grown(self) -> None:
         projection = self.store.projection
@@ -357,7 +498,8 @@ class Gallery:
                 projection = fit_projection(self._sample(), self.store.space.dim, numbers)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
-        self.store.project(projection)
+        # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
+        self.store.project(replace(projection, fitted_on=len(self)))
         return int(projection.components.shape[1])
 
     def _sample(self) -> Iterator[NDArray[np.float32]]:
@@ -407,18 +549,11 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         raise UnreadableImage(f"an array of {array.shape}: {error}") from None
 
 
-def _absolute(path: str | bytes | os.PathLike[str]) -> bytes:
-    return os.path.abspath(os.fsencode(path))
-
-
-def _is_within(key: bytes, folder: bytes) -> bool:
-    return key == folder or key.startswith(folder.rstrip(b"/") + b"/")
-
-
-def _roots(paths: tuple[str | bytes | os.PathLike[str], ...]) -> list[bytes]:
-    """Absolute paths without those that lie within another of them."""
-    roots: list[bytes] = []
-    for path in sorted(map(_absolute, paths)):
-        if not any(_is_within(path, root) for root in roots):
-            roots.append(path)
-    return roots
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file, by its name below the folder."""
+    sizes = {}
+    for file in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # a log that its writer has put away just now
+            if file.is_file():
+                sizes[str(file.relative_to(folder))] = file.stat().st_size
+    return sizes

@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.images.decode import VANISHED, Limits, Picture
 from lookalike.images.reader import Reader
-from lookalike.images.walk import Rules, count, walk
+from lookalike.images.walk import Root, Rules, count, walk
 from lookalike.store import Item
 
 if TYPE_CHECKING:
@@ -41,12 +41,18 @@ _PASSING = ("permission denied", "cannot be read", "needs more memory", "changed
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How to walk and read: which files, bounds for one file, pictures encoded at once, decoding processes."""
+    """How to walk and read: which files, bounds for one file, pictures encoded at once, decoding processes.
+
+    dry_run: find out what would be done, and do nothing of it: files are read, none is encoded, nothing is written.
+    retry: read skipped files again although they have not changed.
+    """
 
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     batch_size: int = _BATCH
     workers: int | None = None
+    dry_run: bool = False
+    retry: bool = False
 
 
 @dataclass(slots=True)
@@ -65,12 +71,12 @@ class Report:
 def update(
     store: Store,
     encoder: Encoder,
-    roots: Sequence[bytes],
+    roots: Sequence[Root],
     *,
     options: IndexOptions | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Bring `store`, which must be `writing()`, up to date with the files below `roots`, absolute paths.
+    """Bring `store`, which must be `writing()` but for a dry run, up to date with the files below `roots`.
 
     A root that does not exist is reported in `missing` and its items are kept: a drive that is not plugged in
     is no deletion.
@@ -78,10 +84,10 @@ def update(
     start = time.monotonic()
     run = _Run(store, encoder, options or IndexOptions(), progress)
     for root in roots:
-        if os.path.lexists(root):
+        if os.path.lexists(root.path):
             run.roots.append(root)
         else:
-            run.report.missing.append(root)
+            run.report.missing.append(root.path)
     run.bring_in()
     run.clear_out()
     run.report.skipped.sort()
@@ -104,7 +110,7 @@ class _Run:
         self.encoder = encoder
         self.options = options
         self.report = Report()
-        self.roots: list[bytes] = []
+        self.roots: list[Root] = []
         self._progress = progress
         self._total = 0
         self._done = 0
@@ -115,7 +121,7 @@ class _Run:
 
     def bring_in(self) -> None:
         if self._progress is not None:
-            self._total = count(self.roots, self.options.rules)
+            self._total = count(self.roots)
             self._advance(0)
         with Reader(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
             results = reader.read(self._changed_paths())
@@ -125,8 +131,8 @@ class _Run:
 
     def clear_out(self) -> None:
         """Remove the items below the roots whose files were not met."""
-        gone = [root for root in self.roots if not os.path.lexists(root)]  # unplugged in mid-run
-        self.report.missing += gone
+        gone = [root for root in self.roots if not os.path.lexists(root.path)]  # unplugged in mid-run
+        self.report.missing += [root.path for root in gone]
         self.roots = [root for root in self.roots if root not in gone]
         vanished: list[int] = []
         for item in self._items_below_roots():
@@ -141,11 +147,11 @@ class _Run:
                 self.report.added -= 1
             else:
                 self.report.removed += 1
-        if vanished:
+        if vanished and not self.options.dry_run:
             self.store.remove(vanished)
 
     def _changed_paths(self) -> Iterator[bytes]:
-        entries = (entry for root in self.roots for entry in walk(root, self.options.rules))
+        entries = (entry for root in self.roots for entry in walk(root.path, root.rules))
         while some := list(islice(entries, _LOOKUPS)):
             known = self.store.find(entry.path for entry in some)
             problems = []
@@ -176,7 +182,9 @@ class _Run:
         return Item(entry.path, "", None, {"reason": entry.problem})
 
     def _is_unchanged(self, entry: Entry, item: Known) -> bool:
-        return item.stamp == (entry.stamp if item.digest is not None else self._skip_stamp(entry))
+        if item.digest is not None:
+            return item.stamp == entry.stamp
+        return item.stamp == self._skip_stamp(entry) and not self.options.retry
 
     def _skip_stamp(self, entry: Entry) -> str:
         """A skipped file is tried again when it changes, and when the limit that may have kept it out does."""
@@ -225,7 +233,7 @@ class _Run:
         return [Item(entry.path, stamp, None, {"reason": reason})]
 
     def _embeddings(self, pictures: list[Picture]) -> Embeddings:
-        if not pictures:
+        if not pictures or self.options.dry_run:
             return {}
         rows = encode_pictures(self.encoder, pictures)
         return {picture.digest: row for picture, row in zip(pictures, rows, strict=True)}
@@ -233,14 +241,15 @@ class _Run:
     def _put(self, items: list[Item], embeddings: Embeddings | None = None) -> None:
         if not items:
             return
-        self.store.put(items, embeddings or {})
+        if not self.options.dry_run:
+            self.store.put(items, embeddings or {})
         for item in self.store.find(item.key for item in items).values():
             self._see(item.id)
 
     def _items_below_roots(self) -> Iterator[Known]:
         for root in self.roots:
-            yield from self.store.find([root]).values()
-            yield from self.store.items(root.rstrip(b"/") + b"/")
+            yield from self.store.find([root.path]).values()
+            yield from self.store.items(root.path.rstrip(b"/") + b"/")
 
     def _is_hidden_from_us(self, key: bytes) -> bool:
         return any(key == path or key.startswith(path + b"/") for path in self._unreadable)

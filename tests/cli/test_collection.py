@@ -271,7 +271,21 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     script = "import sys; sys.argv = ['lookalike', '--help']\nimport lookalike.__main__ as m\n"
     script += "try: m.main()\nexcept SystemExit: pass\nprint(sorted(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    for command in ("index", "search", "remove", "skipped", "info", "verify", "adapt", "bench"):
+    for command in (
+        "index",
+        "search",
+        "remove",
+        "skipped",
+        "info",
+        "verify",
+        "adapt",
+        "retry",
+        "relocate",
+        "export",
+        "import",
+        "compact",
+        "bench",
+    ):
         assert f"  {command} " in done.stdout
     for module in ("numpy", "PIL", "onnxruntime", "pydantic", "tensorflow"):
         assert f"'{module}'" not in done.stderr

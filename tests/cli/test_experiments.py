@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.experiments.making import write_result
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -38,6 +40,13 @@ def test_finished_trainings_are_put_on_a_page(run: Run, make_photos: Callable[..
     assert page.with_name("images").is_dir()
     again = run("experiments", "report", "-o", page, "--results", tmp_path / "results")
     assert (again.status, again.out.split()[-1]) == (0, "1")
+
+
+def test_a_page_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
+    write_result(tmp_path / "results", "exp3", [0.02])
+    (tmp_path / "file").write_text("")
+    done = run("experiments", "report", "-o", tmp_path / "file" / "page.md", "--results", tmp_path / "results")
+    assert (done.status, "cannot be written" in done.err) == (2, True)
 
 
 def test_a_report_of_nothing_is_the_users_mistake(run: Run, tmp_path: Path) -> None:

@@ -82,6 +82,17 @@ def test_the_errors_of_a_model_are_told_class_by_class(
     assert (refused.status, "--model" in refused.err) == (2, True)
 
 
+def test_events_for_tensorboard_are_written_on_request(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    home = tmp_path / "run"
+    assert run("train", make_photos(6), "-o", home, *LINEAR, "--json").status == 0
+    assert not (home / "tensorboard").exists()
+    for _ in range(2):  # also of a training that is finished; not twice
+        assert run("train", tmp_path / "photos", "-o", home, *LINEAR, "--tensorboard", "--json").status == 0
+    assert {path.parent.name for path in home.glob("tensorboard/*/*")} == {"train", "validation"}
+
+
 def test_what_is_not_a_number_is_null_in_json(run: Run, make_photos: Callable[..., Path], tmp_path: Path) -> None:
     done = run("train", make_photos(6), "-o", tmp_path / "all", *LINEAR, "--set", "fraction=1", "--json")
     assert "NaN" not in done.out

@@ -76,3 +76,11 @@ def test_what_cannot_be_converted_is_told_in_a_line(run: Run, old: Path, tmp_pat
         assert said in done.err
         assert "Traceback" not in done.err
     assert not canary.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(run: Run, old: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "features.pkl").write_bytes(pickle.dumps({"indexes": [0], "features": [[1.0]]}))
+    for file in (old / "final_model.h5", tmp_path / "features.pkl"):
+        done = run("import-original", file, "-o", tmp_path / "file" / "out")
+        assert (done.status, "cannot be written" in done.err) == (2, True), done.err

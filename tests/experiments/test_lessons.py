@@ -33,6 +33,14 @@ def test_errors_of_other_sizes_are_not_compared(tmp_path: Path) -> None:
     assert "principal components" not in told(tmp_path)
 
 
+def test_errors_of_greys_are_not_compared_with_those_of_colours(tmp_path: Path) -> None:
+    write_result(tmp_path, "linear", [0.014])
+    write_result(tmp_path, "exp3", [0.02])
+    write_result(tmp_path, "hybrid", [0.01] * 60)
+    assert "None of 1 networks is below it; the nearest is `exp3`" in told(tmp_path)
+    assert steps(read_results(tmp_path)) == []
+
+
 def test_overfitting_is_a_held_out_error_that_rises_again(tmp_path: Path) -> None:
     write_result(tmp_path, "exp3", [0.03, 0.02, 0.022])
     write_result(tmp_path, "exp4", [0.03, 0.02, 0.0201])  # within 1%
@@ -44,7 +52,9 @@ def test_a_penalised_loss_is_told_beside_its_error(tmp_path: Path) -> None:
     write_result(tmp_path, "exp3", [0.02])
     assert "penalties" not in told(tmp_path)
     write_result(tmp_path, "exp6d", [0.02], penalty=0.01)
-    assert "of `exp6d` 1.50 times (0.0300 and 0.0200)" in told(tmp_path)
+    assert "of `exp6d` is 1.50 times its error (0.0300 and 0.0200)." in told(tmp_path)
+    write_result(tmp_path, "exp5b", [0.02], penalty=0.002)
+    assert "(0.0300 and 0.0200), that of `exp5b` 1.10 times." in told(tmp_path)
 
 
 def test_the_originals_way_of_measuring_flatters(tmp_path: Path) -> None:

@@ -74,8 +74,15 @@ def test_the_page_needs_no_tensorflow_and_is_the_same_again(page: Path, tmp_path
         "write_page(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script, tmp_path / "results", tmp_path / "again.md"], check=True)
-    assert (tmp_path / "again.md").read_text() == page.read_text()
+    again = tmp_path / "docs" / "again.md"
+    subprocess.run([sys.executable, "-c", script, tmp_path / "results", again], check=True)
+    assert again.read_text() == page.read_text()
+
+
+def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
+    assert "](results)" not in page.read_text()
+    write_page(tmp_path / "results", tmp_path / "beside.md")
+    assert "[results](results)" in (tmp_path / "beside.md").read_text()
 
 
 def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:

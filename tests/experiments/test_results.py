@@ -30,6 +30,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finished_training_is_told_in_one_file(photos: Path, tmp_path: Path) -> None:
     path, result = record(photos.parent / "run", photos, tmp_path)
+    assert json.loads(path.read_text())["full"] is False
     assert path.name == "linear-latent_dim-4-epochs-2-batch_size-8-size-16.json"
     assert read_results(tmp_path) == [result]
     assert (result.preset, len(result.history), result.is_full) == (LINEAR, 2, False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lookalike.images.walk import Entry, Rules, count, walk
+from lookalike.images.walk import Entry, Root, Rules, count, walk
 from tests import badfiles
 from tests.badfiles import INDEXED, NO_ROW, Case
 
@@ -194,7 +194,7 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
         for name in range(number):
             os.close(os.open(folder / f"{name}.jpg", os.O_CREAT))
         tracemalloc.start()
-        assert count([os.fsencode(folder)]) == number
+        assert count([Root(os.fsencode(folder))]) == number
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 50_000

@@ -31,7 +31,12 @@ def weights_of(preset: Preset) -> dict[str, list[np.ndarray]]:
     rng = np.random.default_rng(3)
     model = build(preset)
     found = {layer.name: layer.get_weights() for layer in model.layers if layer.get_weights()}
-    return {name: [rng.uniform(0.1, 0.5, a.shape).astype(np.float32) for a in some] for name, some in found.items()}
+    return {name: [_random(rng, array.shape) for array in some] for name, some in found.items()}
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Of either sign where the flow branches, so that pictures differ; above zero otherwise, as variances are."""
+    return rng.uniform(-0.5 if len(shape) > 1 else 0.1, 0.5, shape).astype(np.float32)
 
 
 def described_config(preset: Preset, *, nested: bool = False, extra: tuple[dict[str, Any], ...] = ()) -> str:

@@ -79,6 +79,12 @@ def test_what_is_no_index_is_an_error_that_names_the_file(tmp_path: Path, found:
         read_features(tmp_path / "odd.pkl")
 
 
+def test_a_file_of_keras_3_is_named_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(EncoderError, match=r"model\.keras: it is a zip file"):
+        read_features(tmp_path / "model.keras")
+
+
 def test_an_index_that_asks_for_code_is_not_trusted(tmp_path: Path) -> None:
     (tmp_path / "evil.pkl").write_bytes(b"cos\nsystem\n(S'touch " + bytes(tmp_path / "canary") + b"'\ntR.")
     with pytest.raises(UntrustedModel, match=r"evil\.pkl: the pickle asks for os\.system"):
@@ -123,7 +129,7 @@ def test_an_embedding_of_another_picture_makes_no_gallery(home: Path, photos: Pa
         rows[-1] += rows[-1].max() / 2
     else:
         rows = rows * 2
-    with pytest.raises(DatasetError, match="off: it is of another picture, or of another model"):
+    with pytest.raises(DatasetError, match="does not come to the embedding in its place"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes, rows), ordered_pictures(photos))
     assert not (tmp_path / "gallery").exists()
 

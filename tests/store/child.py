@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Corrupt, NoGallery, StoreError
 from lookalike.store import Store, open_store
+from lookalike.store.backup import export, restore
 from lookalike.store.cache import Tuning
+from lookalike.store.repair import repair
 from tests.store.making import embedding, put, space
 
 if TYPE_CHECKING:
@@ -60,6 +63,32 @@ def do(step: int, store: Store, model: dict[bytes, int | None]) -> None:
     else:
         store.remove([known.id for known in store.find(removed).values()])
     apply(changes, model)
+
+
+def care(folder: str, copy: str) -> None:
+    """Move, compact, export, import and mend a gallery over and over; its content stays but for where it is."""
+    place = Path(folder)
+    say("ready")
+    while True:
+        for old, new in ((b"/photos", b"/moved"), (b"/moved", b"/photos")):
+            store = open_store(place)
+            with store.writing(wait=5):
+                store.rename(old, new)
+                store.compact()
+            store.close()
+        export(place, Path(copy), force=True)
+        restore(Path(copy), place, force=True)
+        _forget_a_checksum(place)
+        repair(place)
+        say("round")
+
+
+def _forget_a_checksum(place: Path) -> None:
+    """Damage that costs nothing but a repair."""
+    db = sqlite3.connect(place / "gallery.db")
+    db.execute("UPDATE meta SET crc = 1 WHERE key = 'next_id'")
+    db.commit()
+    db.close()
 
 
 def create(folder: str) -> None:
@@ -169,7 +198,8 @@ def answer(folder: str) -> object:
             if missing := {id_ for hits in found for id_, _ in hits} - set(keys):
                 raise Corrupt(f"{missing} are not there")
             named = [[(keys[id_].key, distance) for id_, distance in hits] for hits in found]
-            return named, store.count(), [(known.key, known.digest, known.stamp) for known in store.items()]
+            items = [(known.key, known.digest, known.stamp) for known in store.items()]
+            return named, store.count(), items, store.roots
     finally:
         store.close()
 
@@ -253,7 +283,7 @@ def _compare(got: object, wanted: object) -> None:
 
 
 PROGRAMS: dict[str, Callable[..., None]] = {
-    program.__name__: program for program in (create, steps, batches, single, hold, fork, unprivileged, mutate)
+    program.__name__: program for program in (create, care, steps, batches, single, hold, fork, unprivileged, mutate)
 }
 
 if __name__ == "__main__":

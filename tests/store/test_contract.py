@@ -329,8 +329,10 @@ def test_an_item_that_cannot_be_stored_takes_its_whole_batch_with_it(store: Stor
         Projection(np.zeros(DIM, np.float32), np.empty((DIM, 0), np.float32), 2),
         Projection(np.full(DIM, np.nan, np.float32), np.eye(DIM, dtype=np.float32), 2),
         Projection(np.zeros(DIM, np.float32), np.full((DIM, 2), np.inf, np.float32), 2),
+        Projection(np.zeros(DIM, np.float32), np.ones((DIM, 3), np.float32), 2, (0.5, 0.5)),
+        Projection(np.zeros(DIM, np.float32), np.ones((DIM, 2), np.float32), 2, (0.5, 0.5), (0.0, 0.0)),
     ],
-    ids=["other dimension", "unequal dimensions", "no component", "nan", "infinite"],
+    ids=["other dimension", "unequal dimensions", "no component", "nan", "infinite", "odd parts", "no look"],
 )
 def test_a_projection_that_does_not_fit_is_refused(store: Store, projection: Projection) -> None:
     with store.writing():

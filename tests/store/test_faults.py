@@ -28,8 +28,10 @@ from PIL import Image
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
 from lookalike.store import Store, cache, layout, open_store
 from lookalike.store.cache import Tuning
+from lookalike.store.checksums import checksum
 from lookalike.store.projection import fit_projection
-from lookalike.store.sqlite import SqliteStore, _crc
+from lookalike.store.repair import repair
+from lookalike.store.sqlite import SqliteStore
 from tests.store.child import answer, do, model_after
 from tests.store.making import DIM, digest, embedding, item, put, space
 
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 KILLS = int(os.environ.get("LOOKALIKE_KILLS", "20"))
 MUTATIONS = int(os.environ.get("LOOKALIKE_MUTATIONS", "100"))
-FORMAT = len(layout.MIGRATIONS)
 PROJECT = Path(__file__).parents[2]
+NOW = len(layout.MIGRATIONS)  # the format of today
 
 
 @contextlib.contextmanager
@@ -136,6 +138,29 @@ class TestKilled:
         with step_through(tmp_path / "undisturbed", done).reading():
             pass
         assert answer(str(place)) == answer(str(tmp_path / "undisturbed"))
+
+    def test_in_the_midst_of_care_nothing_is_lost(self, tmp_path: Path) -> None:
+        """Moved, compacted, exported, imported and repaired: its items are all at one of two places."""
+        rng, place = random.Random(5), tmp_path / "gallery"
+        step_through(place, 40).close()
+        before, rounds, wanted = shutil.copytree(place, tmp_path / "before"), 0, wanted_after(40)
+        moved = {key.replace(b"/photos", b"/moved"): content for key, content in wanted.items()}
+        for _ in range(KILLS):
+            with started("care", place, tmp_path / "copy") as process:
+                line(process)
+                time.sleep(rng.uniform(0, 0.5))
+                rounds += len(kill(process))
+            for left in tmp_path.glob("**/.lookalike-*"):
+                shutil.rmtree(left)
+            repair(place)
+            store = open_store(place)
+            assert store.check() == []
+            assert contents(store) in (wanted, moved)
+            with store.writing():
+                store.rename(b"/moved", b"/photos")
+            store.close()
+        assert rounds > 0
+        assert answer(str(place)) == answer(str(before))
 
     def test_a_store_that_was_being_made_is_there_or_not(self, tmp_path: Path) -> None:
         rng = random.Random(1)
@@ -502,8 +527,13 @@ class TestDamaged:
             ("generation", b"1e999"),
             ("tally", b"[1, 2]"),
             ("tally", b"null"),
+            ("roots", b"3"),
+            ("roots", b'[["a"]]'),
+            ("roots", b"[[1, {}]]"),
             ("projection", b"{}"),
             ("projection", b"[1]"),
+            ("projection", b"[10, [0.5, 0.25, 0.25, 0, 0, 0, 0, 0, 0, 0, 0], []]"),
+            ("projection", b"[10, [0.5, 0.5], [0, 0, 0, 0, 0, 0, 0, 0, 0]]"),
             ("projection.mean", b"123"),
         ],
     )
@@ -514,7 +544,7 @@ class TestDamaged:
             store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
         store.close()
         db = sqlite3.connect(tmp_path / "gallery" / "gallery.db")
-        db.execute("UPDATE meta SET value = ?, crc = ? WHERE key = ?", (value, _crc(key.encode(), value), key))
+        db.execute("UPDATE meta SET value = ?, crc = ? WHERE key = ?", (value, checksum(key.encode(), value), key))
         db.commit()
         db.close()
         with pytest.raises(StoreError):
@@ -591,33 +621,35 @@ class TestFormats:
         before = answer(str(place))
         monkeypatch.setattr(layout, "MIGRATIONS", (*layout.MIGRATIONS, "CREATE TABLE note (id); CREATE TABLE b (id)"))
         assert answer(str(place)) == before
-        assert _format(place / "gallery.db") == (FORMAT + 1, True)
-        assert _format(place / f"gallery.db.format-{FORMAT}") == (FORMAT, False)
+        assert _format(place / "gallery.db") == (NOW + 1, True)
+        assert _format(place / f"gallery.db.format-{NOW}") == (NOW, False)
         monkeypatch.undo()
         (tmp_path / "copy").mkdir()
-        shutil.copy(place / f"gallery.db.format-{FORMAT}", tmp_path / "copy" / "gallery.db")
+        shutil.copy(place / f"gallery.db.format-{NOW}", tmp_path / "copy" / "gallery.db")
         assert answer(str(tmp_path / "copy")) == before
         with pytest.raises(NewerFormat):
             open_store(place)
 
-    def test_a_gallery_from_before_changes_were_noted_is_brought_up_to_date(self, tmp_path: Path) -> None:
+    def test_a_gallery_of_format_1_knows_no_roots_until_it_is_told(self, tmp_path: Path) -> None:
         place = tmp_path / "gallery"
         step_through(place, 30).close()
         before = answer(str(place))
         db = sqlite3.connect(place / "gallery.db")
-        db.execute("DROP TABLE change")
+        db.execute("DELETE FROM meta WHERE key = 'roots'")
+        db.execute("DROP TABLE IF EXISTS change")
         db.execute("PRAGMA user_version = 1")
         db.commit()
         db.close()
+        assert answer(str(place)) == before
+        assert _format(place / "gallery.db") == (NOW, False)
+        assert _format(place / "gallery.db.format-1") == (1, False)
         store = open_store(place)
+        assert store.roots == {}
         with store.writing():
-            do(30, store, model_after(30))
-        assert contents(store) == wanted_after(31)
+            store.set_roots({b"/photos": {"hidden": True}})
+        assert store.roots == {b"/photos": {"hidden": True}}
         assert store.check() == []
         store.close()
-        (tmp_path / "copy").mkdir()
-        shutil.copy(place / "gallery.db.format-1", tmp_path / "copy" / "gallery.db")
-        assert answer(str(tmp_path / "copy")) == before
 
     def test_a_migration_that_fails_leaves_the_older_format_and_can_be_tried_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -628,10 +660,10 @@ class TestFormats:
         monkeypatch.setattr(layout, "MIGRATIONS", (*first, "CREATE TABLE note (id); CREATE TABLE item (id)"))
         with pytest.raises(StoreError, match="already exists"):
             open_store(place)
-        assert _format(place / "gallery.db") == (FORMAT, False)
+        assert _format(place / "gallery.db") == (NOW, False)
         monkeypatch.setattr(layout, "MIGRATIONS", (*first, "CREATE TABLE note (id)"))
         assert answer(str(place)) == before
-        assert _format(place / "gallery.db") == (FORMAT + 1, True)
+        assert _format(place / "gallery.db") == (NOW + 1, True)
 
     def test_nothing_is_migrated_under_a_writer(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = open_store(folder)
@@ -641,7 +673,7 @@ class TestFormats:
             with pytest.raises(StoreBusy, match=str(os.getpid())):
                 open_store(folder)
         store.close()
-        assert _format(folder / "gallery.db") == (FORMAT, False)
+        assert _format(folder / "gallery.db") == (NOW, False)
 
 
 def _format(path: Path) -> tuple[int, bool]:

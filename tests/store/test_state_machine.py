@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -14,9 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from lookalike.store import Store, open_store
 from lookalike.store.cache import Tuning
 from lookalike.store.projection import Projection, fit_projection
+from lookalike.store.renaming import moved_key
 from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space
 
 KEYS = st.sampled_from([b"/%s/%d" % (folder, n) for folder in (b"a", b"ab", b"\xff") for n in range(6)])
+FOLDERS = st.sampled_from([b"/a", b"/ab", b"/\xff", b"/a/3"])
 CONTENTS = st.one_of(st.none(), st.integers(0, 9))  # few, so that items share contents
 
 
@@ -33,6 +36,7 @@ class StoreAsDict(RuleBasedStateMachine):
         self.ids: dict[bytes, int] = {}
         self.used: set[int] = set()
         self.projection: Projection | None = None
+        self.roots: set[bytes] = set()
         self.generation = 0
 
     def teardown(self) -> None:
@@ -74,6 +78,30 @@ class StoreAsDict(RuleBasedStateMachine):
         self.projection = None
         with self.store.writing():
             self.store.project(None)
+
+    @rule(old=FOLDERS, new=st.one_of(FOLDERS, st.just(b"/a/new"), st.just(b"/new")))
+    def rename(self, old: bytes, new: bytes) -> None:
+        moved = {key: moved_key(key, old, new) for key in self.model}
+        with self.store.writing():
+            if len(set(moved.values())) < len(moved):
+                with pytest.raises(ValueError, match="twice"):
+                    self.store.rename(old, new)
+                return
+            assert self.store.rename(old, new) == sum(key.startswith(old + b"/") or key == old for key in moved)
+        self.model = {moved[key]: content for key, content in self.model.items()}
+        self.ids = {moved[key]: id_ for key, id_ in self.ids.items()}
+        self.roots = {moved_key(key, old, new) for key in self.roots}
+
+    @rule(roots=st.sets(FOLDERS, max_size=3))
+    def set_roots(self, roots: set[bytes]) -> None:
+        with self.store.writing():
+            self.store.set_roots({root: {"exclude": ["x"]} for root in roots})
+        self.roots = roots
+
+    @rule()
+    def compact(self) -> None:
+        with self.store.writing():
+            self.store.compact()
 
     @rule()
     def reopen(self) -> None:
@@ -119,6 +147,8 @@ class StoreAsDict(RuleBasedStateMachine):
         wanted = {key: None if number is None else digest(number) for key, number in self.model.items()}
         assert {key: known.digest for key, known in items.items()} == wanted
         assert list(items) == sorted(self.model)
+        assert {key: known.id for key, known in items.items()} == self.ids
+        assert set(self.store.roots) == self.roots
         used = {number for number in self.model.values() if number is not None}
         assert self.store.known(digest(number) for number in range(13)) == {digest(number) for number in used}
         embedded = sum(number is not None for number in self.model.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 from lookalike.cli.app import app, warn
@@ -15,6 +16,8 @@ _INTERRUPTED = 130
 for _group in (
     "collection",
     "joining",
+    "changes",
+    "care",
     "measure",
     "encoders",
     "learn",
@@ -31,6 +34,9 @@ def main() -> None:
 
     An error that Lookalike raises on purpose is one line and its hint; any other is a bug and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # in a locale that lacks a letter of a name it is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LookalikeError as error:

@@ -17,7 +17,22 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["IndexOption", "JsonOption", "ProgressOption", "app", "print_json", "print_table", "progress_bar", "warn"]
+__all__ = [
+    "FollowLinksOption",
+    "IndexOption",
+    "JsonOption",
+    "MegapixelsOption",
+    "ProgressOption",
+    "WaitOption",
+    "app",
+    "as_json",
+    "path_fields",
+    "print_json",
+    "print_paths",
+    "print_table",
+    "progress_bar",
+    "warn",
+]
 
 app = typer.Typer(
     name="lookalike",
@@ -39,12 +54,21 @@ IndexOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+FollowLinksOption = Annotated[bool, typer.Option("--follow-links", help="Follow links to files.")]
+MegapixelsOption = Annotated[float, typer.Option("--max-megapixels", help="Skip larger pictures.")]
+WaitOption = Annotated[float, typer.Option(min=0, help="Seconds to wait for another process to finish.")]
 ProgressOption = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
 
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one document to stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(as_json(document, indent=2) + "\n")
+
+
+def as_json(document: dict[str, Any], *, indent: int | None = None) -> str:
+    """A document as text that stdout can take, whatever its encoding."""
+    is_any = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    return json.dumps(document, ensure_ascii=not is_any, indent=indent)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -1,18 +1,23 @@
-"""Commands that make, search and care for a gallery."""
+"""Commands that make a gallery and search it."""
 
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import lookalike
 from lookalike.cli.app import (
+    FollowLinksOption,
     IndexOption,
     JsonOption,
+    MegapixelsOption,
     ProgressOption,
+    WaitOption,
     app,
     path_fields,
     print_json,
@@ -21,14 +26,14 @@ from lookalike.cli.app import (
     progress_bar,
     warn,
 )
+from lookalike.cli.reports import print_line, print_report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lookalike import Gallery, Hits, IndexOptions, Report
 
 __all__: list[str] = []
-
-_SHOWN, _ROWS = ("mAP", "P@10", "top_1"), ("without_labels", "with_labels")
-_LISTED = 20  # skipped files named after a run; `lookalike skipped` names them all
 
 EncoderOption = Annotated[
     str | None,
@@ -40,39 +45,53 @@ EncoderOption = Annotated[
 
 @app.command()
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders, or single pictures.")],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER...]", help="Folders, or single pictures; by default all that are known."),
+    ] = None,
     *,
     gallery: IndexOption = None,
     encoder: EncoderOption = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out names or paths like this pattern.")] = None,
-    follow_links: Annotated[bool, typer.Option("--follow-links", help="Follow links to files.")] = False,
-    max_megapixels: Annotated[float, typer.Option(help="Skip larger pictures.")] = 100.0,
+    follow_links: FollowLinksOption = False,
+    max_megapixels: MegapixelsOption = 100.0,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Pictures committed at once.")] = 128,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another process to finish.")] = 0.0,
+    wait: WaitOption = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on when the folders change, until Ctrl-C.")] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Bring a gallery up to date with folders of pictures: new, changed, renamed and vanished files.
 
-    Without --index the gallery is the nearest .lookalike in the first folder or above it, else a new one in it.
+    Without --index the gallery is the nearest .lookalike in the first folder or above it, else a new one in it. Folders
+    and their --exclude and --follow-links are remembered: without FOLDER all that are known are brought up to date.
     """
+    if not folders and (exclude or follow_links):
+        raise typer.BadParameter("--exclude and --follow-links are about folders: name them")
+    if watch and dry_run:
+        raise typer.BadParameter("--watch is no dry run")
     options = lookalike.IndexOptions(
         rules=lookalike.Rules(exclude=tuple(exclude or ()), follow_links=follow_links),
         limits=lookalike.Limits(megapixels=max_megapixels),
         batch_size=batch_size,
+        dry_run=dry_run,
     )
-    place = gallery or _place_for(folders[0])
+    place = gallery or _place_for(folders)
     with (
-        _opened(place, folders, encoder, options, hidden=no_progress or json) as opened,
+        _opened(place, folders or [], encoder, options, hidden=no_progress or json) as opened,
         progress_bar("indexing", hidden=no_progress or json) as progress,
     ):
-        report = opened.index(*folders, options=options, progress=progress, wait=wait)
-        if json:
-            print_json(_report_fields(report))
-        else:
-            _print_report(report, opened, place)
-    for root in report.missing:
-        warn(f"warning: {path_fields(root)['display']} is not there; its pictures stay in the gallery")
+        report = opened.index(*folders or (), options=options, progress=progress, wait=wait)
+        pictures = len(opened)
+    if watch:
+        _watch(place, report, options, in_json=json)
+    print_report(report, place, in_json=json)
+    if dry_run:
+        warn("a dry run: nothing was written")
+    elif not json:
+        rate = report.added / report.seconds if report.seconds else 0.0
+        warn(f"{pictures:,} pictures in {place}, {report.seconds:.1f} s, {rate:.0f} new ones a second")
 
 
 @app.command()
@@ -150,123 +169,35 @@ def search(
             warn(f"montage: {montage}")
 
 
-@app.command()
-def remove(
-    path: Annotated[Path, typer.Argument(help="A picture, or a folder for all pictures below it.")],
-    *,
-    gallery: IndexOption = None,
-    json: JsonOption = False,
-    no_progress: ProgressOption = False,
-) -> None:
-    """Take a picture out of the gallery. Its file stays; indexing its folder again brings it back."""
-    with lookalike.Gallery.open(gallery) as opened:
-        removed = opened.remove(path)
-    if json:
-        print_json({"removed": removed})
-    else:
-        print_table(["removed"], [(removed,)])
-
-
-@app.command()
-def skipped(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """List the files that were met but are no part of the gallery, with the reason."""
-    with lookalike.Gallery.open(gallery) as opened:
-        found = opened.skipped()
-    if json:
-        print_json({"skipped": _skipped_fields(found)})
-    else:
-        print_table(["path", "reason"], [(path_fields(path)["display"], reason) for path, reason in found])
-
-
-@app.command()
-def info(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """Describe the gallery: how many pictures, which encoder, how large."""
-    with lookalike.Gallery.open(gallery) as opened:
-        fields = opened.info()
-    if json:
-        print_json(fields)
-    else:
-        print_table(["", ""], [(name.replace("_", " "), str(value)) for name, value in fields.items()])
-
-
-@app.command()
-def verify(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """Check every stored row against its checksum. Exits with 1 if anything is wrong."""
-    with lookalike.Gallery.open(gallery) as opened:
-        problems = opened.verify()
-        pictures = len(opened)
-    if json:
-        print_json({"problems": problems})
-    elif problems:
-        print_table(["problem"], [(problem,) for problem in problems])
-    else:
-        print_table(["verified"], [(f"{pictures} pictures, no problem",)])
-    if problems:
-        raise typer.Exit(1)
-
-
-@app.command()
-def adapt(
-    *,
-    gallery: IndexOption = None,
-    numbers: Annotated[int, typer.Option("-n", "--numbers", min=1, max=128, help="Numbers kept for a picture.")] = 64,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FOLDER|CSV", help="Classes: their folders, or a file with file and class.")
-    ] = None,
-    json: JsonOption = False,
-    no_progress: ProgressOption = False,
-) -> None:
-    """Fit the gallery's projection anew to the pictures that it holds now; with --labels to their classes, too."""
-    with lookalike.Gallery.open(gallery) as opened:
-        figures: dict[str, Any] = {"pictures": len(opened)}
-        figures |= _adapted_to_labels(opened, labels, numbers) if labels else {"dim": opened.adapt(numbers=numbers)}
-    if json:
-        print_json(figures)
-    elif labels:
-        print_table(["cross-validated", *_SHOWN], [(row, *(figures[row][name] for name in _SHOWN)) for row in _ROWS])
-        warn("kept: adapted to the labels" if figures["adapted"] else "not kept: it is no better with the labels")
-    else:
-        print_table(["pictures", "numbers"], [(figures["pictures"], figures["dim"])])
-
-
-def _adapted_to_labels(gallery: Gallery, labels: Path, numbers: int) -> dict[str, Any]:
-    from lookalike.labelling import adapt_to_labels, read_labels  # noqa: PLC0415
-
-    choice = adapt_to_labels(gallery, read_labels(labels), numbers=numbers)
-    rows = dict(zip(_ROWS, (choice.without, choice.with_labels), strict=True))
-    return {"dim": gallery.info()["dim"], "adapted": choice.is_better, **rows}
-
-
-def _place_for(folder: Path) -> Path:
+def _place_for(folders: list[Path] | None) -> Path:
     """Where the gallery of a folder is: the nearest one upward from it, else a new one inside it."""
-    inside = folder if folder.is_dir() else folder.parent
+    if not folders:
+        return lookalike.find_gallery()
+    inside = folders[0] if folders[0].is_dir() else folders[0].parent
     try:
         return lookalike.find_gallery(inside)
     except lookalike.LookalikeError:
         return inside / ".lookalike"
 
 
-def _report_fields(report: Report) -> dict[str, Any]:
-    return {
-        "added": report.added,
-        "unchanged": report.unchanged,
-        "renamed": report.renamed,
-        "removed": report.removed,
-        "skipped": _skipped_fields(report.skipped),
-        "missing": [path_fields(root) for root in report.missing],
-        "seconds": round(report.seconds, 3),
-    }
+@contextmanager
+def _opened(
+    place: Path, folders: list[Path], encoder: str | None, options: IndexOptions, *, hidden: bool
+) -> Iterator[Gallery]:
+    """The gallery, made if it is not there; an encoder that has to be learned is learned from the folders first.
 
+    For a dry run where there is no gallery, one that is gone afterwards.
+    """
+    with ExitStack() as stack:
+        is_new = not (place / "gallery.db").exists()
+        if is_new and options.dry_run:
+            place = Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-")))
+        if is_new and encoder is not None:
+            from lookalike.learning import learn  # noqa: PLC0415
 
-def _opened(place: Path, folders: list[Path], encoder: str | None, options: IndexOptions, *, hidden: bool) -> Gallery:
-    """The gallery, made if it is not there; an encoder that has to be learned is learned from the folders first."""
-    if encoder is None or (place / "gallery.db").exists():
-        return lookalike.Gallery.open(place, encoder=encoder, create=True)
-    from lookalike.learning import learn  # noqa: PLC0415
-
-    with progress_bar("learning", hidden=hidden) as progress:
-        learn(encoder, folders, place, options=options, progress=progress)
-    return lookalike.Gallery.open(place, encoder=encoder, create=True)
+            with progress_bar("learning", hidden=hidden) as progress:
+                learn(encoder, folders, place, options=options, progress=progress)
+        yield stack.enter_context(lookalike.Gallery.open(place, encoder=encoder, create=True))
 
 
 def _weights(texts: list[str]) -> dict[str, float]:
@@ -281,19 +212,15 @@ def _weights(texts: list[str]) -> dict[str, float]:
     return weights
 
 
-def _skipped_fields(found: list[tuple[bytes, str]]) -> list[dict[str, str]]:
-    return [{**path_fields(path), "reason": reason} for path, reason in found]
+def _watch(place: Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:
+    """Print a line for the first run and for each that follows; ends by Ctrl-C."""
+    from lookalike.watching import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
-
-def _print_report(report: Report, gallery: Gallery, place: Path) -> None:
-    counts = (report.added, report.unchanged, report.renamed, report.removed, len(report.skipped))
-    print_table(["added", "unchanged", "renamed", "removed", "skipped"], [counts])
-    for path, reason in report.skipped[:_LISTED]:
-        warn(f"skipped {path_fields(path)['display']}: {reason}")
-    if len(report.skipped) > _LISTED:
-        warn(f"... and {len(report.skipped) - _LISTED} more: lookalike skipped -i {place}")
-    rate = report.added / report.seconds if report.seconds else 0.0
-    warn(f"{len(gallery):,} pictures in {place}, {report.seconds:.1f} s, {rate:.0f} new ones a second")
+    print_line(first, in_json=in_json)
+    with lookalike.Gallery.open(place) as opened:
+        places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
+        warn(f"watching {places}; Ctrl-C ends it")
+        watch(opened, lambda report: print_line(report, in_json=in_json), options=options)
 
 
 def _hits_fields(hits: Hits, query: Path, encoder: str) -> dict[str, Any]:

@@ -54,7 +54,6 @@ def import_original(
     if models:
         done |= _model_fields(original.import_model(models[0], output, slope=slope, relu=relu))
     if features is not None:
-        output.mkdir(parents=True, exist_ok=True)
         features.save(output / "features.npz")
         done |= {"embeddings": len(features.indexes), "dim": features.embeddings.shape[1]}
     if pictures is not None and features is not None:

@@ -63,6 +63,7 @@ def as_shuffled(result: Result) -> float | None:
 def label(result: Result) -> str:
     """The name of a preset, with what was varied of it but the size and the epochs, which have columns of their own."""
     changes = [f"{key} {value}" for key, value in result.varied.items() if key not in {"size", "epochs"}]
+    changes += ["errors of brightness"] if result.preset.grey else []
     return f"`{result.preset.name}`" + (f" ({', '.join(changes)})" if changes else "")
 
 
@@ -75,7 +76,7 @@ def _by_size(results: Sequence[Result]) -> dict[int, list[Result]]:
 
 def _bar(results: Sequence[Result]) -> Iterator[str]:
     bars = [r for r in results if r.preset.name == _BAR and r.held_out_mse is not None]
-    networks = sorted(_networks(results), key=_error)
+    networks = sorted((r for r in _networks(results) if not r.preset.grey), key=_error)
     if not bars or not networks:
         return
     below = [r for r in networks if _error(r) < _error(bars[0])]
@@ -107,10 +108,10 @@ def _penalties(results: Sequence[Result]) -> Iterator[str]:
     if last:
         by_share = sorted(last, key=lambda pair: pair[1].val_loss / pair[1].val_mse)
         (least, low), (most, high) = by_share[0], by_share[-1]
+        other = f", that of {label(least)} {low.val_loss / low.val_mse:.2f} times" if least is not most else ""
         yield (
-            f"A loss with penalties is not an error: the last held-out loss of {label(least)} is "
-            f"{low.val_loss / low.val_mse:.2f} times its error, that of {label(most)} "
-            f"{high.val_loss / high.val_mse:.2f} times ({high.val_loss:.4f} and {high.val_mse:.4f})."
+            f"A loss with penalties is not an error: the last held-out loss of {label(most)} is "
+            f"{high.val_loss / high.val_mse:.2f} times its error ({high.val_loss:.4f} and {high.val_mse:.4f}){other}."
         )
 
 
@@ -132,7 +133,8 @@ def _shuffling(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _ranking(results: Sequence[Result]) -> Iterator[str]:
-    pairs = [(_error(r), r.retrieval["raw_euclidean"]["mAP"]) for r in results if r.held_out_mse and r.retrieval]
+    told = [r for r in results if r.held_out_mse and r.retrieval and not r.preset.grey]
+    pairs = [(_error(r), r.retrieval["raw_euclidean"]["mAP"]) for r in told]
     if len(pairs) >= _FEW:
         yield (
             f"Over {len(pairs)} rows the rank correlation (Spearman) of the held-out error with the mAP of the raw "
@@ -158,7 +160,10 @@ def _time(results: Sequence[Result]) -> Iterator[str]:
     told = [
         f"{label(r)} after {_minutes(seconds)} ({seconds / own:.3f} of that)"
         for r in results
-        if r is not goal and (seconds := _seconds_to(r, error)) is not None and _machine(r) == _machine(goal)
+        if r is not goal
+        and not r.preset.grey
+        and (seconds := _seconds_to(r, error)) is not None
+        and _machine(r) == _machine(goal)
         if (own := _seconds_to(goal, error))
     ]
     reached = f": {', '.join(told)}" if told else ": by no other row"
@@ -193,10 +198,10 @@ def _minutes(seconds: float) -> str:
 
 
 def _before(after: Result, whole: Sequence[Result]) -> Result | None:
-    """The nearest of the earlier ones of its size and kind."""
+    """The nearest of the earlier ones of its size and kind; an error of greys is not comparable with one of colours."""
     earlier = [
         r for r in whole[: whole.index(after)]
-        if (r.preset.size, r.preset.model) == (after.preset.size, after.preset.model)
+        if (r.preset.size, r.preset.model, r.preset.grey) == (after.preset.size, after.preset.model, after.preset.grey)
     ]  # fmt: skip
     return min(reversed(earlier), key=lambda r: len(_differences(r.preset, after.preset)), default=None)
 

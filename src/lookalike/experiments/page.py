@@ -12,7 +12,7 @@ from lookalike.experiments.lessons import as_shuffled, label, lessons, steps
 from lookalike.experiments.logged import LOGGED, Logged
 from lookalike.experiments.results import read_results
 from lookalike.presets import PRESETS
-from lookalike.training.home import replace
+from lookalike.training.home import replace, writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ _HEAD = """\
 
 The described system is told as a log of eighteen trainings. Here each of them, and what has joined them since, stands
 beside what came of it in this project. This page is made by `lookalike experiments report` from the files in
-`{results}`, one for each finished training: what is not there was not run, and nothing is copied from the log as if it
+{results}, one for each finished training: what is not there was not run, and nothing is copied from the log as if it
 were ours. Do not edit it by hand.
 
 - **Logged** is what the original's log says: losses with their penalties in them, at the last epoch that it prints, and
@@ -39,28 +39,34 @@ were ours. Do not edit it by hand.
   pictures had been trained on.
 - **Held out** and **trained on** are ours: the bare mean squared error over all pixels and channels in [0, 1] of the
   quarter that no training saw, and of the rest, after the last epoch.
-- Errors of different sizes are not comparable: smaller pictures have fewer details to lose. What is not the full length
-  or the full size of its experiment is marked in *italics*.
+- Errors of different sizes are not comparable: smaller pictures have fewer details to lose. Nor are errors of
+  brightness and of colours. What is not the full length or the full size of its experiment is marked in *italics*.
 """
 
 
 def write_page(results: Path, page: Path) -> int:
     """Write the page, and its pictures into the folder `images` beside it; how many results there were.
 
-    Raises UsageError without any, DatasetError for a file that is no result, MissingExtra without matplotlib.
+    Raises UsageError without any and where nothing can be written, DatasetError for a file that is no result,
+    MissingExtra without matplotlib.
     """
     found = read_results(results)
     if not found:
         raise UsageError(f"no results in {results}", hint="lookalike experiments run FOLDER NAME")
-    images = page.parent / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(found, key=lambda result: -result.preset.size)  # those that can be compared beside each other
+    with writing_to(page):
+        (page.parent / "images").mkdir(parents=True, exist_ok=True)
+        _draw(found, page.parent / "images")
+        is_beside = results.absolute().parent == page.absolute().parent
+        text = "\n".join(_sections(found, f"[{results.name}]({results.name})" if is_beside else f"`{results.name}`"))
+        replace(page, lambda part: _write(part, text))
+    return len(found)
+
+
+def _draw(results: Sequence[Result], images: Path) -> None:
+    ordered = sorted(results, key=lambda result: -result.preset.size)  # those that can be compared beside each other
     plots.draw_curves([(_title(r), r.history) for r in ordered], images / _CURVES)
     errors = [(_title(r), r.held_out_mse, r.train_mse) for r in ordered if r.train_mse is not None]
     plots.draw_errors(errors, images / _ERRORS)
-    text = "\n".join(_sections(found, results.name))
-    replace(page, lambda part: _write(part, text))
-    return len(found)
 
 
 def _write(part: str, text: str) -> None:

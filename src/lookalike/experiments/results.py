@@ -30,8 +30,8 @@ __all__ = ["Result", "read_results", "record"]
 class Result:
     """One training as its file tells it.
 
-    varied: what of the preset was changed, and to what. Errors are bare means over all pixels; None where there are
-    no such pictures. retrieval: for each way of comparing its measures; empty for pictures without classes;
+    varied: what differs from the preset as it is today, and how. Errors are bare means over all pixels; None where
+    there are no such pictures. retrieval: for each way of comparing its measures; empty for pictures without classes.
     queries_trained_on: how many of the queries the model had seen.
     """
 
@@ -74,8 +74,10 @@ def record(home: Path, folder: Path, results: Path, *, progress: Progress | None
     preset = place.read_preset(home)
     path = results / _file_name(preset)
     if _told_encoder(path) != _digest(home):
-        results.mkdir(parents=True, exist_ok=True)
-        place.write_json(path, _measured(home, folder, progress))
+        told = _measured(home, folder, progress)
+        with place.writing_to(path):
+            results.mkdir(parents=True, exist_ok=True)
+            place.write_json(path, told)
     return path, _read(path)
 
 
@@ -93,10 +95,14 @@ def _read(path: Path) -> Result:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         preset = place.as_preset(found["preset"])
-        PRESETS[preset.name]  # a name that is none has no place on the page
-        plain = {field.name: found[field.name] for field in fields(Result) if field.name not in {"preset", "history"}}
-        return Result(preset=preset, history=tuple(map(_epoch, found["history"])), **plain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        made: dict[str, Any] = {
+            "preset": preset,
+            "varied": _varied(preset),
+            "history": tuple(map(_epoch, found["history"])),
+        }
+        told = {field.name: found[field.name] for field in fields(Result) if field.name not in made}
+        return Result(**made, **told)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, TrainingError) as error:
         raise DatasetError(f"{path} tells no result: {type(error).__name__} {error}") from None
 
 
@@ -112,6 +118,7 @@ def _measured(home: Path, folder: Path, progress: Progress | None) -> dict[str, 
         "encoder": _digest(home),
         "preset": asdict(preset),
         "varied": _varied(preset),
+        "full": not _varied(preset) and len(history) == preset.epochs,
         "epochs": len(history),
         "seconds": round(math.fsum(epoch.seconds for epoch in history), 1),
         **{key: errors[key] for key in ("held_out_mse", "train_mse", "mse_by_class")},

@@ -5,18 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from lookalike.images import ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["EXTENSIONS", "NOT_REGULAR", "Entry", "Rules", "count", "walk"]
+    from lookalike.images.ignore import Patterns
+
+__all__ = ["EXTENSIONS", "IGNORED", "NOT_REGULAR", "Entry", "Root", "Rules", "count", "is_passed_over", "walk"]
 
 EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split())
 _LEFT_OUT = frozenset((b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information"))
 NOT_REGULAR = "not a regular file"
+IGNORED = f"left out by a {ignore.NAME.decode()} above it"
 _NOWHERE = "symbolic link that leads nowhere"
 
 
@@ -53,21 +58,33 @@ class Rules:
     follow_links: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Where pictures are looked for: a folder or a single file, by its absolute path, and the rules for it."""
+
+    path: bytes
+    rules: Rules = field(default_factory=Rules)
+
+
 def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
     """Every picture file below `root`, or `root` itself if it is a file; by extension, in the order of the disk.
 
-    Hidden names and the folders of other programs are passed over. Links to folders are never followed, links
-    to files only with `rules.follow_links`, after everything else and each target once. A folder that cannot be
-    read is an Entry with a problem, like every file that is no regular file.
+    Hidden names, the folders of other programs and what a `.lookalikeignore` says are passed over. Links to folders
+    are never followed, links to files only with `rules.follow_links`, after everything else and each target once.
+    A folder that cannot be read is an Entry with a problem, like every file that is no regular file.
     """
     try:
         status = os.stat(root)
         is_folder = stat.S_ISDIR(status.st_mode)
         status = status if is_folder else os.lstat(root)
+        patterns = ignore.above(os.path.abspath(root))
     except OSError as error:
         yield Entry(root, problem=_reason(error))
         return
-    search = _Search(root, rules or Rules())
+    if patterns is None:
+        yield Entry(root, problem=IGNORED)
+        return
+    search = _Search(root, rules or Rules(), patterns)
     if is_folder:
         yield from search.below_root()
     else:
@@ -75,25 +92,32 @@ def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
     yield from search.links_followed()
 
 
-def count(roots: Iterable[bytes], rules: Rules | None = None) -> int:
-    """How many entries a walk over `roots` will yield, for a progress bar."""
-    return sum(1 for root in roots for _ in walk(root, rules))
+def count(roots: Iterable[Root]) -> int:
+    """How many entries walks over `roots` will yield, for a progress bar."""
+    return sum(1 for root in roots for _ in walk(root.path, root.rules))
+
+
+def is_passed_over(path: bytes, rules: Rules) -> bool:
+    """Whether a walk never comes to this path, relative to its root, for the name of one of its parts."""
+    return any(_is_passed_over(name, rules) for name in path.split(b"/"))
 
 
 class _Search:
     """One walk: the folders still to be looked into and, if links are followed, what was found already."""
 
-    def __init__(self, root: bytes, rules: Rules) -> None:
+    def __init__(self, root: bytes, rules: Rules, patterns: Patterns) -> None:
         self.root = root
         self.rules = rules
-        self._folders = [root]
+        self._folders = [(root, patterns)]
+        self._patterns = patterns  # of the folder that is being looked into
         self._links: list[bytes] = []
         self._found: set[tuple[int, int]] = set()  # device and inode
 
     def below_root(self) -> Iterator[Entry]:
         while self._folders:
-            folder = self._folders.pop()
+            folder, above = self._folders.pop()
             try:
+                self._patterns = ignore.within(os.path.abspath(folder), above)
                 with os.scandir(folder) as items:
                     for item in items:
                         yield from self._look_at(item)
@@ -126,7 +150,7 @@ class _Search:
             return
         try:
             if item.is_dir(follow_symlinks=False):
-                self._folders.append(item.path)
+                self._folders.append((item.path, self._patterns))
             elif os.path.splitext(item.name)[1].lower() in EXTENSIONS:
                 yield from self.entries(item.path, item.stat(follow_symlinks=False))
         except OSError as error:
@@ -143,12 +167,20 @@ class _Search:
         return Entry(link, status.st_size, status.st_mtime_ns, target=target)
 
     def _is_left_out(self, item: os.DirEntry[bytes]) -> bool:
-        if item.name in _LEFT_OUT or (not self.rules.hidden and item.name.startswith(b".")):
+        if _is_passed_over(item.name, self.rules):
             return True
+        if self._patterns:
+            path, is_folder = os.path.abspath(item.path), item.is_dir(follow_symlinks=False)
+            if ignore.is_left_out(path, self._patterns, is_folder=is_folder):
+                return True
         if not self.rules.exclude:
             return False
         name, below = os.fsdecode(item.name), os.fsdecode(os.path.relpath(item.path, self.root))
         return any(fnmatchcase(name, pattern) or fnmatchcase(below, pattern) for pattern in self.rules.exclude)
+
+
+def _is_passed_over(name: bytes, rules: Rules) -> bool:
+    return name in _LEFT_OUT or (not rules.hidden and name.startswith(b".") and name != b".")
 
 
 def _reason(error: OSError) -> str:

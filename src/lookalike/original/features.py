@@ -22,7 +22,7 @@ from lookalike.images.walk import walk
 from lookalike.indexing import encode_pictures
 from lookalike.original.pickles import read_plain
 from lookalike.store import Item
-from lookalike.training.home import replace, write_arrays
+from lookalike.training.home import replace, write_arrays, writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +38,9 @@ __all__ = ["Features", "make_gallery", "ordered_pictures", "read_features"]
 
 _MAX_BYTES = 1 << 30
 _BATCH = 128
-_NEAR = 0.1  # of its length: how far a picture may be from the embedding in its place; others are 0.25 or more
-_SHORT = 1e-3  # a length below which that is meant absolutely
+_NEAR = 0.15  # of the spread of all embeddings: how far a picture may be from its own; others are 0.3 or more away
+_ELSEWHERE = "the embedding in its place, which is of another picture or of another model"
+_ORDER = "name the list of pictures that was indexed with --list, or index them anew: lookalike index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,11 @@ class Features:
     embeddings: NDArray[np.float32]
 
     def save(self, path: Path) -> None:
-        """Write both into an .npz file, as `indexes` and `features`."""
+        """Write both into an .npz file, as `indexes` and `features`. Raises UsageError where that cannot be."""
         arrays: list[tuple[str, NDArray[Any]]] = [("indexes", self.indexes), ("features", self.embeddings)]
-        replace(path, lambda part: write_arrays(part, arrays))
+        with writing_to(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, lambda part: write_arrays(part, arrays))
 
 
 def read_features(path: Path) -> Features:
@@ -63,7 +66,7 @@ def read_features(path: Path) -> Features:
     try:
         return _as_features(read_plain(_bytes_of(path)))
     except EncoderError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}", hint=error.hint) from None
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise EncoderError(f"{path} is no index of the described system: {error}") from None
 
@@ -76,6 +79,10 @@ def _bytes_of(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > _MAX_BYTES:
         raise EncoderError("it is larger than an index can be")
+    if data.startswith(b"PK"):
+        raise EncoderError(
+            "it is a zip file, as those of Keras 3 are", hint="only a pickle and an .h5 of Keras 2 are read"
+        )
     return data
 
 
@@ -104,7 +111,8 @@ def make_gallery(
 ) -> int:
     """A new gallery in `place` of the imported model in `home`, with the embeddings of `features`; how many pictures.
 
-    Every picture is encoded again and has to come near the embedding in its place; nothing is made otherwise. Raises
+    Every picture is encoded again and has to come near the embedding in its place, measured by how far embeddings are
+    from each other; nothing is made otherwise. Raises
     DatasetError for a picture that does not or cannot be read, UsageError when there is a gallery or features and
     model do not fit each other.
     """
@@ -130,6 +138,7 @@ def _verified(
 ) -> Iterator[tuple[Item, NDArray[np.float32]]]:
     """Every picture as an item of a gallery, with its embedding, once it is found to be its own."""
     waiting = iter(zip(entries, embeddings, strict=True))
+    bound = _NEAR * _spread(embeddings)
     with Reader(encoder.view) as reader:
         results = reader.read([entry.source for entry in entries])
         done = 0
@@ -137,7 +146,8 @@ def _verified(
             expected = list(islice(waiting, len(some)))
             read = [_readable(result, entry) for result, (entry, _) in zip(some, expected, strict=True)]
             for picture, row, (entry, embedding) in zip(read, encode_pictures(encoder, read), expected, strict=True):
-                _compare(row, embedding, entry)
+                if np.linalg.norm(row - embedding) > bound:
+                    raise DatasetError(f"{show_path(entry.path)} does not come to {_ELSEWHERE}", hint=_ORDER)
                 yield _item(entry, picture), embedding
             done += len(some)
             if progress is not None:
@@ -150,14 +160,10 @@ def _readable(result: Picture | str, entry: Entry) -> Picture:
     return result
 
 
-def _compare(row: NDArray[np.float32], embedding: NDArray[np.float32], entry: Entry) -> None:
-    apart, length = float(np.linalg.norm(row - embedding)), float(np.linalg.norm(embedding))
-    if apart > _NEAR * max(length, _SHORT):
-        raise DatasetError(
-            f"the embedding in the place of {show_path(entry.path)} is {apart / max(length, _SHORT):.0%} off: it is of "
-            "another picture, or of another model",
-            hint="name the list of pictures that was indexed with --list, or index them anew: lookalike index",
-        )
+def _spread(embeddings: NDArray[np.float32]) -> float:
+    """How far embeddings are from their mean (root mean square); of one alone, or of equal ones, their length."""
+    apart = np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1)
+    return float(np.sqrt(np.square(apart).mean())) or float(np.linalg.norm(embeddings[0]))
 
 
 def _item(entry: Entry, picture: Picture) -> Item:

@@ -81,25 +81,29 @@ def import_model(path: Path, home: Path, *, slope: float | None = None, relu: bo
     """Make the folder `home` of a Keras 2 file: encoder.onnx with its card, weights, a preset marked as imported.
 
     slope, relu: of the leaky units, and whether one follows the embedding; needed only, and allowed only, where the
-    file does not tell. Raises TrainingError when `home` holds a training already; UsageError for what has to be said;
-    EncoderError, UntrustedModel for a file that is not the described model.
+    file does not tell. Raises TrainingError when `home` holds a training already; UsageError for what has to be said,
+    and for a folder that cannot be written; EncoderError, UntrustedModel for a file that is not the described model.
     """
     if (home / place.PRESET).exists():
         raise TrainingError(f"{home} holds a training already", hint="take another --output")
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix="importing-") as scratch:
-        weights = read_weights(path, Path(scratch))
-    slope, relu = _told(weights.config, slope, relu, path)
+    with place.writing_to(home):
+        home.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=home, prefix="importing-")
+    with scratch:
+        weights = read_weights(path, Path(scratch.name))
+    slope, relu = _told(weights.config, path, slope=slope, relu=relu)
     try:
         arrays = _by_layer(weights)
         preset = _fitted(arrays, slope=slope, relu=relu, file=path.name)
     except ValueError as error:
         raise EncoderError(f"{path} is not the described model: {error}") from None
-    _write(home, preset, arrays, path)
+    with place.writing_to(home):
+        _write(home, preset, arrays, path)
     return Imported(home, preset, sum(array.size for some in arrays.values() for array in some))
 
 
-def _told(config: str, slope: float | None, relu: bool | None, path: Path) -> tuple[float, bool]:  # noqa: FBT001
+def _told(config: str, path: Path, *, slope: float | None, relu: bool | None) -> tuple[float, bool]:
+    """The slope and the ReLU, as the file tells them, or else as they were said."""
     if not config:
         missing = [option for option, value in (("--slope", slope), ("--relu or --no-relu", relu)) if value is None]
         if slope is None or relu is None:

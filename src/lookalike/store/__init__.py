@@ -61,7 +61,11 @@ class Known(Item):
 
 
 class Store(Protocol):
-    """What every store does. Methods raise StoreError and its kinds; `put`, `remove` and `project` need `writing()`."""
+    """What every store does. Methods raise StoreError and its kinds; those that change anything need `writing()`."""
+
+    @property
+    def place(self) -> Path:
+        """The folder that everything of the store is in."""
 
     @property
     def space(self) -> Space:
@@ -74,6 +78,10 @@ class Store(Protocol):
     @property
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
+
+    @property
+    def roots(self) -> dict[bytes, dict[str, Any]]:
+        """Keys that items are gathered below, each with a small dict of how; nothing but remembered here."""
 
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Be the only writer while the context lasts, after at most `wait` seconds.
@@ -100,6 +108,19 @@ class Store(Protocol):
 
         Raises ValueError for one that is not finite or of another dimension.
         """
+
+    def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
+        """Keep these roots and no others."""
+
+    def rename(self, old: bytes, new: bytes) -> int:
+        """Move the item with the key `old`, and all whose keys begin with it and a slash, to `new`: all or none.
+
+        Items keep their ids and embeddings; roots go with them. How many items there were.
+        Raises ValueError if a key would be there twice.
+        """
+
+    def compact(self) -> None:
+        """Give back the room of what was removed. Nothing that can be asked changes."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """Which of the digests have an embedding."""

@@ -52,7 +52,7 @@ def _translated(error: sqlite3.Error, path: Path) -> StoreError:
         return corrupt(path, str(error)) if "decode" in str(error) else StoreError(f"{path}: {error}")
     if code in _FULL:
         return DiskFull(
-            f"{path}: no space left ({error}); everything indexed before is safe",
+            f"{path}: no space left ({error}); what was put before is safe",
             hint="make room and run it again",
         )
     primary = code & 0xFF

@@ -6,6 +6,7 @@ A new version of the layout is one more entry in MIGRATIONS.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from typing import TYPE_CHECKING
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["MIGRATIONS", "PATIENCE", "connect", "create", "migrate", "needs_migration", "transaction"]
+__all__ = [
+    "MIGRATIONS",
+    "PATIENCE",
+    "connect",
+    "create",
+    "make_single",
+    "migrate",
+    "needs_migration",
+    "put_aside",
+    "put_in_place",
+    "sync_folder",
+    "transaction",
+]
 
 _APPLICATION_ID = 0x4C4B414C  # "LKAL", so that `file` and we ourselves know the database for what it is
 _PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each would take one for itself
@@ -33,6 +46,8 @@ MIGRATIONS: tuple[str, ...] = (
         crc INTEGER NOT NULL);
     CREATE INDEX item_digest ON item (digest);
     """,
+    # Where pictures are looked for; none, with its checksum.
+    "INSERT INTO meta VALUES ('roots', x'5b5d', 130698178)",
     # Which items were replaced or removed, and when: so that the search cache need not look at all of them. Nothing
     # rests on it but time, as the cache must add up to the tally; rows may be deleted whenever they are too many.
     """
@@ -83,7 +98,7 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
         db.close()
         _unlink(new, *_logs(new))
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -97,6 +112,37 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     _copy(db, path.with_name(f"{path.name}.format-{version}"))
     with transaction(db):
         _apply(db, version)
+
+
+def make_single(path: Path) -> None:
+    """Let a database that nobody else has open be one file without a log, synced."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("PRAGMA journal_mode = WAL")  # what it is when it is opened; there is no log before that
+    finally:
+        db.close()
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Let a database of one file be the one at `path`. The caller holds the writer's lock."""
+    _unlink(*_logs(path))
+    new.replace(path)
+    sync_folder(path.parent)
+
+
+def put_aside(path: Path) -> Path:
+    """Give a database and its log a name that no gallery has; which one. The caller holds the writer's lock."""
+    number = next(n for n in itertools.count(1) if not os.path.lexists(f"{path}.damaged-{n}"))
+    aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.replace(aside)
+    for log, kept in zip(_logs(path), _logs(aside), strict=True):
+        with contextlib.suppress(FileNotFoundError):
+            log.replace(kept)
+    sync_folder(path.parent)
+    return aside
 
 
 def needs_migration(db: sqlite3.Connection) -> bool:
@@ -159,7 +205,7 @@ def _copy(db: sqlite3.Connection, target: Path) -> None:
     with part.open("rb+") as copy:
         os.fsync(copy.fileno())
     part.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _number(db: sqlite3.Connection, pragma: str) -> int:
@@ -175,7 +221,7 @@ def _unlink(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where folders can be synced."""
     if os.name == "nt":
         return

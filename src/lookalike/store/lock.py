@@ -31,6 +31,7 @@ class WriterLock:
         self._folder = folder
         self._file = folder / "writer.lock"
         self._note = folder / "writer.pid"
+        self._descriptor: int | None = None  # of the note, while it is ours
 
     @contextlib.contextmanager
     def held(self, *, wait: float) -> Iterator[None]:
@@ -40,22 +41,33 @@ class WriterLock:
         try:
             yield
         finally:
+            self._put_down()
             lock.close()
 
     def note(self, generation: int) -> None:
-        """Say who is writing, and that this generation is on disk."""
+        """Say who is writing, and that this generation is on disk. Only while the lock is held."""
         # Not worth a failure: the note only makes messages better and finds a log that lost its end.
         with contextlib.suppress(OSError):
-            self._note.write_text(f"{os.getpid()} {generation}", encoding="ascii")
+            if self._descriptor is None:
+                self._descriptor = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            # Over what it says, not as a new file: ext4 flushes one that replaces another, 1.7 ms a batch.
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, b"%d %20d\n" % (os.getpid(), generation))
 
     def forget(self) -> None:
         """Take the note away: everything it says is safe in the database itself."""
+        self._put_down()
         with contextlib.suppress(OSError):
             self._note.unlink()
 
     def noted_generation(self) -> int:
         """The generation a writer said was on disk before it stopped; 0 if none stopped in mid-run."""
         return self._read()[1]
+
+    def _put_down(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _acquire(self, deadline: float) -> sqlite3.Connection:
         while True:

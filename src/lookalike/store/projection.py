@@ -20,9 +20,10 @@ class Projection:
     """A mean and the principal directions around it.
 
     mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
-    fitted_on: how many embeddings it was fitted on. shares: of a hybrid, whose columns stand in as many groups of
-    equal width, what each group counts for; together 1. classes: a number to be added to each of the first columns,
-    which then are the log odds of classes; there are two shares, of the classes and of the other columns.
+    fitted_on: how many embeddings there were when it was fitted, on them or on a sample of them. shares: of a hybrid,
+    whose columns stand in as many groups of equal width, what each group counts for; together 1. classes: a number to
+    be added to each of the first columns, which then are the log odds of classes; there are two shares, of the classes
+    and of the other columns.
     """
 
     mean: NDArray[np.float32]
@@ -30,6 +31,14 @@ class Projection:
     fitted_on: int
     shares: tuple[float, ...] = ()
     classes: tuple[float, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the columns can be divided as shares and classes say."""
+        columns = self.components.shape[1]
+        if self.classes:
+            return len(self.shares) == 2 and len(self.classes) < columns
+        return not self.shares or columns % len(self.shares) == 0
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, dim) in, float32 (n, cut) out."""

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import sqlite3
-import zlib
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -21,9 +20,11 @@ import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store import Item, Known, Near, Space, cache, layout
+from lookalike.store.checksums import Tally, checksum, is_sound, is_sound_item, item_row
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.lock import WriterLock
 from lookalike.store.projection import Projection
+from lookalike.store.renaming import moved_key, rename
 from lookalike.store.rows import VERSION, search_queries, search_rows
 from lookalike.store.segment import Damaged
 
@@ -52,31 +53,6 @@ _EMBEDDED = (
 _T = TypeVar("_T")
 
 
-class _Tally(NamedTuple):
-    """How many items there are, how many of them have an embedding, and the sum of the checksums of those.
-
-    A damaged tree can give fewer rows, some twice, or rows of long ago, and no error: then this does not fit.
-    """
-
-    items: int = 0
-    embedded: int = 0
-    checksums: int = 0
-
-    def plus(self, rows: Iterable[tuple[Any, ...]], sign: int = 1) -> _Tally:
-        """With these rows of the table item counted in."""
-        some = list(rows)
-        checksums = [row[5] for row in some if row[3] is not None]
-        return _Tally(
-            self.items + sign * len(some),
-            self.embedded + sign * len(checksums),
-            self.checksums + sign * sum(checksums),
-        )
-
-    def minus(self, rows: Iterable[tuple[Any, ...]]) -> _Tally:
-        """Without these rows."""
-        return self.plus(rows, -1)
-
-
 class _Loaded(NamedTuple):
     """What is searched, as of one generation."""
 
@@ -102,12 +78,18 @@ class SqliteStore:
                     raise NoGallery(f"there is no gallery at {folder}", hint=f"lookalike index PHOTOS -i {folder}")
                 self._create(create)
             self._connection = layout.connect(self.path)
+            self._file = os.stat(self.path)
         try:
             self._migrate()
             self.space = self._entry("space", _space)
         except BaseException:
             self._connection.close()
             raise
+
+    @property
+    def place(self) -> Path:
+        """The folder that everything of the store is in."""
+        return self.path.parent
 
     @property
     def generation(self) -> int:
@@ -125,12 +107,22 @@ class SqliteStore:
         if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
             raise corrupt(self.path, "the projection does not fit the embeddings")
         components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
-        return Projection(np.frombuffer(mean, "<f4"), components, *entry)
+        fitted = Projection(np.frombuffer(mean, "<f4"), components, *entry)
+        if not fitted.is_whole:
+            raise corrupt(self.path, "the projection does not fit its parts")
+        return fitted
+
+    @property
+    def roots(self) -> dict[bytes, dict[str, Any]]:
+        """Keys that items are gathered below, each with a small dict."""
+        return self._entry("roots", _roots)
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
         """Be the only writer while the context lasts: a lock of the operating system, gone with the process."""
         with self._lock.held(wait=wait):
+            if not self._is_at_its_place():
+                raise StoreError(f"{self.path} was replaced while it was open", hint="open the gallery again")
             self._is_writing = True
             try:
                 # After a writer that was killed this must not fall below what it said was on disk.
@@ -158,18 +150,18 @@ class SqliteStore:
         """Add or replace items by key, all or none, on disk when it returns."""
         after = {item.key: item for item in items}
         wanted = {item.digest for item in after.values() if item.digest is not None}
-        blobs = [(digest, self._to_blob(embedding)) for digest, embedding in embeddings.items()]
+        blobs = list(zip(embeddings, self._to_blobs(list(embeddings.values())), strict=True))
         with self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
-                [(digest, blob, _crc(digest, blob)) for digest, blob in blobs if digest in wanted],
+                [(digest, blob, checksum(digest, blob)) for digest, blob in blobs if digest in wanted],
             )
             if missing := wanted - self.known(wanted):
                 raise ValueError(f"no embedding for {len(missing)} of the digests")
             before = {row[1]: row for row in self._rows("key", after)}
             next_id = self._number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
-            rows = [_row(new_ids.get(key) or before[key][0], item) for key, item in after.items()]
+            rows = [item_row(new_ids.get(key) or before[key][0], item) for key, item in after.items()]
             self._db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._set_entry("next_id", next_id + len(new_ids))
             self._set_entry("tally", self._tally().plus(rows).minus(before.values()))
@@ -195,6 +187,27 @@ class SqliteStore:
                 self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
                 self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
             self._set_entry("projection", projection and [projection.fitted_on, projection.shares, projection.classes])
+
+    def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
+        """Keep these roots and no others."""
+        with self._transaction():
+            self._set_roots(roots)
+
+    def rename(self, old: bytes, new: bytes) -> int:
+        """Move the item `old` and all below it to `new`, and the roots, all or none; how many items there were."""
+        with self._transaction():
+            moved, change = rename(self._db, old, new, check=self._check_row)
+            before = self._tally()
+            self._set_entry("tally", before._replace(checksums=before.checksums + change))
+            self._set_roots({moved_key(key, old, new): info for key, info in self.roots.items()})
+        return moved
+
+    def compact(self) -> None:
+        """Give back the room of what was removed."""
+        with self._transaction():
+            self._db.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM item WHERE digest NOTNULL)")
+        with named_errors(self.path):
+            self._db.execute("VACUUM")
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """Which of the digests have an embedding."""
@@ -251,7 +264,7 @@ class SqliteStore:
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
     ) -> list[Near]:
         """`search` for each of float32 (m, dim), at once."""
-        rounded = self._from_blobs([self._to_blob(query) for query in queries])  # a picture finds itself at 0
+        rounded = self._from_blobs(self._to_blobs(list(queries)))  # a picture finds itself at 0
 
         def search(now: _Loaded) -> list[Near]:
             projected = now.projection.apply(rounded) if now.projection else rounded
@@ -269,7 +282,7 @@ class SqliteStore:
         among: NDArray[np.int64] | None = None,
     ) -> Near:
         """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
-        rounded = self._from_blobs([self._to_blob(query)])
+        rounded = self._from_blobs(self._to_blobs([query]))
 
         def search(now: _Loaded) -> Near:
             projected = now.projection.apply(rounded) if now.projection else rounded
@@ -319,6 +332,13 @@ class SqliteStore:
             raise RuntimeError("a store cannot be used in a forked process: open it there")
         return self._connection
 
+    def _is_at_its_place(self) -> bool:
+        """Or else the database is one that was put aside by a repair or an import."""
+        try:
+            return os.path.samestat(self._file, os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
     def _create(self, space: Space) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.held(wait=layout.PATIENCE):
@@ -347,7 +367,7 @@ class SqliteStore:
         return rows
 
     def _check_row(self, row: tuple[Any, ...]) -> None:
-        if not _is_sound_item(row):
+        if not is_sound_item(row):
             raise corrupt(self.path, f"item {row[0]} does not match its checksum")
 
     def _known(self, row: tuple[Any, ...]) -> Known:
@@ -378,7 +398,7 @@ class SqliteStore:
 
     def _source(self) -> _Source:
         projection, tally = self.projection, self._tally()
-        fitted = _crc(projection.mean.tobytes(), projection.components.tobytes()) if projection else 0
+        fitted = checksum(projection.mean.tobytes(), projection.components.tobytes()) if projection else 0
         made_by = f"{self.space.fingerprint} {fitted} {VERSION}"
         state = cache.State(made_by, self.generation, self._number("next_id"), *tally[1:])
         return _Source(self, projection, state)
@@ -402,12 +422,12 @@ class SqliteStore:
         return np.array([row[0] for row in rows], np.int64), self._from_blobs([row[6] for row in rows])
 
     def _is_sound_content(self, digest: object, blob: object, crc: object) -> bool:
-        return _is_sound(crc, digest, blob) and len(blob) == self._stored.itemsize  # type: ignore[arg-type]
+        return is_sound(crc, digest, blob) and len(blob) == self._stored.itemsize  # type: ignore[arg-type]
 
     def _meta(self, key: str) -> bytes:
         with named_errors(self.path):
             row = self._db.execute("SELECT value, crc FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None or not _is_sound(row[1], key.encode(), row[0]):
+        if row is None or not is_sound(row[1], key.encode(), row[0]):
             raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
         return bytes(row[0])
 
@@ -421,8 +441,8 @@ class SqliteStore:
     def _number(self, key: str) -> int:
         return self._entry(key, int)
 
-    def _tally(self) -> _Tally:
-        return self._entry("tally", lambda parts: _Tally(*map(int, parts)))
+    def _tally(self) -> Tally:
+        return self._entry("tally", lambda parts: Tally(*map(int, parts)))
 
     # Looking for damage
 
@@ -433,7 +453,7 @@ class SqliteStore:
     def _check_entries(self) -> Iterator[str]:
         with named_errors(self.path):
             for key, value, crc in self._db.execute("SELECT key, value, crc FROM meta"):
-                if not _is_sound(crc, str(key).encode(), value):
+                if not is_sound(crc, str(key).encode(), value):
                     yield f"the entry {key!r} does not match its checksum"
 
     def _check_items(self) -> Iterator[str]:
@@ -441,7 +461,7 @@ class SqliteStore:
             rows = 0
             for row in self._db.execute(f"{_ITEM} NOT INDEXED"):
                 rows += 1
-                if not _is_sound_item(row):
+                if not is_sound_item(row):
                     yield f"item {row[0]} does not match its checksum"
             if rows != self._tally().items:
                 yield f"{rows:,} items are there, {self._tally().items:,} were written"
@@ -500,6 +520,9 @@ class SqliteStore:
     def _set_entry(self, key: str, value: object) -> None:
         self._set_meta(key, json.dumps(value).encode())
 
+    def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
+        self._set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
+
     def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
         """Forget embeddings that no item has any more."""
         self._db.executemany(
@@ -513,17 +536,19 @@ class SqliteStore:
     def _stored(self) -> np.dtype[np.void]:
         return np.dtype([("exponent", "<i2"), ("numbers", "<f2", (self.space.dim,))])
 
-    def _to_blob(self, embedding: NDArray[np.float32]) -> bytes:
-        if embedding.shape != (self.space.dim,):
-            raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
-        largest = np.abs(embedding).max()
-        if not largest <= _LARGEST:  # nor is nan
+    def _to_blobs(self, embeddings: Sequence[NDArray[np.float32]]) -> list[bytes]:
+        for embedding in embeddings:
+            if embedding.shape != (self.space.dim,):
+                raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
+        numbers = np.array(embeddings, np.float32).reshape(-1, self.space.dim)
+        largest = np.abs(numbers).max(axis=1)
+        if not (largest <= _LARGEST).all():  # nor is nan
             raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
         # Whatever the scale of an encoder's numbers, the largest lies between 2**14 and 2**15 when it is rounded.
-        exponent = max(int(np.frexp(largest)[1]) - 15, -120)
-        row = np.empty(1, self._stored)
-        row["exponent"], row["numbers"] = exponent, np.ldexp(embedding, -exponent)
-        return row.tobytes()
+        exponents = np.maximum(np.frexp(largest)[1] - 15, -120)
+        rows = np.empty(len(numbers), self._stored)
+        rows["exponent"], rows["numbers"] = exponents, np.ldexp(numbers, -exponents[:, None])
+        return [row.tobytes() for row in rows]
 
     def _from_blobs(self, blobs: list[bytes]) -> NDArray[np.float32]:
         """float32 (n, dim)."""
@@ -592,14 +617,19 @@ def _fitted(entry: Any) -> tuple[int, tuple[float, ...], tuple[float, ...]] | No
     return int(fitted_on), tuple(map(float, shares)), tuple(map(float, classes))
 
 
+def _roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
+    """Raises TypeError, ValueError."""
+    return {bytes(key, "latin-1"): dict(info) for key, info in entries}
+
+
 def _fill(db: sqlite3.Connection, space: Space) -> None:
-    first = {"space": asdict(space), "generation": 0, "next_id": 1, "tally": _Tally(), "projection": None}
+    first = {"space": asdict(space), "generation": 0, "next_id": 1, "tally": Tally(), "projection": None, "roots": []}
     for key, value in first.items():
         _write_meta(db, key, json.dumps(value).encode())
 
 
 def _write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, _crc(key.encode(), value)))
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
 
 
 def _check_projection(projection: Projection, dim: int) -> None:
@@ -608,6 +638,8 @@ def _check_projection(projection: Projection, dim: int) -> None:
         raise ValueError(f"a projection of {mean.shape} and {components.shape} does not fit embeddings of {dim}")
     if not (np.isfinite(mean).all() and np.isfinite(components).all()):
         raise ValueError("a projection that is not finite")
+    if not projection.is_whole:
+        raise ValueError("a projection whose columns do not fit its parts")
 
 
 def _problems(look: Callable[[], Iterable[str]]) -> Iterator[str]:
@@ -622,35 +654,3 @@ def _split(values: Iterable[Any]) -> Iterator[list[Any]]:
     remaining = iter(values)
     while some := list(islice(remaining, _VARIABLES)):
         yield some
-
-
-def _crc(*parts: bytes) -> int:
-    """Of the parts and where one ends and the next begins."""
-    crc = zlib.crc32(repr([len(part) for part in parts]).encode())
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return crc
-
-
-def _is_sound(crc: object, *parts: Any) -> bool:  # noqa: ANN401  (a damaged row may hold any type)
-    try:
-        return _crc(*parts) == crc
-    except TypeError:
-        return False
-
-
-def _row(id_: int, item: Item) -> tuple[int, bytes, str, bytes | None, str, int]:
-    """An item as a row of its table."""
-    info = json.dumps(dict(item.info), separators=(",", ":"))
-    return id_, item.key, item.stamp, item.digest, info, _item_crc(id_, item.key, item.stamp, item.digest, info)
-
-
-def _item_crc(id_: int, key: bytes, stamp: str, digest: bytes | None, info: str) -> int:
-    return _crc(b"%d" % id_, key, stamp.encode(), digest or b"", info.encode())
-
-
-def _is_sound_item(row: tuple[Any, ...]) -> bool:
-    try:
-        return bool(_item_crc(*row[:5]) == row[5])
-    except (TypeError, AttributeError):
-        return False

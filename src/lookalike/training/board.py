@@ -65,10 +65,10 @@ class Board:
             events.flush()
 
     def _draw(self, epoch: int, pixels: NDArray[np.uint8], learner: Learner) -> None:
-        """Pictures above what the model makes of them, on one sheet."""
-        made = learner.reconstruct(pixels.astype(np.float32) / np.float32(255))
-        below = np.round(np.clip(made, 0, 1) * 255).astype(np.uint8)
-        sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in (pixels, below)])
+        """What the model is shown of some pictures above what it makes of it, on one sheet."""
+        batch = pixels.astype(np.float32) / np.float32(255)
+        rows = [np.concatenate(list(row), axis=1) for row in (learner.seen(batch), learner.reconstruct(batch))]
+        sheet = np.round(np.clip(np.concatenate(rows), 0, 1) * 255).astype(np.uint8)
         self._events["validation"].image("reconstructions", sheet, epoch)
         self._events["validation"].flush()
 

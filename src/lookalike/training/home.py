@@ -13,6 +13,7 @@ encoder.onnx        the encoder, with its card encoder.json: `lookalike index -e
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import json
@@ -25,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.errors import TrainingError
+from lookalike.errors import TrainingError, UsageError
 from lookalike.presets import Preset
 from lookalike.training.machine import describe_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BOARD", "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim",
     "forget", "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace",
-    "write_arrays", "write_csv", "write_history", "write_json",
+    "write_arrays", "write_csv", "write_history", "write_json", "writing_to",
 ]  # fmt: skip
 
 PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
@@ -151,6 +152,16 @@ def replace(path: Path, write: Callable[[str], object]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing_to(place: Path) -> Iterator[None]:
+    """Raise UsageError, naming the file or else `place`, for what the disk refuses inside."""
+    try:
+        yield
+    except OSError as error:
+        file = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else place
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
 def write_arrays(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:

@@ -27,7 +27,8 @@ def load_keras() -> Any:  # noqa: ANN401  (a module)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its log of how it found the processor is for its makers
     try:
         with _silence():
-            importlib.import_module("tensorflow")
+            tensorflow = importlib.import_module("tensorflow")
+            tensorflow.get_logger().setLevel("ERROR")  # several models in one process are no fault of the user's
             return importlib.import_module("keras")
     except ImportError as error:
         raise MissingExtra(

@@ -18,6 +18,7 @@ from lookalike.encoders.patches.dictionary import Grain, learn_bank
 from lookalike.encoders.patches.graph import build_graph
 from lookalike.encoders.patches.projection import learn_projection
 from lookalike.errors import EncoderError
+from lookalike.images.alterations import TONES, mirrored
 from lookalike.images.decode import View, fit
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def fit_patches(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[
         raise EncoderError("patches are learned from at least two pictures", hint="give it a folder with more")
     banks = [learn_bank(pictures, grain, rng) for grain in _GRAINS]
     card = Card(name="patches", view=VIEW)
-    features = OnnxEncoder(build_graph(banks, VIEW.size), card).encode(pictures)
-    return build_graph(banks, VIEW.size, learn_projection(features, _DIM)), card
+    pooled = OnnxEncoder(build_graph(banks, VIEW.size), card)
+    projected = learn_projection(pooled.encode(pictures), _DIM, twins=pooled.encode(_altered(pictures)))
+    return build_graph(banks, VIEW.size, projected), card
 
 
 def save_patches(folder: Path, model: bytes, card: Card) -> None:
@@ -62,6 +64,11 @@ def _learn(images: Iterable[NDArray[np.uint8]], folder: Path) -> None:
 
 
 LEARNER = Learner(VIEW, _learn)
+
+
+def _altered(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mirrored, with half the saturation: what a picture shows is not to depend on either."""
+    return np.stack([np.asarray(TONES["paler"](mirrored(Image.fromarray(picture)))) for picture in pictures])
 
 
 def _drawn(images: Iterable[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:

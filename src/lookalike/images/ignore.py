@@ -1,0 +1,146 @@
+"""`.lookalikeignore`: patterns as in git's `.gitignore`, for what is left out of a folder and of all below it.
+
+Our own and no library's, because the files may be anybody's: with `pathspec` 1.1 one pattern of eight stars takes
+minutes on one long name. Here the time grows with the product of both lengths and no faster.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Patterns = tuple["Layer", ...]
+    """Of the ignore files that hold for a folder, the outermost first."""
+
+__all__ = ["NAME", "Layer", "above", "is_left_out", "within"]
+
+NAME = b".lookalikeignore"
+_MOST = 1 << 16  # bytes; what is longer was not written by hand, and each pattern costs time at each file
+_ESCAPED = re.compile(r"\\(?:([*?[])|(.))")
+_ANY_FOLDERS = None  # two stars: the place of any number of names
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One line: names to be matched one after the other, anywhere if there is one and `is_anchored` is not set."""
+
+    names: tuple[re.Pattern[str] | None, ...]
+    is_anchored: bool
+    is_negated: bool
+    only_folders: bool
+
+    def fits(self, names: list[str], *, is_folder: bool) -> bool:
+        """Whether it is about the path of these names below its file's folder."""
+        if self.only_folders and not is_folder:
+            return False
+        return self._fits_all(names if self.is_anchored else names[-1:])
+
+    def _fits_all(self, names: list[str]) -> bool:
+        reached = self._with_skipped({0})
+        for name in names:
+            reached = self._with_skipped({after for at in reached for after in self._next(at, name)})
+        return len(self.names) in reached
+
+    def _next(self, at: int, name: str) -> Iterator[int]:
+        """How many of our names may be behind us after one more of the path."""
+        if at == len(self.names):
+            return
+        wanted = self.names[at]
+        if wanted is _ANY_FOLDERS:
+            yield at
+        if wanted is _ANY_FOLDERS or wanted.match(name):
+            yield at + 1
+
+    def _with_skipped(self, reached: set[int]) -> set[int]:
+        """Two stars may stand for no folder at all, but not at the end: `a/**` is what is inside `a`."""
+        last = len(self.names) - 1
+        return reached | {at + 1 for at in reached if at < last and self.names[at] is _ANY_FOLDERS}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The patterns of one ignore file; `base` is its folder with a slash behind it."""
+
+    base: str
+    patterns: tuple[Pattern, ...]
+
+
+def within(folder: bytes, patterns: Patterns = ()) -> Patterns:
+    """What holds inside `folder`: `patterns`, and those of its own ignore file if it has one.
+
+    Raises OSError for an ignore file that cannot be read, as what it leaves out must not come in.
+    """
+    try:
+        content = _read(os.path.join(folder, NAME))
+    except (FileNotFoundError, NotADirectoryError):
+        return patterns
+    lines = os.fsdecode(content).splitlines()
+    return (*patterns, Layer(os.path.join(os.fsdecode(folder), ""), tuple(filter(None, map(_parsed, lines)))))
+
+
+def above(path: bytes) -> Patterns | None:
+    """What holds for `path` by the ignore files of all folders above it; None if they leave it out. Raises OSError."""
+    patterns: Patterns = ()
+    for folder in reversed([*_parents(path)]):
+        if is_left_out(folder, patterns, is_folder=True):
+            return None
+        patterns = within(folder, patterns)
+    return None if is_left_out(path, patterns, is_folder=os.path.isdir(path)) else patterns
+
+
+def is_left_out(path: bytes, patterns: Patterns, *, is_folder: bool) -> bool:
+    """Whether what holds for the folder of `path` leaves it out: the last, innermost pattern that fits decides."""
+    text = os.fsdecode(path)
+    for layer in reversed(patterns):
+        names = text.removeprefix(layer.base).split("/")
+        for pattern in reversed(layer.patterns):
+            if pattern.fits(names, is_folder=is_folder):
+                return not pattern.is_negated
+    return False
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    """The folders above a path, the innermost first."""
+    while (folder := os.path.dirname(path)) != path:
+        yield folder
+        path = folder
+
+
+def _read(path: bytes) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe of this name has nothing to say
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, f"its {NAME.decode()} is no file", path)
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise OSError(errno.EFBIG, f"its {NAME.decode()} is larger than {_MOST >> 10} KiB", path)
+    return content
+
+
+def _parsed(line: str) -> Pattern | None:
+    """A line as gitignore(5) has it; None for a comment and for what says nothing."""
+    text = re.sub(r"(?<!\\)\s+$", "", line)
+    if not text or text.startswith("#"):
+        return None
+    is_negated = text.startswith("!")
+    only_folders = text.endswith("/")
+    text = text.removeprefix("!").removesuffix("/")
+    names = text.removeprefix("/").split("/")
+    if "" in names:
+        return None
+    compiled = tuple(_ANY_FOLDERS if name == "**" and "/" in text else _compiled(name) for name in names)
+    return Pattern(compiled, "/" in text, is_negated, only_folders)
+
+
+def _compiled(name: str) -> re.Pattern[str]:
+    """A pattern for one name. fnmatch knows no backslash, and only one of the two signs for `not one of these`."""
+    literal = _ESCAPED.sub(lambda found: f"[{found[1]}]" if found[1] else found[2], name)
+    return re.compile(translate(literal.replace("[^", "[!")))

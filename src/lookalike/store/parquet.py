@@ -1,0 +1,74 @@
+"""A gallery's pictures as a table for other programs: paths, what is known of the files, embeddings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from lookalike.errors import MissingExtra, UsageError
+from lookalike.store.failures import named_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lookalike.store import Store
+
+__all__ = ["write_parquet"]
+
+
+def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
+    """Write a row for each picture, by id, as of one moment; how many.
+
+    Columns: `path` (bytes), `id`, `size` (bytes), `mtime_ns`, `width`, `height`, `format`, `digest` (SHA-256 of the
+    file), `embedding` (float32, as the encoder gave it and the gallery keeps it). The encoder's name and fingerprint
+    are in the file's metadata. Raises UsageError when `target` exists and not `force`; MissingExtra, StoreError.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415  (heavy, and an extra)
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtra("Parquet needs pyarrow", hint='pip install "lookalike[parquet]"') from error
+    if os.path.lexists(target) and not force:
+        raise UsageError(f"{target} is there already", hint="another name, or --force to replace it")
+    part, rows = target.with_name(f"{target.name}.part"), 0
+    with named_errors(target), store.reading():
+        try:
+            with parquet.ParquetWriter(part, _schema(pa, store)) as writer:
+                for columns in _chunks(store):
+                    rows += len(columns["id"])
+                    columns["embedding"] = _embeddings(pa, columns["embedding"])
+                    writer.write_table(pa.table(columns, schema=writer.schema))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    return rows
+
+
+def _schema(pa: Any, store: Store) -> Any:  # noqa: ANN401  (pyarrow has no types)
+    numbers = {name: pa.int64() for name in ("id", "size", "mtime_ns", "width", "height")}
+    columns = {"path": pa.binary(), **numbers, "format": pa.string(), "digest": pa.binary()}
+    about = {"lookalike.encoder": store.space.encoder, "lookalike.fingerprint": store.space.fingerprint}
+    embedding = pa.list_(pa.float32(), store.space.dim)
+    return pa.schema([*columns.items(), ("embedding", embedding)], metadata=about)
+
+
+def _embeddings(pa: Any, rows: Any) -> Any:  # noqa: ANN401
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+
+
+def _chunks(store: Store) -> Iterator[dict[str, Any]]:
+    """The columns of some rows at a time."""
+    for ids, rows in store.embeddings():
+        known = store.get(ids.tolist())
+        items = [known[id_] for id_ in ids.tolist()]
+        stamps = [item.stamp.split(":") for item in items]
+        yield {
+            "path": [item.key for item in items],
+            "id": ids,
+            "size": [int(size) for size, _ in stamps],
+            "mtime_ns": [int(time) for _, time in stamps],
+            **{name: [item.info.get(name) for item in items] for name in ("width", "height", "format")},
+            "digest": [item.digest for item in items],
+            "embedding": rows,
+        }
