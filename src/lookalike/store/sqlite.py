@@ -321,6 +321,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Give back files and locks; the store cannot be used any more."""
+        self._loaded = None  # it maps files: a drive with a mapped one cannot be taken out
         self._connection.close()
 
     # Opening
