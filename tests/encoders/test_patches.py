@@ -13,8 +13,9 @@ from PIL import Image
 
 from lookalike import load_encoder
 from lookalike.distance import unit
+from lookalike.encoders.foreign import check_model
 from lookalike.encoders.histogram import HistogramEncoder
-from lookalike.encoders.onnx import Card, OnnxEncoder, check_model
+from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches import VIEW, fit_patches, save_patches
 from lookalike.encoders.patches.dictionary import CONTRAST, Bank, Grain, learn_bank
 from lookalike.encoders.patches.graph import EPSILON, build_graph, cell_weights

@@ -93,7 +93,7 @@ def check_encoder(
     `index -e FILE` does so by itself before a model is first used.
     """
     from lookalike.encoders import MODEL  # noqa: PLC0415
-    from lookalike.encoders.onnx import load_onnx  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.encoders.foreign import load_onnx  # noqa: PLC0415  (numpy and onnxruntime)
 
     encoder = load_onnx(model / MODEL if model.is_dir() else model, again=True)
     fields = {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}

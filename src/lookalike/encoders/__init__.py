@@ -145,7 +145,7 @@ def _load_learned(name: str, home: Path | None) -> Encoder:
 
 def _load_file(path: Path) -> Encoder:
     """A model file; with encoders of our own beside it, if its card names some."""
-    encoder = cast("Callable[[Path], OnnxEncoder]", _found("lookalike.encoders.onnx:load_onnx"))(path)
+    encoder = cast("Callable[[Path], OnnxEncoder]", _found("lookalike.encoders.foreign:load_onnx"))(path)
     beside = encoder.card.beside
     if not beside:
         return encoder

@@ -1,7 +1,7 @@
 """The first run of a foreign model: in a process of its own, with limits on time and memory.
 
-A model without control flow and foreign operators (`onnx.check_model`) can still ask for more than a machine has. What
-has passed is remembered by its digest in the user's cache folder, so that it costs a second once.
+A model without control flow and foreign operators (`foreign.check_model`) can still ask for more than a machine has.
+What has passed is remembered by its digest in the user's cache folder, so that it costs a second once.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import platformdirs
 
+from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import EncoderError, LookalikeError
 from lookalike.images.decode import View
-
-if TYPE_CHECKING:
-    from lookalike.encoders.onnx import Card
 
 __all__ = ["SECONDS", "serve", "try_in_child"]
 
@@ -57,8 +55,6 @@ def serve(fields: dict[str, Any]) -> None:
     """In the child: the model comes on stdin, what is to be said of it goes to stdout as one line of JSON."""
     model = sys.stdin.buffer.read()
     _limit(_MEMORY + _EACH * len(model))
-    from lookalike.encoders.onnx import Card, OnnxEncoder  # noqa: PLC0415  (imports this module)
-
     try:
         card = Card(view=View(**fields.pop("view")), **fields)
         answer: dict[str, Any] = {"dim": OnnxEncoder(model, card).dim}

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import faiss
 import numpy as np
 
-from lookalike.store.ranking import Matrix
-from lookalike.store.searching import DEPTHS
+from lookalike.store.ranking import DEPTHS, Matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

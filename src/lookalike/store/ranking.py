@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from lookalike.store.segment import Blocks
 
-__all__ = ["BLOCK", "Matrix", "Nearest", "merged"]
+__all__ = ["BLOCK", "DEPTHS", "Matrix", "Nearest", "merged"]
 
+DEPTHS = (10, 40, 160, 640, 2560)  # neighbours for which it is measured how many lists to look into
 BLOCK = 128  # rows that are checked together: 64 KiB of 128 numbers
 _MEASURED_AT_ONCE = 8192  # candidates; bounds memory when very many are equally near
 _PRODUCTS = 1 << 24  # numbers of one block of products: 64 MiB

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from lookalike.store.ranking import Nearest, merged
+from lookalike.store.ranking import DEPTHS, Nearest, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["DEPTHS", "Part", "Searcher"]
+__all__ = ["Part", "Searcher"]
 
 _FETCHED = 4  # rows measured for each one wanted: the nearest by their bytes
 _LEAST_FETCHED = 32
-DEPTHS = (10, 40, 160, 640, 2560)  # neighbours for which it is measured how many lists to look into
 _DEEPER = 4  # times as many when those were not enough
 _LARGE = 8  # when more than one row in so many is wanted, all are looked at
 _FEW = 3_000  # allowed rows up to which those are looked at, not the lists (docs/performance.md)
