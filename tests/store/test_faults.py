@@ -262,6 +262,23 @@ class TestManyProcesses:
         assert len(list(store.items())) == 3000
         store.close()
 
+    def test_a_batch_that_comes_at_the_end_of_a_listing_is_no_damage(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, reader = open_store(folder), open_store(folder)
+        read = reader._tally  # type: ignore[attr-defined]
+
+        def late() -> object:
+            with store.writing():
+                put(store, {b"late": 1})
+            return read()
+
+        monkeypatch.setattr(reader, "_tally", late)
+        assert list(reader.items()) == []
+        assert len(list(store.items())) == 1
+        reader.close()
+        store.close()
+
     def test_a_slow_reader_stops_no_writer(self, folder: Path) -> None:
         store, reader = open_store(folder), open_store(folder)
         with store.writing():

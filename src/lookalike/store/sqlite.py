@@ -237,7 +237,8 @@ class SqliteStore:
                     raise corrupt(self.path, "the list of items is out of order")
                 met, last = met + 1, item.key
                 yield item
-        if not prefix and self.generation == generation and met != self._tally().items:
+        expected = self._tally().items
+        if not prefix and self.generation == generation and met != expected:  # in this order: it grows meanwhile
             raise corrupt(self.path, "items are missing")
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
