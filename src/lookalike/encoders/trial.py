@@ -21,11 +21,12 @@ import platformdirs
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import EncoderError, LookalikeError
 from lookalike.images.decode import View
+from lookalike.images.worker import bound_memory
 
 __all__ = ["SECONDS", "serve", "try_in_child"]
 
 SECONDS = 60.0  # to be loaded and run twice on one grey picture; the default encoder needs 0.3
-_MEMORY = 4 << 30  # bytes of address space, and what follows for each byte of the model
+_MIB = 4096  # of address space, and what follows for each byte of the model
 _EACH = 6
 _BOOT = """
 import json, sys
@@ -54,7 +55,7 @@ def try_in_child(model: bytes, card: Card, *, again: bool = False) -> int:
 def serve(fields: dict[str, Any]) -> None:
     """In the child: the model comes on stdin, what is to be said of it goes to stdout as one line of JSON."""
     model = sys.stdin.buffer.read()
-    _limit(_MEMORY + _EACH * len(model))
+    bound_memory(_MIB + _EACH * len(model) // (1 << 20))
     try:
         card = Card(view=View(**fields.pop("view")), **fields)
         answer: dict[str, Any] = {"dim": OnnxEncoder(model, card).dim}
@@ -78,16 +79,6 @@ def _tried(model: bytes, card: Card) -> int:
     if "problem" in answer:
         raise EncoderError(answer["problem"])
     return int(answer["dim"])
-
-
-def _limit(memory: int) -> None:
-    try:
-        import resource  # noqa: PLC0415  (not on Windows)
-    except ImportError:
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    allowed = memory if most == resource.RLIM_INFINITY else min(memory, most)
-    resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
 
 
 def _kept(model: bytes, card: Card) -> Path:

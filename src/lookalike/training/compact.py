@@ -18,7 +18,7 @@ import numpy as np
 from lookalike.training.data import batches
 from lookalike.training.export import write_compact
 from lookalike.training.fitting import Fit
-from lookalike.training.learner import Errors, Layer
+from lookalike.training.learner import Errors, Layer, held_out_errors
 from lookalike.training.mirroring import halves, whole
 from lookalike.training.model import load_keras
 from lookalike.training.thumbnails import cropping, enlarge, narrowing, thumbnails
@@ -85,12 +85,7 @@ class Compact:
 
     def measure(self, pictures: Pictures) -> Errors:
         """The error of the pictures that are held out, whole and in full size; NaN if there are none."""
-        total, count = 0.0, 0
-        for batch in batches(pictures, pictures.held_out, self._preset.batch_size):
-            total += float(np.square(self.reconstruct(batch) - batch).sum(dtype=np.float64))
-            count += batch.size
-        mse = total / count if count else math.nan
-        return Errors(mse, mse)
+        return held_out_errors(pictures, self._preset.batch_size, self.reconstruct)
 
     def state(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
         """Weights, optimiser, and what thumbnails leave out."""

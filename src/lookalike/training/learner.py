@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from lookalike.training.data import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.training.data import Pictures
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     Told = Callable[[int, int, float], None]
     """Called with the steps of an epoch that are done, how many it has, and its loss so far."""
 
-__all__ = ["Errors", "Layer", "Learner"]
+__all__ = ["Errors", "Layer", "Learner", "held_out_errors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +84,15 @@ class Learner(Protocol):
 
     def export(self, path: str) -> None:
         """Write the encoder as ONNX."""
+
+
+def held_out_errors(
+    pictures: Pictures, size: int, reconstruct: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> Errors:
+    """The bare error of the held-out pictures, `size` at a time, as loss and as error; NaN if there are none."""
+    total, count = 0.0, 0
+    for batch in batches(pictures, pictures.held_out, size):
+        total += float(np.square(reconstruct(batch) - batch).sum(dtype=np.float64))
+        count += batch.size
+    mse = total / count if count else math.nan
+    return Errors(mse, mse)

@@ -18,7 +18,7 @@ import numpy as np
 from lookalike.training.data import batches
 from lookalike.training.export import write_linear
 from lookalike.training.home import write_arrays
-from lookalike.training.learner import Errors, Layer
+from lookalike.training.learner import Errors, Layer, held_out_errors
 from lookalike.training.mirroring import halves, whole
 
 if TYPE_CHECKING:
@@ -81,12 +81,7 @@ class Linear:
 
     def measure(self, pictures: Pictures) -> Errors:
         """The error of the pictures that are held out, NaN if there are none."""
-        total, count = 0.0, 0
-        for batch in batches(pictures, pictures.held_out, self._preset.batch_size):
-            total += float(np.square(self.reconstruct(batch) - batch).sum(dtype=np.float64))
-            count += batch.size
-        mse = total / count if count else math.nan
-        return Errors(mse, mse)
+        return held_out_errors(pictures, self._preset.batch_size, self.reconstruct)
 
     def state(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
         """The mean, the components and the directions that the next pass begins with."""
