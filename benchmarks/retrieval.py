@@ -24,7 +24,7 @@ from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
 from lookalike.images.alterations import TONES, part_of
 from lookalike.images.decode import View, fit, open_file
-from lookalike.neighbours import Blend, beside, expand, smooth, whiten
+from lookalike.neighbours import beside, expand, whiten
 from lookalike.store.projection import fit_projection
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def pca(numbers: int) -> Method:
 def smoothed(numbers: int, k: int) -> Method:
     def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
         first = unit(rows[:, :numbers])
-        return expand(queries[:, :numbers], first, k=k) @ smooth(first, k=k).T
+        return expand(queries[:, :numbers], first, k=k) @ expand(first, first, k=k).T
 
     return likeness
 
@@ -74,10 +74,18 @@ def beside_whitened(numbers: int, share: float) -> Method:
     return likeness
 
 
-def blend(k: int, share: float) -> Method:
+def blend(*, k: int = 20, share: float = 0.5, numbers: int = 256, kept: float = 1.0) -> Method:
+    """As `lookalike.neighbours.Blend`: `numbers` are whitened at most, the share `kept` of the rows are anchors."""
+
     def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        made = Blend(rows, k=k, share=share)
-        return made.query(queries) @ made.rows.T
+        deviations = rows[:, : min(numbers, len(rows) // 4)].std(axis=0, dtype=np.float64)
+        first = unit(rows[:, :64])
+        anchors = first[np.random.default_rng(3).permutation(len(first))[: round(kept * len(first))]]
+        left, right = (
+            beside(expand(part[:, :64], anchors, k=k), whiten(part[:, : len(deviations)], deviations), share=share)
+            for part in (queries, rows)
+        )
+        return left @ right.T
 
     return likeness
 
@@ -87,7 +95,10 @@ METHODS: dict[str, Method] = {
     "whitened 512": whitened(512),
     **{f"PCA-{numbers}, smoothed {k}": smoothed(numbers, k) for numbers in (32, 64) for k in (10, 20, 50)},
     "PCA-64, whitened 512 beside it, share 0.5": beside_whitened(64, 0.5),
-    **{f"blend, {k} neighbours, share {share}": blend(k, share) for k in (10, 20, 50) for share in (0.3, 0.4, 0.5)},
+    "blend": blend(),
+    **{f"blend, {k} neighbours, share {s}": blend(k=k, share=s) for k in (10, 20, 50) for s in (0.3, 0.4, 0.5)},
+    **{f"blend, {numbers} whitened": blend(numbers=numbers) for numbers in (64, 128, 512)},
+    **{f"blend, 1/{part} kept": blend(kept=1 / part) for part in (2, 4, 8)},
 }
 
 

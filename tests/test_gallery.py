@@ -307,7 +307,7 @@ class TestAdapting:
     def test_a_gallery_larger_than_the_sample_is_not_adapted_in_every_run(
         self, tiles: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lookalike.gallery._SAMPLE", 20)
+        monkeypatch.setattr("lookalike.adaption._SAMPLE", 20)
         folder = make_pictures(tmp_path / "many", range(60))
         tiles.index(folder, options=ONE)
         assert tiles.info()["adapted_on"] == 60

@@ -22,12 +22,12 @@ from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.errors import DatasetError, LookalikeError
 from lookalike.gallery import Gallery
 from lookalike.images.alterations import TONES, mirrored, part_of
-from lookalike.images.decode import Unreadable, fit, open_file
+from lookalike.images.decode import Unreadable, open_file
 from lookalike.learning import learn
 from lookalike.protocol import measure_gallery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -143,16 +143,11 @@ def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
 
 def _hits(gallery: Gallery, images: Iterable[Image.Image]) -> Found:
     """The first hits of each, one more than are compared: a picture may be its own."""
-    return [_digests(gallery, row) for row in _embedded(gallery.encoder, images)]
+    return [_digests(gallery, gallery.looks(image)) for image in images]
 
 
-def _embedded(encoder: Encoder, images: Iterable[Image.Image]) -> Iterator[NDArray[np.float32]]:
-    pixels = [np.asarray(fit(image, encoder.view)) for image in images]
-    yield from encoder.encode(np.stack(pixels))
-
-
-def _digests(gallery: Gallery, row: NDArray[np.float32]) -> list[bytes]:
-    ids = [id_ for id_, _ in gallery.store.search(row, _HITS + 1)]
+def _digests(gallery: Gallery, looks: NDArray[np.float32]) -> list[bytes]:
+    ids = [id_ for id_, _ in gallery.nearest([looks], _HITS + 1)[0]]
     items = gallery.store.get(ids)
     return [items[id_].digest or b"" for id_ in ids]
 

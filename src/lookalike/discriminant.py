@@ -20,7 +20,7 @@ from lookalike.evaluation import retrieval_measures
 from lookalike.store.projection import Projection, fit_projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -55,23 +55,24 @@ class Choice:
         return self.with_labels["mAP"] > self.without["mAP"]
 
 
-def choose(rows: Rows, labels: Labels, *, numbers: int) -> Choice:
+def choose(rows: Rows, labels: Labels, *, numbers: int, without: Callable[[Rows], Projection]) -> Choice:
     """Try float32 (n, d) with their labels (n,), at least LEAST of each of two or more, and without.
 
     In five folds, what is searched for being neither in the gallery that is searched nor in what is fitted.
-    numbers: of the plain projection. Raises ValueError when the rows are all the same.
+    numbers: of the plain projection beside the classes. without: fits what rows go through where there are no labels.
+    Raises ValueError when the rows are all the same.
     """
     fold = _folds(labels)
     tried: dict[tuple[float, float], list[dict[str, float]]] = {}
-    without = []
+    unlabelled = []
     for train in (fold != number for number in range(_FOLDS)):
         plain = fit_projection([rows[train]], rows.shape[1], numbers)
-        without.append(_measured(plain, rows, labels, train))
+        unlabelled.append(_measured(without(rows[train]), rows, labels, train))
         for shrinkage, softness, projection in _fits(rows[train], labels[train], plain):
             tried.setdefault((shrinkage, softness), []).append(_measured(projection, rows, labels, train))
     means = {key: _mean(figures) for key, figures in tried.items()}
     best = max(means, key=lambda key: means[key]["mAP"])
-    return Choice(means[best], _mean(without), *best)
+    return Choice(means[best], _mean(unlabelled), *best)
 
 
 def fit_classes(rows: Rows, labels: Labels, plain: Projection, choice: Choice) -> Projection:

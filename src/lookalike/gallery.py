@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 from PIL import Image
 
+from lookalike.adaption import adapt, adapt_if_grown, adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import (
@@ -26,14 +27,13 @@ from lookalike.errors import (
     UsageError,
 )
 from lookalike.filters import matching, parse_filter
-from lookalike.hits import Hit, Hits
-from lookalike.images.decode import Limits, Picture, Unreadable, fit, open_file, show_path
+from lookalike.hits import Hit, Hits, closest
+from lookalike.images.decode import Limits, Picture, Unreadable, View, fit, open_file, show_path
 from lookalike.images.reader import Reader
 from lookalike.images.walk import Root
 from lookalike.indexing import IndexOptions, Report, encode_pictures, update
 from lookalike.roots import absolute, is_within, known_roots, named_roots, remember
 from lookalike.store import Space, open_store
-from lookalike.store.projection import fit_parts, fit_projection
 from lookalike.store.renaming import moved_key
 
 if TYPE_CHECKING:
@@ -51,12 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "Gallery"]
 
 FOLDER = ".lookalike"
-_CUT = 64  # numbers kept by adapting: see docs/decisions.md for 8 to 256
-_ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
-_GROWN = 2  # adapted again when it has grown by this factor
 _ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 _JOINED = 256  # pictures whose neighbours are looked up at once
-_SAMPLE = 32768  # embeddings that a projection is fitted on, at most, spread evenly over the gallery
 
 
 class Gallery:
@@ -153,7 +149,7 @@ class Gallery:
             with self.store.writing(wait=wait):
                 remember(self.store, roots)
                 report = update(self.store, self.encoder, roots, options=options, progress=progress)
-                self._adapt_if_grown()
+                adapt_if_grown(self.store, self.encoder)
         except DiskFull as error:
             raise DiskFull(f"{error}; {len(self):,} pictures are safely indexed", hint=error.hint) from error
         with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
@@ -238,9 +234,9 @@ class Gallery:
         read = [self._read(query) for query in queries]
         if not read:
             return []
-        embeddings = np.concatenate([self.embed(image)[None] for image, _ in read])
+        looks = [self.looks(image) for image, _ in read]
         with self.store.reading():
-            found = self._found(embeddings, k + 1, self._allowed(where), weights)
+            found = self.nearest(looks, k + 1, among=self._allowed(where), weights=weights)
             items = self.store.get({id_ for near in found for id_, _ in near})
         return [
             self._hits(near, items, k, query, None if include_self else query[1])
@@ -265,19 +261,48 @@ class Gallery:
         pixels = np.asarray(fit(image, self.encoder.view))
         return cast("NDArray[np.float32]", self.encoder.encode(pixels[None])[0])
 
+    @property
+    def views(self) -> list[View]:
+        """How a query is looked at: as the encoder does, and whole if that leaves something out.
+
+        What was cut from a picture shows, whole, what the encoder sees of the picture (docs/decisions.md).
+        """
+        view = self.encoder.view
+        return [view] if view.crop == 1 else [view, View(view.size)]
+
+    def looks(self, image: Image.Image) -> NDArray[np.float32]:
+        """float32 (views, dim): the embeddings of one picture that it is searched by."""
+        pixels = [np.asarray(fit(image, view)) for view in self.views]
+        return self.encoder.encode(np.stack(pixels))
+
+    def nearest(
+        self,
+        queries: Sequence[NDArray[np.float32]],
+        k: int,
+        *,
+        among: NDArray[np.int64] | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> list[Near]:
+        """The k pictures nearest to each query, given as its `looks`: as near as they are to the nearest look.
+
+        among: the ids that may be found, all by default; weights as in `search`.
+        """
+        found = iter(self._found(np.concatenate(queries), k, among, weights))
+        return [closest(list(islice(found, len(looks))), k) for looks in queries]
+
     def read(self, query: Query) -> Image.Image:
         """A query as a picture, as `search` takes it. Raises UnreadableImage."""
         return self._read(query)[0]
 
     def embed_files(
-        self, paths: Iterable[bytes], *, options: IndexOptions | None = None
+        self, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
     ) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
         """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in order.
 
-        Files are decoded and encoded as `index` does it, many at a time; nothing is kept.
+        Files are decoded and encoded as `index` does it, many at a time; nothing is kept. view: one of `views`.
         """
         options = options or IndexOptions()
-        with Reader(self.encoder.view, limits=options.limits, workers=options.workers) as reader:
+        with Reader(view or self.encoder.view, limits=options.limits, workers=options.workers) as reader:
             results = reader.read(paths)
             while some := list(islice(results, options.batch_size)):
                 pictures = [result for _, result in some if isinstance(result, Picture)]
@@ -340,7 +365,7 @@ class Gallery:
             roots = [*gallery.roots, *(Root(key) for key in found if os.path.lexists(key))]
             with gallery.store.writing():
                 report = update(gallery.store, gallery.encoder, roots, options=options, progress=progress)
-                gallery._adapt_if_grown()  # noqa: SLF001  (of our own class)
+                adapt_if_grown(gallery.store, gallery.encoder)
         return done, report
 
     def export(self, file: str | Path, *, force: bool = False) -> int:
@@ -372,13 +397,15 @@ class Gallery:
         with self.store.writing():
             self.store.compact()
 
-    def adapt(self, *, numbers: int = _CUT, wait: float = 0.0) -> int:
-        """Fit the projection anew on all embeddings; how many numbers it keeps.
+    def adapt(self, *, numbers: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
+        """Fit the projection anew on all embeddings; how many numbers a picture is compared by.
 
-        Raises UsageError when there are too few different pictures to fit anything.
+        numbers: so many at most, of each part of a hybrid; by default 256 where rows are blended and 64 elsewhere.
+        blend: whether they are, as `lookalike.adaption` has it; None: as they were, at first where it helps. Raises
+        UsageError when there are too few different pictures to fit anything.
         """
         with self.store.writing(wait=wait):
-            return self._adapt(numbers)
+            return adapt(self.store, self.encoder, numbers=numbers, blend=blend)
 
     def info(self) -> dict[str, Any]:
         """What there is to know of the gallery, as the command `info --json` prints it."""
@@ -391,11 +418,12 @@ class Gallery:
             "encoder": space.encoder,
             "fingerprint": space.fingerprint,
             "metric": space.metric,
-            "dim": projection.components.shape[1] if projection else space.dim,
+            "dim": sum(projection.widths) if projection else space.dim,
             "encoder_dim": space.dim,
             "adapted_on": projection.fitted_on if projection else 0,
             "classes": len(projection.classes) if projection else 0,
-            "adapts_at": max(_ENOUGH, _GROWN * projection.fitted_on) if projection else _ENOUGH,
+            "blended": any(projection.blends) if projection else False,
+            "adapts_at": adapts_at(projection),
             "generation": self.store.generation,
             "bytes": sum(files.values()),
             "files": files,
@@ -469,43 +497,12 @@ class Gallery:
         parts, projection = parts_of(self.encoder), self.store.projection
         if projection is not None and projection.classes:
             raise UsageError("a gallery that is adapted to labels has no weights", hint="lookalike adapt")
-        factors = balance(parts, weights)
-        widths = [part.dim for part in parts]
-        if projection is not None:
-            widths = [projection.components.shape[1] // len(parts)] * len(parts)
-        return np.repeat(np.array(factors, np.float32), widths)
+        widths = projection.widths if projection is not None else [part.dim for part in parts]
+        return np.repeat(np.array(balance(parts, weights), np.float32), widths)
 
     def _below(self, path: bytes) -> Iterator[Known]:
         """The items that are `path` or below it."""
         return (item for item in self.store.items(path) if is_within(item.key, path))
-
-    def _adapt_if_grown(self) -> None:
-        projection = self.store.projection
-        if projection is not None and projection.classes:
-            return  # the labels of what has come since are not known here
-        fitted_on = projection.fitted_on if projection else 0
-        if len(self) >= max(_ENOUGH, _GROWN * fitted_on):
-            with contextlib.suppress(UsageError):  # copies of one picture have no direction to keep
-                self._adapt(_CUT)
-
-    def _adapt(self, numbers: int) -> int:
-        parts = parts_of(self.encoder)
-        try:
-            if parts:
-                dims, shares = [part.dim for part in parts], [part.share for part in parts]
-                projection = fit_parts(self._sample, dims, shares, numbers)
-            else:
-                projection = fit_projection(self._sample(), self.store.space.dim, numbers)
-        except ValueError as error:
-            raise UsageError(f"the gallery cannot be adapted: {error}") from None
-        # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
-        self.store.project(replace(projection, fitted_on=len(self)))
-        return int(projection.components.shape[1])
-
-    def _sample(self) -> Iterator[NDArray[np.float32]]:
-        """Embeddings that are spread evenly over the gallery, at most _SAMPLE, in chunks."""
-        step = -(-len(self) // _SAMPLE)
-        return (rows if step == 1 else rows[ids % step == 0] for ids, rows in self.store.embeddings())
 
 
 def _own(encoder: str | Path, store: Store, folder: Path) -> Encoder:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-__all__ = ["Hit", "Hits", "draw_searches"]
+    from lookalike.store import Near
+
+__all__ = ["Hit", "Hits", "closest", "draw_searches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,14 @@ def draw_searches(searches: Sequence[Hits]) -> Image.Image:
     from lookalike.images.montage import draw_answers  # noqa: PLC0415  (see above)
 
     return draw_answers([hits._drawn() for hits in searches])  # noqa: SLF001  (of the same module)
+
+
+def closest(found: Sequence[Near], k: int) -> Near:
+    """The k nearest of several answers, each with its least distance, ties by id."""
+    if len(found) == 1:
+        return found[0][:k]
+    least: dict[int, float] = {}
+    for near in found:
+        for id_, distance in near:
+            least[id_] = min(distance, least.get(id_, distance))
+    return sorted(least.items(), key=lambda pair: (pair[1], pair[0]))[:k]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookalike.adaption import fit, plan_for
 from lookalike.datasets import load_labelled
 from lookalike.discriminant import LEAST, Choice, choose, fit_classes
 from lookalike.errors import DatasetError, UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["adapt_to_labels", "read_labels"]
 
 _MOST = 32768  # labelled embeddings that are fitted to, at most, spread evenly over the gallery
+_LOOK = 64  # numbers of a picture beside its classes
 _TEST = "test"  # a part of a split that nothing may be fitted on
 
 
@@ -49,13 +51,16 @@ def read_labels(source: Path) -> dict[bytes, str]:
         raise DatasetError(f"{source} is no CSV file: {error}") from None
 
 
-def adapt_to_labels(gallery: Gallery, labels: Mapping[bytes, str], *, numbers: int = 64, wait: float = 0.0) -> Choice:
+def adapt_to_labels(
+    gallery: Gallery, labels: Mapping[bytes, str], *, numbers: int | None = None, wait: float = 0.0
+) -> Choice:
     """Adapt a gallery to the classes of some or all of its pictures, by path; unless it is better as it is.
 
     Pictures without a label, and classes of fewer than five, stay in the gallery and are not fitted to. Better is
-    what finds pictures of a class better, cross-validated inside the gallery. Raises UsageError for fewer than two
-    such classes.
+    what finds pictures of a class better, cross-validated inside the gallery. numbers: of a picture beside its classes,
+    64 by default. Raises UsageError for fewer than two such classes.
     """
+    look = numbers or _LOOK
     with gallery.store.writing(wait=wait):
         rows, known = _labelled(gallery, labels)
         classes = {label for label, count in Counter(known.tolist()).items() if count >= LEAST}
@@ -64,8 +69,9 @@ def adapt_to_labels(gallery: Gallery, labels: Mapping[bytes, str], *, numbers: i
         enough = np.isin(known, sorted(classes))
         rows, known = rows[enough], known[enough]
         try:
-            choice = choose(rows, known, numbers=numbers)
-            plain = fit_projection((some for _, some in gallery.store.embeddings()), rows.shape[1], numbers)
+            plan = plan_for(gallery.store, gallery.encoder, numbers)
+            choice = choose(rows, known, numbers=look, without=lambda some: fit(plan, lambda: [some]))
+            plain = fit_projection((some for _, some in gallery.store.embeddings()), rows.shape[1], look)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
         if choice.is_better:

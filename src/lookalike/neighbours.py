@@ -1,4 +1,4 @@
-"""Let the pictures of a gallery vouch for each other: smoothing of the gallery, expansion of the query.
+"""Let the pictures of a gallery vouch for each other: rows drawn to their neighbours, beside rows that stand apart.
 
 A picture's neighbours mostly show what it shows, so the mean of them is a steadier description than the picture's
 own (Turcot & Lowe 2009 for the gallery's side; Arandjelovic & Zisserman 2012 and Radenovic et al. 2018 for the
@@ -7,11 +7,15 @@ a crop no longer finds its original, and the first hit of a gallery of small cla
 are searched beside whitened ones, in which unrelated pictures have a similarity of nearly 0 and copies a high one
 (Jegou & Chum 2012 for the whitening). docs/decisions.md has the measurements of both.
 
+The neighbours are looked for among *anchors*: rows that were kept when the gallery was adapted, all of a small gallery
+and some of a large one. So a row depends on its own embedding and on what was kept, and on nothing that comes later.
+
 Arrays in, arrays out. Rows are compared by cosine; nothing is larger than the rows but for one block of products.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,74 +27,77 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Blend", "beside", "expand", "nearest", "smooth", "whiten"]
+__all__ = ["ANCHORS", "Blend", "beside", "expand", "fit_blend", "whiten"]
 
+ANCHORS = 4096  # rows kept, at most: with an eighth of the gallery's P@10 is a hundredth lower (docs/decisions.md)
+_NEIGHBOURS = 20
+_POWER = 3.0
+_SHARE = 0.5  # of the whitened rows in the similarity
+_LEAST = 4  # rows for each direction that is whitened: the spread of the narrow ones is otherwise not known
+_SPARE = 8  # more rows than are wanted are measured again: rounding may have put a near one behind the last
 _PRODUCTS = 1 << 22  # numbers of one block of products: 16 MiB
 
 
+@dataclass(frozen=True, slots=True)
 class Blend:
-    """A gallery's search matrix: its rows smoothed, and whitened beside it; and queries made to match.
+    """Makes the rows that are searched from projected embeddings: centred, the widest directions first.
 
-    rows: float32 (n, numbers + w), of length 1, from `projected`, float32 (n, d): centred, the widest directions
-    first, as a projection on principal components gives them. The first `numbers` are smoothed; w of them, at most
-    a quarter of n because the spread of the narrow ones is otherwise not known, are whitened.
+    anchors: float32 (a, c), different rows of length 1, of the first c directions. deviations: float32 (w,), how wide
+    the first w directions are.
     """
 
-    def __init__(self, projected: Rows, *, numbers: int = 64, k: int = 20, share: float = 0.5) -> None:
-        self._numbers, self._k, self._share = numbers, k, share
-        self._deviations = projected[:, : max(1, len(projected) // 4)].std(axis=0, dtype=np.float64)
-        self._rows = unit(projected[:, :numbers])
-        self.rows = self._join(smooth(self._rows, k=k), projected)
+    anchors: Rows
+    deviations: Rows
 
-    def query(self, projected: Rows) -> Rows:
-        """Queries (m, d), projected like the gallery, as rows (m, numbers + w); one of the gallery gets its own row."""
-        return self._join(expand(projected[:, : self._numbers], self._rows, k=self._k), projected)
+    @property
+    def width(self) -> int:
+        """Numbers of a row that is searched."""
+        return int(self.anchors.shape[1]) + len(self.deviations)
 
-    def _join(self, steady: Rows, projected: Rows) -> Rows:
-        exact = whiten(projected[:, : len(self._deviations)], self._deviations)
-        return beside(steady, exact, share=self._share)
+    @property
+    def needs(self) -> int:
+        """Numbers of a projected embedding that are used."""
+        return max(int(self.anchors.shape[1]), len(self.deviations))
+
+    def rows(self, projected: Rows) -> Rows:
+        """float32 (n, d) in, float32 (n, width) out, of length 1: for the gallery and for queries alike.
+
+        Equal embeddings become exactly equal rows, whatever their places.
+        """
+        steady = expand(projected[:, : self.anchors.shape[1]], self.anchors)
+        if not len(self.deviations):
+            return steady
+        return beside(steady, whiten(projected[:, : len(self.deviations)], self.deviations), share=_SHARE)
 
 
-def smooth(rows: Rows, *, k: int = 20, power: float = 3.0) -> Rows:
-    """Every row as the weighted mean of its k nearest, itself among them: float32 (n, d), rows of length 1.
+def fit_blend(projected: Rows, *, smoothed: int, whitened: int) -> Blend:
+    """A blend from projected embeddings float32 (n, d) of a gallery; n >= 1.
 
-    Weights are the similarity, if above 0, to the `power`. Equal rows stay equal, whatever their places; a row of
-    length 0 stays 0. k = 1 only scales the rows. Time is that of n * n products of length d.
+    smoothed, whitened: how many directions are, at most; the latter no more than a quarter of n.
     """
-    distinct, places = np.unique(rows, axis=0, return_inverse=True)
-    return expand(distinct, rows, k=k, power=power)[places.reshape(-1)]
+    anchors = np.unique(unit(projected[:, :smoothed]), axis=0)
+    chosen = np.linspace(0, len(anchors) - 1, min(len(anchors), ANCHORS)).round().astype(np.intp)
+    wide = projected[:, : min(whitened, max(1, len(projected) // _LEAST))]
+    deviations = wide.std(axis=0, dtype=np.float64).astype(np.float32)
+    return Blend(anchors[chosen], deviations[: np.count_nonzero(deviations)])
 
 
-def expand(queries: Rows, rows: Rows, *, k: int = 20, power: float = 3.0) -> Rows:
-    """Queries (m, d) as the weighted means of their k nearest rows: float32 (m, d), of length 1.
+def expand(queries: Rows, rows: Rows, *, k: int = _NEIGHBOURS, power: float = _POWER) -> Rows:
+    """Queries (m, d) as the weighted means of their k nearest `rows` (n, d), of length 1: float32 (m, d), of length 1.
 
-    Weights as in `smooth`, so that a query equal to a row becomes what that row is smoothed to. A query that is
-    like no row becomes 0.
+    Weights are the similarity, if above 0, to the `power`. A query that is like no row becomes 0. With k = 1 a query
+    becomes the row it is nearest to.
     """
-    own, others = unit(queries), unit(rows)
-    means = np.zeros(own.shape)
-    size = _block(min(k, len(others)) * own.shape[1])
+    own, means = unit(queries), np.zeros(queries.shape)
+    size = _block(max(len(rows), min(k + _SPARE, len(rows)) * own.shape[1]))
     for start in range(0, len(own), size):
         part = slice(start, start + size)
-        near = others[nearest(own[part], others, k)].astype(np.float64)
-        # Again in float64, of the few: so that rounding, which depends on a row's place, is not in the weights.
-        likeness = np.einsum("mkd,md->mk", near, own[part].astype(np.float64))
+        near, likeness = _nearest(own[part], rows, k)
         means[part] = np.einsum("mkd,mk->md", near, np.maximum(likeness, 0.0) ** power)
     return unit(means.astype(np.float32))
 
 
-def nearest(queries: Rows, rows: Rows, k: int) -> NDArray[np.intp]:
-    """Where the k rows (n, d) of the largest product with each query (m, d) are: (m, min(k, n)), in no order."""
-    k = min(k, len(rows))
-    found = np.empty((len(queries), k), np.intp)
-    size = _block(len(rows))
-    for start in range(0, len(queries) if k > 0 else 0, size):
-        products = queries[start : start + size] @ rows.T
-        found[start : start + size] = np.argpartition(products, len(rows) - k, axis=1)[:, len(rows) - k :]
-    return found
-
-
-def whiten(rows: Rows, deviations: NDArray[np.float64]) -> Rows:
+def whiten(rows: Rows, deviations: Rows) -> Rows:
     """Centred rows (n, d) with all directions equally wide: divided by `deviations` (d,), then scaled to length 1.
 
     A direction without deviation says nothing and becomes 0.
@@ -105,6 +112,21 @@ def beside(first: Rows, second: Rows, *, share: float) -> Rows:
     The product of two such rows is the weighted mean of the two similarities; `share` in [0, 1] is the second's.
     """
     return np.concatenate([np.float32((1 - share) ** 0.5) * first, np.float32(share**0.5) * second], axis=1)
+
+
+def _nearest(queries: Rows, rows: Rows, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The k nearest rows to each query, float64 (m, k, d), and their similarities, float64 (m, k); nearest first.
+
+    Measured in float64 row by row: a product of matrices rounds by a row's place, and equal queries must get equal
+    means.
+    """
+    products = queries @ rows.T
+    found = min(k + _SPARE, len(rows))
+    places = np.argpartition(products, len(rows) - found, axis=1)[:, len(rows) - found :]
+    near = rows[places].astype(np.float64)
+    likeness = np.einsum("mkd,md->mk", near, queries.astype(np.float64))
+    order = np.lexsort((places, -likeness))[:, :k]
+    return np.take_along_axis(near, order[..., None], axis=1), np.take_along_axis(likeness, order, axis=1)
 
 
 def _block(numbers: int) -> int:

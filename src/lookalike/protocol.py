@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from lookalike.indexing import Progress
 
     Queries = list[tuple[str, NDArray[np.float32]]]
-    """Of each query its class and its embedding, float32 (dim,)."""
+    """Of each query its class and its embeddings, float32 (views, dim)."""
 
 
-__all__ = ["WAYS", "evaluate_retrieval", "measure_gallery"]
+__all__ = ["WAYS", "Adaption", "evaluate_retrieval", "measure_gallery"]
+
+Adaption = Literal["none", "projected", "blended"]
+"""Embeddings as they are, their principal directions, or these blended: see `lookalike.adaption`."""
 
 WAYS: dict[str, tuple[bool, Metric]] = {
     "raw_euclidean": (False, "euclidean"),
@@ -49,24 +52,27 @@ def evaluate_retrieval(
     dataset: Dataset,
     encoder: str | Path | None = None,
     *,
-    raw: bool = False,
+    adaption: Adaption | None = None,
     also: Collection[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
 
-    raw: compare embeddings as they are, not adapted to the gallery. also: "ways" tells, under `retrieval`, the figures
-    of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of adapting to the classes of the
-    gallery pictures; every picture is encoded once. Raises DatasetError when a side has no readable picture.
+    adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. also: "ways" tells,
+    under `retrieval`, the figures of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of
+    adapting to the classes of the gallery pictures; every picture is encoded once. Raises DatasetError when a side has
+    no readable picture.
     """
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         learn(encoder or "", paths, Path(folder), progress=progress)  # from the gallery pictures, as a user's would
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
             gallery.index(*paths, progress=progress)
-            if raw:
+            if adaption == "none":
                 with gallery.store.writing():
                     gallery.store.project(None)
+            elif adaption is not None:
+                gallery.adapt(blend=adaption == "blended")
             return _figures(gallery, dataset, also)
 
 
@@ -91,12 +97,17 @@ def _figures(gallery: Gallery, dataset: Dataset, also: Collection[str]) -> dict[
 
 def _embedded(gallery: Gallery, pictures: Sequence[Picture]) -> Queries:
     wanted = {picture.path: picture.label for picture in pictures}
-    return [(wanted[path], found) for path, found in gallery.embed_files(wanted) if not isinstance(found, str)]
+    looks: dict[bytes, list[NDArray[np.float32]]] = {path: [] for path in wanted}
+    for view in gallery.views:
+        for path, found in gallery.embed_files(wanted, view=view):
+            if not isinstance(found, str):
+                looks[path].append(found)
+    return [(wanted[path], np.stack(rows)) for path, rows in looks.items() if len(rows) == len(gallery.views)]
 
 
 def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> dict[str, Any]:
     """The figures of the gallery as it is, searched as any user's is."""
-    relevant = [labels[_ranking(gallery, embedding)] == label for label, embedding in queries]
+    relevant = [labels[_ranking(gallery, looks)] == label for label, looks in queries]
     info = gallery.info()
     return {
         "encoder": info["encoder"],
@@ -108,18 +119,21 @@ def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> d
     }
 
 
-def _ranking(gallery: Gallery, embedding: NDArray[np.float32]) -> list[int]:
+def _ranking(gallery: Gallery, looks: NDArray[np.float32]) -> list[int]:
     """The ids of the whole gallery, nearest first."""
-    return [id_ for id_, _ in gallery.store.search(embedding, len(gallery))]
+    return [id_ for id_, _ in gallery.nearest([looks], len(gallery))[0]]
 
 
 def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Iterator[tuple[str, dict[str, float]]]:
-    """The figures of each way. Without two different pictures there is nothing to adapt to: only the raw ones."""
+    """The figures of each way, by the encoder's own view of a query.
+
+    Without two different pictures there is nothing to adapt to: only the raw ones.
+    """
     with contextlib.suppress(UsageError):
-        gallery.adapt()
+        gallery.adapt(blend=False)
     chunks = list(gallery.store.embeddings())
     ids, rows = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    sides = {False: (rows, np.stack([embedding for _, embedding in queries]))}
+    sides = {False: (rows, np.stack([looks[0] for _, looks in queries]))}
     if (projection := gallery.store.projection) is not None:
         sides[True] = (projection.apply(rows), projection.apply(sides[False][1]))
     for name, (adapted, metric) in WAYS.items():

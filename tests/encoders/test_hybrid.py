@@ -89,13 +89,15 @@ def cheap(tmp_path: Path) -> str:
     return f"hybrid:{save(tmp_path / 'model', means([2]))}=0.6+histogram=0.4"
 
 
-@pytest.fixture(params=[20, 60], ids=["not adapted", "adapted"])
+@pytest.fixture(params=["as it is", "adapted", "blended"])
 def gallery(
     request: pytest.FixtureRequest, make_photos: Callable[..., Path], cheap: str, tmp_path: Path
 ) -> Iterator[Gallery]:
     with Gallery.open(tmp_path / "gallery", encoder=cheap, create=True) as made:
-        made.index(make_photos(request.param))
-        assert bool(made.info()["adapted_on"]) == (request.param == 60)
+        made.index(make_photos(20 if request.param == "as it is" else 60))
+        assert bool(made.info()["adapted_on"]) == (request.param != "as it is")
+        if request.param == "blended":
+            made.adapt(blend=True)
         yield made
 
 
@@ -108,7 +110,7 @@ def blocks(gallery: Gallery) -> list[np.ndarray]:
     projection = gallery.store.projection
     stored = np.concatenate([rows for _, rows in gallery.store.embeddings()])
     rows = unit(projection.apply(stored) if projection else stored)
-    ends = [projection.components.shape[1] // 2] if projection else [24]
+    ends = projection.widths[:1] if projection else [24]
     return np.split(rows, ends, axis=1)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from lookalike.errors import NoGallery, StoreBusy
+from lookalike.neighbours import Blend
 from lookalike.store import Item, Space, Store, open_store
 from lookalike.store.cache import Tuning
-from lookalike.store.projection import Projection, fit_projection
+from lookalike.store.projection import Projection, blended, fit_projection
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -219,14 +221,14 @@ def test_embeddings_of_any_scale_keep_their_ranking(reopen: Open, scale: float) 
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("cut", [None, 3])
-def test_search_is_exact(reopen: Open, metric: Metric, cut: int | None) -> None:
+@pytest.mark.parametrize("cut", [None, 3, "blended"])
+def test_search_is_exact(reopen: Open, metric: Metric, cut: int | str | None) -> None:
     store = reopen(space(metric))
     with store.writing():
         put(store, {b"%d" % n: n % 150 for n in range(400)})
         projection = None
         if cut is not None:
-            projection = fit_projection((rows for _, rows in store.embeddings()), DIM, cut)
+            projection = _blended(store) if cut == "blended" else fit_projection(_rows(store), DIM, 3)
             store.project(projection)
     rows = {known.id: int(known.key) % 150 for known in store.items()}
     for n in range(0, 200, 9):
@@ -321,6 +323,40 @@ def test_an_item_that_cannot_be_stored_takes_its_whole_batch_with_it(store: Stor
         assert _state(store) == before
 
 
+def test_a_blended_projection_is_kept_as_it_is(reopen: Open, store: Store) -> None:
+    with store.writing():
+        put(store, {b"%d" % n: n for n in range(60)})
+        projection = _blended(store)
+        store.project(projection)
+    answer = store.search(embedding(3), 9)
+    store.close()
+    again = reopen(None)
+    kept = again.projection
+    assert kept is not None
+    (blend,), (wanted,) = kept.blends, projection.blends
+    assert blend is not None
+    assert wanted is not None
+    assert (blend.anchors == wanted.anchors).all()
+    assert (blend.deviations == wanted.deviations).all()
+    assert again.search(embedding(3), 9) == answer
+    assert answer[0][1] == 0
+    again.close()
+
+
+def _rows(store: Store) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    return (rows for _, rows in store.embeddings())
+
+
+def _blended(store: Store) -> Projection:
+    """Six directions, of which three are smoothed and all whitened."""
+    plain = fit_projection(_rows(store), DIM, 6)
+    return blended(plain, _rows(store), [True], smoothed=3, whitened=6)
+
+
+def _with_blends(*blends: Blend | None) -> Projection:
+    return Projection(np.zeros(DIM, np.float32), np.eye(DIM, 3, dtype=np.float32), 2, blends=blends)
+
+
 @pytest.mark.parametrize(
     "projection",
     [
@@ -331,8 +367,26 @@ def test_an_item_that_cannot_be_stored_takes_its_whole_batch_with_it(store: Stor
         Projection(np.zeros(DIM, np.float32), np.full((DIM, 2), np.inf, np.float32), 2),
         Projection(np.zeros(DIM, np.float32), np.ones((DIM, 3), np.float32), 2, (0.5, 0.5)),
         Projection(np.zeros(DIM, np.float32), np.ones((DIM, 2), np.float32), 2, (0.5, 0.5), (0.0, 0.0)),
+        _with_blends(Blend(np.ones((3, 4), np.float32), np.ones(2, np.float32))),
+        _with_blends(Blend(np.ones((3, 3), np.float32), np.ones(2, np.float32)), None),
+        _with_blends(Blend(np.ones((0, 3), np.float32), np.ones(2, np.float32))),
+        _with_blends(Blend(np.full((3, 3), np.nan, np.float32), np.ones(2, np.float32))),
+        replace(_with_blends(None), shares=(0.5, 0.5), classes=(0.0,)),
     ],
-    ids=["other dimension", "unequal dimensions", "no component", "nan", "infinite", "odd parts", "no look"],
+    ids=[
+        "other dimension",
+        "unequal dimensions",
+        "no component",
+        "nan",
+        "infinite",
+        "odd parts",
+        "no look",
+        "too wide a blend",
+        "a blend too many",
+        "no anchor",
+        "no anchors that are numbers",
+        "blended classes",
+    ],
 )
 def test_a_projection_that_does_not_fit_is_refused(store: Store, projection: Projection) -> None:
     with store.writing():

@@ -551,6 +551,10 @@ class TestDamaged:
             ("projection", b"[1]"),
             ("projection", b"[10, [0.5, 0.25, 0.25, 0, 0, 0, 0, 0, 0, 0, 0], []]"),
             ("projection", b"[10, [0.5, 0.5], [0, 0, 0, 0, 0, 0, 0, 0, 0]]"),
+            ("projection", b"[10, [], [], [[3, 2, 2]]]"),
+            ("projection", b"[10, [], [], [[-1, 2, 2]]]"),
+            ("projection", b"[10, [], [], [[1, 2]]]"),
+            ("projection", b"[10, [], [], [3]]"),
             ("projection.mean", b"123"),
         ],
     )

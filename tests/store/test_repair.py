@@ -13,7 +13,7 @@ import pytest
 
 from lookalike.errors import Corrupt, NewerFormat, NoGallery, StoreBusy, StoreError
 from lookalike.store import open_store
-from lookalike.store.projection import fit_projection
+from lookalike.store.projection import blended, fit_projection
 from lookalike.store.repair import repair
 from tests.store.child import damage
 from tests.store.making import DIM, embedding, put, space
@@ -139,6 +139,29 @@ def test_small_entries_are_made_anew(place: Path, sound: Path, statement: str, *
     assert store.find([b"new"])[b"new"].id == COUNT + 1
     store.close()
     whole.close()
+
+
+def test_a_projection_from_before_there_were_blends_is_kept(place: Path) -> None:
+    run(place, "DELETE FROM meta WHERE key = 'projection.blends'", "DELETE FROM meta WHERE key = 'tally'")
+    assert repair(place).kept == COUNT
+    store = open_store(place)
+    assert store.projection is not None
+    store.close()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM meta", "UPDATE meta SET crc = 1"])
+def test_a_projection_whose_blends_are_lost_is_lost(place: Path, statement: str) -> None:
+    store = open_store(place)
+    assert store.projection is not None
+    with store.writing():
+        rows = (rows for _, rows in store.embeddings())
+        store.project(blended(store.projection, rows, [True], smoothed=3, whitened=4))
+    store.close()
+    run(place, f"{statement} WHERE key = 'projection.blends'")
+    assert repair(place).kept == COUNT
+    store = open_store(place)
+    assert store.projection is None
+    store.close()
 
 
 @pytest.mark.parametrize(("table", "least", "most"), [("item", COUNT // 2, COUNT - 100), ("item_digest", COUNT, COUNT)])

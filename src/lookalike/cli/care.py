@@ -80,9 +80,16 @@ def verify(
 def adapt(
     *,
     gallery: IndexOption = None,
-    numbers: Annotated[int, typer.Option("-n", "--numbers", min=1, max=128, help="Numbers kept for a picture.")] = 64,
+    numbers: Annotated[
+        int | None,
+        typer.Option("-n", "--numbers", min=1, max=256, help="Numbers of a picture. Default: 256 blended, else 64."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FOLDER|CSV", help="Classes: their folders, or a file with file and class.")
+    ] = None,
+    blend: Annotated[
+        bool | None,
+        typer.Option("--blend/--no-blend", help="Let pictures vouch for their neighbours. Default: as it was."),
     ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
@@ -90,7 +97,10 @@ def adapt(
     """Fit the gallery's projection anew to the pictures that it holds now; with --labels to their classes, too."""
     with lookalike.Gallery.open(gallery) as opened:
         figures: dict[str, Any] = {"pictures": len(opened)}
-        figures |= _adapted_to_labels(opened, labels, numbers) if labels else {"dim": opened.adapt(numbers=numbers)}
+        if labels:
+            figures |= _adapted_to_labels(opened, labels, numbers)
+        else:
+            figures["dim"] = opened.adapt(numbers=numbers, blend=blend)
     if json:
         print_json(figures)
     elif labels:
@@ -172,7 +182,7 @@ def _print_repair(done: Repair, report: Report | None, *, as_json: bool) -> None
     warn(f"the damaged database is kept as {done.aside}; delete it when you are content")
 
 
-def _adapted_to_labels(gallery: Gallery, labels: Path, numbers: int) -> dict[str, Any]:
+def _adapted_to_labels(gallery: Gallery, labels: Path, numbers: int | None) -> dict[str, Any]:
     from lookalike.labelling import adapt_to_labels, read_labels  # noqa: PLC0415
 
     choice = adapt_to_labels(gallery, read_labels(labels), numbers=numbers)

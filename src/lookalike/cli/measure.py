@@ -27,6 +27,10 @@ def evaluate(
     encoder: Annotated[str, typer.Option("-e", "--encoder", metavar="NAME|FILE", help="What is measured.")] = "",
     split: Annotated[Path | None, typer.Option(help="A CSV file with the columns file, class and split.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Do not adapt the embeddings to the gallery.")] = False,
+    blend: Annotated[
+        bool | None,
+        typer.Option("--blend/--no-blend", help="Let pictures vouch for their neighbours. Default: where it helps."),
+    ] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Apart, also adapt to the gallery pictures' classes.")
     ] = False,
@@ -51,7 +55,10 @@ def evaluate(
     with progress_bar("indexing", hidden=no_progress or json) as progress:
         ways = model is not None and not encoder
         also = [name for name, wanted in (("ways", ways), ("labels", labels)) if wanted]
-        figures |= protocol.evaluate_retrieval(dataset, encoder or model, raw=raw, also=also, progress=progress)
+        adaption: protocol.Adaption | None = None if blend is None else "blended" if blend else "projected"
+        figures |= protocol.evaluate_retrieval(
+            dataset, encoder or model, adaption="none" if raw else adaption, also=also, progress=progress
+        )
     if model is not None and not encoder:
         figures["n_queries_trained_on"] = _trained_on(model, dataset)
     if json:

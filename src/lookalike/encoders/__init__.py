@@ -81,13 +81,13 @@ class Learner:
     learn: Callable[[Iterable[NDArray[np.uint8]], Path], None]
 
 
-DEFAULT = "efficientnet-lite0"
+DEFAULT = "efficientnet-lite0-layers"
 # In the folder of a training, or of an encoder that was learned for a gallery:
 MODEL, CARD = "encoder.onnx", "encoder.json"
 
 _TABLE = {
-    DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0",
-    "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
+    DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
+    "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }
 _LEARNED = {"patches": "lookalike.encoders.patches:LEARNER"}

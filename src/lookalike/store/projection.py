@@ -1,29 +1,34 @@
-"""Adapt embeddings to one gallery: centre, rotate, cut. No whitening: it ruins the ranking (docs/decisions.md)."""
+"""Adapt embeddings to one gallery: centre, rotate, cut, and let its pictures vouch for each other if they are to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from lookalike.neighbours import fit_blend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Projection", "fit_parts", "fit_projection"]
+    from lookalike.neighbours import Blend
+
+__all__ = ["Projection", "blended", "fit_parts", "fit_projection"]
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A mean and the principal directions around it.
+    """A mean and the principal directions around it, and what is made of the numbers that they give.
 
     mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
     fitted_on: how many embeddings there were when it was fitted, on them or on a sample of them. shares: of a hybrid,
     whose columns stand in as many groups of equal width, what each group counts for; together 1. classes: a number to
     be added to each of the first columns, which then are the log odds of classes; there are two shares, of the classes
-    and of the other columns.
+    and of the other columns. blends: for each group, or for all columns, what its rows are made by; None for a group
+    that stays as it is.
     """
 
     mean: NDArray[np.float32]
@@ -31,33 +36,54 @@ class Projection:
     fitted_on: int
     shares: tuple[float, ...] = ()
     classes: tuple[float, ...] = ()
+    blends: tuple[Blend | None, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        """Whether the columns can be divided as shares and classes say."""
+        """Whether the columns can be divided as shares, classes and blends say."""
         columns = self.components.shape[1]
         if self.classes:
-            return len(self.shares) == 2 and len(self.classes) < columns
-        return not self.shares or columns % len(self.shares) == 0
+            return len(self.shares) == 2 and len(self.classes) < columns and not self.blends
+        groups = max(1, len(self.shares))
+        fits = all(blend.needs <= columns // groups for blend in self.blends if blend)
+        return columns % groups == 0 and len(self.blends) in {0, groups} and fits
+
+    @property
+    def widths(self) -> list[int]:
+        """How many numbers each group has in the end."""
+        if self.classes:
+            return [len(self.classes), self.components.shape[1] - len(self.classes)]
+        groups = max(1, len(self.shares))
+        columns = self.components.shape[1] // groups
+        return [blend.width if blend else columns for blend in self.blends or (None,) * groups]
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (n, dim) in, float32 (n, cut) out."""
+        """float32 (n, dim) in, float32 (n, the sum of `widths`) out."""
+        return np.concatenate(self._groups(self.project(embeddings)), axis=1, dtype=np.float32)
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """float32 (n, dim) in, the numbers in all directions, float64 (n, cut), out."""
         # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings
         # would get unequal distances, and a picture would not find itself at 0.
         centred = np.subtract(embeddings, self.mean, dtype=np.float64)
-        numbers = centred @ self.components.astype(np.float64)
-        return np.concatenate(self._groups(numbers), axis=1, dtype=np.float32)
+        return np.asarray(centred @ self.components.astype(np.float64))
 
     def _groups(self, numbers: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Each of length the root of its share: a product of rows is the weighted mean of the groups' similarities."""
-        if not self.shares:
-            return [numbers]
         if self.classes:
             odds, look = np.split(numbers, [len(self.classes)], axis=1)
             groups = [_likely(odds + np.array(self.classes)), _unit(look)]
         else:
-            groups = [_unit(group) for group in np.split(numbers, len(self.shares), axis=1)]
-        return [group * share**0.5 for group, share in zip(groups, self.shares, strict=True)]
+            groups = self._blended(np.split(numbers, max(1, len(self.shares)), axis=1))
+        return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
+
+    def _blended(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        if not self.shares and not self.blends:
+            return groups
+        return [
+            blend.rows(group.astype(np.float32)).astype(np.float64) if blend else _unit(group)
+            for group, blend in zip(groups, self.blends or (None,) * len(groups), strict=True)
+        ]
 
 
 def _likely(odds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,16 +125,19 @@ def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) ->
 
 
 def fit_parts(
-    chunks: Callable[[], Iterable[NDArray[np.float32]]], dims: Sequence[int], shares: Sequence[float], cut: int
+    chunks: Callable[[], Iterable[NDArray[np.float32]]],
+    dims: Sequence[int],
+    shares: Sequence[float],
+    cuts: Sequence[int],
 ) -> Projection:
     """A projection of embeddings that stand side by side: each by its own directions. Reads the stream for each.
 
-    Raises ValueError when one of them has no spread.
+    cuts: how many components to keep of each, at most. Raises ValueError when one of them has no spread.
     """
     ends = np.cumsum(dims)
     fitted = [
         fit_projection((chunk[:, end - dim : end] for chunk in chunks()), dim, cut)
-        for dim, end in zip(dims, ends, strict=True)
+        for dim, end, cut in zip(dims, ends, cuts, strict=True)
     ]
     width = max(part.components.shape[1] for part in fitted)
     components = np.zeros((ends[-1], len(dims) * width), np.float32)
@@ -116,6 +145,27 @@ def fit_parts(
         components[end - dim : end, number * width : number * width + part.components.shape[1]] = part.components
     mean = np.concatenate([part.mean for part in fitted])
     return Projection(mean, components, fitted[0].fitted_on, tuple(shares))
+
+
+def blended(
+    projection: Projection,
+    chunks: Iterable[NDArray[np.float32]],
+    groups: Sequence[bool],
+    *,
+    smoothed: int,
+    whitened: int,
+) -> Projection:
+    """A projection with blends for those of its groups that are to have one, fitted on a stream of (n, dim) matrices.
+
+    smoothed, whitened: numbers of a row, at most, as `lookalike.neighbours.fit_blend` has them.
+    """
+    numbers = np.concatenate([projection.project(chunk).astype(np.float32) for chunk in chunks])
+    parts = np.split(numbers, max(1, len(projection.shares)), axis=1)
+    blends = tuple(
+        fit_blend(part, smoothed=smoothed, whitened=whitened) if is_wanted else None
+        for part, is_wanted in zip(parts, groups, strict=True)
+    )
+    return replace(projection, blends=blends if any(groups) else ())
 
 
 def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:

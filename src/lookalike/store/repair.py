@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Repair", "repair"]
 
 _TABLES = {"meta", "content", "item"}
-_PROJECTION = ("projection", "projection.mean", "projection.components")
+_PROJECTION = ("projection", "projection.mean", "projection.components", "projection.blends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class _Saving:
             "tally": tally,
         }
         kept = {key: value for key, value in entries.items() if key not in counted}
-        if not all(key in entries for key in _PROJECTION):
+        if not _has_projection(entries):
             kept = {key: value for key, value in kept.items() if key not in _PROJECTION} | {"projection": b"null"}
         kept.setdefault("roots", b"[]")
         for key, value in {**kept, **{key: json.dumps(value).encode() for key, value in counted.items()}}.items():
@@ -164,6 +164,16 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tupl
                 yield tuple(row)
                 last = number if order == "ASC" else last
             return
+
+
+def _has_projection(entries: dict[str, bytes]) -> bool:
+    """Whether all of a projection is there; what was adapted before there were blends has none."""
+    if not all(key in entries for key in _PROJECTION[:-1]):
+        return False
+    with contextlib.suppress(TypeError, ValueError):
+        entry = json.loads(entries[_PROJECTION[0]])
+        return _PROJECTION[-1] in entries or not (isinstance(entry, list) and any(entry[3:]))
+    return False
 
 
 def _number(entries: dict[str, bytes], key: str) -> int:

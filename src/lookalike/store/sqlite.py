@@ -20,6 +20,7 @@ import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store import Item, Known, Near, Space, cache, layout
+from lookalike.store.blends import packed, unpacked
 from lookalike.store.checksums import Tally, checksum, is_sound, is_sound_item, item_row
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.lock import WriterLock
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.store.blends import Shapes
     from lookalike.store.ranking import Nearest
     from lookalike.store.searching import Searcher
 
@@ -103,14 +105,18 @@ class SqliteStore:
             entry = self._entry("projection", _fitted)
             if entry is None:
                 return None
+            fitted_on, shares, classes, shapes = entry
             mean, numbers = self._meta("projection.mean"), self._meta("projection.components")
+            kept = self._meta("projection.blends") if shapes else b""
         if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
             raise corrupt(self.path, "the projection does not fit the embeddings")
         components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
-        fitted = Projection(np.frombuffer(mean, "<f4"), components, *entry)
-        if not fitted.is_whole:
-            raise corrupt(self.path, "the projection does not fit its parts")
-        return fitted
+        with contextlib.suppress(ValueError):
+            blends = unpacked(kept, shapes)
+            fitted = Projection(np.frombuffer(mean, "<f4"), components, fitted_on, shares, classes, blends)
+            if fitted.is_whole:
+                return fitted
+        raise corrupt(self.path, "the projection does not fit its parts")
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
@@ -183,10 +189,7 @@ class SqliteStore:
         if projection is not None:
             _check_projection(projection, self.space.dim)
         with self._transaction():
-            if projection is not None:
-                self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
-                self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
-            self._set_entry("projection", projection and [projection.fitted_on, projection.shares, projection.classes])
+            self._set_entry("projection", projection and self._keep(projection))
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Keep these roots and no others."""
@@ -400,7 +403,7 @@ class SqliteStore:
 
     def _source(self) -> _Source:
         projection, tally = self.projection, self._tally()
-        fitted = checksum(projection.mean.tobytes(), projection.components.tobytes()) if projection else 0
+        fitted = _checksum(projection) if projection else 0
         made_by = f"{self.space.fingerprint} {fitted} {VERSION}"
         state = cache.State(made_by, self.generation, self._number("next_id"), *tally[1:])
         return _Source(self, projection, state)
@@ -522,6 +525,14 @@ class SqliteStore:
     def _set_entry(self, key: str, value: object) -> None:
         self._set_meta(key, json.dumps(value).encode())
 
+    def _keep(self, projection: Projection) -> list[Any]:
+        """Write the numbers of a projection; what is to be known of them."""
+        shapes, blends = packed(projection.blends)
+        self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
+        self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
+        self._set_meta("projection.blends", blends)
+        return [projection.fitted_on, projection.shares, projection.classes, shapes]
+
     def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         self._set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
 
@@ -596,6 +607,13 @@ class _Source:
         return search_rows(self.projection.apply(embeddings) if self.projection else embeddings, self.metric)
 
 
+def _checksum(projection: Projection) -> int:
+    """Of all that rows depend on."""
+    shapes, kept = packed(projection.blends)
+    parts = json.dumps([projection.shares, projection.classes, shapes]).encode()
+    return checksum(projection.mean.tobytes(), projection.components.tobytes(), parts, kept)
+
+
 def _pairs(near: Nearest) -> Near:
     return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
 
@@ -611,12 +629,13 @@ def _space(parts: dict[str, Any]) -> Space:
     return space
 
 
-def _fitted(entry: Any) -> tuple[int, tuple[float, ...], tuple[float, ...]] | None:  # noqa: ANN401  (parsed JSON)
-    """On how many a projection was fitted, its shares and classes; the number alone in older galleries."""
+def _fitted(entry: Any) -> tuple[int, tuple[float, ...], tuple[float, ...], Shapes] | None:  # noqa: ANN401  (parsed JSON)
+    """On how many a projection was fitted, its shares, classes and shapes of its blends; less in older galleries."""
     if entry is None:
         return None
-    fitted_on, shares, classes = entry if isinstance(entry, list) else (entry, (), ())
-    return int(fitted_on), tuple(map(float, shares)), tuple(map(float, classes))
+    fitted_on, shares, classes, *rest = entry if isinstance(entry, list) else (entry, (), ())
+    shapes = tuple(shape and tuple(map(int, shape)) for shape in (rest[0] if rest else ()))
+    return int(fitted_on), tuple(map(float, shares)), tuple(map(float, classes)), shapes
 
 
 def _roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
@@ -642,6 +661,8 @@ def _check_projection(projection: Projection, dim: int) -> None:
         raise ValueError("a projection that is not finite")
     if not projection.is_whole:
         raise ValueError("a projection whose columns do not fit its parts")
+    if any(not (np.isfinite(blend.anchors).all() and blend.anchors.size) for blend in projection.blends if blend):
+        raise ValueError("a projection without anchors, or some that are not finite")
 
 
 def _problems(look: Callable[[], Iterable[str]]) -> Iterator[str]:
