@@ -73,7 +73,7 @@ def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -
     script = "import lookalike; print(lookalike.load_encoder().dim)"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
-    assert done.stdout == "1280\n"
+    assert done.stdout == "1904\n"
 
 
 class Evil:
