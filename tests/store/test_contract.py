@@ -372,6 +372,9 @@ def _with_blends(*blends: Blend | None) -> Projection:
         _with_blends(Blend(np.ones((0, 3), np.float32), np.ones(2, np.float32))),
         _with_blends(Blend(np.full((3, 3), np.nan, np.float32), np.ones(2, np.float32))),
         replace(_with_blends(None), shares=(0.5, 0.5), classes=(0.0,)),
+        replace(_with_blends(), shares=(0.5, 0.5), groups=(2, 2)),
+        replace(_with_blends(), shares=(0.5, 0.5), groups=(3, 0)),
+        replace(_with_blends(), groups=(1, 2)),
     ],
     ids=[
         "other dimension",
@@ -386,6 +389,9 @@ def _with_blends(*blends: Blend | None) -> Projection:
         "no anchor",
         "no anchors that are numbers",
         "blended classes",
+        "too wide groups",
+        "an empty group",
+        "a group too many",
     ],
 )
 def test_a_projection_that_does_not_fit_is_refused(store: Store, projection: Projection) -> None:

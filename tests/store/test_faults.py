@@ -555,6 +555,8 @@ class TestDamaged:
             ("projection", b"[10, [], [], [[-1, 2, 2]]]"),
             ("projection", b"[10, [], [], [[1, 2]]]"),
             ("projection", b"[10, [], [], [3]]"),
+            ("projection", b"[10, [], [], [], [3]]"),
+            ("projection", b"[10, [], [], [], [], 0]"),
             ("projection.mean", b"123"),
         ],
     )

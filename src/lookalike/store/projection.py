@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,10 @@ class Projection:
 
     mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
     fitted_on: how many embeddings there were when it was fitted, on them or on a sample of them. shares: of a hybrid,
-    whose columns stand in as many groups of equal width, what each group counts for; together 1. classes: a number to
-    be added to each of the first columns, which then are the log odds of classes; there are two shares, of the classes
-    and of the other columns. blends: for each group, or for all columns, what its rows are made by; None for a group
-    that stays as it is.
+    whose columns stand in as many groups, what each group counts for; together 1. groups: how many columns each has;
+    none for groups of equal width. classes: a number to be added to each of the first columns, which then are the log
+    odds of classes; there are two shares, of the classes and of the other columns. blends: for each group, or for all
+    columns, what its rows are made by; None for a group that stays as it is.
     """
 
     mean: NDArray[np.float32]
@@ -37,29 +37,38 @@ class Projection:
     shares: tuple[float, ...] = ()
     classes: tuple[float, ...] = ()
     blends: tuple[Blend | None, ...] = ()
+    groups: tuple[int, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether the columns can be divided as shares, classes and blends say."""
         columns = self.components.shape[1]
         if self.classes:
-            return len(self.shares) == 2 and len(self.classes) < columns and not self.blends
-        groups = max(1, len(self.shares))
-        fits = all(blend.needs <= columns // groups for blend in self.blends if blend)
-        return columns % groups == 0 and len(self.blends) in {0, groups} and fits
+            return len(self.shares) == 2 and len(self.classes) < columns and not self.blends and not self.groups
+        parts = max(1, len(self.shares))
+        if len(self._columns) != parts or min(self._columns) < 1 or sum(self._columns) != columns:
+            return False
+        fits = [blend is None or blend.needs <= own for blend, own in zip(self.blends, self._columns, strict=False)]
+        return len(self.blends) in {0, parts} and all(fits)
+
+    @property
+    def _columns(self) -> list[int]:
+        """How many columns each group has."""
+        columns = self.components.shape[1]
+        if self.classes:
+            return [len(self.classes), columns - len(self.classes)]
+        parts = max(1, len(self.shares))
+        return list(self.groups or [columns // parts] * parts)
 
     @property
     def widths(self) -> list[int]:
         """How many numbers each group has in the end."""
-        if self.classes:
-            return [len(self.classes), self.components.shape[1] - len(self.classes)]
-        groups = max(1, len(self.shares))
-        columns = self.components.shape[1] // groups
-        return [blend.width if blend else columns for blend in self.blends or (None,) * groups]
+        blends = self.blends or (None,) * len(self._columns)
+        return [blend.width if blend else columns for blend, columns in zip(blends, self._columns, strict=True)]
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (n, dim) in, float32 (n, the sum of `widths`) out."""
-        return np.concatenate(self._groups(self.project(embeddings)), axis=1, dtype=np.float32)
+        return np.concatenate(self._made(self.project(embeddings)), axis=1, dtype=np.float32)
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """float32 (n, dim) in, the numbers in all directions, float64 (n, cut), out."""
@@ -68,13 +77,17 @@ class Projection:
         centred = np.subtract(embeddings, self.mean, dtype=np.float64)
         return np.asarray(centred @ self.components.astype(np.float64))
 
-    def _groups(self, numbers: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def split(self, numbers: NDArray[Any]) -> list[NDArray[Any]]:
+        """(n, cut) in, the columns of each group out."""
+        return np.split(numbers, np.cumsum(self._columns)[:-1], axis=1)
+
+    def _made(self, numbers: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Each of length the root of its share: a product of rows is the weighted mean of the groups' similarities."""
+        groups = self.split(numbers)
         if self.classes:
-            odds, look = np.split(numbers, [len(self.classes)], axis=1)
-            groups = [_likely(odds + np.array(self.classes)), _unit(look)]
+            groups = [_likely(groups[0] + np.array(self.classes)), _unit(groups[1])]
         else:
-            groups = self._blended(np.split(numbers, max(1, len(self.shares)), axis=1))
+            groups = self._blended(groups)
         return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
 
     def _blended(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
@@ -139,18 +152,18 @@ def fit_parts(
         fit_projection((chunk[:, end - dim : end] for chunk in chunks()), dim, cut)
         for dim, end, cut in zip(dims, ends, cuts, strict=True)
     ]
-    width = max(part.components.shape[1] for part in fitted)
-    components = np.zeros((ends[-1], len(dims) * width), np.float32)
-    for number, (part, dim, end) in enumerate(zip(fitted, dims, ends, strict=True)):
-        components[end - dim : end, number * width : number * width + part.components.shape[1]] = part.components
+    widths = [part.components.shape[1] for part in fitted]
+    components = np.zeros((ends[-1], sum(widths)), np.float32)
+    for part, dim, end, last in zip(fitted, dims, ends, np.cumsum(widths), strict=True):
+        components[end - dim : end, last - part.components.shape[1] : last] = part.components
     mean = np.concatenate([part.mean for part in fitted])
-    return Projection(mean, components, fitted[0].fitted_on, tuple(shares))
+    return Projection(mean, components, fitted[0].fitted_on, tuple(shares), groups=tuple(widths))
 
 
 def blended(
     projection: Projection,
     chunks: Iterable[NDArray[np.float32]],
-    groups: Sequence[bool],
+    wanted: Sequence[bool],
     *,
     smoothed: int,
     whitened: int,
@@ -160,12 +173,11 @@ def blended(
     smoothed, whitened: numbers of a row, at most, as `lookalike.neighbours.fit_blend` has them.
     """
     numbers = np.concatenate([projection.project(chunk).astype(np.float32) for chunk in chunks])
-    parts = np.split(numbers, max(1, len(projection.shares)), axis=1)
     blends = tuple(
         fit_blend(part, smoothed=smoothed, whitened=whitened) if is_wanted else None
-        for part, is_wanted in zip(parts, groups, strict=True)
+        for part, is_wanted in zip(projection.split(numbers), wanted, strict=True)
     )
-    return replace(projection, blends=blends if any(groups) else ())
+    return replace(projection, blends=blends if any(wanted) else ())
 
 
 def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -63,6 +63,16 @@ class _Loaded(NamedTuple):
     searcher: Searcher
 
 
+class _Fitted(NamedTuple):
+    """A projection without its numbers."""
+
+    fitted_on: int
+    shares: tuple[float, ...]
+    classes: tuple[float, ...]
+    shapes: Shapes
+    groups: tuple[int, ...]
+
+
 class SqliteStore:
     """See `lookalike.store.Store` for what its methods do. Not to be shared between threads or with a fork."""
 
@@ -105,7 +115,7 @@ class SqliteStore:
             entry = self._entry("projection", _fitted)
             if entry is None:
                 return None
-            fitted_on, shares, classes, shapes = entry
+            fitted_on, shares, classes, shapes, groups = entry
             mean, numbers = self._meta("projection.mean"), self._meta("projection.components")
             kept = self._meta("projection.blends") if shapes else b""
         if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
@@ -113,7 +123,7 @@ class SqliteStore:
         components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
         with contextlib.suppress(ValueError):
             blends = unpacked(kept, shapes)
-            fitted = Projection(np.frombuffer(mean, "<f4"), components, fitted_on, shares, classes, blends)
+            fitted = Projection(np.frombuffer(mean, "<f4"), components, fitted_on, shares, classes, blends, groups)
             if fitted.is_whole:
                 return fitted
         raise corrupt(self.path, "the projection does not fit its parts")
@@ -531,7 +541,7 @@ class SqliteStore:
         self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
         self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
         self._set_meta("projection.blends", blends)
-        return [projection.fitted_on, projection.shares, projection.classes, shapes]
+        return [projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups]
 
     def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         self._set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
@@ -610,7 +620,7 @@ class _Source:
 def _checksum(projection: Projection) -> int:
     """Of all that rows depend on."""
     shapes, kept = packed(projection.blends)
-    parts = json.dumps([projection.shares, projection.classes, shapes]).encode()
+    parts = json.dumps([projection.shares, projection.classes, shapes, projection.groups]).encode()
     return checksum(projection.mean.tobytes(), projection.components.tobytes(), parts, kept)
 
 
@@ -629,13 +639,19 @@ def _space(parts: dict[str, Any]) -> Space:
     return space
 
 
-def _fitted(entry: Any) -> tuple[int, tuple[float, ...], tuple[float, ...], Shapes] | None:  # noqa: ANN401  (parsed JSON)
-    """On how many a projection was fitted, its shares, classes and shapes of its blends; less in older galleries."""
+def _fitted(entry: Any) -> _Fitted | None:  # noqa: ANN401  (parsed JSON)
+    """What is known of a projection; less in older galleries."""
     if entry is None:
         return None
-    fitted_on, shares, classes, *rest = entry if isinstance(entry, list) else (entry, (), ())
-    shapes = tuple(shape and tuple(map(int, shape)) for shape in (rest[0] if rest else ()))
-    return int(fitted_on), tuple(map(float, shares)), tuple(map(float, classes)), shapes
+    parts: list[Any] = entry if isinstance(entry, list) else [entry]
+    fitted_on, shares, classes, shapes, groups = parts + [()] * (5 - len(parts))
+    return _Fitted(
+        int(fitted_on),
+        tuple(map(float, shares)),
+        tuple(map(float, classes)),
+        tuple(shape and tuple(map(int, shape)) for shape in shapes),
+        tuple(map(int, groups)),
+    )
 
 
 def _roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
