@@ -31,6 +31,8 @@ def unpacked(content: bytes, shapes: Shapes) -> tuple[Blend | None, ...]:
         if shape is None:
             blends.append(None)
             continue
+        if len(shape) != 3:
+            raise ValueError("blends of no shape")
         count, width, deviations = shape
         if min(count, width, deviations) < 0 or 4 * (count * width + deviations) > len(content):
             raise ValueError("blends of other shapes")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lookalike.errors import Corrupt, NewerFormat, StoreError
 from lookalike.store import layout
 from lookalike.store.checksums import Tally, checksum, is_sound, is_sound_item
+from lookalike.store.entries import read_summary
 from lookalike.store.failures import named_errors
 from lookalike.store.lock import WriterLock
 from lookalike.store.sqlite import DATABASE, SqliteStore
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Repair", "repair"]
 
 _TABLES = {"meta", "content", "item"}
-_PROJECTION = ("projection", "projection.mean", "projection.components", "projection.blends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ class _Saving:
         }
         kept = {key: value for key, value in entries.items() if key not in counted}
         if not _has_projection(entries):
-            kept = {key: value for key, value in kept.items() if key not in _PROJECTION} | {"projection": b"null"}
+            kept = {key: value for key, value in kept.items() if not key.startswith("projection")}
+            kept["projection"] = b"null"
         kept.setdefault("roots", b"[]")
         for key, value in {**kept, **{key: json.dumps(value).encode() for key, value in counted.items()}}.items():
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
@@ -167,12 +168,10 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tupl
 
 
 def _has_projection(entries: dict[str, bytes]) -> bool:
-    """Whether all of a projection is there; what was adapted before there were blends has none."""
-    if not all(key in entries for key in _PROJECTION[:-1]):
-        return False
-    with contextlib.suppress(TypeError, ValueError):
-        entry = json.loads(entries[_PROJECTION[0]])
-        return _PROJECTION[-1] in entries or not (isinstance(entry, list) and any(entry[3:]))
+    """Whether all of a projection is there; or it is said that there is none."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        summary = read_summary(json.loads(entries["projection"]))
+        return summary is None or all(name in entries for name in summary.entries)
     return False
 
 

@@ -20,11 +20,19 @@ import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store import Item, Known, Near, Space, cache, layout
-from lookalike.store.blends import packed, unpacked
 from lookalike.store.checksums import Tally, checksum, is_sound, is_sound_item, item_row
+from lookalike.store.entries import (
+    Summary,
+    assembled,
+    check_projection,
+    fitted_checksum,
+    numbers_of,
+    read_summary,
+    summary_of,
+)
 from lookalike.store.failures import corrupt, named_errors
+from lookalike.store.halves import blob_size, from_blobs, rounded, to_blobs
 from lookalike.store.lock import WriterLock
-from lookalike.store.projection import Projection
 from lookalike.store.renaming import moved_key, rename
 from lookalike.store.rows import VERSION, search_queries, search_rows
 from lookalike.store.segment import Damaged
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.store.blends import Shapes
+    from lookalike.store.projection import Projection
     from lookalike.store.ranking import Nearest
     from lookalike.store.searching import Searcher
 
@@ -43,7 +51,6 @@ __all__ = ["DATABASE", "SqliteStore"]
 DATABASE = "gallery.db"
 _CHUNK = 512  # rows read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
 _MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
-_LARGEST = 1e16  # number of an embedding: float32 ends at 3e38, and lengths are squared and summed
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
 _ITEM = "SELECT id, key, stamp, digest, info, crc FROM item"
 _EMBEDDED = (
@@ -61,16 +68,6 @@ class _Loaded(NamedTuple):
     generation: int
     projection: Projection | None
     searcher: Searcher
-
-
-class _Fitted(NamedTuple):
-    """A projection without its numbers."""
-
-    fitted_on: int
-    shares: tuple[float, ...]
-    classes: tuple[float, ...]
-    shapes: Shapes
-    groups: tuple[int, ...]
 
 
 class SqliteStore:
@@ -112,21 +109,14 @@ class SqliteStore:
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
         with self.reading():
-            entry = self._entry("projection", _fitted)
-            if entry is None:
+            summary = self._entry("projection", read_summary)
+            if summary is None:
                 return None
-            fitted_on, shares, classes, shapes, groups = entry
-            mean, numbers = self._meta("projection.mean"), self._meta("projection.components")
-            kept = self._meta("projection.blends") if shapes else b""
-        if len(mean) != 4 * self.space.dim or len(numbers) % len(mean) or not numbers:
-            raise corrupt(self.path, "the projection does not fit the embeddings")
-        components = np.frombuffer(numbers, "<f4").reshape(self.space.dim, -1)
-        with contextlib.suppress(ValueError):
-            blends = unpacked(kept, shapes)
-            fitted = Projection(np.frombuffer(mean, "<f4"), components, fitted_on, shares, classes, blends, groups)
-            if fitted.is_whole:
-                return fitted
-        raise corrupt(self.path, "the projection does not fit its parts")
+            numbers = {name: self._meta(name) for name in summary.entries}
+        try:
+            return assembled(summary, numbers, self.space.dim)
+        except ValueError as error:
+            raise corrupt(self.path, str(error)) from None
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
@@ -166,7 +156,7 @@ class SqliteStore:
         """Add or replace items by key, all or none, on disk when it returns."""
         after = {item.key: item for item in items}
         wanted = {item.digest for item in after.values() if item.digest is not None}
-        blobs = list(zip(embeddings, self._to_blobs(list(embeddings.values())), strict=True))
+        blobs = list(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
         with self._transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
@@ -197,7 +187,7 @@ class SqliteStore:
     def project(self, projection: Projection | None) -> None:
         """Keep a projection with the embeddings; None compares them as they are."""
         if projection is not None:
-            _check_projection(projection, self.space.dim)
+            check_projection(projection, self.space.dim)
         with self._transaction():
             self._set_entry("projection", projection and self._keep(projection))
 
@@ -278,10 +268,10 @@ class SqliteStore:
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
     ) -> list[Near]:
         """`search` for each of float32 (m, dim), at once."""
-        rounded = self._from_blobs(self._to_blobs(list(queries)))  # a picture finds itself at 0
+        asked = rounded(queries, self.space.dim)
 
         def search(now: _Loaded) -> list[Near]:
-            projected = now.projection.apply(rounded) if now.projection else rounded
+            projected = now.projection.apply(asked) if now.projection else asked
             wanted = search_queries(projected, self.space.metric)
             return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
 
@@ -296,10 +286,10 @@ class SqliteStore:
         among: NDArray[np.int64] | None = None,
     ) -> Near:
         """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
-        rounded = self._from_blobs(self._to_blobs([query]))
+        asked = rounded(query[None], self.space.dim)
 
         def search(now: _Loaded) -> Near:
-            projected = now.projection.apply(rounded) if now.projection else rounded
+            projected = now.projection.apply(asked) if now.projection else asked
             wanted = search_queries(projected * stretch, self.space.metric)
             (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
             return _pairs(near)
@@ -413,7 +403,7 @@ class SqliteStore:
 
     def _source(self) -> _Source:
         projection, tally = self.projection, self._tally()
-        fitted = _checksum(projection) if projection else 0
+        fitted = fitted_checksum(projection) if projection else 0
         made_by = f"{self.space.fingerprint} {fitted} {VERSION}"
         state = cache.State(made_by, self.generation, self._number("next_id"), *tally[1:])
         return _Source(self, projection, state)
@@ -434,10 +424,10 @@ class SqliteStore:
             self._check_row(row[:6])
             if not self._is_sound_content(row[3], row[6], row[7]):
                 raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
-        return np.array([row[0] for row in rows], np.int64), self._from_blobs([row[6] for row in rows])
+        return np.array([row[0] for row in rows], np.int64), from_blobs([row[6] for row in rows], self.space.dim)
 
     def _is_sound_content(self, digest: object, blob: object, crc: object) -> bool:
-        return is_sound(crc, digest, blob) and len(blob) == self._stored.itemsize  # type: ignore[arg-type]
+        return is_sound(crc, digest, blob) and len(blob) == blob_size(self.space.dim)  # type: ignore[arg-type]
 
     def _meta(self, key: str) -> bytes:
         with named_errors(self.path):
@@ -535,13 +525,11 @@ class SqliteStore:
     def _set_entry(self, key: str, value: object) -> None:
         self._set_meta(key, json.dumps(value).encode())
 
-    def _keep(self, projection: Projection) -> list[Any]:
+    def _keep(self, projection: Projection) -> Summary:
         """Write the numbers of a projection; what is to be known of them."""
-        shapes, blends = packed(projection.blends)
-        self._set_meta("projection.mean", projection.mean.astype("<f4").tobytes())
-        self._set_meta("projection.components", projection.components.astype("<f4").tobytes())
-        self._set_meta("projection.blends", blends)
-        return [projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups]
+        for name, numbers in numbers_of(projection).items():
+            self._set_meta(name, numbers)
+        return summary_of(projection)
 
     def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         self._set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
@@ -552,34 +540,6 @@ class SqliteStore:
             "DELETE FROM content WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)",
             [(digest,) for digest in digests if digest is not None],
         )
-
-    # Embeddings as bytes
-
-    @property
-    def _stored(self) -> np.dtype[np.void]:
-        return np.dtype([("exponent", "<i2"), ("numbers", "<f2", (self.space.dim,))])
-
-    def _to_blobs(self, embeddings: Sequence[NDArray[np.float32]]) -> list[bytes]:
-        for embedding in embeddings:
-            if embedding.shape != (self.space.dim,):
-                raise ValueError(f"an embedding of shape {embedding.shape}, expected ({self.space.dim},)")
-        numbers = np.array(embeddings, np.float32).reshape(-1, self.space.dim)
-        largest = np.abs(numbers).max(axis=1)
-        if not (largest <= _LARGEST).all():  # nor is nan
-            raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
-        # Whatever the scale of an encoder's numbers, the largest lies between 2**14 and 2**15 when it is rounded.
-        exponents = np.maximum(np.frexp(largest)[1] - 15, -120)
-        rows = np.empty(len(numbers), self._stored)
-        rows["exponent"], rows["numbers"] = exponents, np.ldexp(numbers, -exponents[:, None])
-        return [row.tobytes() for row in rows]
-
-    def _from_blobs(self, blobs: list[bytes]) -> NDArray[np.float32]:
-        """float32 (n, dim)."""
-        rows = np.frombuffer(b"".join(blobs), self._stored)
-        scales = np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))
-        numbers = rows["numbers"].astype(np.float32)
-        numbers *= scales[:, None]
-        return numbers
 
 
 class _Source:
@@ -617,13 +577,6 @@ class _Source:
         return search_rows(self.projection.apply(embeddings) if self.projection else embeddings, self.metric)
 
 
-def _checksum(projection: Projection) -> int:
-    """Of all that rows depend on."""
-    shapes, kept = packed(projection.blends)
-    parts = json.dumps([projection.shares, projection.classes, shapes, projection.groups]).encode()
-    return checksum(projection.mean.tobytes(), projection.components.tobytes(), parts, kept)
-
-
 def _pairs(near: Nearest) -> Near:
     return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
 
@@ -639,21 +592,6 @@ def _space(parts: dict[str, Any]) -> Space:
     return space
 
 
-def _fitted(entry: Any) -> _Fitted | None:  # noqa: ANN401  (parsed JSON)
-    """What is known of a projection; less in older galleries."""
-    if entry is None:
-        return None
-    parts: list[Any] = entry if isinstance(entry, list) else [entry]
-    fitted_on, shares, classes, shapes, groups = parts + [()] * (5 - len(parts))
-    return _Fitted(
-        int(fitted_on),
-        tuple(map(float, shares)),
-        tuple(map(float, classes)),
-        tuple(shape and tuple(map(int, shape)) for shape in shapes),
-        tuple(map(int, groups)),
-    )
-
-
 def _roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
     """Raises TypeError, ValueError."""
     return {bytes(key, "latin-1"): dict(info) for key, info in entries}
@@ -667,18 +605,6 @@ def _fill(db: sqlite3.Connection, space: Space) -> None:
 
 def _write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
-
-
-def _check_projection(projection: Projection, dim: int) -> None:
-    mean, components = projection.mean, projection.components
-    if mean.shape != (dim,) or components.ndim != 2 or len(components) != dim or not components.size:
-        raise ValueError(f"a projection of {mean.shape} and {components.shape} does not fit embeddings of {dim}")
-    if not (np.isfinite(mean).all() and np.isfinite(components).all()):
-        raise ValueError("a projection that is not finite")
-    if not projection.is_whole:
-        raise ValueError("a projection whose columns do not fit its parts")
-    if any(not (np.isfinite(blend.anchors).all() and blend.anchors.size) for blend in projection.blends if blend):
-        raise ValueError("a projection without anchors, or some that are not finite")
 
 
 def _problems(look: Callable[[], Iterable[str]]) -> Iterator[str]:

@@ -1,0 +1,99 @@
+"""Projections as entries of a database: a summary, and their numbers as little-endian float32."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lookalike.store.blends import Shapes, packed, unpacked
+from lookalike.store.checksums import checksum
+from lookalike.store.projection import Projection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Summary", "assembled", "check_projection", "fitted_checksum", "numbers_of", "read_summary", "summary_of"]
+
+_MEAN, _COMPONENTS, _BLENDS = "projection.mean", "projection.components", "projection.blends"
+
+
+class Summary(NamedTuple):
+    """A projection without its numbers."""
+
+    fitted_on: int
+    shares: tuple[float, ...]
+    classes: tuple[float, ...]
+    shapes: Shapes
+    groups: tuple[int, ...]
+
+    @property
+    def entries(self) -> list[str]:
+        """The names of the entries with its numbers."""
+        return [_MEAN, _COMPONENTS, *([_BLENDS] if self.shapes else [])]
+
+
+def summary_of(projection: Projection) -> Summary:
+    """What is to be known of a projection; JSON has it as a list."""
+    shapes, _ = packed(projection.blends)
+    return Summary(projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups)
+
+
+def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
+    """The same from parsed JSON; there is less in older galleries. Raises TypeError, ValueError."""
+    if entry is None:
+        return None
+    parts: list[Any] = entry if isinstance(entry, list) else [entry]
+    fitted_on, shares, classes, shapes, groups = parts + [()] * (5 - len(parts))
+    return Summary(
+        int(fitted_on),
+        tuple(map(float, shares)),
+        tuple(map(float, classes)),
+        tuple(shape and tuple(map(int, shape)) for shape in shapes),
+        tuple(map(int, groups)),
+    )
+
+
+def numbers_of(projection: Projection) -> dict[str, bytes]:
+    """Entries with a projection's numbers, by name."""
+    mean, components = (part.astype("<f4").tobytes() for part in (projection.mean, projection.components))
+    return {_MEAN: mean, _COMPONENTS: components, _BLENDS: packed(projection.blends)[1]}
+
+
+def assembled(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Projection:
+    """A projection of embeddings of `dim` numbers from its entries. Raises ValueError, saying what is wrong."""
+    mean, components = numbers[_MEAN], numbers[_COMPONENTS]
+    if len(mean) != 4 * dim or len(components) % len(mean) or not components:
+        raise ValueError("the projection does not fit the embeddings")
+    projection = Projection(
+        np.frombuffer(mean, "<f4"),
+        np.frombuffer(components, "<f4").reshape(dim, -1),
+        summary.fitted_on,
+        summary.shares,
+        summary.classes,
+        unpacked(numbers.get(_BLENDS, b""), summary.shapes),
+        summary.groups,
+    )
+    if not projection.is_whole:
+        raise ValueError("the projection does not fit its parts")
+    return projection
+
+
+def check_projection(projection: Projection, dim: int) -> None:
+    """Raises ValueError for a projection that embeddings of `dim` numbers cannot go through."""
+    mean, components = projection.mean, projection.components
+    if mean.shape != (dim,) or components.ndim != 2 or len(components) != dim or not components.size:
+        raise ValueError(f"a projection of {mean.shape} and {components.shape} does not fit embeddings of {dim}")
+    if not (np.isfinite(mean).all() and np.isfinite(components).all()):
+        raise ValueError("a projection that is not finite")
+    if not projection.is_whole:
+        raise ValueError("a projection whose columns do not fit its parts")
+    if any(not (np.isfinite(blend.anchors).all() and blend.anchors.size) for blend in projection.blends if blend):
+        raise ValueError("a projection without anchors, or some that are not finite")
+
+
+def fitted_checksum(projection: Projection) -> int:
+    """Of all that rows depend on."""
+    _, *parts = summary_of(projection)
+    return checksum(json.dumps(parts).encode(), *numbers_of(projection).values())
