@@ -44,8 +44,8 @@ def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
     """The same from parsed JSON; there is less in older galleries. Raises TypeError, ValueError."""
     if entry is None:
         return None
-    parts: list[Any] = entry if isinstance(entry, list) else [entry]
-    fitted_on, shares, classes, shapes, groups = parts + [()] * (5 - len(parts))
+    fitted_on, shares, classes, *rest = entry if isinstance(entry, list) else (entry, (), ())
+    shapes, groups = rest + [()] * (2 - len(rest))
     return Summary(
         int(fitted_on),
         tuple(map(float, shares)),
