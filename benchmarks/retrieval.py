@@ -24,7 +24,7 @@ from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
 from lookalike.images.alterations import TONES, part_of
 from lookalike.images.decode import View, fit, open_file
-from lookalike.neighbours import beside, expand, whiten
+from lookalike.neighbours import beside, expand, fit_blend, whiten
 from lookalike.store.projection import fit_projection
 
 if TYPE_CHECKING:
@@ -74,8 +74,13 @@ def beside_whitened(numbers: int, share: float) -> Method:
     return likeness
 
 
+def built_in(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    made = fit_blend(rows, smoothed=32, whitened=224)
+    return made.rows(queries) @ made.rows(rows).T
+
+
 def blend(*, k: int = 20, share: float = 0.5, numbers: int = 256, kept: float = 1.0) -> Method:
-    """As `lookalike.neighbours.Blend`: `numbers` are whitened at most, the share `kept` of the rows are anchors."""
+    """What is built in, otherwise: 64 smoothed and `numbers` whitened, the share `kept` of the rows as anchors."""
 
     def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
         deviations = rows[:, : min(numbers, len(rows) // 4)].std(axis=0, dtype=np.float64)
@@ -95,7 +100,7 @@ METHODS: dict[str, Method] = {
     "whitened 512": whitened(512),
     **{f"PCA-{numbers}, smoothed {k}": smoothed(numbers, k) for numbers in (32, 64) for k in (10, 20, 50)},
     "PCA-64, whitened 512 beside it, share 0.5": beside_whitened(64, 0.5),
-    "blend": blend(),
+    "blend, as it is built in": built_in,
     **{f"blend, {k} neighbours, share {s}": blend(k=k, share=s) for k in (10, 20, 50) for s in (0.3, 0.4, 0.5)},
     **{f"blend, {numbers} whitened": blend(numbers=numbers) for numbers in (64, 128, 512)},
     **{f"blend, 1/{part} kept": blend(kept=1 / part) for part in (2, 4, 8)},

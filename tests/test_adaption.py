@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from lookalike import Gallery
 from lookalike.encoders import DEFAULT
 from lookalike.images.alterations import part_of
+from lookalike.store.projection import Projection
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:
@@ -56,10 +56,12 @@ def test_what_is_added_changes_no_other_distance(gallery: Gallery, photos: Path)
     assert all(after[path] == distance for path, distance in before.items())
 
 
-def test_whether_it_is_blended_is_a_choice_that_is_kept(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+def test_whether_it_is_blended_is_a_choice_that_is_kept(
+    gallery: Gallery, photos: Path, make_photos: Callable[..., Path]
+) -> None:
     assert gallery.adapt(blend=False) == COUNT - 1
     assert not gallery.info()["blended"]
-    gallery.index(*(_more(tmp_path / "more", COUNT), photos))  # twice as many: it adapts itself
+    gallery.index(make_photos(COUNT, "more", first=1000), photos)  # twice as many: it adapts itself
     assert gallery.info()["adapted_on"] == 2 * COUNT
     assert not gallery.info()["blended"]
     assert gallery.adapt(numbers=20, blend=True) == 20
@@ -87,9 +89,9 @@ def test_as_many_numbers_as_are_asked_for_are_kept_if_there_are_so_many(
 def test_a_gallery_that_was_adapted_to_labels_is_blended_again_without_them(gallery: Gallery) -> None:
     projection = gallery.store.projection
     assert projection is not None
-    labelled = projection.components[:, :3], (0.7, 0.3), (0.0,)
+    components = projection.components[:, :3]
     with gallery.store.writing():
-        gallery.store.project(type(projection)(projection.mean, labelled[0], COUNT, *labelled[1:]))
+        gallery.store.project(Projection(projection.mean, components, COUNT, (0.7, 0.3), (0.0,)))
     assert gallery.info()["classes"] == 1
     gallery.adapt()
     assert gallery.info()["blended"]
@@ -120,10 +122,3 @@ def test_a_picture_is_as_near_as_to_the_nearer_look(gallery: Gallery) -> None:
     assert dict(together) == {id_: min(near[id_] for near in apart) for id_ in apart[0]}
     assert [distance for _, distance in together] == sorted(dict(together).values())
     assert gallery.nearest([looks, looks[:1]], 5) == [together[:5], gallery.store.search(looks[0], 5)]
-
-
-def _more(folder: Path, count: int) -> Path:
-    folder.mkdir()
-    for seed in range(1000, 1000 + count):
-        Image.fromarray(np.asarray(make_picture(seed))).save(folder / f"{seed}.png")
-    return folder

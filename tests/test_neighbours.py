@@ -122,7 +122,7 @@ def test_copies_count_once_as_anchors() -> None:
 def test_of_many_rows_some_are_kept_that_are_spread_along_the_widest_direction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(neighbours, "ANCHORS", 50)
+    monkeypatch.setattr(neighbours, "_ANCHORS", 50)
     rows = made(1000, 20) * np.array([5, *[1] * 19], np.float32)
     anchors = blended(rows).anchors
     assert anchors.shape == (50, 16)

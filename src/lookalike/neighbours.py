@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["ANCHORS", "Blend", "beside", "expand", "fit_blend", "whiten"]
+__all__ = ["Blend", "beside", "expand", "fit_blend", "whiten"]
 
-ANCHORS = 4096  # rows kept, at most: with an eighth of the gallery's P@10 is a hundredth lower (docs/decisions.md)
+_ANCHORS = 4096  # rows kept, at most: with an eighth of the gallery's P@10 is a hundredth lower (docs/decisions.md)
 _NEIGHBOURS = 20
 _POWER = 3.0
 _SHARE = 0.5  # of the whitened rows in the similarity
@@ -76,7 +76,7 @@ def fit_blend(projected: Rows, *, smoothed: int, whitened: int) -> Blend:
     smoothed, whitened: how many directions are, at most; the latter no more than a quarter of n.
     """
     anchors = np.unique(unit(projected[:, :smoothed]), axis=0)
-    chosen = np.linspace(0, len(anchors) - 1, min(len(anchors), ANCHORS)).round().astype(np.intp)
+    chosen = np.linspace(0, len(anchors) - 1, min(len(anchors), _ANCHORS)).round().astype(np.intp)
     wide = projected[:, : min(whitened, max(1, len(projected) // _LEAST))]
     deviations = wide.std(axis=0, dtype=np.float64).astype(np.float32)
     return Blend(anchors[chosen], deviations[: np.count_nonzero(deviations)])

@@ -60,8 +60,8 @@ def evaluate_retrieval(
 
     adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. also: "ways" tells,
     under `retrieval`, the figures of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of
-    adapting to the classes of the gallery pictures; every picture is encoded once. Raises DatasetError when a side has
-    no readable picture.
+    adapting to the classes of the gallery pictures. Gallery pictures are encoded once, queries once for each look.
+    Raises DatasetError when a side has no readable picture.
     """
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:

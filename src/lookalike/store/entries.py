@@ -14,7 +14,7 @@ from lookalike.store.projection import Projection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Summary", "assembled", "check_projection", "fitted_checksum", "numbers_of", "read_summary", "summary_of"]
+__all__ = ["Summary", "assembled", "check_projection", "fitted_checksum", "read_summary", "taken_apart"]
 
 _MEAN, _COMPONENTS, _BLENDS = "projection.mean", "projection.components", "projection.blends"
 
@@ -34,14 +34,8 @@ class Summary(NamedTuple):
         return [_MEAN, _COMPONENTS, *([_BLENDS] if self.shapes else [])]
 
 
-def summary_of(projection: Projection) -> Summary:
-    """What is to be known of a projection; JSON has it as a list."""
-    shapes, _ = packed(projection.blends)
-    return Summary(projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups)
-
-
 def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
-    """The same from parsed JSON; there is less in older galleries. Raises TypeError, ValueError."""
+    """A summary from parsed JSON; there is less in older galleries. Raises TypeError, ValueError."""
     if entry is None:
         return None
     fitted_on, shares, classes, *rest = entry if isinstance(entry, list) else (entry, (), ())
@@ -55,10 +49,12 @@ def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
     )
 
 
-def numbers_of(projection: Projection) -> dict[str, bytes]:
-    """Entries with a projection's numbers, by name."""
+def taken_apart(projection: Projection) -> tuple[Summary, dict[str, bytes]]:
+    """A projection as its summary, which JSON has as a list, and the entries with its numbers, by name."""
+    shapes, blends = packed(projection.blends)
     mean, components = (part.astype("<f4").tobytes() for part in (projection.mean, projection.components))
-    return {_MEAN: mean, _COMPONENTS: components, _BLENDS: packed(projection.blends)[1]}
+    summary = Summary(projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups)
+    return summary, {_MEAN: mean, _COMPONENTS: components, _BLENDS: blends}
 
 
 def assembled(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Projection:
@@ -95,5 +91,5 @@ def check_projection(projection: Projection, dim: int) -> None:
 
 def fitted_checksum(projection: Projection) -> int:
     """Of all that rows depend on."""
-    _, *parts = summary_of(projection)
-    return checksum(json.dumps(parts).encode(), *numbers_of(projection).values())
+    (_, *parts), numbers = taken_apart(projection)
+    return checksum(json.dumps(parts).encode(), *numbers.values())

@@ -1,7 +1,7 @@
 """From projected embeddings to what is searched: the one place where rows and queries are made to match each other.
 
-Every row depends on its own embedding alone. Whatever makes rows from all of them (`lookalike.neighbours.Blend`)
-belongs here, and has to say so to `lookalike.store.cache`, which makes the rows of new pictures only.
+Every row depends on its own embedding and on the projection alone: `lookalike.store.cache` makes the rows of new
+pictures only, and all of them for another projection.
 """
 
 from __future__ import annotations

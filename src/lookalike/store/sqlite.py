@@ -26,9 +26,8 @@ from lookalike.store.entries import (
     assembled,
     check_projection,
     fitted_checksum,
-    numbers_of,
     read_summary,
-    summary_of,
+    taken_apart,
 )
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.halves import blob_size, from_blobs, rounded, to_blobs
@@ -527,9 +526,10 @@ class SqliteStore:
 
     def _keep(self, projection: Projection) -> Summary:
         """Write the numbers of a projection; what is to be known of them."""
-        for name, numbers in numbers_of(projection).items():
-            self._set_meta(name, numbers)
-        return summary_of(projection)
+        summary, numbers = taken_apart(projection)
+        for name, content in numbers.items():
+            self._set_meta(name, content)
+        return summary
 
     def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         self._set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
