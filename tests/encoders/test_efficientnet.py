@@ -99,3 +99,48 @@ def test_a_truncated_weights_file_is_an_error_with_its_path(tmp_path: Path, keep
     file.write_bytes(_LITE0_WEIGHTS.path().read_bytes()[:keep])
     with pytest.raises(EncoderError, match=r"short\.pth"):
         read_tensors(file)
+
+
+def test_whole_numbers_come_near_the_floats() -> None:
+    columns = np.arange(224) // np.array([[2], [4], [8], [16], [32], [64]]) % 2 * 200 + 20
+    stripes = np.broadcast_to(columns.astype(np.uint8)[:, None, :, None], (6, 224, 224, 3))
+    floats = load_encoder("efficientnet-lite0-layers").encode(stripes)
+    whole = load_encoder("efficientnet-lite0-layers-int8").encode(stripes)
+    cosines = np.sum(floats * whole, axis=1) / np.linalg.norm(floats, axis=1) / np.linalg.norm(whole, axis=1)
+    assert cosines.min() > 0.95  # photographs come to 0.995, these are none
+    assert np.argmax(whole @ floats.T, axis=1).tolist() == list(range(6))
+
+
+def test_whole_numbers_are_those_of_arithmetic_by_hand() -> None:
+    """The first layer of the integer network is sums of bytes, rounded to 256 values: the same on every machine."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.load_model_from_string(load_encoder("efficientnet-lite0-layers-int8").model)  # type: ignore[attr-defined]
+    stem = next(node for node in model.graph.node if node.op_type == "Conv")
+    made = {node.output[0]: node for node in model.graph.node}
+    constants = {c.name: onnx.numpy_helper.to_array(c) for c in model.graph.initializer}
+    (weights, steps, _), (shift, shift_steps, _) = ([constants[n] for n in made[i].input] for i in stem.input[1:])
+    rounded = next(node for node in model.graph.node if stem.output[0] in node.input)
+    step = constants[rounded.input[1]]
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(rounded.output[0], onnx.TensorProto.UINT8, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    picture = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
+    (got,) = session.run(None, {"images": picture})
+
+    window = picture[0, 20:23, 40:43].astype(np.int64) - 127
+    sums = np.einsum("hwc,ochw->o", window, weights.astype(np.int64)) + shift
+    np.testing.assert_allclose(shift_steps, steps / 128)
+    np.testing.assert_array_equal(got[0, :, 10, 20], np.clip(np.rint(sums * (steps / 128) / step), 0, 255))
+
+
+def test_sums_of_two_products_fit_into_16_bits() -> None:
+    """Processors without VNNI add two products of a byte and a weight in 16 bits, and cut what does not fit."""
+    import onnx
+
+    model = onnx.load_model_from_string(load_encoder("efficientnet-lite0-layers-int8").model)  # type: ignore[attr-defined]
+    kernels = [
+        a for c in model.graph.initializer if (a := onnx.numpy_helper.to_array(c)).dtype == np.int8 and a.ndim == 4
+    ]
+    assert len(kernels) == 49
+    assert max(int(np.abs(kernel.astype(np.int64)).max()) for kernel in kernels) * 255 * 2 < 2**15

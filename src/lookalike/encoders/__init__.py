@@ -87,6 +87,7 @@ MODEL, CARD = "encoder.onnx", "encoder.json"
 
 _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
+    "efficientnet-lite0-layers-int8": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",
     "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }

@@ -5,16 +5,15 @@ Nothing but convolutions, pooling and sums: no control flow, opset 17.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookalike.encoders.graph import IMAGES, Graph
 from lookalike.encoders.patches.dictionary import CONTRAST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from onnx import NodeProto, TensorProto
 
     from lookalike.encoders.patches.dictionary import Bank
 
@@ -32,10 +31,10 @@ def build_graph(banks: list[Bank], size: int, projected: Projected | None = None
     projected: mean and directions of `learn_projection`; without them the pooled answers, whose parts (a cell and a
     bank) have length 1.
     """
-    from onnx import TensorProto, checker, helper  # noqa: PLC0415  (heavy, and only fitting needs it)
+    from onnx import TensorProto  # noqa: PLC0415  (heavy, and only fitting needs it)
 
-    graph = _Graph()
-    pixels = graph.add("Transpose", graph.add("Cast", "images", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    graph = Graph()
+    pixels = graph.add("Transpose", graph.add("Cast", IMAGES, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
     parts = [_pooled(graph, pixels, bank, size) for bank in banks]
     output = graph.add("Concat", *parts, axis=1)
     dim = sum(bank.grain.atoms for bank in banks) * CELLS**2
@@ -43,19 +42,7 @@ def build_graph(banks: list[Bank], size: int, projected: Projected | None = None
         mean, directions = projected
         output = graph.add("MatMul", graph.add("Sub", output, mean), directions)
         dim = directions.shape[1]
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "patches",
-            [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", size, size, 3])],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dim])],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
-    checker.check_model(model)
-    return bytes(model.SerializeToString())
+    return graph.model("patches", output, size=size, dim=dim)
 
 
 def cell_weights(answers: int) -> NDArray[np.float32]:
@@ -69,30 +56,7 @@ def cell_weights(answers: int) -> NDArray[np.float32]:
     return np.asarray(weights / weights.sum(axis=0), np.float32)
 
 
-@dataclass
-class _Graph:
-    nodes: list[NodeProto] = field(default_factory=list)
-    constants: list[TensorProto] = field(default_factory=list)
-
-    def add(self, operator: str, *inputs: str | NDArray[Any] | float, **attributes: Any) -> str:  # noqa: ANN401
-        """Append a node; an input is the name of another's output or a constant. Returns its output's name."""
-        from onnx import helper  # noqa: PLC0415
-
-        output = f"{operator}_{len(self.nodes)}"
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
-        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
-        return output
-
-    def _constant(self, value: NDArray[Any] | float) -> str:
-        from onnx import numpy_helper  # noqa: PLC0415
-
-        name = f"constant_{len(self.constants)}"
-        array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else np.array(value, np.float32)
-        self.constants.append(numpy_helper.from_array(array, name))
-        return name
-
-
-def _pooled(graph: _Graph, pixels: str, bank: Bank, size: int) -> str:
+def _pooled(graph: Graph, pixels: str, bank: Bank, size: int) -> str:
     """(n, atoms * CELLS * CELLS): square roots of the average answers, a length of 1 for every cell."""
     answers = _answers(graph, pixels, bank)
     side = (size - bank.grain.patch) // bank.grain.stride + 1
@@ -104,7 +68,7 @@ def _pooled(graph: _Graph, pixels: str, bank: Bank, size: int) -> str:
     return graph.add("Flatten", roots, axis=1)
 
 
-def _answers(graph: _Graph, pixels: str, bank: Bank) -> str:
+def _answers(graph: Graph, pixels: str, bank: Bank) -> str:
     """(n, atoms, side, side): by how much each atom's answer to a patch normalised for contrast is over the offset."""
     where = {"kernel_shape": [bank.grain.patch] * 2, "strides": [bank.grain.stride] * 2}
     average = np.full((1, 3, bank.grain.patch, bank.grain.patch), 1 / bank.filters[0].size, np.float32)

@@ -1,0 +1,159 @@
+"""EfficientNet-Lite as ONNX: its blocks in their order, written in floats or in whole numbers by the same walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders.graph import Graph
+
+    Tensors = Mapping[str, NDArray[Any]]
+
+__all__ = ["DIM", "LAYERS", "SIX", "Convolution", "Norm", "Value", "Writer", "write_network"]
+
+DIM = 1280
+LAYERS = {4: 112, 5: 192, 6: 320}  # the last stages by their place, and how many numbers each gives
+SIX = 6.0  # where every activation is cut off: ReLU6
+_BATCH_NORM_EPSILON = 1e-3
+
+
+class Value(Protocol):
+    """What a node of the graph puts out, as its writer knows it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the graph."""
+
+
+V = TypeVar("V", bound=Value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """`repeats` inverted residual blocks; the first of them has the stride."""
+
+    repeats: int
+    stride: int
+
+
+_LITE0 = (
+    _Stage(1, 1),
+    _Stage(2, 2),
+    _Stage(2, 2),
+    _Stage(3, 2),
+    _Stage(3, 1),
+    _Stage(4, 2),
+    _Stage(1, 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A batch normalisation: what comes out has this mean and deviation in each channel, on the training's pictures."""
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """With its batch normalisation folded in; kernel float32 (out, in / groups, width, width), shift float32 (out,).
+
+    is_cut: whether a ReLU6 is behind it.
+    """
+
+    kernel: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    norm: Norm
+    stride: int
+    is_cut: bool
+
+    @property
+    def groups(self) -> int:
+        """As many as channels where each has a filter of its own, else one: a network like this has no others."""
+        return len(self.kernel) if self.kernel.shape[1] == 1 else 1
+
+    def attributes(self, side: int) -> dict[str, Any]:
+        """Of the ONNX operator, for an input of this side: TensorFlow's SAME padding, more of it at the end."""
+        width = self.kernel.shape[-1]
+        padding = max((-(-side // self.stride) - 1) * self.stride + width - side, 0)
+        before, after = padding // 2, padding - padding // 2
+        return {
+            "kernel_shape": [width, width],
+            "strides": [self.stride, self.stride],
+            "pads": [before, before, after, after],
+            "group": self.groups,
+        }
+
+
+class Writer(Protocol[V]):
+    """Writes the parts of the network into its graph; what it returns is handed back to it."""
+
+    @property
+    def graph(self) -> Graph:
+        """What is written so far."""
+
+    def pixels(self, size: int) -> V:
+        """The pictures as numbers (x - 127) / 128, (n, 3, size, size)."""
+
+    def convolve(self, value: V, layer: Convolution) -> V:
+        """What a convolution makes of it."""
+
+    def sum(self, one: V, other: V) -> V:
+        """Two values added."""
+
+
+def write_network(tensors: Tensors, size: int, writer: Writer[V], *, layered: bool) -> bytes:
+    """uint8 (n, size, size, 3) in, float32 (n, 1280) out: the globally averaged features before the classes.
+
+    layered: with the averages of the stages in `LAYERS` behind them, (n, 1904), each part of length 1.
+    """
+    value = writer.convolve(writer.pixels(size), _layer(tensors, "_conv_stem", "_bn0", stride=2))
+    ends: list[V] = []
+    blocks = iter(range(sum(stage.repeats for stage in _LITE0)))
+    for stage in _LITE0:
+        for repeat in range(stage.repeats):
+            value = _block(tensors, f"_blocks.{next(blocks)}", writer, value, stage.stride if repeat == 0 else 1)
+        ends.append(value)
+    head = writer.convolve(value, _layer(tensors, "_conv_head", "_bn1"))
+    graph = writer.graph
+    averages = [_average(graph, v.name) for v in [head, *(ends[place] for place in LAYERS if layered)]]
+    if not layered:
+        return graph.model("efficientnet-lite", averages[0], size=size, dim=DIM)
+    parts = [graph.add("LpNormalization", average, axis=1, p=2) for average in averages]
+    output = graph.add("Concat", *parts, axis=1)
+    return graph.model("efficientnet-lite", output, size=size, dim=DIM + sum(LAYERS.values()))
+
+
+def _block(tensors: Tensors, name: str, writer: Writer[V], start: V, stride: int) -> V:
+    """An inverted residual block: widen, filter each channel, narrow; added to its input where shapes allow."""
+    value = start
+    if f"{name}._expand_conv.weight" in tensors:
+        value = writer.convolve(value, _layer(tensors, f"{name}._expand_conv", f"{name}._bn0"))
+    filtering = _layer(tensors, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
+    narrowing = _layer(tensors, f"{name}._project_conv", f"{name}._bn2", is_cut=False)
+    value = writer.convolve(writer.convolve(value, filtering), narrowing)
+    first = tensors.get(f"{name}._expand_conv.weight", filtering.kernel)
+    return writer.sum(value, start) if stride == 1 and first.shape[1] == len(narrowing.kernel) else value
+
+
+def _layer(tensors: Tensors, weight: str, norm: str, *, stride: int = 1, is_cut: bool = True) -> Convolution:
+    gamma, beta, mean, variance = (
+        tensors[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / np.sqrt(variance + _BATCH_NORM_EPSILON)
+    kernel = (tensors[f"{weight}.weight"] * scale[:, None, None, None]).astype(np.float32)
+    shift = (beta - mean * scale).astype(np.float32)
+    return Convolution(kernel, shift, Norm(beta, np.abs(gamma)), stride, is_cut)
+
+
+def _average(graph: Graph, value: str) -> str:
+    """The mean over all places, a row for each picture."""
+    return graph.add("Flatten", graph.add("GlobalAveragePool", value), axis=1)

@@ -1,0 +1,60 @@
+"""A model that is written by a program: nodes after nodes, and ONNX bytes at the end. Nothing but opset 17."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import NodeProto, TensorProto
+
+__all__ = ["IMAGES", "Graph"]
+
+IMAGES = "images"  # the name of what goes in
+
+
+@dataclass
+class Graph:
+    """Nodes in the order in which they were added, and the constants that they take."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: list[TensorProto] = field(default_factory=list)
+
+    def add(self, operator: str, *inputs: str | NDArray[Any] | float, **attributes: Any) -> str:  # noqa: ANN401
+        """Append a node; an input is the name of another's output or a constant. Returns its output's name."""
+        from onnx import helper  # noqa: PLC0415  (heavy, and needed only where a model is made)
+
+        output = f"{operator}_{len(self.nodes)}"
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
+        return output
+
+    def model(self, name: str, output: str, *, size: int, dim: int) -> bytes:
+        """The whole as bytes: uint8 (n, size, size, 3) `images` in, float32 (n, dim) out."""
+        from onnx import TensorProto, checker, helper  # noqa: PLC0415
+
+        model = helper.make_model(
+            helper.make_graph(
+                self.nodes,
+                name,
+                [helper.make_tensor_value_info(IMAGES, TensorProto.UINT8, ["n", size, size, 3])],
+                [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dim])],
+                self.constants,
+            ),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        checker.check_model(model)
+        return bytes(model.SerializeToString())
+
+    def _constant(self, value: NDArray[Any] | float) -> str:
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        name = f"constant_{len(self.constants)}"
+        # `ascontiguousarray` would make a row of a single number
+        array = np.asarray(value, order="C") if isinstance(value, np.ndarray) else np.array(value, np.float32)
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
