@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.datasets import Dataset
-from lookalike.encoders import encoder_names, learned_names
+from lookalike.encoders import DEFAULT, encoder_names, learned_names
 from lookalike.encoders.hybrid import HybridEncoder
 from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.errors import DatasetError, LookalikeError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CANDIDATES", "Compared", "compare"]
 
-CANDIDATES = (*encoder_names(), *learned_names(), "hybrid:efficientnet-lite0-layers=0.8+histogram=0.2")
+CANDIDATES = (*encoder_names(), *learned_names(), f"hybrid:{DEFAULT}=0.8+histogram=0.2")
 _QUERIES = 200  # gallery pictures that are altered and looked for, at most
 _HITS = 10
 

@@ -81,13 +81,13 @@ class Learner:
     learn: Callable[[Iterable[NDArray[np.uint8]], Path], None]
 
 
-DEFAULT = "efficientnet-lite0-layers"
+DEFAULT = "efficientnet-lite0-layers-int8"
 # In the folder of a training, or of an encoder that was learned for a gallery:
 MODEL, CARD = "encoder.onnx", "encoder.json"
 
 _TABLE = {
-    DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
-    "efficientnet-lite0-layers-int8": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",
+    DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",
+    "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
     "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }
