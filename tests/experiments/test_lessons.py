@@ -23,7 +23,7 @@ def test_a_network_is_measured_by_the_principal_components(tmp_path: Path) -> No
     write_result(tmp_path, "exp4", [0.03, 0.018])
     assert "None of 2 networks is below it; the nearest is `exp4`, 0.0180." in told(tmp_path)
     write_result(tmp_path, "exp5a", [0.03, 0.0139])
-    assert "1 of 3 networks are below it: `exp5a` 0.0139." in told(tmp_path)
+    assert "1 of 3 networks is below it: `exp5a` 0.0139." in told(tmp_path)
 
 
 def test_errors_of_other_sizes_are_not_compared(tmp_path: Path) -> None:
@@ -37,14 +37,14 @@ def test_errors_of_greys_are_not_compared_with_those_of_colours(tmp_path: Path) 
     write_result(tmp_path, "linear", [0.014])
     write_result(tmp_path, "exp3", [0.02])
     write_result(tmp_path, "hybrid", [0.01] * 60)
-    assert "None of 1 networks is below it; the nearest is `exp3`" in told(tmp_path)
+    assert "None of 1 network is below it; the nearest is `exp3`" in told(tmp_path)
     assert steps(read_results(tmp_path)) == []
 
 
 def test_overfitting_is_a_held_out_error_that_rises_again(tmp_path: Path) -> None:
     write_result(tmp_path, "exp3", [0.03, 0.02, 0.022])
     write_result(tmp_path, "exp4", [0.03, 0.02, 0.0201])  # within 1%
-    assert "1 of 2 networks end" in told(tmp_path)
+    assert "1 of 2 networks ends" in told(tmp_path)
     assert "`exp3` (epoch 2 of 3, then +10%)" in told(tmp_path)
 
 
@@ -73,7 +73,8 @@ def test_the_log_is_not_put_beside_a_smaller_size(tmp_path: Path) -> None:
 def test_time_is_told_to_the_best_error_of_exp6d_on_the_same_machine(tmp_path: Path) -> None:
     write_result(tmp_path, "exp6d", [0.03, 0.016, 0.017])
     write_result(tmp_path, "linear", [0.015, 0.014])
-    assert "0.0160, took it 0.3 min; it is reached on the same machine: `linear` after 0.2 min (0.500" in told(tmp_path)
+    assert "0.0160, took it 0.3 min, all epochs taken to be as quick as its quickest; it is reached" in told(tmp_path)
+    assert "on the same machine: `linear` after 0.2 min (0.500 of that)" in told(tmp_path)
     write_result(tmp_path, "linear", [0.015], machine={"processor": "another"})
     assert "reached on the same machine: by no other row" in told(tmp_path)
 

@@ -10,6 +10,7 @@ from lookalike.experiments import read_results, record
 from lookalike.presets import find_preset, vary
 from lookalike.training import train
 from tests.conftest import make_picture
+from tests.experiments.making import write_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,3 +79,12 @@ def test_a_training_from_before_machines_were_noted_names_the_one_that_measures(
     del notes["machine"], notes["preset"]["power"]
     (tmp_path / "run" / "preset.json").write_text(json.dumps(notes))
     assert record(tmp_path / "run", photos, tmp_path / "results")[1].machine["noted"] == "when it was measured"
+
+
+def test_an_epoch_that_was_suspended_counts_as_long_as_the_others(tmp_path: Path) -> None:
+    path = write_result(tmp_path, "exp6d", [0.03, 0.02, 0.018, 0.017])
+    told = json.loads(path.read_text())
+    told["history"][2]["seconds"] = 8000.0
+    path.write_text(json.dumps(told))
+    (result,) = read_results(tmp_path)
+    assert result.seconds == 40.0

@@ -83,10 +83,10 @@ def _bar(results: Sequence[Result]) -> Iterator[str]:
     told = f"The principal components come to {_error(bars[0]):.4f} with {bars[0].preset.latent_dim} numbers. "
     if below:
         listed = ", ".join(f"{label(r)} {_error(r):.4f}" for r in below)
-        yield told + f"{len(below)} of {len(networks)} networks are below it: {listed}."
+        yield told + f"{len(below)} of {_count(networks)} {'is' if len(below) == 1 else 'are'} below it: {listed}."
     else:
         nearest = f"the nearest is {label(networks[0])}, {_error(networks[0]):.4f}"
-        yield told + f"None of {len(networks)} networks is below it; {nearest}."
+        yield told + f"None of {_count(networks)} is below it; {nearest}."
 
 
 def _overfitting(results: Sequence[Result]) -> Iterator[str]:
@@ -98,7 +98,8 @@ def _overfitting(results: Sequence[Result]) -> Iterator[str]:
     ]
     if networks:
         yield (
-            f"{len(risen)} of {len(networks)} networks end with a held-out error more than 1% above their smallest"
+            f"{len(risen)} of {_count(networks)} {'ends' if len(risen) == 1 else 'end'} with a held-out error more "
+            "than 1% above the smallest"
             f"{': ' + ', '.join(risen) if risen else ''}."
         )
 
@@ -127,7 +128,7 @@ def _shuffling(results: Sequence[Result]) -> Iterator[str]:
     ]
     yield (
         "Measured as the original measured, with pictures three quarters of which had been trained on, "
-        f"{len(pairs)} networks would look better than they are, {label(result)} the most: {mixed:.4f} instead of "
+        f"{_count(pairs)} would seem to do better, {label(result)} the most: {mixed:.4f} instead of "
         f"{_error(result):.4f}." + (f" Beside what was logged: {'; '.join(logged)}." if logged else "")
     )
 
@@ -157,6 +158,7 @@ def _time(results: Sequence[Result]) -> Iterator[str]:
     if not goals or goals[0].best is None:
         return
     goal, error = goals[0], goals[0].best.val_mse
+    own = goals[0].best.epoch * min(epoch.seconds for epoch in goal.history)  # other work on the machine is not its own
     told = [
         f"{label(r)} after {_minutes(seconds)} ({seconds / own:.3f} of that)"
         for r in results
@@ -164,12 +166,11 @@ def _time(results: Sequence[Result]) -> Iterator[str]:
         and not r.preset.grey
         and (seconds := _seconds_to(r, error)) is not None
         and _machine(r) == _machine(goal)
-        if (own := _seconds_to(goal, error))
     ]
     reached = f": {', '.join(told)}" if told else ": by no other row"
     yield (
-        f"The smallest held-out error of `{_GOAL}`, {error:.4f}, took it {_minutes(_seconds_to(goal, error) or 0)}; "
-        f"it is reached on the same machine{reached}."
+        f"The smallest held-out error of `{_GOAL}`, {error:.4f}, took it {_minutes(own)}, all epochs taken to be as "
+        f"quick as its quickest; it is reached on the same machine{reached}."
     )
 
 
@@ -191,6 +192,10 @@ def _networks(results: Sequence[Result]) -> list[Result]:
 
 def _error(result: Result) -> float:
     return math.nan if result.held_out_mse is None else result.held_out_mse
+
+
+def _count(networks: Sequence[object]) -> str:
+    return f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
 
 
 def _minutes(seconds: float) -> str:
