@@ -35,6 +35,7 @@ from lookalike.indexing import IndexOptions, Report, encode_pictures, update
 from lookalike.roots import absolute, is_within, known_roots, named_roots, remember
 from lookalike.store import Space, open_store
 from lookalike.store.renaming import moved_key
+from lookalike.wording import nearest_to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -242,6 +243,20 @@ class Gallery:
             self._hits(near, items, k, query, None if include_self else query[1])
             for near, query in zip(found, read, strict=True)
         ]
+
+    def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
+        """The k pictures that `text` describes best; distances are 1 - cosine, which for texts are large.
+
+        Needs an encoder with a text tower, and the extra `text`. Compared with the encoder's own numbers, not adapted
+        ones, and always with every picture. where: filters, as in `search`. Raises NoTextTower, MissingExtra,
+        EncoderError, StoreError; UsageError for k < 1, an empty text, and what is no filter.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; at least 1 hit can be asked for")
+        with self.store.reading():
+            near = nearest_to_text(self.store, self.encoder, text, k, among=self._allowed(where))
+            items = self.store.get({id_ for id_, _ in near})
+        return self._hits(near, items, k, (_drawn(text), None), None)
 
     def neighbours(self, k: int = 10) -> Iterator[tuple[Path, list[Hit]]]:
         """Every picture of the gallery with the k others most like it, some at a time, in no order.
@@ -549,6 +564,12 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         return Image.fromarray(array)
     except (TypeError, ValueError) as error:
         raise UnreadableImage(f"an array of {array.shape}: {error}") from None
+
+
+def _drawn(text: str) -> Image.Image:
+    """A text as the picture that stands for the query."""
+    montage = importlib.import_module("lookalike.images.montage")  # late, as in `hits`
+    return cast("Image.Image", montage.draw_text(text))
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -61,7 +61,7 @@ class Hits(Sequence[Hit]):
 
     @property
     def query(self) -> Image.Image:
-        """The picture that was searched with."""
+        """The picture that was searched with; of a text, the text drawn."""
         return self._query
 
     def without(self, ids: Container[int], k: int) -> Hits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,17 +29,21 @@ def empty():
 """
 
 
-@pytest.fixture(autouse=True)
-def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "site"
+def install(place: Path, monkeypatch: pytest.MonkeyPatch, source: str, offered: dict[str, str]) -> None:
+    home = place / "site"
     (home / "mine-1.0.dist-info").mkdir(parents=True)
-    (home / "their_encoders.py").write_text(SOURCE)
+    (home / "their_encoders.py").write_text(source)
     (home / "mine-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    points = "\n".join(f"{name} = their_encoders:{of}" for name, of in {
-        "mine": "Mine", "broken": "broken", "empty": "empty", "nowhere": "nothing", "histogram": "Mine",
-    }.items())  # fmt: skip
+    points = "\n".join(f"{name} = their_encoders:{of}" for name, of in offered.items())
     (home / "mine-1.0.dist-info" / "entry_points.txt").write_text(f"[lookalike.encoders]\n{points}\n")
     monkeypatch.syspath_prepend(str(home))
+    monkeypatch.delitem(sys.modules, "their_encoders", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = {"mine": "Mine", "broken": "broken", "empty": "empty", "nowhere": "nothing", "histogram": "Mine"}
+    install(tmp_path, monkeypatch, SOURCE, offered)
 
 
 def test_an_encoder_of_another_package_is_listed_and_used_like_our_own(

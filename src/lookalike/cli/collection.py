@@ -98,6 +98,9 @@ def index(
 def search(
     query: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to look for.")] = None,
     *,
+    text: Annotated[
+        str | None, typer.Option(help="Look for what this describes, instead of IMAGE; needs a pair of towers.")
+    ] = None,
     gallery: IndexOption = None,
     model: Annotated[Path | None, typer.Option("-m", "--model", help="A training's folder; the gallery's own.")] = None,
     sample: Annotated[
@@ -129,7 +132,7 @@ def search(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Find the pictures most like one picture, nearest first.
+    """Find the pictures most like one picture, or best described by a --text, nearest first.
 
     With --model and --sample instead of IMAGE: search with pictures that the model has not seen, and draw each into
     query_N.jpg and its hits into results_N.jpg.
@@ -139,6 +142,7 @@ def search(
 
         one_only: dict[str, object] = {
             "IMAGE": query,
+            "--text": text,
             "--montage": montage,
             "--filepath-only": filepath_only,
             "--null": null,
@@ -149,18 +153,20 @@ def search(
             raise typer.BadParameter(f"not with {given[0]}" if given else "needs a --model", param_hint="--sample")
         answer_sample(gallery, model, sample, seed=seed, top=top, output=output or model.parent, as_json=json)
         return
-    if query is None:
-        raise typer.BadParameter("a picture, or --sample", param_hint="IMAGE")
+    asked = _asked(query, text, {"--weight": weights, "--include-self": include_self})
     with lookalike.Gallery.open(gallery, encoder=model) as opened:
         opened.exact = exact
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
-        hits = opened.search(query, top, include_self=include_self, where=terms, weights=_weights(weights or []))
+        if isinstance(asked, str):
+            hits = opened.search_text(asked, top, where=terms)
+        else:
+            hits = opened.search(asked, top, include_self=include_self, where=terms, weights=_weights(weights or []))
         encoder = opened.store.space.encoder
     hits = hits.within(threshold)
     if montage is not None:
         _save(hits, montage)
     if json:
-        print_json(_hits_fields(hits, query, encoder))
+        print_json(_hits_fields(hits, asked, encoder))
     elif filepath_only or null:
         print_paths([os.fsencode(hit.path) for hit in hits], null=null)
     else:
@@ -223,11 +229,24 @@ def _watch(place: Path, first: Report, options: IndexOptions, *, in_json: bool) 
         watch(opened, lambda report: print_line(report, in_json=in_json), options=options)
 
 
-def _hits_fields(hits: Hits, query: Path, encoder: str) -> dict[str, Any]:
+def _asked(query: Path | None, text: str | None, of_pictures: dict[str, object]) -> Path | str:
+    """The picture or the text that is searched with: one of them; a text has no options that are about pictures."""
+    if query is not None and text is None:
+        return query
+    if text is None or query is not None:
+        raise typer.BadParameter("a picture, --text or --sample: one of them", param_hint="IMAGE")
+    given = [name for name, value in of_pictures.items() if value]
+    if given:
+        raise typer.BadParameter(f"not with {given[0]}", param_hint="--text")
+    return text
+
+
+def _hits_fields(hits: Hits, query: Path | str, encoder: str) -> dict[str, Any]:
     rows = [
         {"rank": hit.rank, **path_fields(os.fsencode(hit.path)), "distance": hit.distance, "id": hit.id} for hit in hits
     ]
-    return {"query": path_fields(os.fsencode(query)), "hits": rows, "encoder": encoder}
+    asked = path_fields(os.fsencode(query)) if isinstance(query, Path) else {"text": query}
+    return {"query": asked, "hits": rows, "encoder": encoder}
 
 
 def _shown(path: Path) -> str:

@@ -90,13 +90,17 @@ def check_encoder(
 ) -> None:
     """Try a model file in a process of its own, with limits on time and memory; exits with 1 if it fails.
 
-    `index -e FILE` does so by itself before a model is first used.
+    Of a pair of towers both, with a text. `index -e FILE` does so by itself before a model is first used.
     """
     from lookalike.encoders import MODEL  # noqa: PLC0415
-    from lookalike.encoders.foreign import load_onnx  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.encoders.foreign import load_onnx, load_text  # noqa: PLC0415  (numpy and onnxruntime)
 
-    encoder = load_onnx(model / MODEL if model.is_dir() else model, again=True)
+    file = model / MODEL if model.is_dir() else model
+    encoder = load_onnx(file, again=True)
+    if encoder.encode_texts is not None:
+        load_text(file.parent, encoder.dim, again=True)(["a picture"])
     fields = {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
+    fields["texts"] = encoder.encode_texts is not None
     if json:
         print_json({"model": str(model), **fields, "fingerprint": encoder.fingerprint})
     else:

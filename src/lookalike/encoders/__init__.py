@@ -28,6 +28,8 @@ __all__ = [
     "CARD",
     "DEFAULT",
     "MODEL",
+    "TEXT",
+    "TOKENIZER",
     "Encoder",
     "Learner",
     "encoder_names",
@@ -84,6 +86,8 @@ class Learner:
 DEFAULT = "efficientnet-lite0-layers-int8"
 # In the folder of a training, or of an encoder that was learned for a gallery:
 MODEL, CARD = "encoder.onnx", "encoder.json"
+# Beside them in the folder of a pair, whose second tower takes texts:
+TEXT, TOKENIZER = "text.onnx", "tokenizer.json"
 
 _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",

@@ -2,35 +2,86 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.onnx import Card, OnnxEncoder
+from lookalike.encoders.text import TextCard, TextTower
+from lookalike.encoders.tokens import tokenize
 from lookalike.encoders.trial import try_in_child
 from lookalike.errors import EncoderError, UntrustedModel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["check_model", "load_onnx"]
+    from numpy.typing import NDArray
+
+    from lookalike.encoders.onnx import EncodeTexts
+
+__all__ = ["check_model", "load_onnx", "load_text"]
 
 _CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
 _MAX_BYTES = 2 << 30  # what one protobuf message may have
+_MAX_TOKENIZER = 64 << 20  # the largest in use, of 256,000 words, have 34 MB
 
 
 def load_onnx(path: Path, *, again: bool = False) -> OnnxEncoder:
     """Load a model file with its card; the first time it is tried out in a process of its own, or `again`.
 
-    Raises EncoderError, UntrustedModel.
+    The text tower that may lie beside it is loaded when it is first used. Raises EncoderError, UntrustedModel.
     """
     card = Card.read(path.with_suffix(".json"))
+    model = _checked(path)
+    dim = try_in_child(model, card, again=again)
+    return OnnxEncoder(model, card, dim=dim, encode_texts=_beside(path, dim))
+
+
+def load_text(home: Path, dim: int, *, again: bool = False) -> EncodeTexts:
+    """Load the text tower of the pair in a folder, whose image tower gives `dim` numbers; tried out as in `load_onnx`.
+
+    Its tokenizer is first used by the first text. Raises EncoderError, UntrustedModel.
+    """
+    card = TextCard.read(home / CARD)
+    model = _checked(home / TEXT)
+    tower = TextTower(model, card, dim=try_in_child(model, card, again=again))
+    if tower.dim != dim:
+        raise EncoderError(f"the text tower of {card.name} gives {tower.dim} numbers, its image tower {dim}")
+    tokenizer = _content(home / TOKENIZER, _MAX_TOKENIZER)
+    return lambda texts: np.stack([tower.encode(tokens) for tokens in tokenize(tokenizer, texts, tower.frame)])
+
+
+def _beside(path: Path, dim: int) -> EncodeTexts | None:
+    """The text tower of the pair that a model belongs to, by the names of the files in its folder; None if to none."""
+    if path.name != MODEL or not path.with_name(TEXT).is_file():
+        return None
+    loaded = cache(load_text)
+
+    def encode_texts(texts: Sequence[str]) -> NDArray[np.float32]:
+        return loaded(path.parent, dim)(texts)
+
+    return encode_texts
+
+
+def _checked(path: Path) -> bytes:
+    model = _content(path, _MAX_BYTES)
+    check_model(model, path)
+    return model
+
+
+def _content(path: Path, most: int) -> bytes:
+    """The content of a file, no pipe and no device. Raises EncoderError."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise EncoderError(f"{path} is larger than an ONNX file can be")
-        model = path.read_bytes()
+        if not path.is_file():
+            raise EncoderError(f"the model is not whole: {path} is missing")
+        if path.stat().st_size > most:
+            raise EncoderError(f"{path} is larger than the {most >> 20:,} MiB that it may have")
+        return path.read_bytes()
     except OSError as error:
         raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
-    check_model(model, path)
-    return OnnxEncoder(model, card, dim=try_in_child(model, card, again=again))
 
 
 def check_model(model: bytes, path: Path) -> None:

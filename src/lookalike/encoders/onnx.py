@@ -28,17 +28,20 @@ from lookalike.errors import EncoderError
 from lookalike.images.decode import View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.distance import Metric
 
-__all__ = ["Card", "OnnxEncoder"]
+    EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
+    """n texts in, float32 (n, dim) out: near to the embeddings of the pictures that they describe, by cosine."""
+
+__all__ = ["STABLE", "Card", "EncodeTexts", "OnnxEncoder", "open_session"]
 
 _BATCH = 4  # pictures in one run: more are no faster with a run on each core, and take more memory
-_STABLE = 1e-4
+STABLE = 1e-4  # what the same input may differ by from one run to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,19 @@ def _three(values: Any) -> tuple[float, ...]:  # noqa: ANN401  (parsed JSON)
 class OnnxEncoder:
     """An ONNX model and its card as an Encoder. See `lookalike.encoders.Encoder` for what its members mean."""
 
-    def __init__(self, model: bytes, card: Card, *, dim: int | None = None, source: str = "") -> None:
+    def __init__(
+        self,
+        model: bytes,
+        card: Card,
+        *,
+        dim: int | None = None,
+        source: str = "",
+        encode_texts: EncodeTexts | None = None,
+    ) -> None:
         """dim: how many numbers it gives, if that is known; else it is tried out.
 
-        source: what a model was made from that we made ourselves; any other is known by its own digest.
+        source: what a model was made from that we made ourselves; any other is known by its own digest. encode_texts:
+        of the text tower that it was trained with, if it has one; no part of the fingerprint, as no picture meets it.
         """
         self.card = card
         self.name = card.name
@@ -118,8 +130,9 @@ class OnnxEncoder:
         self.metric = card.metric
         self.trained_on = card.trained_on
         self.model = model
+        self.encode_texts = encode_texts
         self._source = source or hashlib.sha256(model).hexdigest()
-        self._session = _session(model, card.name)
+        self._session = open_session(model, f"model {card.name}")
         self._input = self._session.get_inputs()[0]
         self._output = self._session.get_outputs()[0].name
         self._takes_bytes = self._input.type == "tensor(uint8)"
@@ -166,15 +179,18 @@ class OnnxEncoder:
         """Encode a grey picture twice: the numbers must be finite and the same. Returns how many there are."""
         grey = np.full((1, self.view.size, self.view.size, 3), 128, np.uint8)
         first = self._run(grey)
-        if not np.isfinite(first).all() or np.abs(first - self._run(grey)).max(initial=0) > _STABLE:
+        if not np.isfinite(first).all() or np.abs(first - self._run(grey)).max(initial=0) > STABLE:
             raise EncoderError(f"the model {self.name} gives numbers that are not finite or not repeatable")
         if first.size == 0:
             raise EncoderError(f"the model {self.name} gives no numbers")
         return int(first.shape[1])
 
 
-def _session(model: bytes, name: str) -> onnxruntime.InferenceSession:
-    """One thread a run: several runs side by side are faster than one run on all cores (docs/decisions.md)."""
+def open_session(model: bytes, what: str) -> onnxruntime.InferenceSession:
+    """A model ready to run, one thread a run: several runs side by side are faster than one run on all cores.
+
+    what: how the model is called in the EncoderError that is raised when it cannot be loaded.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -182,4 +198,4 @@ def _session(model: bytes, name: str) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
-        raise EncoderError(f"the model {name} cannot be loaded: {error}") from None
+        raise EncoderError(f"the {what} cannot be loaded: {error}") from None

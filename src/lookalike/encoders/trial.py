@@ -19,25 +19,26 @@ from typing import Any
 import platformdirs
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
+from lookalike.encoders.text import TextCard, TextTower
 from lookalike.errors import EncoderError, LookalikeError
+from lookalike.images.bounds import bound_memory
 from lookalike.images.decode import View
-from lookalike.images.worker import bound_memory
 
 __all__ = ["SECONDS", "serve", "try_in_child"]
 
-SECONDS = 60.0  # to be loaded and run twice on one grey picture; the default encoder needs 0.3
+SECONDS = 60.0  # to be loaded and run twice on one grey picture or one text; the default encoder needs 0.3
 _MIB = 4096  # of address space, and what follows for each byte of the model
 _EACH = 6
 _BOOT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from lookalike.encoders.trial import serve
-serve(json.loads(sys.argv[2]))
+serve(sys.argv[2], json.loads(sys.argv[3]))
 """
 
 
-def try_in_child(model: bytes, card: Card, *, again: bool = False) -> int:
-    """How many numbers the model gives for a picture: finite, and the same when it is asked twice.
+def try_in_child(model: bytes, card: Card | TextCard, *, again: bool = False) -> int:
+    """How many numbers the model gives for a picture, or a text tower for a text: finite, and the same twice.
 
     again: even if it has passed before. Raises EncoderError when it fails, or exceeds 60 s or some 4 GiB.
     """
@@ -52,13 +53,12 @@ def try_in_child(model: bytes, card: Card, *, again: bool = False) -> int:
     return dim
 
 
-def serve(fields: dict[str, Any]) -> None:
+def serve(kind: str, fields: dict[str, Any]) -> None:
     """In the child: the model comes on stdin, what is to be said of it goes to stdout as one line of JSON."""
     model = sys.stdin.buffer.read()
     bound_memory(_MIB + _EACH * len(model) // (1 << 20))
     try:
-        card = Card(view=View(**fields.pop("view")), **fields)
-        answer: dict[str, Any] = {"dim": OnnxEncoder(model, card).dim}
+        answer: dict[str, Any] = {"dim": _dim(model, kind, fields)}
     except LookalikeError as error:
         answer = {"problem": str(error)}
     except MemoryError:
@@ -66,12 +66,19 @@ def serve(fields: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
-def _tried(model: bytes, card: Card) -> int:
-    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), json.dumps(asdict(card))]
+def _dim(model: bytes, kind: str, fields: dict[str, Any]) -> int:
+    if kind == TextCard.__name__:
+        return TextTower(model, TextCard(**fields)).dim
+    return OnnxEncoder(model, Card(view=View(**fields.pop("view")), **fields)).dim
+
+
+def _tried(model: bytes, card: Card | TextCard) -> int:
+    described = [type(card).__name__, json.dumps(asdict(card))]
+    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), *described]
     try:
         done = subprocess.run(command, input=model, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        raise EncoderError(f"the model {card.name} took longer than {SECONDS:g} s for one picture") from None
+        raise EncoderError(f"the model {card.name} took longer than {SECONDS:g} s for one picture or text") from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:
@@ -81,7 +88,7 @@ def _tried(model: bytes, card: Card) -> int:
     return int(answer["dim"])
 
 
-def _kept(model: bytes, card: Card) -> Path:
+def _kept(model: bytes, card: Card | TextCard) -> Path:
     """Where it is written that this model with this card has passed, under this version of ONNX Runtime."""
     known = json.dumps([asdict(card), importlib.metadata.version("onnxruntime")], sort_keys=True).encode()
     digest = hashlib.sha256(hashlib.sha256(model).digest() + known).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["draw_answers", "draw_montage"]
+__all__ = ["draw_answers", "draw_montage", "draw_text"]
 
 _TILE = 240  # pixels of a tile's side
 _GAP = 16
@@ -58,6 +59,16 @@ def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple
     line = _TILE + 2.5 * _GAP
     draw.line((line, _GAP, line, sheet.height - 2 * _GAP), fill=_RULE, width=2)
     return sheet
+
+
+def draw_text(text: str) -> Image.Image:
+    """A text as a picture of one tile, wrapped; what finds no room on it is left out."""
+    tile = Image.new("RGB", (_TILE, _TILE), _PAPER)
+    draw, font = ImageDraw.Draw(tile), ImageFont.load_default(20)
+    draw.rectangle((0, 0, _TILE - 1, _TILE - 1), outline=_RULE)
+    lines = textwrap.wrap(text, 20)[:8]
+    draw.multiline_text((_TILE / 2, _TILE / 2), "\n".join(lines), fill=_INK, font=font, anchor="mm", align="center")
+    return tile
 
 
 def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import EncoderError, MissingExtra, UntrustedModel
-from lookalike.images.worker import bound_memory
+from lookalike.images.bounds import bound_memory
 from lookalike.training.home import write_arrays
 
 if TYPE_CHECKING:
