@@ -72,7 +72,8 @@ def model(
     made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     kept = [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()]
     graph = helper.make_graph(nodes, "pair", inputs, made, kept)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    made_of = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(made_of.SerializeToString())
 
 
 def paint(folder: Path, count: int = 4) -> Path:

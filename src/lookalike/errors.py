@@ -10,6 +10,7 @@
     │   └── MissingExtra           an optional dependency is not installed
     ├── EncoderError               a model file that cannot be used
     │   └── UntrustedModel         a model file that asks for more than arithmetic
+    ├── FetchFailed            a model that a hub was asked for and did not give
     ├── DatasetError               a labelled folder, split or download that is not what it claims to be
     ├── TrainingError              a training that cannot go on
     └── StoreError                 the gallery's database cannot be used
@@ -73,6 +74,10 @@ class EncoderError(LookalikeError):
 
 class UntrustedModel(EncoderError):
     """A model file that asks for more than arithmetic: external files, loops, custom operators."""
+
+
+class FetchFailed(LookalikeError):
+    """A model that a hub was asked for and did not give: no network, no such model, or not what was announced."""
 
 
 class DatasetError(LookalikeError):

@@ -49,7 +49,7 @@ class TestTowers:
         pictures = np.zeros((1, 8, 8, 3), np.uint8)
         pictures[..., :2] = 255
         texts = encoder.encode_texts(["yellow", "a RED boat"])
-        np.testing.assert_allclose(texts, [[1, 1, 0], [1 / 3, 0, 0]], rtol=1e-6)
+        np.testing.assert_allclose(texts, np.array([[1, 1, 0], [1 / 3, 0, 0]]), rtol=1e-6)
         np.testing.assert_allclose(encoder.encode(pictures), texts[:1])
 
     def test_the_fingerprint_is_that_of_the_image_tower_alone(self, pair: Path) -> None:
@@ -232,7 +232,7 @@ class TestTokenizers:
 
     @pytest.mark.parametrize("length", [-1, 10**12])
     def test_lengths_that_no_text_has_are_refused(self, length: int) -> None:
-        padding = {"strategy": {"Fixed": length}, "direction": "Right", "pad_to_multiple_of": None}
+        padding: dict[str, Any] = {"strategy": {"Fixed": length}, "direction": "Right", "pad_to_multiple_of": None}
         padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
         fields = json.loads(tokenizer().to_str()) | {"padding": padding}
         with pytest.raises(EncoderError, match="tokenizer cannot be used"):

@@ -26,6 +26,7 @@ from lookalike.cli.app import (
     progress_bar,
     warn,
 )
+from lookalike.cli.fetching import fetch_named
 from lookalike.cli.reports import print_line, print_report
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ __all__: list[str] = []
 EncoderOption = Annotated[
     str | None,
     typer.Option(
-        "-e", "--encoder", metavar="NAME|FILE", help="An encoder's name, a model file or a training's folder."
+        "-e",
+        "--encoder",
+        metavar="NAME|FILE",
+        help="An encoder's name, a model file or folder, or hf:OWNER/NAME@COMMIT.",
     ),
 ]
 
@@ -196,6 +200,8 @@ def _opened(
     """
     with ExitStack() as stack:
         is_new = not (place / "gallery.db").exists()
+        if encoder is not None and not options.dry_run:
+            fetch_named(encoder, hidden=hidden)
         if is_new and options.dry_run:
             place = Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-")))
         if is_new and encoder is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,6 +106,29 @@ def check_encoder(
         print_json({"model": str(model), **fields, "fingerprint": encoder.fingerprint})
     else:
         print_table(list(fields), [list(fields.values())])
+
+
+@encoders.command("fetch")
+def fetch_encoder(
+    name: Annotated[str, typer.Argument(metavar="hf:OWNER/NAME@COMMIT", help="A model of the hub at one commit.")],
+    *,
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Fetch a model from the Hugging Face hub, once, and try it: the only command that uses a network.
+
+    `index -e NAME` does so as well. The files are kept with their SHA-256 and never asked for again.
+    """
+    from lookalike.encoders import hub  # noqa: PLC0415
+
+    place = hub.fetch(name, warn, bars=not (no_progress or json) and sys.stderr.isatty())
+    encoder = lookalike.load_encoder(name)
+    fields = {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
+    if json:
+        print_json({"model": name, **fields, "fingerprint": encoder.fingerprint, "folder": str(place)})
+    else:
+        print_table(list(fields), [list(fields.values())])
+        warn(f"kept in {place}; use it: lookalike index FOLDER -e {name}")
 
 
 def _data(folder: Path, split: Path | None, *, no_labels: bool) -> Dataset | list[bytes]:

@@ -33,7 +33,9 @@ __all__ = [
     "Encoder",
     "Learner",
     "encoder_names",
+    "fetch",
     "find_learner",
+    "hub_names",
     "lasting_name",
     "learned_names",
     "learned_parts",
@@ -96,6 +98,7 @@ _TABLE = {
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }
 _LEARNED = {"patches": "lookalike.encoders.patches:LEARNER"}
+_HUB = "hf:"
 
 
 def encoder_names() -> list[str]:
@@ -113,15 +116,30 @@ def learned_parts(name: str | Path) -> list[str]:
     return [part for part, _ in _hybrid(name) or [(str(name), 1.0)] if part in _LEARNED]
 
 
+def hub_names(name: str | Path) -> list[str]:
+    """What has to be fetched before an encoder of this name can be loaded; mostly nothing."""
+    return [part for part, _ in _hybrid(name) or [(str(name), 1.0)] if part.startswith(_HUB)]
+
+
+def fetch(name: str | Path, told: Callable[[str], None], *, bars: bool = False) -> None:
+    """Fetch what an encoder of this name needs from a hub and is not here yet, as `lookalike.encoders.hub` has it.
+
+    The one way that Lookalike uses a network. Raises UnknownEncoder, MissingExtra, FetchFailed, EncoderError.
+    """
+    for part in hub_names(name):
+        _hub().fetch(part, told, bars=bars)
+
+
 def find_learner(name: str) -> Learner:
     """How an encoder of one of `learned_names` is learned."""
     return cast("Learner", _found(_LEARNED[name]))
 
 
 def load_encoder(name: str | Path = DEFAULT, home: Path | None = None) -> Encoder:
-    """Load an encoder by its name, from an .onnx file, from the folder of a training, or several as one.
+    """Load an encoder by its name, from an .onnx file, from the folder of a training or a pair, or several as one.
 
-    Several are `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]`.
+    Several are `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]`; `hf:OWNER/NAME@COMMIT` is what was fetched from a hub: no network
+    is used here.
     home: where the encoders lie that were learned for a gallery, each in a folder of its name.
     Raises UnknownEncoder for a name that is none; EncoderError for a model that cannot be used.
     """
@@ -131,7 +149,8 @@ def load_encoder(name: str | Path = DEFAULT, home: Path | None = None) -> Encode
         return cast("Callable[[], Encoder]", _found(_TABLE[name]))()
     if isinstance(name, str) and name in _LEARNED:
         return _load_learned(name, home)
-    path = Path(name) / MODEL if Path(name).is_dir() else Path(name)
+    place = cast("Path", _hub().fetched(str(name))) if hub_names(name) else Path(name)
+    path = place / MODEL if place.is_dir() else place
     if path.is_file():
         return _load_file(path)
     plugin = cast("Encoder | None", _plugins().load_plugin(str(name)))
@@ -167,6 +186,10 @@ def _joined(encoders: list[Encoder], weights: list[float]) -> Encoder:
 
 def _plugins() -> Any:  # noqa: ANN401  (a module)
     return importlib.import_module("lookalike.encoders.plugins")
+
+
+def _hub() -> Any:  # noqa: ANN401  (a module)
+    return importlib.import_module("lookalike.encoders.hub")
 
 
 def lasting_name(name: str | Path) -> str:

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from lookalike.encoders.onnx import EncodeTexts
 
-__all__ = ["check_model", "load_onnx", "load_text"]
+__all__ = ["MOST_BYTES", "check_model", "load_onnx", "load_text"]
 
 _CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
-_MAX_BYTES = 2 << 30  # what one protobuf message may have
-_MAX_TOKENIZER = 64 << 20  # the largest in use, of 256,000 words, have 34 MB
+_PROTOBUF = 2 << 30  # what one message may have
+_JSON = 1 << 20
+# Bytes of each file of a model; the largest tokenizers in use, of 256,000 words, have 34 MB.
+MOST_BYTES = {MODEL: _PROTOBUF, CARD: _JSON, TEXT: _PROTOBUF, TOKENIZER: 64 << 20}
 
 
 def load_onnx(path: Path, *, again: bool = False) -> OnnxEncoder:
@@ -50,7 +52,7 @@ def load_text(home: Path, dim: int, *, again: bool = False) -> EncodeTexts:
     tower = TextTower(model, card, dim=try_in_child(model, card, again=again))
     if tower.dim != dim:
         raise EncoderError(f"the text tower of {card.name} gives {tower.dim} numbers, its image tower {dim}")
-    tokenizer = _content(home / TOKENIZER, _MAX_TOKENIZER)
+    tokenizer = _content(home / TOKENIZER, MOST_BYTES[TOKENIZER])
     return lambda texts: np.stack([tower.encode(tokens) for tokens in tokenize(tokenizer, texts, tower.frame)])
 
 
@@ -67,7 +69,7 @@ def _beside(path: Path, dim: int) -> EncodeTexts | None:
 
 
 def _checked(path: Path) -> bytes:
-    model = _content(path, _MAX_BYTES)
+    model = _content(path, _PROTOBUF)
     check_model(model, path)
     return model
 
