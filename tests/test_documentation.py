@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_picture
+from tests.pairs import write_pair
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +32,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Path:
-    """What the pages take for granted: a folder of Photos in two classes, and beach.jpg."""
+    """What the pages take for granted: a folder of Photos in two classes, beach.jpg, and a pair of towers, clip."""
     folder = tmp_path / "reader"
     for seed in range(40):
         home = folder / "Photos" / ("beach" if seed % 2 else "forest")
@@ -39,6 +40,7 @@ def sandbox(tmp_path: Path) -> Path:
         make_picture(seed).save(home / f"{seed:03}.jpg")
     make_picture(100).save(folder / "beach.jpg")
     make_picture(101).save(folder / "Photos" / "beach.jpg")
+    write_pair(folder / "clip")
     return folder
 
 

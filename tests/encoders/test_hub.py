@@ -95,8 +95,8 @@ def test_without_a_network_it_says_where_to_put_the_files_and_takes_them_from_th
 @pytest.mark.parametrize(
     ("name", "status", "why"),
     [
-        (f"hf:someone/nothing@{COMMIT}", 1, "cannot be fetched"),
-        (f"hf:someone/colours@{COMMIT[::-1]}", 1, "cannot be fetched"),
+        (f"hf:someone/nothing@{COMMIT}", 1, "the hub has no hf:someone/nothing"),
+        (f"hf:someone/colours@{COMMIT[::-1]}", 1, "the hub has no hf:someone/colours"),
         ("hf:someone/colours", 2, "is no model of the hub"),
         ("hf:someone/colours@main", 2, "is no model of the hub"),
         (f"hf:someone/colours@{COMMIT[:12]}", 2, "is no model of the hub"),

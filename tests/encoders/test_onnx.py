@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lookalike import View, load_encoder
 from lookalike.encoders.onnx import Card
@@ -58,6 +59,33 @@ def test_another_scale_is_another_fingerprint(tmp_path: Path) -> None:
     first = load_encoder(save(tmp_path, means([1, 2]))).fingerprint
     assert load_encoder(save(tmp_path, means([1, 2]), std=[128, 128, 128])).fingerprint != first
     assert load_encoder(save(tmp_path, means([1, 2]), name="another name")).fingerprint == first
+
+
+def test_a_fingerprint_is_what_it_was_in_the_first_galleries(tmp_path: Path) -> None:
+    path = save(tmp_path, means([1, 2]))
+    known = {"view": {"size": 8, "crop": 1.0}, "mean": [0.0] * 3, "std": [255.0] * 3, "layout": "NHWC"}
+    known |= {"metric": "cosine", "model": hashlib.sha256(path.read_bytes()).hexdigest()}
+    expected = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    assert load_encoder(path).fingerprint == expected
+
+
+def test_a_card_may_name_the_output(tmp_path: Path) -> None:
+    nodes = [*means([1, 2]), helper.make_node("Neg", ["y"], ["z"])]
+    model = ModelProto.FromString(save(tmp_path, nodes).read_bytes())
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    white = np.full((1, 8, 8, 3), 255, np.uint8)
+    fingerprints = set()
+    for output, sign in (({}, 1), ({"output": "y"}, 1), ({"output": "z"}, -1)):
+        (tmp_path / "model.json").write_text(json.dumps({**CARD, **output}))
+        encoder = load_encoder(path)
+        np.testing.assert_allclose(encoder.encode(white), [[sign] * 3])
+        fingerprints.add(encoder.fingerprint)
+    assert len(fingerprints) == 3
+    (tmp_path / "model.json").write_text(json.dumps({**CARD, "output": "w"}))
+    with pytest.raises(EncoderError, match="no output 'w', but y, z"):
+        load_encoder(path)
 
 
 def test_a_card_reads_what_it_wrote(tmp_path: Path) -> None:

@@ -115,9 +115,10 @@ def fetch_encoder(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Fetch a model from the Hugging Face hub, once, and try it: the only command that uses a network.
+    """Fetch a model from the Hugging Face hub over the network, once, and try it.
 
-    `index -e NAME` does so as well. The files are kept with their SHA-256 and never asked for again.
+    `index -e NAME` does so as well. Every address is printed; the files are kept with their SHA-256 and never asked
+    for again.
     """
     from lookalike.encoders import hub  # noqa: PLC0415
 

@@ -124,7 +124,7 @@ def hub_names(name: str | Path) -> list[str]:
 def fetch(name: str | Path, told: Callable[[str], None], *, bars: bool = False) -> None:
     """Fetch what an encoder of this name needs from a hub and is not here yet, as `lookalike.encoders.hub` has it.
 
-    The one way that Lookalike uses a network. Raises UnknownEncoder, MissingExtra, FetchFailed, EncoderError.
+    The one way that an encoder comes over a network. Raises UnknownEncoder, MissingExtra, FetchFailed, EncoderError.
     """
     for part in hub_names(name):
         _hub().fetch(part, told, bars=bars)

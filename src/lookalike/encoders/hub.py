@@ -68,7 +68,7 @@ def fetched(name: str) -> Path:
     """
     place = place_of(name)
     if not (place / MODEL).is_file():
-        raise UnknownEncoder(f"{name} has not been fetched", hint=f"lookalike encoders fetch {name}; {_by_hand(name)}")
+        raise UnknownEncoder(f"{name} has not been fetched", hint=f"lookalike encoders fetch {name}")
     sums = _sums(place)
     try:
         known = json.loads((place / _SUMS).read_text(encoding="utf-8"))
@@ -105,7 +105,11 @@ def fetch(name: str, told: Told, *, bars: bool = False) -> Path:
 
 
 def _download(name: str, folder: Path, told: Told, *, bars: bool) -> None:
-    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415  (an extra, 0.4 s)
+    from huggingface_hub.errors import (  # noqa: PLC0415  (an extra, 0.4 s)
+        EntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # noqa: PLC0415
 
     if not bars:
@@ -118,6 +122,8 @@ def _download(name: str, folder: Path, told: Told, *, bars: bool) -> None:
         except EntryNotFoundError:
             if is_needed:
                 raise FetchFailed(f"{name} has no {file}", hint=f"see {_page(name)}") from None
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise FetchFailed(f"the hub has no {name}, or not for everybody", hint=f"see {_page(name)}") from None
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             raise FetchFailed(f"{name} cannot be fetched: {reason}", hint=_by_hand(name)) from error
@@ -132,7 +138,7 @@ def _download_file(named: _Named, file: str, folder: Path, told: Told) -> None:
         raise FetchFailed(f"{url} is of the commit {metadata.commit_hash}")
     if metadata.size is None or metadata.size > MOST_BYTES[file]:
         raise FetchFailed(f"{url} has {metadata.size} bytes; at most {MOST_BYTES[file]} are taken")
-    told(f"{url}, {metadata.size / 1e6:.1f} MB")
+    told(f"fetching {url} ({metadata.size:,} bytes)")
     hf_hub_download(named.repository, file, revision=named.commit, local_dir=folder)
     if not _is_announced(folder / file, metadata):
         raise FetchFailed(f"what came from {url} is not what was announced")
@@ -162,4 +168,4 @@ def _page(name: str) -> str:
 
 def _by_hand(name: str) -> str:
     """How a model comes here without a network."""
-    return f"or put {', '.join(_FILES)} (the last two if there are any) of {_page(name)} into {place_of(name)}"
+    return f"put {', '.join(_FILES)} (the last two if there are any) of {_page(name)} into {place_of(name)}"

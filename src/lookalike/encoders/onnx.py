@@ -5,9 +5,10 @@ A card is a small JSON file of numbers with the model's name and the ending .jso
     {"name": "mine", "size": 224, "crop": 0.875, "mean": [127, 127, 127], "std": [128, 128, 128],
      "layout": "NCHW", "metric": "cosine"}
 
-`beside`, {"histogram": 0.3}, names encoders of our own that stand beside the model's numbers, with their shares of
-the similarity (`lookalike.encoders.hybrid`). `mean` and `std` are in units of a pixel's 0..255 and apply to models that
-take float32; a model that takes uint8 does its own scaling.
+`output` is the name of the output to take, by default the first. `beside`, {"histogram": 0.3}, names encoders of our
+own that stand beside the model's numbers, with their shares of the similarity (`lookalike.encoders.hybrid`). `mean` and
+`std` are in units of a pixel's 0..255 and apply to models that take float32; a model that takes uint8 does its own
+scaling.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
     """n texts in, float32 (n, dim) out: near to the embeddings of the pictures that they describe, by cosine."""
 
-__all__ = ["STABLE", "Card", "EncodeTexts", "OnnxEncoder", "open_session"]
+__all__ = ["STABLE", "Card", "EncodeTexts", "OnnxEncoder", "open_session", "output_of"]
 
 _BATCH = 4  # pictures in one run: more are no faster with a run on each core, and take more memory
 STABLE = 1e-4  # what the same input may differ by from one run to the next
@@ -56,6 +57,7 @@ class Card:
     metric: Metric = "cosine"
     trained_on: str = ""
     beside: Mapping[str, float] = field(default_factory=dict)
+    output: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Card:
@@ -72,6 +74,7 @@ class Card:
                 metric=fields.get("metric", "cosine"),
                 trained_on=str(fields.get("trained_on", "")),
                 beside={str(name): float(share) for name, share in dict(fields.get("beside", {})).items()},
+                output=str(fields.get("output", "")),
             )
         except FileNotFoundError:
             raise EncoderError(f"the model has no card: {path} is missing") from None
@@ -134,7 +137,7 @@ class OnnxEncoder:
         self._source = source or hashlib.sha256(model).hexdigest()
         self._session = open_session(model, f"model {card.name}")
         self._input = self._session.get_inputs()[0]
-        self._output = self._session.get_outputs()[0].name
+        self._output = output_of(self._session, card.output, f"model {card.name}")
         self._takes_bytes = self._input.type == "tensor(uint8)"
         self.dim = dim or self._try_out()
 
@@ -143,6 +146,8 @@ class OnnxEncoder:
         """The SHA-256 of the model and of every number of the card that changes an embedding."""
         numbers = asdict(self.card)
         del numbers["trained_on"], numbers["name"], numbers["beside"]
+        if not numbers["output"]:
+            del numbers["output"]  # galleries are older than this word of a card
         numbers["model"] = self._source
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
@@ -199,3 +204,11 @@ def open_session(model: bytes, what: str) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
         raise EncoderError(f"the {what} cannot be loaded: {error}") from None
+
+
+def output_of(session: onnxruntime.InferenceSession, wanted: str, what: str) -> str:
+    """The name of a model's output: the one that is wanted, or the first. Raises EncoderError for one that is none."""
+    names = [output.name for output in session.get_outputs()]
+    if wanted and wanted not in names:
+        raise EncoderError(f"the {what} has no output {wanted!r}, but {', '.join(names)}")
+    return wanted or str(names[0])

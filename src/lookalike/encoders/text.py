@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.encoders.onnx import STABLE, open_session
+from lookalike.encoders.onnx import STABLE, open_session, output_of
 from lookalike.encoders.tokens import LONGEST, Frame, Tokens
 from lookalike.errors import EncoderError
 
@@ -69,10 +69,7 @@ class TextTower:
         self._name = f"text tower of {card.name}"
         self._session = open_session(model, self._name)
         self._inputs = self._session.get_inputs()
-        outputs = [output.name for output in self._session.get_outputs()]
-        self._output = card.output or outputs[0]
-        if self._output not in outputs:
-            raise EncoderError(f"the {self._name} has no output {self._output!r}, but {', '.join(outputs)}")
+        self._output = output_of(self._session, card.output, self._name)
         self.frame = self._frame(card)
         self.dim = dim or self._try_out()
 
