@@ -4,8 +4,9 @@
 
 Half of the gallery's pictures teach the towers: linear over frozen features, with the contrastive loss of CLIP (Radford
 et al. 2021), captions of a class's name, a word for the picture's tone and some that say nothing. The other half is the
-gallery that is asked "a picture of NAME". Only pictures of the split's gallery are looked at. Each way of comparing is
-measured over several trainings; the gap is between the means of both kinds of embeddings, of length 1 each.
+gallery that is asked "a picture of NAME", "a TONE picture" and "a TONE picture of NAME". Only pictures of the split's
+gallery are looked at. Each way of comparing is measured over several trainings; the gap is between the means of both
+kinds of embeddings, of length 1 each.
 """
 
 from __future__ import annotations
@@ -49,9 +50,14 @@ _WORDS = [*_NAMES.values(), *_TONES, *_FILLERS]
 _DIM, _BATCH, _STEPS = 512, 128, 400
 
 
+def tone_of(lights: np.ndarray) -> np.ndarray:
+    """Which quarter of the pictures each belongs to by its brightness, 0 to 3."""
+    return np.searchsorted(np.quantile(lights, [0.25, 0.5, 0.75]), lights)
+
+
 def captions(classes: list[str], lights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """For each picture the shares of the words in a caption of it, (n, words)."""
-    tones = np.searchsorted(np.quantile(lights, [0.25, 0.5, 0.75]), lights)
+    tones = tone_of(lights)
     made = np.zeros((len(classes), len(_WORDS)), np.float32)
     for row, name, tone in zip(made, classes, tones, strict=True):
         said = [_NAMES[name], _TONES[tone], *rng.choice(_FILLERS, 4)]
@@ -66,7 +72,7 @@ class Towers:
         self.weights = [rng.normal(0, 1 / width**0.5, (width, _DIM)), rng.normal(0, 1, (len(_WORDS), _DIM))]
         self.weights = [part.astype(np.float32) for part in self.weights]
         self.moments = [(np.zeros_like(w), np.zeros_like(w)) for w in self.weights]
-        self.temperature = 0.07
+        self.temperature = 0.02
 
     def encode(self, which: int, rows: np.ndarray) -> np.ndarray:
         return unit((rows @ self.weights[which]).astype(np.float32))
@@ -106,10 +112,31 @@ def ways(rows: np.ndarray, texts: np.ndarray, words: np.ndarray) -> dict[str, np
     return made
 
 
-def measure(likeness: np.ndarray, classes: list[str]) -> np.ndarray:
-    """mAP, P@10 and top-1 of the classes' names."""
-    relevant = np.array([[own == name for own in classes] for name in _NAMES])
+def questions() -> list[tuple[str, str]]:
+    """Names and tones that are asked for, one of them or both."""
+    return [(name, tone) for name in ["", *_NAMES] for tone in ["", *_TONES] if name or tone]
+
+
+def asked_for(question: tuple[str, str]) -> np.ndarray:
+    """The shares of the words of a question, as `captions` has them."""
+    name, tone = question
+    said = [word for word in ("a", "picture", "of", tone, _NAMES.get(name, "")) if word]
+    row = np.zeros(len(_WORDS), np.float32)
+    row[[_WORDS.index(word) for word in said]] = 1 / len(said)
+    return row
+
+
+def measure(likeness: np.ndarray, classes: list[str], lights: np.ndarray) -> np.ndarray:
+    """mAP, P@10 and top-1 of all questions that ten pictures answer."""
+    tones = [_TONES[tone] for tone in tone_of(lights)]
+    relevant = np.array(
+        [
+            [name in {"", own} and tone in {"", light} for own, light in zip(classes, tones, strict=True)]
+            for name, tone in questions()
+        ]
+    )
     ranked = np.take_along_axis(relevant, np.argsort(-likeness, axis=1, kind="stable"), axis=1)
+    ranked = ranked[relevant.sum(axis=1) >= 10]
     return np.array([average_precision(ranked).mean(), precision_at(ranked, 10).mean(), ranked[:, 0].mean()])
 
 
@@ -134,12 +161,10 @@ def main() -> None:
             towers.step(number, features[some], captions([classes[n] for n in some], lights[some], rng))
         rows = towers.encode(0, features[asked])
         words = towers.encode(1, captions([classes[n] for n in taught], lights[taught], rng))
-        question = np.zeros((len(_NAMES), len(_WORDS)), np.float32)
-        for row, name in zip(question, _NAMES.values(), strict=True):
-            row[[_WORDS.index(word) for word in ("a", "picture", "of", name)]] = 1 / 4
+        texts = towers.encode(1, np.stack([asked_for(question) for question in questions()]))
         gaps.append(float(np.linalg.norm(rows.mean(axis=0) - words.mean(axis=0))))
-        for way, likeness in ways(rows, towers.encode(1, question), words).items():
-            found.setdefault(way, []).append(measure(likeness, [classes[n] for n in asked]))
+        for way, likeness in ways(rows, texts, words).items():
+            found.setdefault(way, []).append(measure(likeness, [classes[n] for n in asked], lights[asked]))
     print(f"gap between the means: {np.mean(gaps):.2f}")
     print("| way | mAP | P@10 | top-1 |\n|---|---|---|---|")
     for way, figures in found.items():
