@@ -88,6 +88,41 @@ def test_a_card_may_name_the_output(tmp_path: Path) -> None:
         load_encoder(path)
 
 
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize(("pooling", "expected"), [("mean", 0.5), ("max", 1.0), ("first", 0.25)])
+def test_a_card_says_how_places_become_a_row(tmp_path: Path, layout: str, pooling: str, expected: float) -> None:
+    places = save(tmp_path, [helper.make_node("Identity", ["x"], ["y"])], layout=layout, pooling=pooling)
+    picture = np.zeros((1, 8, 8, 3), np.uint8)
+    picture[:, :, 4:, 1] = 255
+    picture[:, 0, 0, 1] = 64
+    found = load_encoder(places).encode(picture)
+    assert found.shape == (1, 3)
+    np.testing.assert_allclose(found[0], [0, expected, 0], atol=0.005)
+
+
+def test_without_pooling_all_numbers_are_kept(tmp_path: Path) -> None:
+    path = save(tmp_path, [helper.make_node("Identity", ["x"], ["y"])])
+    assert load_encoder(path).dim == 192
+    pooled = load_encoder(save(tmp_path, means([1, 2]), pooling="mean"))
+    assert pooled.dim == 3  # there is nothing left to pool
+
+
+def test_a_model_for_one_picture_at_a_time_is_given_one_at_a_time(tmp_path: Path) -> None:
+    model = ModelProto.FromString(save(tmp_path, means([1, 2])).read_bytes())
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    found = load_encoder(tmp_path / "model.onnx").encode(pictures)
+    np.testing.assert_allclose(found, pictures.mean(axis=(1, 2)) / 255, rtol=1e-5)
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_a_model_that_mixes_its_pictures_is_an_error(tmp_path: Path, keepdims: int) -> None:
+    mixed = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0, 1, 2], keepdims=keepdims)]
+    with pytest.raises(EncoderError, match="no row for a picture"):
+        load_encoder(save(tmp_path, mixed)).encode(np.zeros((4, 8, 8, 3), np.uint8))
+
+
 def test_a_card_reads_what_it_wrote(tmp_path: Path) -> None:
     card = Card("a", View(96, 0.5), (1, 2, 3), (4, 5, 6), "NCHW", "euclidean", "paintings")
     card.write(tmp_path / "card.json")
@@ -99,6 +134,7 @@ def test_a_card_reads_what_it_wrote(tmp_path: Path) -> None:
     [
         {"size": 0}, {"size": 10**6}, {"size": "big"}, {"crop": 0}, {"crop": 1.5}, {"std": [0, 1, 1]},
         {"std": [1, 1]}, {"mean": [float("nan")] * 3}, {"layout": "HWCN"}, {"metric": "manhattan"}, {"mean": None},
+        {"pooling": "median"},
     ],
 )  # fmt: skip
 def test_a_card_with_a_number_out_of_range_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:

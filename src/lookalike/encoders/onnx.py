@@ -5,10 +5,10 @@ A card is a small JSON file of numbers with the model's name and the ending .jso
     {"name": "mine", "size": 224, "crop": 0.875, "mean": [127, 127, 127], "std": [128, 128, 128],
      "layout": "NCHW", "metric": "cosine"}
 
-`output` is the name of the output to take, by default the first. `beside`, {"histogram": 0.3}, names encoders of our
-own that stand beside the model's numbers, with their shares of the similarity (`lookalike.encoders.hybrid`). `mean` and
-`std` are in units of a pixel's 0..255 and apply to models that take float32; a model that takes uint8 does its own
-scaling.
+`output` is the name of the output to take, by default the first, and `pooling` ("mean", "max", "first") how it becomes
+one row where it has numbers for each place of the picture. `beside`, {"histogram": 0.3}, names encoders of our own that
+stand beside the model's numbers, with their shares of the similarity (`lookalike.encoders.hybrid`). `mean` and `std`
+are in units of a pixel's 0..255 and apply to models that take float32; a model that takes uint8 does its own scaling.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import onnxruntime
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["STABLE", "Card", "EncodeTexts", "OnnxEncoder", "open_session", "output_of"]
 
+Pooling = Literal["", "mean", "max", "first"]
+"""How the numbers that a model gives for each place of a picture become one row; not at all: as they are."""
+
 _BATCH = 4  # pictures in one run: more are no faster with a run on each core, and take more memory
 STABLE = 1e-4  # what the same input may differ by from one run to the next
 
@@ -58,6 +61,7 @@ class Card:
     trained_on: str = ""
     beside: Mapping[str, float] = field(default_factory=dict)
     output: str = ""
+    pooling: Pooling = ""
 
     @classmethod
     def read(cls, path: Path) -> Card:
@@ -75,6 +79,7 @@ class Card:
                 trained_on=str(fields.get("trained_on", "")),
                 beside={str(name): float(share) for name, share in dict(fields.get("beside", {})).items()},
                 output=str(fields.get("output", "")),
+                pooling=fields.get("pooling", ""),
             )
         except FileNotFoundError:
             raise EncoderError(f"the model has no card: {path} is missing") from None
@@ -91,6 +96,7 @@ class Card:
             all(np.isfinite(self.mean)) and all(np.isfinite(self.std)) and 0 not in self.std,
             self.layout in {"NHWC", "NCHW"},
             self.metric in {"cosine", "euclidean"},
+            self.pooling in get_args(Pooling),
             all(share > 0 for share in self.beside.values()) and math.fsum(self.beside.values()) < 1,
         )
         if not all(allowed):
@@ -146,14 +152,16 @@ class OnnxEncoder:
         """The SHA-256 of the model and of every number of the card that changes an embedding."""
         numbers = asdict(self.card)
         del numbers["trained_on"], numbers["name"], numbers["beside"]
-        if not numbers["output"]:
-            del numbers["output"]  # galleries are older than this word of a card
+        for word in ("output", "pooling"):  # galleries are older than these
+            if not numbers[word]:
+                del numbers[word]
         numbers["model"] = self._source
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) in, float32 (n, dim) out; each core runs its own small batches."""
-        batches = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+        most = 1 if self._input.shape[:1] == [1] else _BATCH  # exported for one picture at a time, as is the habit
+        batches = [images[start : start + most] for start in range(0, len(images), most)]
         if not batches:
             return np.empty((0, self.dim), np.float32)
         if len(batches) == 1:
@@ -169,7 +177,12 @@ class OnnxEncoder:
             (output,) = self._session.run([self._output], {self._input.name: self.feed(images)})
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise EncoderError(f"the model {self.name} failed: {error}") from error
-        return cast("NDArray[np.float32]", np.asarray(output, np.float32).reshape(len(images), -1))
+        numbers = np.asarray(output, np.float32)
+        if numbers.ndim == 0 or len(numbers) != len(images):
+            raise EncoderError(
+                f"the model {self.name} gives numbers of the shape {numbers.shape}, no row for a picture"
+            )
+        return _pooled(numbers, self.card)
 
     def feed(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """What the model takes for uint8 (n, size, size, 3): the same, or scaled float32 in its own layout."""
@@ -189,6 +202,17 @@ class OnnxEncoder:
         if first.size == 0:
             raise EncoderError(f"the model {self.name} gives no numbers")
         return int(first.shape[1])
+
+
+def _pooled(numbers: NDArray[np.float32], card: Card) -> NDArray[np.float32]:
+    """(n, ...) in, (n, d) out; of (n, places, d), and of maps in the card's layout, over the places."""
+    if not card.pooling or numbers.ndim < 3:
+        return numbers.reshape(len(numbers), -1)
+    if numbers.ndim == 4 and card.layout == "NCHW":
+        numbers = numbers.transpose(0, 2, 3, 1)
+    places = numbers.reshape(len(numbers), -1, numbers.shape[-1])
+    pooled = {"mean": places.mean(axis=1), "max": places.max(axis=1), "first": places[:, 0]}
+    return np.asarray(pooled[card.pooling])
 
 
 def open_session(model: bytes, what: str) -> onnxruntime.InferenceSession:
