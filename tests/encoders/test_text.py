@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 
 from lookalike import load_encoder
 from lookalike.encoders.foreign import load_text
@@ -185,6 +186,14 @@ class TestTokenizers:
         made.no_padding()
         made.enable_truncation(2)
         assert tokenize(made.to_str().encode(), ["red blue red"], FREE) == [Tokens([2, 4], [1, 1])]
+
+    def test_what_ends_a_text_is_never_cut_off(self) -> None:
+        made = Tokenizer(BPE({"<s>": 0, "</s>": 1, "r": 2, "e": 3, "d": 4}, []))
+        made.post_processor = TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+        (tokens,) = tokenize(made.to_str().encode(), ["red" * 50], Frame(6, None, is_full=True))
+        assert tokens.ids == [0, 2, 3, 4, 2, 1]
+        (tokens,) = tokenize(made.to_str().encode(), ["red"], Frame(8, 1, is_full=True))
+        assert tokens == Tokens([0, 2, 3, 4, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0])
 
     def test_without_any_length_it_is_that_of_clip(self) -> None:
         (tokens,) = tokenize(tokenizer().to_str().encode(), ["red " * 100], FREE)
