@@ -137,6 +137,20 @@ def test_a_file_that_was_exchanged_on_its_way_is_not_kept(hub: Hub, tmp_path: Pa
     assert not place_of(NAME).exists()
 
 
+def test_a_cache_that_cannot_be_written_is_an_error(hub: Hub, cache: Path) -> None:
+    cache.write_text("no folder")
+    done = lookalike(hub, "encoders", "fetch", NAME)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fetched_model_is_checked_by_its_name(hub: Hub) -> None:
+    assert lookalike(hub, "encoders", "check", NAME).returncode == 2
+    assert lookalike(hub, "encoders", "fetch", NAME).returncode == 0
+    assert json.loads(lookalike(hub, "encoders", "check", NAME, "--json").stdout)["texts"] is True
+
+
 def test_a_repository_without_a_model_is_an_error(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "served" / "encoder.json").unlink()
     done = lookalike(hub, "encoders", "fetch", NAME)

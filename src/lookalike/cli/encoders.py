@@ -84,7 +84,7 @@ def compare_encoders(
 
 @encoders.command("check")
 def check_encoder(
-    model: Annotated[Path, typer.Argument(help="An .onnx file with its card beside it, or a training's folder.")],
+    model: Annotated[Path, typer.Argument(help="An .onnx file with its card beside it, or a folder.")],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
@@ -93,10 +93,11 @@ def check_encoder(
 
     Of a pair of towers both, with a text. `index -e FILE` does so by itself before a model is first used.
     """
-    from lookalike.encoders import MODEL  # noqa: PLC0415
+    from lookalike.encoders import MODEL, hub, hub_names  # noqa: PLC0415
     from lookalike.encoders.foreign import load_onnx, load_text  # noqa: PLC0415  (numpy and onnxruntime)
 
-    file = model / MODEL if model.is_dir() else model
+    place = hub.fetched(str(model)) if hub_names(model) else model
+    file = place / MODEL if place.is_dir() else place
     encoder = load_onnx(file, again=True)
     if encoder.encode_texts is not None:
         load_text(file.parent, encoder.dim, again=True)(["a picture"])

@@ -74,7 +74,7 @@ def fetched(name: str) -> Path:
         known = json.loads((place / _SUMS).read_text(encoding="utf-8"))
     except FileNotFoundError:  # put there by hand
         with contextlib.suppress(OSError):
-            (place / _SUMS).write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
+            _note(place)
         return place
     except (OSError, ValueError):
         known = None
@@ -94,14 +94,29 @@ def fetch(name: str, told: Told, *, bars: bool = False) -> Path:
         return fetched(name)
     if importlib.util.find_spec("huggingface_hub") is None:
         raise MissingExtra(f"fetching {name} needs huggingface_hub", hint='pip install "lookalike[hub]"')
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fetching.", dir=place.parent, ignore_cleanup_errors=True) as staging:
-        _download(name, Path(staging), told, bars=bars)
-        shutil.rmtree(Path(staging) / ".cache", ignore_errors=True)  # huggingface_hub's own notes
-        (Path(staging) / _SUMS).write_text(json.dumps(_sums(Path(staging)), indent=2) + "\n", encoding="utf-8")
-        with contextlib.suppress(OSError):  # somebody else was first
-            os.rename(staging, place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fetching.", dir=place.parent, ignore_cleanup_errors=True) as staging:
+            _download(name, Path(staging), told, bars=bars)
+            shutil.rmtree(Path(staging) / ".cache", ignore_errors=True)  # huggingface_hub's own notes
+            _note(Path(staging))
+            _put(staging, place)
+    except OSError as error:
+        raise FetchFailed(f"{place} cannot be written: {error.strerror}") from error
     return fetched(name)
+
+
+def _note(folder: Path) -> None:
+    """Write beside a model's files what their SHA-256 is."""
+    (folder / _SUMS).write_text(json.dumps(_sums(folder), indent=2) + "\n", encoding="utf-8")
+
+
+def _put(staging: str, place: Path) -> None:
+    try:
+        os.rename(staging, place)
+    except OSError:
+        if not (place / MODEL).is_file():  # else somebody was first
+            raise
 
 
 def _download(name: str, folder: Path, told: Told, *, bars: bool) -> None:
