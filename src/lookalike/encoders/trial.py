@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,22 +17,16 @@ from typing import Any
 
 import platformdirs
 
+from lookalike.child import ask, bound_memory
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import EncoderError, LookalikeError
 from lookalike.images.decode import View
-from lookalike.images.worker import bound_memory
 
 __all__ = ["SECONDS", "serve", "try_in_child"]
 
 SECONDS = 60.0  # to be loaded and run twice on one grey picture; the default encoder needs 0.3
 _MIB = 4096  # of address space, and what follows for each byte of the model
 _EACH = 6
-_BOOT = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from lookalike.encoders.trial import serve
-serve(json.loads(sys.argv[2]))
-"""
 
 
 def try_in_child(model: bytes, card: Card, *, again: bool = False) -> int:
@@ -67,15 +60,12 @@ def serve(fields: dict[str, Any]) -> None:
 
 
 def _tried(model: bytes, card: Card) -> int:
-    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), json.dumps(asdict(card))]
     try:
-        done = subprocess.run(command, input=model, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
+        answer = ask("lookalike.encoders.trial:serve", asdict(card), seconds=SECONDS, content=model)
+    except TimeoutError:
         raise EncoderError(f"the model {card.name} took longer than {SECONDS:g} s for one picture") from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        raise EncoderError(f"the model {card.name} ended the process that tried it (exit {done.returncode})") from None
+    except ChildProcessError as error:
+        raise EncoderError(f"the model {card.name} ended the process that tried it ({error})") from None
     if "problem" in answer:
         raise EncoderError(answer["problem"])
     return int(answer["dim"])

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
+from lookalike.child import bound_memory
 from lookalike.images.decode import Limits, Picture, Unreadable, View
 
 if TYPE_CHECKING:
@@ -50,17 +51,6 @@ def serve(decoder: str, view: dict[str, Any], limits: dict[str, Any]) -> None:
                 _set_alarm(bounds.seconds + _GRACE)
                 _answer(answers, partial(decode, path.encode("latin-1"), View(**view), bounds))
                 _set_alarm(0)
-
-
-def bound_memory(mib: int) -> None:
-    """Bound this process's address space and let it leave no core file, where the system knows such bounds."""
-    try:
-        import resource  # noqa: PLC0415  (absent on Windows)
-    except ImportError:
-        return
-    for kind, bound in ((resource.RLIMIT_AS, mib << 20), (resource.RLIMIT_CORE, 0)):
-        with contextlib.suppress(ValueError, OSError):  # it has a lower one already; macOS knows none
-            resource.setrlimit(kind, (bound, bound))
 
 
 def _answer(answers: IO[bytes], decode: Callable[[], Picture]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Item, Known, Near, Space, cache, layout
+from lookalike.store import Facts, Item, Known, Near, Space, cache, layout
 from lookalike.store.checksums import Tally, checksum, is_sound, is_sound_item, item_row
 from lookalike.store.entries import (
     Summary,
@@ -243,6 +243,28 @@ class SqliteStore:
         expected = self._tally().items
         if not prefix and self.generation == generation and met != expected:  # in this order: it grows meanwhile
             raise corrupt(self.path, "items are missing")
+
+    def facts(self) -> Iterator[Facts]:
+        """Those of every item with an embedding, ordered by id."""
+        met, checksums = 0, 0
+        with self.reading():
+            tally, rows = self._tally(), self._db.execute(f"{_ITEM} WHERE digest NOTNULL ORDER BY id")
+            while chunk := rows.fetchmany(_CHUNK):
+                for row in chunk:
+                    self._check_row(row)
+                    checksums += row[5]
+                met += len(chunk)
+                yield from [Facts(id_, key, stamp, info) for id_, key, stamp, _, info, _ in chunk]
+            if (met, checksums) != (tally.embedded, tally.checksums):
+                raise corrupt(self.path, "items are missing, or there twice")
+
+    def ids(self) -> NDArray[np.int64]:
+        """Those of all items with an embedding, in order; what they stand for is not looked at."""
+        with self.reading():
+            rows = self._db.execute("SELECT id FROM item WHERE digest NOTNULL ORDER BY id").fetchall()
+            if len(rows) != self._tally().embedded:
+                raise corrupt(self.path, "items are missing, or there twice")
+        return np.array(rows, np.int64).reshape(-1)
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
