@@ -11,6 +11,7 @@ import pytest
 from lookalike import Gallery
 from lookalike.encoders import DEFAULT
 from lookalike.images.alterations import part_of
+from lookalike.images.decode import fit
 from lookalike.store.projection import Projection
 from tests.conftest import make_picture
 
@@ -101,7 +102,8 @@ def test_a_query_is_looked_at_as_the_encoder_does_and_whole(gallery: Gallery, ph
     image = make_picture(7, (256, 256))
     looks = gallery.looks(image)
     assert looks.shape == (2, gallery.encoder.dim)
-    np.testing.assert_array_equal(looks[0], gallery.embed(image))
+    pixels = np.asarray(fit(image, gallery.encoder.view))
+    np.testing.assert_array_equal(looks[:1], gallery.encoder.encode(pixels[None]))
     inner = image.crop((16, 16, 240, 240))  # what the encoder sees of it
     np.testing.assert_allclose(gallery.looks(inner)[1], looks[0], rtol=0.2, atol=0.02)
     ((first, _), *_), *_ = gallery.nearest([looks], 3)

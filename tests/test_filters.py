@@ -9,15 +9,14 @@ import pytest
 
 from lookalike.errors import UsageError
 from lookalike.filters import matching, parse_filter
-from lookalike.store import Known
+from lookalike.store import Facts
 
 BEACH = datetime(2024, 5, 17, 12).astimezone().timestamp()
 ITEMS = [
-    Known(b"/home/me/2024/beach/IMG_1.jpg", f"2500000:{int(BEACH * 1e9)}", b"1", {"width": 1200, "format": "JPEG"}, 1),
-    Known(b"/home/me/2023/beach/IMG_2.png", "300000:0", b"2", {"width": 1000, "format": "PNG", "stars": 4.5}, 2),
-    Known(b"/home/me/forest/beach.jpg", "1:1", b"3", {"width": 40, "format": "JPEG"}, 3),
-    Known(b"/home/me/skipped/beach/IMG_3.jpg", "1:1", None, {"reason": "not an image"}, 4),
-    Known(b"/home/\xff/x:y.jpg", "odd", b"5", {"width": "wide"}, 5),
+    Facts(1, b"/home/me/2024/beach/IMG_1.jpg", f"2500000:{int(BEACH * 1e9)}", '{"width": 1200, "format": "JPEG"}'),
+    Facts(2, b"/home/me/2023/beach/IMG_2.png", "300000:0", '{"width": 1000, "format": "PNG", "stars": 4.5}'),
+    Facts(3, b"/home/me/forest/beach.jpg", "1:1", '{"width": 40, "format": "JPEG"}'),
+    Facts(5, b"/home/\xff/x:y.jpg", "odd", '{"width": "wide"}'),
 ]
 
 
@@ -64,6 +63,7 @@ ITEMS = [
         (["date:<2024"], [2, 3]),
         (["date:2023-12-31..2024-05"], [1]),
         (["folder:beach", "width:>1000"], [1]),
+        (["folder:nowhere", "stars:>4"], []),
         (["-folder:beach"], [3, 5]),
         (["-width:>1000", "-format:png"], [3, 5]),
         (["-date:<2000"], [1, 5]),

@@ -16,10 +16,13 @@ Numbers and dates take `>`, `>=`, `<`, `<=` and ranges, both ends included: `100
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import UsageError
@@ -27,7 +30,7 @@ from lookalike.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lookalike.store import Known
+    from lookalike.store import Facts
 
     Test = Callable[[Any], bool]
     Standing = Callable[[Any], int]
@@ -40,6 +43,8 @@ _NUMBER = re.compile(r"\s*-?\d+(\.\d*)?\s*")
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([kMG])?B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+_CHUNK = 4096  # items looked at together
+_REMEMBERED = 1 << 16  # verdicts on folders and on information, which many items have in common
 _FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 
 
@@ -51,9 +56,8 @@ class Filter:
     fits: Callable[[Any], bool]
     wanted: bool = True
 
-    def __call__(self, item: Known) -> bool:
-        """Whether an item may be found. What an item does not have fits nothing."""
-        value = _value(item, self.field)
+    def lets_pass(self, value: Any) -> bool:  # noqa: ANN401  (as an item's information may hold)
+        """Whether an item with this value may be found. What an item does not have, None, fits nothing."""
         return (value is not None and self.fits(value)) == self.wanted
 
 
@@ -67,18 +71,19 @@ def parse_filter(term: str) -> Filter:
     return Filter(field, lambda value: any(test(value) for test in tests), wanted=not minus)
 
 
-def matching(items: Iterable[Known], filters: Sequence[Filter]) -> list[int]:
-    """The ids of the items with an embedding that all filters let pass.
+def matching(items: Iterable[Facts], filters: Sequence[Filter]) -> list[int]:
+    """The ids of the items that all filters let pass.
 
     Raises UsageError for a field that no item has: it is most likely misspelt.
     """
     met: set[str] = set()
-    ids = []
-    for item in items:
-        if item.digest is not None:
-            met.update(item.info)
-            if all(one(item) for one in filters):
-                ids.append(item.id)
+    remaining, ids = iter(items), []
+    # Those of information first, as they see every item there is and know which fields are met.
+    tests = [_test(one, met) for one in sorted(filters, key=lambda one: one.field in _TESTS)]
+    while some := list(islice(remaining, _CHUNK)):
+        for test in tests:
+            some = [item for item in some if test(item)]
+        ids += [item.id for item in some]
     unknown = {one.field for one in filters} - {*_TESTS, *met}
     if met and unknown:
         fields = ", ".join([*_TESTS, *sorted(met)])
@@ -86,15 +91,35 @@ def matching(items: Iterable[Known], filters: Sequence[Filter]) -> list[int]:
     return ids
 
 
-def _value(item: Known, field: str) -> Any:  # noqa: ANN401  (as an item's information may hold)
-    if field in {"folder", "label", "name"}:
-        *folders, name = os.fsdecode(item.key).split("/")
-        return {"folder": folders, "label": folders[-1] if folders else "", "name": name}[field]
-    if field in {"size", "date"}:
-        size, written = ([*item.stamp.split(":"), "", ""])[:2]
-        number = size if field == "size" else written
-        return int(number) if number.lstrip("-").isdecimal() else None
-    return item.info.get(field)
+def _test(one: Filter, met: set[str]) -> Callable[[Facts], bool]:
+    """A filter of items. met: grows by the fields that their information has."""
+    remembered = lru_cache(_REMEMBERED)
+    if one.field in {"folder", "label"}:
+        in_folder = remembered(lambda path: one.lets_pass(_of_folder(path, one.field)))
+        return lambda item: in_folder(item.key.rpartition(b"/")[0])
+    if one.field == "name":
+        return lambda item: one.lets_pass(os.fsdecode(item.key.rpartition(b"/")[2]))
+    if one.field in {"size", "date"}:
+        part = 0 if one.field == "size" else 1
+        return lambda item: one.lets_pass(_of_stamp(item.stamp, part))
+
+    def informed(text: str) -> bool:
+        info = json.loads(text)
+        met.update(info)
+        return one.lets_pass(info.get(one.field))
+
+    knows = remembered(informed)
+    return lambda item: knows(item.info)
+
+
+def _of_folder(path: bytes, field: str) -> Any:  # noqa: ANN401
+    folders = os.fsdecode(path).split("/")
+    return folders if field == "folder" else folders[-1]
+
+
+def _of_stamp(stamp: str, part: int) -> int | None:
+    number = ([*stamp.split(":"), "", ""])[part]
+    return int(number) if number.lstrip("-").isdecimal() else None
 
 
 def _folder(text: str) -> Test:

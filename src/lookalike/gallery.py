@@ -271,11 +271,6 @@ class Gallery:
             for id_ in some.keys() & items.keys():
                 yield _path(items[id_]), _ranked([pair for pair in some[id_] if pair[0] in items], items)
 
-    def embed(self, image: Image.Image) -> NDArray[np.float32]:
-        """float32 (dim,): the embedding of one picture, before the gallery's projection."""
-        pixels = np.asarray(fit(image, self.encoder.view))
-        return cast("NDArray[np.float32]", self.encoder.encode(pixels[None])[0])
-
     @property
     def views(self) -> list[View]:
         """How a query is looked at: as the encoder does, and whole if that leaves something out.
@@ -499,7 +494,7 @@ class Gallery:
             return None
         asked = (self.store.generation, *where)
         if self._filtered is None or self._filtered[0] != asked:
-            ids = matching(self.store.items(), [parse_filter(term) for term in where])
+            ids = matching(self.store.facts(), [parse_filter(term) for term in where])
             self._filtered = asked, np.array(sorted(ids), np.int64)
         return self._filtered[1]
 

@@ -8,6 +8,7 @@ a picture are on the same side of the split, so none of them can be found either
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -56,12 +57,17 @@ def search_sample(gallery: Gallery, home: Path, count: int, *, k: int = 10, seed
     gallery are drawn; either way a query and its copies are no hits of its own. Raises UsageError when nothing can be
     drawn or found, TrainingError for a folder that holds no training.
     """
-    items = list(gallery.pictures())
-    by_digest = {item.digest: item.key for item in items if item.digest is not None}
+    by_digest: dict[bytes, bytes] = {}
+    copies: defaultdict[bytes, set[int]] = defaultdict(set)
+    for item in gallery.pictures():
+        if item.digest is not None:
+            by_digest[item.digest] = item.key
+            copies[item.digest].add(item.id)
     draw = _Draw(home, by_digest)
     hidden = draw.digests if draw.kind == "held out" else set()
     if not by_digest.keys() - hidden:
         raise UsageError("all pictures of the gallery are held out: there is nothing to be found", hint=_HINT)
+    hidden_ids = {id_ for digest in copies.keys() & hidden for id_ in copies[digest]}
     answers: list[Answer] = []
     missing = 0
     for number, digest in draw.at_random(seed):
@@ -71,7 +77,7 @@ def search_sample(gallery: Gallery, home: Path, count: int, *, k: int = 10, seed
         if path is None:
             missing += 1
         else:
-            ids = {item.id for item in items if item.digest in (hidden or {digest})}
+            ids = hidden_ids if hidden else copies[digest]
             hits = gallery.search(path, k + len(ids)).without(ids, k)
             answers.append(Answer(number, Path(os.fsdecode(path)), hits))
     if not answers:

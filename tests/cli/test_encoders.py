@@ -115,6 +115,13 @@ def test_a_search_moves_the_weight_between_structure_and_colour(run: Run, labell
         assert run(*search, "--weight", wrong).status == 2
 
 
+def test_labels_and_blending_exclude_each_other(run: Run, labelled: Path) -> None:
+    for blend in ("--blend", "--no-blend"):
+        refused = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled, blend)
+        assert refused.status == 2
+        assert "not blended" in refused.err
+
+
 def test_a_gallery_is_adapted_to_labels_and_says_whether_it_helped(run: Run, labelled: Path) -> None:
     run("index", labelled, "-e", "patches")
     figures = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled, "--json").json

@@ -36,6 +36,13 @@ def test_evaluation_can_leave_the_embeddings_as_they_are(run: Run, labelled: Pat
     assert (figures["adapted"], figures["dim"]) == (False, 1440)
 
 
+def test_embeddings_that_are_left_as_they_are_cannot_be_blended(run: Run, labelled: Path) -> None:
+    for blend in ("--blend", "--no-blend"):
+        refused = run("evaluate", labelled, "-e", "histogram", "--raw", blend)
+        assert refused.status == 2
+        assert "not blended" in refused.err
+
+
 def test_a_model_that_is_not_there_is_an_error_of_one_line(run: Run, labelled: Path, tmp_path: Path) -> None:
     done = run("evaluate", labelled, "--model", tmp_path / "nowhere", "--json")
     assert done.status in {1, 2}

@@ -192,7 +192,7 @@ def test_a_picture_that_needs_more_memory_than_a_worker_has_is_skipped(tmp_path:
     code = """if True:
         import os, resource, sys
         from lookalike.images.decode import Limits, Unreadable, View, decode
-        from lookalike.images.bounds import bound_memory
+        from lookalike.child import bound_memory
         bound_memory(300)
         assert resource.getrlimit(resource.RLIMIT_AS)[0] == 300 << 20
         try:

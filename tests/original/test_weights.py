@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from lookalike import child
 from lookalike.errors import EncoderError, UntrustedModel
 from lookalike.original import import_model
 from lookalike.original import weights as module
@@ -139,10 +140,10 @@ def test_one_text_named_a_thousand_times_floods_no_memory(file: Path, tmp_path: 
 def test_a_reader_that_crashes_or_hangs_is_an_error(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BOOT", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(child, "_BOOT", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(EncoderError, match="reading it crashed"):
         read_weights(file, tmp_path)
-    monkeypatch.setattr(module, "_BOOT", "import time; time.sleep(60)")
+    monkeypatch.setattr(child, "_BOOT", "import time; time.sleep(60)")
     monkeypatch.setattr(module, "_SECONDS", 1)
     with pytest.raises(EncoderError, match="longer than 1 s"):
         read_weights(file, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,17 @@ def test_items_are_found_by_key_by_id_and_in_order(store: Store) -> None:
     assert store.get([found[b"a"].id, 10**6]) == {found[b"a"].id: found[b"a"]}
     assert [known.key for known in store.items()] == [b"a", b"b", b"c", b"\xff\n"]
     assert store.count() == (3, 1)
+
+
+def test_facts_are_those_of_items_with_an_embedding_by_id(store: Store) -> None:
+    with store.writing():
+        put(store, {b"b": 2, b"a": 1, b"c": None})
+    found = store.find([b"a", b"b"])
+    facts = list(store.facts())
+    assert [one.id for one in facts] == store.ids().tolist() == sorted(item.id for item in found.values())
+    for one in facts:
+        item = found[one.key]
+        assert (item.id, item.stamp, item.info) == (one.id, one.stamp, json.loads(one.info))
 
 
 def test_items_are_listed_below_a_prefix(store: Store) -> None:

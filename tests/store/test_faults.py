@@ -495,6 +495,18 @@ class TestDamaged:
         assert [row for row in rows if row[3] not in {"ok", "StoreError"}] == []
         assert {row[2] for row in rows} == {"ok", "StoreError"}
 
+    @pytest.mark.parametrize("change", ["DELETE FROM item", "UPDATE item SET info = '{}'", "UPDATE item SET key = 'x'"])
+    def test_no_filter_is_answered_from_rows_that_were_changed(self, tmp_path: Path, change: str) -> None:
+        step_through(tmp_path / "gallery", 10).close()
+        db = sqlite3.connect(tmp_path / "gallery" / "gallery.db")
+        db.execute(f"{change} WHERE id = 3")
+        db.commit()
+        db.close()
+        store = open_store(tmp_path / "gallery")
+        with pytest.raises(Corrupt):
+            list(store.facts())
+        store.close()
+
     @pytest.mark.parametrize(
         "statement",
         [

@@ -95,6 +95,8 @@ def adapt(
     no_progress: ProgressOption = False,
 ) -> None:
     """Fit the gallery's projection anew to the pictures that it holds now; with --labels to their classes, too."""
+    if labels is not None and blend is not None:
+        raise typer.BadParameter("rows that are adapted to labels are not blended", param_hint="--blend")
     with lookalike.Gallery.open(gallery) as opened:
         figures: dict[str, Any] = {"pictures": len(opened)}
         if labels:

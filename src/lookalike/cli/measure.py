@@ -48,6 +48,8 @@ def evaluate(
     """
     from lookalike import protocol  # noqa: PLC0415  (numpy and onnxruntime)
 
+    if raw and blend is not None:
+        raise typer.BadParameter("raw embeddings are not blended", param_hint="--blend")
     if drawing is not None and model is None:
         raise typer.BadParameter("what is drawn are the reconstructions of a --model", param_hint="--draw")
     dataset = _dataset(folder, split, model)

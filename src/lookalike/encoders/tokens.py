@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lookalike.child import ask, bound_memory
 from lookalike.errors import EncoderError, MissingExtra, UsageError
-from lookalike.images.bounds import bound_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +24,6 @@ LONGEST = 4096  # tokens of a text, at most
 SECONDS = 30.0  # a file with 250,000 words takes 0.7 s of processor time
 _MIB = 4096  # of address space
 _CLIPS = 77  # tokens that CLIP's text towers take: what is cut to where neither card, model nor file says it
-_BOOT = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from lookalike.encoders.tokens import serve
-serve()
-"""
 
 
 class Frame(NamedTuple):
@@ -60,15 +53,12 @@ def tokenize(file: bytes, texts: Sequence[str], frame: Frame) -> list[Tokens]:
     if importlib.util.find_spec("tokenizers") is None:
         raise MissingExtra("searching by a text needs tokenizers", hint='pip install "lookalike[text]"')
     asked = json.dumps({"texts": list(texts), "frame": frame._asdict()}).encode() + b"\n"
-    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path)]
     try:
-        done = subprocess.run(command, input=asked + file, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
+        answer = ask("lookalike.encoders.tokens:serve", seconds=SECONDS, content=asked + file)
+    except TimeoutError:
         raise EncoderError(f"the tokenizer took longer than {SECONDS:g} s for a text") from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        raise EncoderError(f"the tokenizer ended the process that it ran in (exit {done.returncode})") from None
+    except ChildProcessError as error:
+        raise EncoderError(f"the tokenizer ended the process that it ran in ({error})") from None
     if "problem" in answer:
         raise EncoderError(f"the tokenizer cannot be used: {answer['problem']}")
     return [_known(Tokens(*pair), text) for pair, text in zip(answer["tokens"], texts, strict=True)]

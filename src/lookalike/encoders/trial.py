@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any
 
 import platformdirs
 
+from lookalike.child import ask, bound_memory
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.text import TextCard, TextTower
 from lookalike.errors import EncoderError, LookalikeError
-from lookalike.images.bounds import bound_memory
 from lookalike.images.decode import View
 
 __all__ = ["SECONDS", "serve", "try_in_child"]
@@ -29,12 +28,6 @@ __all__ = ["SECONDS", "serve", "try_in_child"]
 SECONDS = 60.0  # to be loaded and run twice on one grey picture or one text; the default encoder needs 0.3
 _MIB = 4096  # of address space, and what follows for each byte of the model
 _EACH = 6
-_BOOT = """
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-from lookalike.encoders.trial import serve
-serve(sys.argv[2], json.loads(sys.argv[3]))
-"""
 
 
 def try_in_child(model: bytes, card: Card | TextCard, *, again: bool = False) -> int:
@@ -73,16 +66,13 @@ def _dim(model: bytes, kind: str, fields: dict[str, Any]) -> int:
 
 
 def _tried(model: bytes, card: Card | TextCard) -> int:
-    described = [type(card).__name__, json.dumps(asdict(card))]
-    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), *described]
+    described = (type(card).__name__, asdict(card))
     try:
-        done = subprocess.run(command, input=model, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
+        answer = ask("lookalike.encoders.trial:serve", *described, seconds=SECONDS, content=model)
+    except TimeoutError:
         raise EncoderError(f"the model {card.name} took longer than {SECONDS:g} s for one picture or text") from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        raise EncoderError(f"the model {card.name} ended the process that tried it (exit {done.returncode})") from None
+    except ChildProcessError as error:
+        raise EncoderError(f"the model {card.name} ended the process that tried it ({error})") from None
     if "problem" in answer:
         raise EncoderError(answer["problem"])
     return int(answer["dim"])

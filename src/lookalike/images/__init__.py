@@ -2,6 +2,6 @@
 
 `walk` finds the files, `decode` turns one into pixels or into one of the `reasons` why not, `whole` sees that
 nothing of it is missing, `reader` does that for many in processes that run `worker`, `montage` draws pictures side
-by side; `bounds` is what a process allows itself. What a worker runs imports nothing but Pillow and the standard
-library, so that it starts quickly and stays small.
+by side. What a worker runs imports nothing but Pillow and the standard library, so that it starts quickly and stays
+small.
 """

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lookalike.images.bounds import bound_memory
+from lookalike.child import bound_memory
 from lookalike.images.decode import Limits, Picture, Unreadable, View
 
 if TYPE_CHECKING:

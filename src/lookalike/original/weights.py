@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.child import ask, bound_memory
 from lookalike.errors import EncoderError, MissingExtra, UntrustedModel
-from lookalike.images.bounds import bound_memory
 from lookalike.training.home import write_arrays
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ _MOST_NUMBERS = 1 << 28  # in all arrays together: the described model has 1.0e8
 _MOST_NAMES = 4096
 _MOST_TEXT = 1 << 22  # bytes of an attribute
 _SECONDS, _MIB = 300, 6144
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lookalike.original.weights import serve; serve()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +53,12 @@ def read_weights(path: Path, scratch: Path) -> Weights:
     says more than it holds, or makes the reading process crash, flood its memory or run for ever.
     """
     target = scratch / "weights.npz"
-    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), str(path.absolute()), str(target)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
+        told = ask("lookalike.original.weights:serve", str(path.absolute()), str(target), seconds=_SECONDS)
+    except TimeoutError:
         raise EncoderError(f"{path}: reading it takes longer than {_SECONDS} s") from None
-    try:
-        told = json.loads(done.stdout)
-    except ValueError:
-        raise EncoderError(f"{path}: reading it crashed (exit status {done.returncode})") from None
+    except ChildProcessError as error:
+        raise EncoderError(f"{path}: reading it crashed ({error})") from None
     if "error" in told:
         kind = {"UntrustedModel": UntrustedModel, "MissingExtra": MissingExtra}.get(told["kind"], EncoderError)
         raise kind(f"{path}: {told['error']}", hint=told["hint"])
@@ -72,10 +67,9 @@ def read_weights(path: Path, scratch: Path) -> Weights:
     return Weights([(layer, name) for layer, name in told["names"]], arrays, told["config"])
 
 
-def serve() -> None:
-    """The other process: read the file that it is started with, write the arrays, print the rest as JSON."""
+def serve(path: str, target: str) -> None:
+    """The other process: read the file at `path`, write the arrays to `target`, print the rest as JSON."""
     bound_memory(_MIB)
-    _, _, path, target = sys.argv
     try:
         told = _extract(path, target)
     except (EncoderError, MissingExtra) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lookalike.store.projection import Projection
     from lookalike.store.searching import Searcher
 
-__all__ = ["Item", "Known", "Near", "Space", "Store", "open_store"]
+__all__ = ["Facts", "Item", "Known", "Near", "Space", "Store", "open_store"]
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -58,6 +58,15 @@ class Known(Item):
     """An item as the store has it, with its id (positive; never used again for another key)."""
 
     id: int = 0
+
+
+class Facts(NamedTuple):
+    """What an item with an embedding can be told by; info as the JSON text that it is kept as."""
+
+    id: int
+    key: bytes
+    stamp: str
+    info: str
 
 
 class Store(Protocol):
@@ -133,6 +142,12 @@ class Store(Protocol):
 
     def items(self, prefix: bytes = b"") -> Iterator[Known]:
         """Every item whose key starts with `prefix`, ordered by key."""
+
+    def facts(self) -> Iterator[Facts]:
+        """Those of every item with an embedding, ordered by id, as of the first that is taken."""
+
+    def ids(self) -> NDArray[np.int64]:
+        """Those of all items with an embedding, in order."""
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""

@@ -10,12 +10,17 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lookalike.store.halves import blob_size
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lookalike.store import Item
 
-__all__ = ["Tally", "checksum", "is_sound", "is_sound_item", "item_checksum", "item_row"]
+__all__ = ["ITEM", "Tally", "checksum", "is_sound", "is_sound_content", "is_sound_item", "item_checksum", "item_row"]
+
+
+ITEM = "SELECT id, key, stamp, digest, info, crc FROM item"
 
 
 class Tally(NamedTuple):
@@ -78,3 +83,8 @@ def is_sound_item(row: tuple[Any, ...]) -> bool:
         return bool(item_checksum(*row[:5]) == row[5])
     except (TypeError, AttributeError):
         return False
+
+
+def is_sound_content(crc: object, digest: object, blob: object, dim: int) -> bool:
+    """Whether a row of the table content matches its checksum and holds as many numbers as it should."""
+    return is_sound(crc, digest, blob) and len(blob) == blob_size(dim)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Projections as entries of a database: a summary, and their numbers as little-endian float32."""
+"""Entries of a database: whose embeddings it holds, where they come from, and the projection.
+
+A projection is kept as a summary, and its numbers as little-endian float32.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lookalike.store import Space
 from lookalike.store.blends import Shapes, packed, unpacked
 from lookalike.store.checksums import checksum
 from lookalike.store.projection import Projection
@@ -14,8 +18,18 @@ from lookalike.store.projection import Projection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Summary", "assembled", "check_projection", "fitted_checksum", "read_summary", "taken_apart"]
+__all__ = [
+    "Summary",
+    "assembled",
+    "check_projection",
+    "fitted_checksum",
+    "read_roots",
+    "read_space",
+    "read_summary",
+    "taken_apart",
+]
 
+_MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
 _MEAN, _COMPONENTS, _BLENDS = "projection.mean", "projection.components", "projection.blends"
 
 
@@ -32,6 +46,22 @@ class Summary(NamedTuple):
     def entries(self) -> list[str]:
         """The names of the entries with its numbers."""
         return [_MEAN, _COMPONENTS, *([_BLENDS] if self.shapes else [])]
+
+
+def read_space(parts: dict[str, Any]) -> Space:
+    """Whose embeddings these are, from parsed JSON. Raises TypeError, ValueError."""
+    space = Space(**parts)
+    texts = (space.encoder, space.fingerprint, space.source)
+    if not all(isinstance(text, str) for text in texts) or space.metric not in ("cosine", "euclidean"):
+        raise ValueError("not whose embeddings these are")
+    if space.dim not in range(1, _MOST_NUMBERS) or isinstance(space.dim, float):
+        raise ValueError("no dimension")
+    return space
+
+
+def read_roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
+    """Roots from parsed JSON. Raises TypeError, ValueError."""
+    return {bytes(key, "latin-1"): dict(info) for key, info in entries}
 
 
 def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)

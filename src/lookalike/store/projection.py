@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Projection", "blended", "fit_parts", "fit_projection"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Projection:
     """A mean and the principal directions around it, and what is made of the numbers that they give.
 
@@ -75,7 +76,12 @@ class Projection:
         # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings
         # would get unequal distances, and a picture would not find itself at 0.
         centred = np.subtract(embeddings, self.mean, dtype=np.float64)
-        return np.asarray(centred @ self.components.astype(np.float64))
+        return np.asarray(centred @ self._exact)
+
+    @cached_property
+    def _exact(self) -> NDArray[np.float64]:
+        """The components as they are multiplied with: made for each query, they were a fifth of a search's time."""
+        return self.components.astype(np.float64)
 
     def split(self, numbers: NDArray[Any]) -> list[NDArray[Any]]:
         """(n, cut) in, the columns of each group out."""

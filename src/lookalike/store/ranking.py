@@ -22,7 +22,7 @@ DEPTHS = (10, 40, 160, 640, 2560)  # neighbours for which it is measured how man
 BLOCK = 128  # rows that are checked together: 64 KiB of 128 numbers
 _MEASURED_AT_ONCE = 8192  # candidates; bounds memory when very many are equally near
 _PRODUCTS = 1 << 24  # numbers of one block of products: 64 MiB
-_GROUP = 64  # rows whose largest product stands for all of them when the k-th largest is bounded
+_GROUP = 32  # rows whose largest product stands for all of them when the k-th largest is bounded
 
 
 class Nearest(NamedTuple):
@@ -70,15 +70,15 @@ class Matrix:
 
     def take(self, places: NDArray[Any]) -> NDArray[np.float32]:
         """The rows at these places. Raises Damaged."""
-        if self._blocks is not None:
+        if self._blocks is not None and self._blocks.left:
             self._blocks.touch(places // BLOCK)
         return np.asarray(self.rows[places])
 
     def measured(self, query: NDArray[np.float32], places: NDArray[Any], k: int) -> Nearest:
         """The k nearest of the rows at these places, measured in float64."""
-        parts = [places[start : start + _MEASURED_AT_ONCE] for start in range(0, len(places), _MEASURED_AT_ONCE)]
-        measured = [distances(query, self.take(part), self.metric) for part in parts]
-        return merged([Nearest(self.ids[places], np.concatenate([*measured, np.empty(0)]))], k)
+        parts = [places[start : start + _MEASURED_AT_ONCE] for start in range(0, len(places) or 1, _MEASURED_AT_ONCE)]
+        measured = [Nearest(self.ids[part], distances(query, self.take(part), self.metric)) for part in parts]
+        return merged(measured, k)
 
     def _likeness(self, queries: NDArray[np.float32], among: NDArray[np.intp] | None) -> NDArray[np.float32]:
         """(m, n): what grows as rows come nearer, up to a bounded error."""
@@ -91,7 +91,7 @@ class Matrix:
         return likeness
 
     def _all(self) -> NDArray[np.float32]:
-        if self._blocks is not None:
+        if self._blocks is not None and self._blocks.left:
             self._blocks.touch()
         return self.rows
 
@@ -115,8 +115,9 @@ class Matrix:
 
 def merged(parts: Sequence[Nearest], k: int) -> Nearest:
     """The k nearest of all parts."""
-    ids = np.concatenate([part.ids for part in parts])
-    measured = np.concatenate([part.distances for part in parts])
+    ids, measured = parts[0]
+    if len(parts) > 1:
+        ids, measured = (np.concatenate(some) for some in zip(*parts, strict=True))
     order = np.lexsort((ids, measured))[:k]
     return Nearest(ids[order], measured[order])
 
@@ -132,5 +133,7 @@ def _candidates(likeness: NDArray[np.float32], k: int, margin: float) -> NDArray
     # often alike; and numpy takes largests down columns 20 times as fast as along short rows.
     largest = likeness[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
     near = np.nonzero(likeness >= np.partition(largest, -k)[-k] - margin)[0]
+    if len(near) <= 2 * k:
+        return near  # so few are measured sooner than they are made fewer
     kth = np.partition(likeness[near], -k)[-k]
     return np.asarray(near[likeness[near] >= kth - margin])

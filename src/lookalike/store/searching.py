@@ -54,6 +54,7 @@ class Searcher:
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
         self._chosen: tuple[Ids | None, list[Mask | None]] | None = None
+        self._stretched: tuple[bytes, Searcher] | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -71,8 +72,18 @@ class Searcher:
             yield answers[0] if len(answers) == 1 else merged(answers, k)
 
     def stretched(self, stretch: NDArray[np.float32]) -> Searcher:
-        """The same rows with their numbers multiplied by float32 (width,); always exact. Raises Damaged."""
-        return Searcher([Part(part.matrix.stretched(stretch), part.alive) for part in self._parts])
+        """The same rows with their numbers multiplied by float32 (width,); always exact. Raises Damaged.
+
+        A copy of all rows, so the last is remembered: many searches have the same weights.
+        """
+        asked = stretch.tobytes()
+        if self._stretched is None or self._stretched[0] != asked:
+            self._stretched = None  # before the next is made: there is room for one
+            self._stretched = (
+                asked,
+                Searcher([Part(part.matrix.stretched(stretch), part.alive) for part in self._parts]),
+            )
+        return self._stretched[1]
 
     def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Nearest]]:
         """Every row's id with its k nearest others, list by list, some rows at a time."""

@@ -41,13 +41,17 @@ class Damaged(Exception):
 
 
 class Blocks:
-    """An array (n, ...) that is checked block by block; block number b ends before row `ends[b]`."""
+    """An array (n, ...) that is checked block by block; block number b ends before row `ends[b]`.
+
+    left: how many blocks have not been checked yet.
+    """
 
     def __init__(self, array: Array, ends: NDArray[np.int64], checks: NDArray[np.uint32]) -> None:
         self.array = array
         self._ends = ends
         self._checks = checks
         self._unseen = np.ones(len(ends), bool)
+        self.left = len(ends)
 
     def touch(self, blocks: NDArray[Any] | None = None) -> None:
         """See to it that these blocks, or all, are what was written. Raises Damaged."""
@@ -62,6 +66,7 @@ class Blocks:
             if zlib.crc32(self.array[start : self._ends[block]].data) != self._checks[block]:
                 raise Damaged(f"block {block} does not match its checksum")
             self._unseen[block] = False
+            self.left -= 1
 
 
 class Segment:

@@ -19,18 +19,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Item, Known, Near, Space, cache, layout
-from lookalike.store.checksums import Tally, checksum, is_sound, is_sound_item, item_row
+from lookalike.store import Facts, Item, Known, Near, Space, cache, damage, layout
+from lookalike.store.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item, item_row
 from lookalike.store.entries import (
     Summary,
     assembled,
     check_projection,
     fitted_checksum,
+    read_roots,
+    read_space,
     read_summary,
     taken_apart,
 )
 from lookalike.store.failures import corrupt, named_errors
-from lookalike.store.halves import blob_size, from_blobs, rounded, to_blobs
+from lookalike.store.halves import from_blobs, rounded, to_blobs
 from lookalike.store.lock import WriterLock
 from lookalike.store.renaming import moved_key, rename
 from lookalike.store.rows import VERSION, search_queries, search_rows
@@ -49,9 +51,7 @@ __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
 _CHUNK = 512  # rows read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
-_MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
-_ITEM = "SELECT id, key, stamp, digest, info, crc FROM item"
 _EMBEDDED = (
     "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
     " FROM item JOIN content ON content.digest = item.digest"
@@ -79,6 +79,7 @@ class SqliteStore:
         self._tuning = tuning or cache.Tuning()
         self._loaded: _Loaded | None = None
         self._noted = 0
+        self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
         self._process = os.getpid()
         with named_errors(self.path):
             if not os.path.lexists(self.path):
@@ -89,7 +90,7 @@ class SqliteStore:
             self._file = os.stat(self.path)
         try:
             self._migrate()
-            self.space = self._entry("space", _space)
+            self.space = self._entry("space", read_space)
         except BaseException:
             self._connection.close()
             raise
@@ -120,7 +121,7 @@ class SqliteStore:
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """Keys that items are gathered below, each with a small dict."""
-        return self._entry("roots", _roots)
+        return self._entry("roots", read_roots)
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -231,7 +232,7 @@ class SqliteStore:
         """Every item whose key starts with `prefix`, ordered by key."""
         generation, met, last = self.generation, 0, b""
         with named_errors(self.path):
-            for row in self._db.execute(f"{_ITEM} WHERE key >= ? ORDER BY key", (prefix,)):
+            for row in self._db.execute(f"{ITEM} WHERE key >= ? ORDER BY key", (prefix,)):
                 item = self._known(row)
                 if not item.key.startswith(prefix):
                     return
@@ -242,6 +243,28 @@ class SqliteStore:
         expected = self._tally().items
         if not prefix and self.generation == generation and met != expected:  # in this order: it grows meanwhile
             raise corrupt(self.path, "items are missing")
+
+    def facts(self) -> Iterator[Facts]:
+        """Those of every item with an embedding, ordered by id."""
+        met, checksums = 0, 0
+        with self.reading():
+            tally, rows = self._tally(), self._db.execute(f"{ITEM} WHERE digest NOTNULL ORDER BY id")
+            while chunk := rows.fetchmany(_CHUNK):
+                for row in chunk:
+                    self._check_row(row)
+                    checksums += row[5]
+                met += len(chunk)
+                yield from [Facts(id_, key, stamp, info) for id_, key, stamp, _, info, _ in chunk]
+            if (met, checksums) != (tally.embedded, tally.checksums):
+                raise corrupt(self.path, "items are missing, or there twice")
+
+    def ids(self) -> NDArray[np.int64]:
+        """Those of all items with an embedding, in order; what they stand for is not looked at."""
+        with self.reading():
+            rows = self._db.execute("SELECT id FROM item WHERE digest NOTNULL ORDER BY id").fetchall()
+            if len(rows) != self._tally().embedded:
+                raise corrupt(self.path, "items are missing, or there twice")
+        return np.array(rows, np.int64).reshape(-1)
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
@@ -310,17 +333,8 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
-        return [
-            problem
-            for look in (
-                self._check_pages,
-                self._check_entries,
-                self._check_items,
-                self._check_contents,
-                self._check_load,
-            )
-            for problem in _problems(look)
-        ]
+        looks = [*damage.looks(self._db, self.space.dim), self._check_count, self._check_load]
+        return [problem for look in looks for problem in damage.problems(look, self.path)]
 
     def close(self) -> None:
         """Give back files and locks; the store cannot be used any more."""
@@ -365,7 +379,7 @@ class SqliteStore:
     def _rows(self, column: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
         """Checked rows of the table item."""
         with named_errors(self.path):
-            rows = [row for some in _split(values) for row in self._in(_ITEM, column, some)]
+            rows = [row for some in _split(values) for row in self._in(ITEM, column, some)]
         for row in rows:
             self._check_row(row)
         return rows
@@ -380,13 +394,22 @@ class SqliteStore:
         return Known(key, stamp, digest, json.loads(info), id_)
 
     def _current(self) -> _Loaded:
-        if self._loaded is None or self._loaded.generation != self.generation:
+        # Before the generation is read: what is committed in between is looked at by the next search. A third of the
+        # time of reading the generation, which only has to be done when another connection has committed anything.
+        version = self._data_version()
+        if self._loaded is None or (version != self._seen and self._loaded.generation != self.generation):
             with self.reading():
                 self._check_newest()
                 source = self._source()
                 searcher = cache.load(self.path.parent, source, self._tuning)
                 self._loaded = _Loaded(source.state.generation, source.projection, searcher)
+        self._seen = version
         return self._loaded
+
+    def _data_version(self) -> int:
+        """Another whenever another connection has committed: https://sqlite.org/pragma.html#pragma_data_version."""
+        with named_errors(self.path):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def _undamaged(self, use: Callable[[_Loaded], _T]) -> _T:
         """`use` what is searched; made anew if damage to the cache comes to light."""
@@ -421,12 +444,9 @@ class SqliteStore:
     def _checked(self, rows: list[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         for row in rows:
             self._check_row(row[:6])
-            if not self._is_sound_content(row[3], row[6], row[7]):
+            if not is_sound_content(row[7], row[3], row[6], self.space.dim):
                 raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
         return np.array([row[0] for row in rows], np.int64), from_blobs([row[6] for row in rows], self.space.dim)
-
-    def _is_sound_content(self, digest: object, blob: object, crc: object) -> bool:
-        return is_sound(crc, digest, blob) and len(blob) == blob_size(self.space.dim)  # type: ignore[arg-type]
 
     def _meta(self, key: str) -> bytes:
         with named_errors(self.path):
@@ -450,32 +470,14 @@ class SqliteStore:
 
     # Looking for damage
 
-    def _check_pages(self) -> Iterator[str]:
-        with named_errors(self.path):
-            yield from (line for (line,) in self._db.execute("PRAGMA integrity_check(20)") if line != "ok")
-
-    def _check_entries(self) -> Iterator[str]:
-        with named_errors(self.path):
-            for key, value, crc in self._db.execute("SELECT key, value, crc FROM meta"):
-                if not is_sound(crc, str(key).encode(), value):
-                    yield f"the entry {key!r} does not match its checksum"
-
-    def _check_items(self) -> Iterator[str]:
+    def _check_count(self) -> Iterator[str]:
         with self.reading():
-            rows = 0
-            for row in self._db.execute(f"{_ITEM} NOT INDEXED"):
-                rows += 1
-                if not is_sound_item(row):
-                    yield f"item {row[0]} does not match its checksum"
-            if rows != self._tally().items:
-                yield f"{rows:,} items are there, {self._tally().items:,} were written"
-
-    def _check_contents(self) -> Iterator[str]:
-        with named_errors(self.path):
-            for digest, blob, crc in self._db.execute("SELECT digest, embedding, crc FROM content"):
-                if not self._is_sound_content(digest, blob, crc):
-                    name = digest.hex() if isinstance(digest, bytes) else repr(digest)
-                    yield f"the embedding of content {name[:12]} does not match its checksum"
+            rows, expected = (
+                self._db.execute("SELECT count(*) FROM item NOT INDEXED").fetchone()[0],
+                self._tally().items,
+            )
+        if rows != expected:
+            yield f"{rows:,} items are there, {expected:,} were written"
 
     def _check_load(self) -> list[str]:
         with self.reading():
@@ -499,6 +501,7 @@ class SqliteStore:
                 yield
                 generation = self._next_generation()
                 self._set_entry("generation", generation)
+                self._seen = -1  # data_version tells of others only
             self._lock.note(generation)
 
     def _next_generation(self) -> int:
@@ -581,22 +584,6 @@ def _pairs(near: Nearest) -> Near:
     return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
 
 
-def _space(parts: dict[str, Any]) -> Space:
-    """Raises TypeError, ValueError."""
-    space = Space(**parts)
-    texts = (space.encoder, space.fingerprint, space.source)
-    if not all(isinstance(text, str) for text in texts) or space.metric not in ("cosine", "euclidean"):
-        raise ValueError("not whose embeddings these are")
-    if space.dim not in range(1, _MOST_NUMBERS) or isinstance(space.dim, float):
-        raise ValueError("no dimension")
-    return space
-
-
-def _roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
-    """Raises TypeError, ValueError."""
-    return {bytes(key, "latin-1"): dict(info) for key, info in entries}
-
-
 def _fill(db: sqlite3.Connection, space: Space) -> None:
     first = {"space": asdict(space), "generation": 0, "next_id": 1, "tally": Tally(), "projection": None, "roots": []}
     for key, value in first.items():
@@ -605,14 +592,6 @@ def _fill(db: sqlite3.Connection, space: Space) -> None:
 
 def _write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
-
-
-def _problems(look: Callable[[], Iterable[str]]) -> Iterator[str]:
-    """What `look` finds; its failing is one more finding."""
-    try:
-        yield from look()
-    except StoreError as error:
-        yield str(error)
 
 
 def _split(values: Iterable[Any]) -> Iterator[list[Any]]:
