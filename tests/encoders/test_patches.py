@@ -16,7 +16,7 @@ from lookalike.distance import unit
 from lookalike.encoders.foreign import check_model
 from lookalike.encoders.histogram import HistogramEncoder
 from lookalike.encoders.onnx import Card, OnnxEncoder
-from lookalike.encoders.patches import VIEW, fit_patches, save_patches
+from lookalike.encoders.patches import VIEW, fit_patches, save_model
 from lookalike.encoders.patches.dictionary import CONTRAST, Bank, Grain, learn_bank
 from lookalike.encoders.patches.graph import EPSILON, build_graph, cell_weights
 from lookalike.encoders.patches.projection import learn_projection
@@ -172,7 +172,7 @@ def test_a_picture_has_the_same_embedding_alone_and_among_others(learned: tuple[
 
 
 def test_what_is_saved_is_loaded_as_the_same_encoder(learned: tuple[bytes, Card], tmp_path: Path) -> None:
-    save_patches(tmp_path / "new" / "patches", *learned)
+    save_model(tmp_path / "new" / "patches", *learned)
     loaded, encoder = load_encoder(tmp_path / "new" / "patches"), OnnxEncoder(*learned)
     assert (loaded.name, loaded.view, loaded.dim, loaded.metric) == ("patches", VIEW, encoder.dim, "cosine")
     assert loaded.fingerprint == encoder.fingerprint
@@ -186,7 +186,7 @@ def test_the_model_passes_the_check_for_foreign_ones(learned: tuple[bytes, Card]
 
 
 def test_a_large_collection_is_sampled_and_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.encoders.patches._MOST", 20)
+    monkeypatch.setattr("lookalike.encoders.drawing.MOST", 20)
     seen = 0
 
     def many() -> Iterator[np.ndarray]:

@@ -97,7 +97,10 @@ _TABLE = {
     "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
 }
-_LEARNED = {"patches": "lookalike.encoders.patches:LEARNER"}
+_LEARNED = {
+    "patches": "lookalike.encoders.patches:LEARNER",
+    "selfsup": "lookalike.encoders.selfsup:LEARNER",
+}
 _HUB = "hf:"
 
 

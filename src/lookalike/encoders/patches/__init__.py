@@ -7,19 +7,21 @@ averaged in a 4 x 4 grid and projected onto few numbers. `dictionary` learns, `g
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from lookalike.encoders import Learner
+from lookalike.encoders.drawing import draw
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches.dictionary import Grain, learn_bank
 from lookalike.encoders.patches.graph import build_graph
 from lookalike.encoders.patches.projection import learn_projection
 from lookalike.errors import EncoderError
 from lookalike.images.alterations import TONES, mirrored
-from lookalike.images.decode import View, fit
+from lookalike.images.decode import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["LEARNER", "VIEW", "fit_patches", "save_patches"]
+    from lookalike.encoders.patches.dictionary import Bank
+
+__all__ = ["LEARNER", "VIEW", "Answers", "fit_patches", "learn_answers", "save_model"]
 
 VIEW = View(96)
 _GRAINS = (Grain(6, 2, 200, 2.0), Grain(12, 3, 200, 2.5))
 _DIM = 64
-_MOST = 2000  # pictures that are kept in memory while fitting: 55 MB, and as much again for each grain's answers
 
 
 def fit_patches(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[bytes, Card]:
@@ -42,17 +45,40 @@ def fit_patches(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[
     order and the same seed give the same model on the same machine. Raises EncoderError for fewer than two pictures.
     """
     rng = np.random.default_rng(seed)
-    pictures = _drawn(images, rng)
+    learned = learn_answers(draw(images, VIEW, rng), rng)
+    return build_graph(learned.banks, VIEW.size, learned.project()), Card(name="patches", view=VIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Dictionaries, and what they answer to the pictures that they were learned from, float32 (n, d), and to twins.
+
+    encoder: gives such answers to pictures cut by VIEW.
+    """
+
+    banks: list[Bank]
+    encoder: OnnxEncoder
+    rows: NDArray[np.float32]
+    twins: NDArray[np.float32]
+
+    def project(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A mean (d,) and directions (d, 64) for the numbers that are kept."""
+        return learn_projection(self.rows, _DIM, twins=self.twins)
+
+
+def learn_answers(pictures: NDArray[np.uint8], rng: np.random.Generator) -> Answers:
+    """Learn the dictionaries from uint8 (n, 96, 96, 3). Twins are mirrored and have half the saturation.
+
+    Raises EncoderError for fewer than two pictures.
+    """
     if len(pictures) < 2:
-        raise EncoderError("patches are learned from at least two pictures", hint="give it a folder with more")
+        raise EncoderError("an encoder is learned from at least two pictures", hint="give it a folder with more")
     banks = [learn_bank(pictures, grain, rng) for grain in _GRAINS]
-    card = Card(name="patches", view=VIEW)
-    pooled = OnnxEncoder(build_graph(banks, VIEW.size), card)
-    projected = learn_projection(pooled.encode(pictures), _DIM, twins=pooled.encode(_altered(pictures)))
-    return build_graph(banks, VIEW.size, projected), card
+    encoder = OnnxEncoder(build_graph(banks, VIEW.size), Card(name="answers", view=VIEW))
+    return Answers(banks, encoder, encoder.encode(pictures), encoder.encode(_altered(pictures)))
 
 
-def save_patches(folder: Path, model: bytes, card: Card) -> None:
+def save_model(folder: Path, model: bytes, card: Card) -> None:
     """Write `encoder.onnx` and `encoder.json` into a folder, made if it is not there: what `load_encoder` takes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "encoder.onnx").write_bytes(model)
@@ -60,7 +86,7 @@ def save_patches(folder: Path, model: bytes, card: Card) -> None:
 
 
 def _learn(images: Iterable[NDArray[np.uint8]], folder: Path) -> None:
-    save_patches(folder, *fit_patches(images))
+    save_model(folder, *fit_patches(images))
 
 
 LEARNER = Learner(VIEW, _learn)
@@ -69,22 +95,3 @@ LEARNER = Learner(VIEW, _learn)
 def _altered(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mirrored, with half the saturation: what a picture shows is not to depend on either."""
     return np.stack([np.asarray(TONES["paler"](mirrored(Image.fromarray(picture)))) for picture in pictures])
-
-
-def _drawn(images: Iterable[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 (n, size, size, 3), n at most _MOST: each picture as likely as any (Vitter's reservoir, 1985)."""
-    kept: list[NDArray[np.uint8]] = []
-    for seen, image in enumerate(images):
-        place = seen if seen < _MOST else int(rng.integers(0, seen + 1))
-        if seen < _MOST:
-            kept.append(_viewed(image))
-        elif place < _MOST:
-            kept[place] = _viewed(image)
-    return np.stack(kept) if kept else np.empty((0, VIEW.size, VIEW.size, 3), np.uint8)
-
-
-def _viewed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A copy of the picture, cut to the view; one that is cut already stays as it is."""
-    if image.shape == (VIEW.size, VIEW.size, 3):
-        return image.copy()
-    return np.asarray(fit(Image.fromarray(image), VIEW))

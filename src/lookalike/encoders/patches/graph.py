@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Projected = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-__all__ = ["CELLS", "EPSILON", "build_graph", "cell_weights"]
+__all__ = ["CELLS", "EPSILON", "add_answers", "build_graph", "cell_weights"]
 
 CELLS = 4  # rows and columns of the grid that answers are averaged in
 EPSILON = 1e-6  # beneath a square root: a picture without any answer gives zeros
@@ -31,18 +31,22 @@ def build_graph(banks: list[Bank], size: int, projected: Projected | None = None
     projected: mean and directions of `learn_projection`; without them the pooled answers, whose parts (a cell and a
     bank) have length 1.
     """
-    from onnx import TensorProto  # noqa: PLC0415  (heavy, and only fitting needs it)
-
     graph = Graph()
-    pixels = graph.add("Transpose", graph.add("Cast", IMAGES, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
-    parts = [_pooled(graph, pixels, bank, size) for bank in banks]
-    output = graph.add("Concat", *parts, axis=1)
+    output = add_answers(graph, banks, size)
     dim = sum(bank.grain.atoms for bank in banks) * CELLS**2
     if projected is not None:
         mean, directions = projected
         output = graph.add("MatMul", graph.add("Sub", output, mean), directions)
         dim = directions.shape[1]
     return graph.model("patches", output, size=size, dim=dim)
+
+
+def add_answers(graph: Graph, banks: list[Bank], size: int) -> str:
+    """The name of the pooled answers of all banks to the pictures that go in."""
+    from onnx import TensorProto  # noqa: PLC0415  (heavy, and only fitting needs it)
+
+    pixels = graph.add("Transpose", graph.add("Cast", IMAGES, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    return graph.add("Concat", *(_pooled(graph, pixels, bank, size) for bank in banks), axis=1)
 
 
 def cell_weights(answers: int) -> NDArray[np.float32]:

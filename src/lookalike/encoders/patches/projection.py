@@ -15,7 +15,7 @@ from lookalike.encoders.patches.dictionary import unit_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["learn_projection"]
+__all__ = ["learn_projection", "mutual_neighbours", "principal"]
 
 _PRINCIPAL = 256  # directions that are turned: 64 gave 0.009 less mAP
 _NEIGHBOURS = 10
@@ -35,7 +35,7 @@ def learn_projection(
     Scaled so that what is projected has a mean square length of 1. Features that are all the same give one zero.
     """
     mean = features.mean(axis=0)
-    directions = _principal(features - mean)
+    directions = principal(features - mean, _PRINCIPAL)
     if directions.shape[1] == 0:
         return mean, np.zeros((len(mean), 1), np.float32)
     rows = (features - mean) @ directions
@@ -45,17 +45,20 @@ def learn_projection(
     return mean, _fixed_signs(directions / length)
 
 
-def _principal(centred: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (d, k), orthonormal, widest spread first: from the products of the rows, as there are fewer of them."""
+def principal(centred: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """float32 (d, k), orthonormal, widest spread first: from the products of the rows, as there are fewer of them.
+
+    k is at most `most`, and 0 for rows that are all the same.
+    """
     spread, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    kept = np.flatnonzero(spread > max(spread[-1] * _RANK, 1e-9))[::-1][:_PRINCIPAL]
+    kept = np.flatnonzero(spread > max(spread[-1] * _RANK, 1e-9))[::-1][:most]
     return np.asarray(centred.T @ (vectors[:, kept] / np.sqrt(spread[kept])).astype(np.float32))
 
 
 def _turn(rows: NDArray[np.float64], apart: NDArray[np.float64], cut: int) -> NDArray[np.float64]:
     """float64 (k, cut): the most of the total spread for each bit of spread between neighbours, the best first."""
     total = rows.T @ rows / len(rows)
-    between = _spread_between(rows, _neighbours(rows))
+    between = _spread_between(rows, mutual_neighbours(rows, _NEIGHBOURS).astype(np.float64))
     between += _TWINS * _as_wide(apart.T @ apart, between)
     # Some in every direction: with less, what few pairs happen to agree in would count for too much.
     between += np.eye(len(between)) * max(_EVERYWHERE * between.trace() / len(between), _RANK * total.trace())
@@ -70,15 +73,15 @@ def _as_wide(spread: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
     return spread * (other.trace() / spread.trace()) if spread.trace() > 0 else spread
 
 
-def _neighbours(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64 (n, n): 1 where two pictures are each among the other's nearest by their angle."""
+def mutual_neighbours(rows: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
+    """Where two pictures are each among the other's nearest by their angle, `most` of them or fewer: bool (n, n)."""
     units = unit_rows(rows.astype(np.float32))
     likeness = units @ units.T
     np.fill_diagonal(likeness, -np.inf)
-    count = max(1, min(_NEIGHBOURS, len(rows) // _SHARE))
-    near = np.zeros(likeness.shape)
-    np.put_along_axis(near, np.argsort(-likeness, axis=1, kind="stable")[:, :count], 1.0, axis=1)
-    return near * near.T
+    count = max(1, min(most, len(rows) // _SHARE))
+    near = np.zeros(likeness.shape, bool)
+    np.put_along_axis(near, np.argsort(-likeness, axis=1, kind="stable")[:, :count], values=True, axis=1)
+    return near & near.T
 
 
 def _spread_between(rows: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
