@@ -28,7 +28,7 @@ _HIDDEN = 1024
 _EPOCHS = 60
 _BATCH = 256  # pictures, with two views of each
 _TEMPERATURE = 0.3
-_DROPPED = 0.3  # of the numbers of both layers, at random in every step
+_DROPPED = 0.15  # of the numbers of both layers, at random in every step
 _RATE = 1e-3  # Adam's, falling to nothing as a cosine
 _MOMENTA = (0.9, 0.999)
 
