@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train the described autoencoder on a folder; broken off, the same command goes on where it was.
 
-    The preset `patches` learns a dictionary of small pieces of the pictures instead: seconds, and no TensorFlow.
+    The presets `patches` and `selfsup` learn from small pieces of the pictures instead: a minute, and no TensorFlow.
 
     The result, in output/PRESET by default, is an encoder: lookalike index FOLDER -e output/PRESET.
     """
