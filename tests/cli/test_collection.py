@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from lookalike import load_encoder
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:
@@ -292,6 +293,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
 
 
 def test_indexing_and_searching_import_no_training_library(make_photos: MakePhotos, tmp_path: Path) -> None:
+    load_encoder()  # the first time of all the model is made, with onnx
     photos, gallery = make_photos(2), tmp_path / "gallery"
     for arguments in (["index", photos, "-i", gallery], ["search", photos / "000.jpg", "-i", gallery]):
         command = [sys.executable, "-X", "importtime", "-m", "lookalike", *map(str, arguments)]
