@@ -237,6 +237,28 @@ def test_an_operator_of_another_maker_is_refused(tmp_path: Path) -> None:
         load_encoder(save(tmp_path, [helper.make_node("Run", ["x"], ["y"], domain="com.evil")]))
 
 
+def with_function(path: Path, *nodes: Any) -> Path:
+    """The model with a function `own.Mean` of these nodes, from `a` to `b`."""
+    model = ModelProto.FromString(path.read_bytes())
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("own", "Mean", ["a"], ["b"], list(nodes), opsets))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_function_that_a_model_brings_itself_is_taken(tmp_path: Path) -> None:
+    path = save(tmp_path, [helper.make_node("Mean", ["x"], ["y"], domain="own")])
+    mean = helper.make_node("ReduceMean", ["a"], ["b"], axes=[1, 2], keepdims=0)
+    assert load_encoder(with_function(path, mean)).dim == 3
+
+
+def test_a_function_of_its_own_lets_no_operator_of_another_maker_in(tmp_path: Path) -> None:
+    path = save(tmp_path, [helper.make_node("Mean", ["x"], ["y"], domain="own")])
+    with pytest.raises(UntrustedModel, match=r"operators of com\.evil"):
+        load_encoder(with_function(path, helper.make_node("Run", ["a"], ["b"], domain="com.evil")))
+
+
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0)]
     nodes.append(helper.make_node("Div", ["m", "zero"], ["y"]))

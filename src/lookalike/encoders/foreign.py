@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BYTES", "check_model", "load_onnx", "load_text"]
 
+_DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml"))
 _CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
 _PROTOBUF = 2 << 30  # what one message may have
 _JSON = 1 << 20
@@ -94,12 +95,12 @@ def check_model(model: bytes, path: Path) -> None:
         proto = ModelProto.FromString(model)
     except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
         raise EncoderError(f"{path} is no ONNX file: {error}") from None
-    graphs = [proto.graph]
-    nodes = [node for graph in graphs for node in graph.node] + [n for f in proto.functions for n in f.node]
+    nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+    own = {(function.domain, function.name) for function in proto.functions}
     for node in nodes:
         if node.op_type in _CONTROL_FLOW or any(a.HasField("g") or a.graphs for a in node.attribute):
             raise UntrustedModel(f"{path} has control flow ({node.op_type}), which could run for ever")
-        if node.domain not in {"", "ai.onnx", "ai.onnx.ml"} and not proto.functions:
+        if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
             raise UntrustedModel(f"{path} uses operators of {node.domain}")
     tensors = [*proto.graph.initializer, *(a.t for node in nodes for a in node.attribute if a.HasField("t"))]
     if any(t.data_location == TensorProto.EXTERNAL or t.external_data for t in tensors):
