@@ -57,6 +57,15 @@ def make_picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return coarse.resize(size, Image.Resampling.BICUBIC)
 
 
+@pytest.fixture(scope="module")
+def few_patches() -> Iterator[None]:
+    """A tenth of the patches, so that a fit takes a tenth of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lookalike.encoders.patches.dictionary._SAMPLE", 4000)
+        patch.setattr("lookalike.encoders.patches.dictionary._ROUNDS", 5)
+        yield
+
+
 @pytest.fixture
 def make_photos(tmp_path: Path) -> Callable[..., Path]:
     """Make a folder of `count` small JPEGs, 000.jpg and so on; returns it."""

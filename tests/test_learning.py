@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from lookalike.images.decode import Picture
 
 
-@pytest.fixture(autouse=True)
-def _few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the patches, so that a fit takes a tenth of a second."""
-    monkeypatch.setattr("lookalike.encoders.patches.dictionary._SAMPLE", 4000)
-    monkeypatch.setattr("lookalike.encoders.patches.dictionary._ROUNDS", 5)
+pytestmark = pytest.mark.usefixtures("few_patches")
 
 
 @pytest.fixture

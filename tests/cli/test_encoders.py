@@ -24,10 +24,7 @@ def labelled(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-@pytest.fixture(autouse=True)
-def _few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.encoders.patches.dictionary._SAMPLE", 4000)
-    monkeypatch.setattr("lookalike.encoders.patches.dictionary._ROUNDS", 5)
+pytestmark = pytest.mark.usefixtures("few_patches")
 
 
 def test_encoders_are_listed_with_what_they_are(run: Run) -> None:

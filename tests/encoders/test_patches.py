@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SIDE = VIEW.size
 
+pytestmark = pytest.mark.usefixtures("few_patches")
+
 
 def texture(kind: int, rng: np.random.Generator) -> np.ndarray:
     """Stripes of one of three directions, or finer ones, with any phase, any two colours, and noise.
@@ -55,17 +57,8 @@ def mean_precision(gallery: np.ndarray, queries: np.ndarray, kinds: tuple[np.nda
     return float(average_precision(kinds[0][order] == kinds[1][:, None]).mean())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _few_patches() -> Iterator[None]:
-    """A tenth of the patches, so that a fit takes a tenth of a second."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lookalike.encoders.patches.dictionary._SAMPLE", 4000)
-        patch.setattr("lookalike.encoders.patches.dictionary._ROUNDS", 5)
-        yield
-
-
 @pytest.fixture(scope="module")
-def learned() -> tuple[bytes, Card]:
+def learned(few_patches: None) -> tuple[bytes, Card]:
     return fit_patches(textures(60)[0], seed=3)
 
 

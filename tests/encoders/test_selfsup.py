@@ -14,7 +14,8 @@ from lookalike.distance import unit
 from lookalike.encoders.foreign import check_model
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches import VIEW, fit_patches
-from lookalike.encoders.selfsup import _Inputs, fit_selfsup
+from lookalike.encoders.patches.projection import widest
+from lookalike.encoders.selfsup import _spread, fit_selfsup
 from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _through_loss, _wanted, train_head
 from lookalike.encoders.selfsup.views import altered
 from lookalike.errors import EncoderError
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _little_learned() -> Iterator[None]:
+def _little_learned(few_patches: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lookalike.encoders.patches.dictionary._SAMPLE", 4000)
-        patch.setattr("lookalike.encoders.patches.dictionary._ROUNDS", 5)
         patch.setattr("lookalike.encoders.selfsup._VIEWS", 3)
         yield
 
@@ -153,9 +152,9 @@ def test_fewer_than_two_pictures_are_refused(count: int) -> None:
 def test_directions_without_spread_are_left_out() -> None:
     rows = np.zeros((10, 5), np.float32)
     rows[:, 2] = np.arange(10)
-    inputs = _Inputs.of(rows)
-    assert inputs.directions.shape == (5, 1)
-    assert inputs.rows(rows).std() == pytest.approx(1, rel=1e-4)
+    axes = widest(rows)
+    assert axes.directions.shape == (5, 1)
+    assert (axes.rows(rows) / _spread(axes, rows)).std() == pytest.approx(1, rel=1e-4)
 
 
 def test_it_is_learned_for_a_gallery_by_its_name(tmp_path: Path, make_photos: Callable[..., Path]) -> None:

@@ -18,7 +18,7 @@ from lookalike.encoders.drawing import draw
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches.dictionary import Grain, learn_bank
 from lookalike.encoders.patches.graph import build_graph
-from lookalike.encoders.patches.projection import learn_projection
+from lookalike.encoders.patches.projection import learn_projection, widest
 from lookalike.errors import EncoderError
 from lookalike.images.alterations import TONES, mirrored
 from lookalike.images.decode import View
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.encoders.patches.dictionary import Bank
+    from lookalike.encoders.patches.projection import Axes
 
 __all__ = ["LEARNER", "VIEW", "Answers", "fit_patches", "learn_answers", "save_model"]
 
@@ -53,17 +54,18 @@ def fit_patches(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[
 class Answers:
     """Dictionaries, and what they answer to the pictures that they were learned from, float32 (n, d), and to twins.
 
-    encoder: gives such answers to pictures cut by VIEW.
+    encoder: gives such answers to pictures cut by VIEW. axes: the widest directions of the answers.
     """
 
     banks: list[Bank]
     encoder: OnnxEncoder
     rows: NDArray[np.float32]
     twins: NDArray[np.float32]
+    axes: Axes
 
-    def project(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A mean (d,) and directions (d, 64) for the numbers that are kept."""
-        return learn_projection(self.rows, _DIM, twins=self.twins)
+    def project(self) -> Axes:
+        """Directions (d, 64) for the numbers that are kept."""
+        return learn_projection(self.rows, _DIM, twins=self.twins, axes=self.axes)
 
 
 def learn_answers(pictures: NDArray[np.uint8], rng: np.random.Generator) -> Answers:
@@ -75,7 +77,8 @@ def learn_answers(pictures: NDArray[np.uint8], rng: np.random.Generator) -> Answ
         raise EncoderError("an encoder is learned from at least two pictures", hint="give it a folder with more")
     banks = [learn_bank(pictures, grain, rng) for grain in _GRAINS]
     encoder = OnnxEncoder(build_graph(banks, VIEW.size), Card(name="answers", view=VIEW))
-    return Answers(banks, encoder, encoder.encode(pictures), encoder.encode(_altered(pictures)))
+    rows = encoder.encode(pictures)
+    return Answers(banks, encoder, rows, encoder.encode(_altered(pictures)), widest(rows))
 
 
 def save_model(folder: Path, model: bytes, card: Card) -> None:

@@ -6,7 +6,7 @@ little between neighbours, as in Fisher's discriminant and He & Niyogi, "Localit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lookalike.encoders.patches.dictionary import unit_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["learn_projection", "mutual_neighbours", "principal"]
+__all__ = ["Axes", "learn_projection", "mutual_neighbours", "widest"]
 
 _PRINCIPAL = 256  # directions that are turned: 64 gave 0.009 less mAP
 _NEIGHBOURS = 10
@@ -26,32 +26,47 @@ _SHARE = 20  # no more neighbours than one in so many of the pictures
 _RANK = 1e-6  # of the widest spread: less is rounding
 
 
+class Axes(NamedTuple):
+    """A mean, float32 (d,), and directions around it, float32 (d, k)."""
+
+    mean: NDArray[np.float32]
+    directions: NDArray[np.float32]
+
+    def rows(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (n, d) in, (n, k) out."""
+        return np.asarray((features - self.mean) @ self.directions, np.float32)
+
+
+def widest(features: NDArray[np.float32]) -> Axes:
+    """The principal directions of float32 (n, d), 256 at most; one of zeros if the features are all the same."""
+    mean = features.mean(axis=0)
+    directions = _principal(features - mean)
+    return Axes(mean, directions if directions.shape[1] else np.zeros((len(mean), 1), np.float32))
+
+
 def learn_projection(
-    features: NDArray[np.float32], cut: int, *, twins: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """float32 (n, d) in; a mean (d,) and directions (d, cut), fewer if the features have fewer.
+    features: NDArray[np.float32], cut: int, *, twins: NDArray[np.float32] | None = None, axes: Axes | None = None
+) -> Axes:
+    """The `cut` directions of float32 (n, d) that tell most, fewer if the features have fewer.
 
     twins: of the same pictures, altered in a way that is not to matter; what they differ in counts for little, too.
-    Scaled so that what is projected has a mean square length of 1. Features that are all the same give one zero.
+    axes: the `widest` of the features, where they are known already. Scaled so that what is projected has a mean
+    square length of 1. Features that are all the same give one zero.
     """
-    mean = features.mean(axis=0)
-    directions = principal(features - mean, _PRINCIPAL)
-    if directions.shape[1] == 0:
-        return mean, np.zeros((len(mean), 1), np.float32)
-    rows = (features - mean) @ directions
-    apart = rows - (twins - mean) @ directions if twins is not None else np.zeros_like(rows)
+    mean, directions = axes = axes or widest(features)
+    if not directions.any():
+        return axes
+    rows = axes.rows(features)
+    apart = rows - axes.rows(twins) if twins is not None else np.zeros_like(rows)
     directions = directions @ _turn(rows.astype(np.float64), apart.astype(np.float64), cut).astype(np.float32)
     length = np.sqrt(np.square((features - mean) @ directions).sum(axis=1).mean())
-    return mean, _fixed_signs(directions / length)
+    return Axes(mean, _fixed_signs(directions / length))
 
 
-def principal(centred: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """float32 (d, k), orthonormal, widest spread first: from the products of the rows, as there are fewer of them.
-
-    k is at most `most`, and 0 for rows that are all the same.
-    """
+def _principal(centred: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (d, k), orthonormal, widest spread first: from the products of the rows, as there are fewer of them."""
     spread, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    kept = np.flatnonzero(spread > max(spread[-1] * _RANK, 1e-9))[::-1][:most]
+    kept = np.flatnonzero(spread > max(spread[-1] * _RANK, 1e-9))[::-1][:_PRINCIPAL]
     return np.asarray(centred.T @ (vectors[:, kept] / np.sqrt(spread[kept])).astype(np.float32))
 
 
@@ -73,7 +88,7 @@ def _as_wide(spread: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
     return spread * (other.trace() / spread.trace()) if spread.trace() > 0 else spread
 
 
-def mutual_neighbours(rows: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
+def mutual_neighbours(rows: NDArray[np.floating], most: int) -> NDArray[np.bool_]:
     """Where two pictures are each among the other's nearest by their angle, `most` of them or fewer: bool (n, n)."""
     units = unit_rows(rows.astype(np.float32))
     likeness = units @ units.T

@@ -8,7 +8,8 @@ picture from another. Minutes instead of seconds, numpy alone; what was tried is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ from lookalike.encoders.graph import Graph
 from lookalike.encoders.onnx import Card
 from lookalike.encoders.patches import VIEW, learn_answers, save_model
 from lookalike.encoders.patches.graph import add_answers
-from lookalike.encoders.patches.projection import mutual_neighbours, principal
+from lookalike.encoders.patches.projection import mutual_neighbours
 from lookalike.encoders.selfsup.head import train_head
 from lookalike.encoders.selfsup.views import altered
 from lookalike.images.decode import View, fit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.encoders.patches import Answers
+    from lookalike.encoders.patches.projection import Axes
     from lookalike.encoders.selfsup.head import Head
 
     Matrix = NDArray[np.float32]
@@ -41,7 +43,6 @@ __all__ = ["LEARNER", "fit_selfsup"]
 
 _LARGE = View(128)  # pictures are kept so large, so that parts of them still have the detail of VIEW
 _VIEWS = 6  # of each picture, beside itself and its twin
-_DIRECTIONS = 256  # of the answers that the network sees; 768 are better by half a hundredth and three times the file
 _DIM = 64
 _NEIGHBOURS = 40
 
@@ -54,52 +55,35 @@ def fit_selfsup(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[
     rng = np.random.default_rng(seed)
     pictures = draw(images, _LARGE, rng)
     learned = learn_answers(_small(pictures), rng)
-    mean, directions = learned.project()
-    inputs = _Inputs.of(learned.rows)
-    views = [inputs.rows(learned.rows), inputs.rows(learned.twins)]
-    views += [inputs.rows(learned.encoder.encode(altered(pictures, VIEW.size, rng))) for _ in range(_VIEWS)]
-    together = _together(np.asarray((learned.rows - mean) @ directions, np.float32))
-    head = train_head(np.stack(views), together, _DIM, rng)
-    return _model(learned, (mean, directions), inputs, head), Card(name="selfsup", view=VIEW)
+    spread = _spread(learned.axes, learned.rows)
+    more = (learned.encoder.encode(altered(pictures, VIEW.size, rng)) for _ in range(_VIEWS))
+    seen = (learned.axes.rows(rows) / spread for rows in chain((learned.rows, learned.twins), more))
+    projection = learned.project()
+    head = train_head(np.stack(list(seen)), _together(projection.rows(learned.rows)), _DIM, rng)
+    return _model(learned, projection, spread, head), Card(name="selfsup", view=VIEW)
 
 
-class _Inputs(NamedTuple):
-    """What the network sees of answers: centred (d,), along directions (d, k)."""
-
-    mean: Matrix
-    directions: Matrix
-
-    @classmethod
-    def of(cls, rows: Matrix) -> _Inputs:
-        """The widest directions of float32 (n, d), on the average of deviation 1; one of zeros if there is none."""
-        mean = rows.mean(axis=0)
-        directions = principal(rows - mean, _DIRECTIONS)
-        if directions.shape[1] == 0:
-            return cls(mean, np.zeros((len(mean), 1), np.float32))
-        spread = ((rows - mean) @ directions).std(axis=0, dtype=np.float64)
-        return cls(mean, np.asarray(directions / spread.mean(), np.float32))
-
-    def rows(self, answers: Matrix) -> Matrix:
-        """float32 (n, d) in, (n, k) out."""
-        return np.asarray((answers - self.mean) @ self.directions, np.float32)
+def _spread(axes: Axes, rows: Matrix) -> np.float32:
+    """The mean deviation of float32 (n, d) along the axes, by which they are divided for the network; 1 for none."""
+    return np.float32(axes.rows(rows).std(axis=0, dtype=np.float64).mean() or 1.0)
 
 
 def _together(rows: Matrix) -> NDArray[np.bool_]:
     """Which are each other's nearest, bool (n, n), once all are drawn to their neighbours, which tells kinds better."""
-    return mutual_neighbours(expand(rows, unit(rows)).astype(np.float64), _NEIGHBOURS)
+    return mutual_neighbours(expand(rows, unit(rows)), _NEIGHBOURS)
 
 
-def _model(learned: Answers, projected: tuple[Matrix, Matrix], inputs: _Inputs, head: Head) -> bytes:
-    graph = Graph()
+def _model(learned: Answers, projection: Axes, spread: np.float32, head: Head) -> bytes:
+    """All that the projection keeps lies along the axes, so both halves begin with the numbers along these."""
+    graph, axes = Graph(), learned.axes
     answers = add_answers(graph, learned.banks, VIEW.size)
-    mean, directions = projected
-    own = graph.add("MatMul", graph.add("Sub", answers, mean), directions)
-    seen = graph.add("MatMul", graph.add("Sub", answers, inputs.mean), inputs.directions)
-    hidden = graph.add("Relu", graph.add("Add", graph.add("MatMul", seen, head.first), head.first_shift))
+    along = graph.add("MatMul", graph.add("Sub", answers, axes.mean), axes.directions)
+    own = graph.add("MatMul", along, axes.directions.T @ projection.directions)
+    hidden = graph.add("Relu", graph.add("Add", graph.add("MatMul", along, head.first / spread), head.first_shift))
     kind = graph.add("Add", graph.add("MatMul", hidden, head.second), head.second_shift)
     parts = [graph.add("LpNormalization", part, axis=1, p=2) for part in (own, kind)]
     output = graph.add("Concat", *parts, axis=1)
-    return graph.model("selfsup", output, size=VIEW.size, dim=directions.shape[1] + head.second.shape[1])
+    return graph.model("selfsup", output, size=VIEW.size, dim=projection.directions.shape[1] + head.second.shape[1])
 
 
 def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
