@@ -14,6 +14,7 @@ from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print
 
 if TYPE_CHECKING:
     from lookalike.datasets import Dataset
+    from lookalike.encoders import Encoder
 
 __all__: list[str] = []
 
@@ -101,8 +102,7 @@ def check_encoder(
     encoder = load_onnx(file, again=True)
     if encoder.encode_texts is not None:
         load_text(file.parent, encoder.dim, again=True)(["a picture"])
-    fields = {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
-    fields["texts"] = encoder.encode_texts is not None
+    fields = {**_fields(encoder), "texts": encoder.encode_texts is not None}
     if json:
         print_json({"model": str(model), **fields, "fingerprint": encoder.fingerprint})
     else:
@@ -125,12 +125,16 @@ def fetch_encoder(
 
     place = hub.fetch(name, warn, bars=not (no_progress or json) and sys.stderr.isatty())
     encoder = lookalike.load_encoder(name)
-    fields = {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
+    fields = _fields(encoder)
     if json:
         print_json({"model": name, **fields, "fingerprint": encoder.fingerprint, "folder": str(place)})
     else:
         print_table(list(fields), [list(fields.values())])
         warn(f"kept in {place}; use it: lookalike index FOLDER -e {name}")
+
+
+def _fields(encoder: Encoder) -> dict[str, Any]:
+    return {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
 
 
 def _data(folder: Path, split: Path | None, *, no_labels: bool) -> Dataset | list[bytes]:

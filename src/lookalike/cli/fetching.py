@@ -11,7 +11,6 @@ __all__ = ["fetch_named"]
 
 def fetch_named(encoder: str, *, hidden: bool) -> None:
     """Fetch what of an encoder is on a hub and not here yet, and tell from where; nothing for other names."""
-    from lookalike.encoders import fetch, hub_names  # noqa: PLC0415
+    from lookalike.encoders import fetch  # noqa: PLC0415
 
-    if hub_names(encoder):
-        fetch(encoder, warn, bars=not hidden and sys.stderr.isatty())
+    fetch(encoder, warn, bars=not hidden and sys.stderr.isatty())

@@ -15,7 +15,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -28,7 +28,7 @@ from lookalike.errors import EncoderError, MissingExtra
 from lookalike.images.decode import View
 
 if TYPE_CHECKING:
-    from lookalike.encoders.efficientnet.network import Tensors
+    from lookalike.encoders.efficientnet.network import Writer
 
 __all__ = ["efficientnet_lite0", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8"]
 
@@ -111,17 +111,12 @@ def _model(weights: _Weights, form: _Form, card: Card) -> bytes:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != weights.digest:
         raise EncoderError(f"{path} is not the published file: SHA-256 {found}, expected {weights.digest}")
-    model = _written(read_tensors(path), form, card.view.size)
+    writer: Writer[Any] = IntegerWriter() if form.is_integer else FloatWriter()
+    model = write_network(read_tensors(path), card.view.size, writer, layered=form.is_layered)
     with contextlib.suppress(OSError):  # a read-only home: convert again next time, 0.7 s
         _keep(cached, model)
         _keep(cached.with_suffix(".sha256"), hashlib.sha256(model).digest())
     return model
-
-
-def _written(tensors: Tensors, form: _Form, size: int) -> bytes:
-    if form.is_integer:
-        return write_network(tensors, size, IntegerWriter(), layered=form.is_layered)
-    return write_network(tensors, size, FloatWriter(), layered=form.is_layered)
 
 
 def _keep(path: Path, content: bytes) -> None:
