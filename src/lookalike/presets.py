@@ -31,6 +31,8 @@ class Preset:
     makes it. relu: after that layer. fraction: the share of the pictures that is trained on. grey: learn from their
     brightness alone. histogram: the share of the similarity that a histogram of colours beside the embedding has.
     precision: "mixed" computes in half precision and keeps weights in float32. slope: of the leaky units below zero.
+    contrast: how much a contrastive loss of the embeddings counts for beside the squared error; temperature: of its
+    softmax; labelled: pictures in one folder belong together in it, not only two views of one picture.
     """
 
     name: str
@@ -54,6 +56,9 @@ class Preset:
     histogram: float = 0.0
     precision: Precision = "float32"
     slope: float = 0.3
+    contrast: float = 0.0
+    temperature: float = 0.2
+    labelled: bool = False
 
 
 _BASE = Preset("base", "the base model: overfits from epoch 15")
@@ -90,12 +95,20 @@ _HYBRID = replace(
     _EXP6D, name="hybrid", description="brightness alone; colours beside it as a histogram", grey=True, histogram=0.5
 )
 
+_CONTRASTIVE = replace(
+    _EXP3, name="contrastive", description="views of one picture are to be near each other",
+    latent_dim=192, epochs=60, size=64, batch_size=128, contrast=0.1,
+)  # fmt: skip
+_SUPERVISED = replace(
+    _CONTRASTIVE, name="supervised", description="pictures of one folder are to be near each other", labelled=True
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _BASE, _EXP1, _EXP2, _EXP3, _EXP4, _EXP5A, _EXP5B, _EXP5C, _EXP5D, _EXP5E, _EXP6A, _EXP6B, _EXP6C, _EXP6D,
         _EXP7A, _EXP7B, _EXP7C, _FINAL, _TINY, _LINEAR,
-        _COMPACT, _HYBRID,
+        _COMPACT, _HYBRID, _CONTRASTIVE, _SUPERVISED,
     )
 }  # fmt: skip
 
@@ -112,6 +125,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "size": (8, 2048),
     "seed": (0, 2**31),
     "slope": (0, 1),
+    "contrast": (0, 100),
+    "temperature": (0.01, 10),
 }
 _WORDS = ["true", "false", "yes", "no", "1", "0"]
 _FILTERS = range(4097)
@@ -138,6 +153,8 @@ def vary(preset: Preset, changes: Mapping[str, str]) -> Preset:
     varied = replace(preset, **parsed)  # type: ignore[arg-type]
     if varied.size % 2 ** len(varied.filters):
         raise UsageError(f"size {varied.size} cannot be halved {len(varied.filters)} times")
+    if varied.contrast and varied.model != "convolutional":
+        raise UsageError(f"{preset.name} cannot be trained with a contrastive loss", hint="take --preset contrastive")
     return varied
 
 

@@ -17,8 +17,8 @@ from lookalike.encoders.patches import VIEW, fit_patches
 from lookalike.encoders.patches.projection import widest
 from lookalike.encoders.selfsup import _spread, fit_selfsup
 from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _through_loss, _wanted, train_head
-from lookalike.encoders.selfsup.views import altered
 from lookalike.errors import EncoderError
+from lookalike.images.augmentation import altered
 from lookalike.images.decode import View, fit
 from lookalike.learning import learn
 from tests.encoders.test_patches import mean_precision, textures

@@ -31,7 +31,7 @@ def preset(**changes: str) -> Preset:
 
 def some_pictures(count: int) -> Pictures:
     pixels = np.stack([np.asarray(make_picture(seed, (SIZE, SIZE))) for seed in range(count)])
-    return Pictures(pixels, np.arange(count) % 4 != 0)
+    return Pictures(pixels, np.arange(count) % 4 != 0, np.full(count, ""))
 
 
 def as_floats(pixels: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def preset(**changes: str) -> Preset:
 
 def some_pictures(count: int) -> Pictures:
     pixels = np.stack([np.asarray(make_picture(seed, (SIZE, SIZE))) for seed in range(count)])
-    return Pictures(pixels, np.arange(count) % 4 != 0)
+    return Pictures(pixels, np.arange(count) % 4 != 0, np.full(count, ""))
 
 
 def as_floats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -86,8 +86,10 @@ def test_fewer_pictures_than_numbers_leave_the_rest_zero(count: int) -> None:
 
 def test_pictures_that_are_all_the_same_are_their_own_mean() -> None:
     pixels = np.full((4, SIZE, SIZE, 3), 100, np.uint8)
-    linear = learned(Pictures(pixels, np.array([True, True, True, False])))
-    assert linear.measure(Pictures(pixels, np.array([True, True, True, False]))).mse == pytest.approx(0, abs=1e-9)
+    linear = learned(Pictures(pixels, np.array([True, True, True, False]), np.full(4, "")))
+    assert linear.measure(Pictures(pixels, np.array([True, True, True, False]), np.full(4, ""))).mse == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 def test_a_linear_training_is_a_training_like_the_others_without_tensorflow(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ class Compact:
         )
         return rows, columns
 
-    def _shown(self, pictures: Pictures, order: NDArray[np.intp], seed: int) -> Iterator[Matrix]:
+    def _shown(self, pictures: Pictures, order: NDArray[np.intp], seed: int) -> Iterator[tuple[Matrix]]:
         """An epoch's batches: thumbnails of whole pictures and of a part, half of them mirrored."""
         rng = np.random.default_rng(seed)
         for batch in batches(pictures, order, self._preset.batch_size):
@@ -194,7 +194,7 @@ class Compact:
             small[whole] = thumbnails(batch[whole], self._narrow, self._narrow)
             mirrored = rng.random(len(batch)) < self._preset.flip / 2
             small[mirrored] = small[mirrored, :, ::-1]
-            yield small
+            yield (small,)
 
 
 def _build(side: int, numbers: int) -> Any:  # noqa: ANN401  (keras.Model: Keras has no types)

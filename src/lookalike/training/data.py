@@ -41,10 +41,14 @@ _TRAIN, _TEST = "train", "test"
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """All of a training's pictures, uint8 (n, size, size, 3), and which of them it is fitted on, bool (n,)."""
+    """All of a training's pictures, uint8 (n, size, size, 3), and which of them it is fitted on, bool (n,).
+
+    labels: str (n,), the folder that a picture lies in below that of the training; empty for none.
+    """
 
     pixels: NDArray[np.uint8]
     is_train: NDArray[np.bool_]
+    labels: NDArray[np.str_]
 
     @property
     def train(self) -> NDArray[np.intp]:
@@ -75,9 +79,11 @@ def gather(folder: Path, home: Path, preset: Preset, *, progress: Progress | Non
     """
     if not _is_there(home, preset.size):
         _decode_all(folder, home, preset, progress)
-    is_train = np.array([row["split"] == _TRAIN for row in _rows(home)])
+    rows = _rows(home)
+    is_train = np.array([row["split"] == _TRAIN for row in rows])
+    labels = np.array([row["class"] for row in rows], np.str_)
     pixels = np.memmap(home / PICTURES, np.uint8, "r", shape=(len(is_train), preset.size, preset.size, 3))
-    return Pictures(pixels, is_train)
+    return Pictures(pixels, is_train, labels)
 
 
 def batches(pictures: Pictures, chosen: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float32]]:

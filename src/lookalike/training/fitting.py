@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.training.contrast import contrastive_loss
 from lookalike.training.learner import Errors, Layer
 from lookalike.training.model import load_keras, mixed_policy, rate_at, schedule_of
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from lookalike.presets import Preset
     from lookalike.training.learner import Told
 
-    Source = Callable[[], Iterator[NDArray[Any]]]
-    """Gives an epoch's batches, (n, ...) uint8 of a pixel's 0..255 or float32, anew with every call."""
+    Source = Callable[[], Iterator[tuple[NDArray[Any], ...]]]
+    """Gives an epoch's batches anew with every call: pictures (n, ...), uint8 of a pixel's 0..255 or float32; beside
+    them int32 (n, 1), the same number for what belongs together, if that is learned too."""
 
 __all__ = ["Fit"]
 
@@ -30,21 +32,29 @@ _AHEAD = 2  # batches that are read while one is learned
 class Fit:
     """A model that gives back what it takes, its optimiser, and everything that a training does with them.
 
-    Built by `build` under the preset's seed and precision, on every graphics processor that there is.
+    Built by `build` under the preset's seed and precision, on every graphics processor that there is. contrasted: the
+    layer of it whose output the preset's contrastive loss is of; nothing for none.
     """
 
-    def __init__(self, preset: Preset, build: Callable[[], Any]) -> None:
+    def __init__(self, preset: Preset, build: Callable[[], Any], *, contrasted: str = "") -> None:
         keras = load_keras()
         keras.utils.set_random_seed(preset.seed)
         self._preset = preset
         with _on_all_devices(), mixed_policy(preset):
-            self.model = build()
-            self.model.compile(keras.optimizers.Adam(schedule_of(preset)), loss="mse", metrics=["mse"])
+            self.model = self._learning = build()
+            aims: list[tuple[Any, float, list[str]]] = [("mse", 1.0, ["mse"])]
+            if contrasted:
+                likened = self.model.get_layer(contrasted).output
+                self._learning = keras.Model(self.model.inputs[0], [self.model.outputs[0], likened])
+                aims.append((contrastive_loss(preset.temperature), preset.contrast, []))
+            losses, shares, metrics = map(list, zip(*aims, strict=True))
+            adam = keras.optimizers.Adam(schedule_of(preset))
+            self._learning.compile(adam, loss=losses, loss_weights=shares, metrics=metrics)
 
     @property
     def rate(self) -> float:
         """The learning rate of the last step."""
-        return float(np.asarray(self.model.optimizer.learning_rate))
+        return float(np.asarray(self._learning.optimizer.learning_rate))
 
     def layers(self) -> list[Layer]:
         """The model's summary, in the order of the flow."""
@@ -57,20 +67,19 @@ class Fit:
         """One epoch, counted from 0; its means as they were while it learned."""
         rate = rate_at(self._preset, epoch)
         if rate is not None:
-            self.model.optimizer.learning_rate = rate
+            self._learning.optimizer.learning_rate = rate
         tell = load_keras().callbacks.LambdaCallback(
             on_train_batch_end=lambda step, logs: told(step + 1, steps, float(logs["loss"]))
         )
         fed = self._fed(source, steps)
-        fitted = self.model.fit(fed, epochs=1, verbose=0, callbacks=[tell], shuffle=False).history
-        return Errors(float(fitted["loss"][0]), float(fitted["mse"][0]))
+        fitted = self._learning.fit(fed, epochs=1, verbose=0, callbacks=[tell], shuffle=False).history
+        return _errors({name: values[0] for name, values in fitted.items()})
 
     def measure(self, source: Source, steps: int) -> Errors:
         """The penalised loss and the bare error; NaN without a batch."""
         if not steps:
             return Errors(math.nan, math.nan)
-        found = self.model.evaluate(self._fed(source, steps), verbose=0, return_dict=True)
-        return Errors(float(found["loss"]), float(found["mse"]))
+        return _errors(self._learning.evaluate(self._fed(source, steps), verbose=0, return_dict=True))
 
     def state(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
         """Weights and optimiser, by their number: Keras's own names differ with what a process did before."""
@@ -99,21 +108,28 @@ class Fit:
         return load_keras().Model(self.model.inputs[0], self.model.outputs[0])
 
     def _variables(self) -> list[Any]:
-        if not self.model.optimizer.built:  # two numbers for each parameter: not for a model that is only measured
-            self.model.optimizer.build(self.model.trainable_variables)
-        return [*self.model.variables, *self.model.optimizer.variables]
+        optimizer = self._learning.optimizer
+        if not optimizer.built:  # two numbers for each parameter: not for a model that is only measured
+            optimizer.build(self.model.trainable_variables)
+        return [*self.model.variables, *optimizer.variables]
 
     def _fed(self, source: Source, steps: int) -> Any:  # noqa: ANN401
-        """A `tf.data.Dataset` of (batch, batch): read ahead by a thread; bytes become floats on the device."""
+        """A `tf.data.Dataset` of pictures and what is to come of them: read ahead by a thread, floats by the device."""
         import tensorflow as tf  # noqa: PLC0415  (heavy, and an extra)
 
-        first = next(iter(source()))
-        shape = tf.TensorSpec((None, *first.shape[1:]), first.dtype)
-        data = tf.data.Dataset.from_generator(source, output_signature=shape)
-        data = data.apply(tf.data.experimental.assert_cardinality(steps))
-        if first.dtype == np.uint8:
-            data = data.map(lambda batch: tf.cast(batch, tf.float32) / 255.0)
-        return data.map(lambda batch: (batch, batch)).prefetch(_AHEAD)
+        def aimed(pictures: Any, *numbers: Any) -> Any:  # noqa: ANN401  (tensors)
+            pictures = tf.cast(pictures, tf.float32) / 255.0 if pictures.dtype == tf.uint8 else pictures
+            return pictures, (pictures, *numbers)
+
+        shapes = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in next(iter(source())))
+        data = tf.data.Dataset.from_generator(source, output_signature=shapes)
+        return data.apply(tf.data.experimental.assert_cardinality(steps)).map(aimed).prefetch(_AHEAD)
+
+
+def _errors(found: Mapping[str, float]) -> Errors:
+    """What Keras says of a model; names of metrics begin with that of their output if there are several."""
+    (mse,) = (value for name, value in found.items() if name.endswith("mse"))
+    return Errors(float(found["loss"]), float(mse))
 
 
 def _on_all_devices() -> contextlib.AbstractContextManager[Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lookalike.presets import Preset
 
-__all__ = ["EPSILON", "build", "encoder_of", "load_keras", "mixed_policy", "rate_at", "schedule_of"]
+__all__ = ["EPSILON", "build", "embedding_name", "encoder_of", "load_keras", "mixed_policy", "rate_at", "schedule_of"]
 
 EPSILON = 1e-3  # added to variances by the normalisation; Keras's default
 
@@ -96,8 +96,13 @@ def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no ty
 
 def encoder_of(autoencoder: Any, preset: Preset) -> Any:  # noqa: ANN401
     """The half of it that gives the embedding, float32 (n, latent_dim); the layers are the same ones."""
-    last = autoencoder.get_layer("embedding_relu" if preset.relu else "embedding")
+    last = autoencoder.get_layer(embedding_name(preset))
     return load_keras().Model(autoencoder.inputs[0], last.output, name="encoder")
+
+
+def embedding_name(preset: Preset) -> str:
+    """The name of the layer that gives the embedding."""
+    return "embedding_relu" if preset.relu else "embedding"
 
 
 def schedule_of(preset: Preset) -> Any:  # noqa: ANN401

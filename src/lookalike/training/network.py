@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.training.contrast import belongings, pairs
 from lookalike.training.export import LUMA, write_network
 from lookalike.training.fitting import Fit
-from lookalike.training.model import build, encoder_of
+from lookalike.training.model import build, embedding_name, encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ class Network:
 
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
-        self._fit = Fit(preset, lambda: build(preset))
+        self._fit = Fit(preset, lambda: build(preset), contrasted=embedding_name(preset) if preset.contrast else "")
 
     @property
     def rate(self) -> float:
@@ -42,14 +43,20 @@ class Network:
         return self._fit.layers()
 
     def learn(self, pictures: Pictures, epoch: int, told: Told) -> Errors:
-        """Go once through the training pictures, in an order of this epoch's own."""
+        """Go once through the training pictures, in an order of this epoch's own; altered, if they are contrasted."""
         rng = np.random.default_rng((self._preset.seed, epoch))
         order = rng.permutation(pictures.train)
+        if self._preset.contrast:
+            numbers, seed = belongings(pictures, self._preset), int(rng.integers(1 << 32))
+            return self._fit.learn(lambda: self._pairs(pictures, order, numbers, seed), self._steps(order), epoch, told)
         flips = rng.random(len(order)) < 0.5 if self._preset.flip else np.zeros(len(order), bool)
         return self._fit.learn(lambda: self._read(pictures, order, flips), self._steps(order), epoch, told)
 
     def measure(self, pictures: Pictures) -> Errors:
-        """The penalised loss and the bare error of the pictures that are held out; NaN if there are none."""
+        """The penalised loss and the bare error of the pictures that are held out; NaN if there are none.
+
+        They are shown once and as they are, so there is no contrast in that loss.
+        """
         chosen = pictures.held_out
         return self._fit.measure(lambda: self._read(pictures, chosen), self._steps(chosen))
 
@@ -94,11 +101,25 @@ class Network:
 
     def _read(
         self, pictures: Pictures, chosen: NDArray[np.intp], flips: NDArray[np.bool_] | None = None
-    ) -> Iterator[NDArray[np.uint8] | NDArray[np.float32]]:
-        size = self._preset.batch_size
-        for start in range(0, len(chosen), size):
-            batch = pictures.pixels[chosen[start : start + size]]
+    ) -> Iterator[tuple[NDArray[Any], ...]]:
+        for part in self._parts(len(chosen)):
+            batch = pictures.pixels[chosen[part]]
             if flips is not None:
-                mirrored = flips[start : start + size]
-                batch[mirrored] = batch[mirrored, :, ::-1]
-            yield self._shown(batch.astype(np.float32) / np.float32(255)) if self._preset.grey else batch
+                batch[flips[part]] = batch[flips[part], :, ::-1]
+            apart = np.arange(len(batch), dtype=np.int32)[:, None]
+            yield (self._fed(batch), apart) if self._preset.contrast else (self._fed(batch),)
+
+    def _pairs(
+        self, pictures: Pictures, chosen: NDArray[np.intp], numbers: NDArray[np.int32], seed: int
+    ) -> Iterator[tuple[NDArray[Any], ...]]:
+        rng = np.random.default_rng(seed)
+        for part in self._parts(len(chosen)):
+            views, same = pairs(pictures.pixels[chosen[part]], numbers[chosen[part]], rng)
+            yield self._fed(views), same
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        size = self._preset.batch_size
+        return (slice(start, start + size) for start in range(0, count, size))
+
+    def _fed(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        return self._shown(batch.astype(np.float32) / np.float32(255)) if self._preset.grey else batch

@@ -197,7 +197,7 @@ class _Run:
         card = Card(
             name,
             View(self._preset.size),
-            metric="euclidean",
+            metric="cosine" if self._preset.contrast else "euclidean",
             trained_on=f"{len(pictures.train)} pictures",
             beside=beside,
         )

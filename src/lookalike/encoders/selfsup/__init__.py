@@ -23,7 +23,7 @@ from lookalike.encoders.patches import VIEW, learn_answers, save_model
 from lookalike.encoders.patches.graph import add_answers
 from lookalike.encoders.patches.projection import mutual_neighbours
 from lookalike.encoders.selfsup.head import train_head
-from lookalike.encoders.selfsup.views import altered
+from lookalike.images.augmentation import altered
 from lookalike.images.decode import View, fit
 from lookalike.neighbours import expand
 

@@ -1,4 +1,4 @@
-"""What one picture may look like and still be the same: a part of it, mirrored, in another tone."""
+"""Views of a picture for learning without labels: a part of it, mirrored or not, in another tone."""
 
 from __future__ import annotations
 
