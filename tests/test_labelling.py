@@ -125,3 +125,11 @@ def test_scenes_are_found_by_their_classes(scenes8: Path) -> None:
     dataset = Dataset(whole.gallery[::3], whole.queries[::6])
     figures = evaluate_retrieval(dataset, "efficientnet-lite0-layers", also=["labels"])
     assert figures["with_labels"]["mAP"] > max(0.9, figures["mAP"])
+
+
+def test_an_encoder_that_is_learned_with_labels_is_reported_apart(scenes8: Path, few_patches: None) -> None:
+    whole = read_split(scenes8 / "mit_split.csv", scenes8)
+    dataset = Dataset(whole.gallery[::5], whole.queries[::8])
+    figures = evaluate_retrieval(dataset, "selfsup", also=["labels"])
+    assert figures["learned_with_labels"]["mAP"] > figures["mAP"] + 0.05
+    assert "learned_with_labels" not in evaluate_retrieval(dataset, "patches", also=["labels"])

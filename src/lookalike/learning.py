@@ -25,10 +25,9 @@ from lookalike.images.walk import walk
 from lookalike.indexing import IndexOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from lookalike.encoders import Shown
     from lookalike.images.decode import View
 
     Progress = Callable[[int, int], None]
@@ -41,28 +40,41 @@ __all__ = ["forget", "learn", "learn_into"]
 _MOST = 2000  # pictures that are learned from; twice as many take twice as long
 
 
-def learn(
-    name: str | Path, roots: Roots, home: Path, *, options: IndexOptions | None = None, progress: Progress | None = None
+def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
+    name: str | Path,
+    roots: Roots,
+    home: Path,
+    *,
+    labels: Mapping[bytes, str] | None = None,
+    options: IndexOptions | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Learn what an encoder of this name needs to be loaded from `home`, from pictures below these folders and files.
 
     From all of them, or from 2,000 that are spread evenly over the walk. What is in `home` already, and an encoder
-    that needs nothing, is left as it is. Raises UsageError when there is no such folder, EncoderError when the
-    pictures are too few.
+    that needs nothing, is left as it is. labels: classes of some or all pictures by their absolute paths, for encoders
+    that make anything of them. Raises UsageError when there is no such folder, EncoderError when the pictures are too
+    few.
     """
     for part in learned_parts(name):
         if not (home / part / MODEL).is_file():
-            learn_into(home / part, part, roots, options=options, progress=progress)
+            learn_into(home / part, part, roots, labels=labels, options=options, progress=progress)
 
 
-def learn_into(
-    place: Path, name: str, roots: Roots, *, options: IndexOptions | None = None, progress: Progress | None = None
+def learn_into(  # noqa: PLR0913  (see above)
+    place: Path,
+    name: str,
+    roots: Roots,
+    *,
+    labels: Mapping[bytes, str] | None = None,
+    options: IndexOptions | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Learn one encoder as `learn` does; `place`, a folder that is empty or not there, is then one to load it from."""
     options, learner = options or IndexOptions(), find_learner(name)
     paths = _sample([os.path.abspath(os.fsencode(root)) for root in roots], options)
     with _folder_for(place) as folder:
-        learner.learn(_pictures(paths, learner.view, options, progress), folder)
+        learner.learn(_shown(paths, labels or {}, learner.view, options, progress), folder)
 
 
 def forget(place: Path) -> None:
@@ -93,16 +105,21 @@ def _put(made: Path, place: Path) -> None:
                 file.replace(place / file.name)
 
 
-def _pictures(
-    paths: Sequence[bytes], view: View, options: IndexOptions, progress: Progress | None
-) -> Iterator[NDArray[np.uint8]]:
-    """uint8 (view.size, view.size, 3) for every file that can be read."""
+def _shown(
+    paths: Sequence[bytes],
+    labels: Mapping[bytes, str],
+    view: View,
+    options: IndexOptions,
+    progress: Progress | None,
+) -> Iterator[Shown]:
+    """Every file that can be read, and its class."""
     with Reader(view, limits=options.limits, workers=options.workers) as reader:
-        for done, (_, result) in enumerate(reader.read(paths), 1):
+        for done, (path, result) in enumerate(reader.read(paths), 1):
             if progress is not None:
                 progress(done, len(paths))
             if isinstance(result, Picture):
-                yield np.frombuffer(result.pixels, np.uint8).reshape(view.size, view.size, 3)
+                picture = np.frombuffer(result.pixels, np.uint8).reshape(view.size, view.size, 3)
+                yield picture, labels.get(path, "")
 
 
 def _sample(roots: Sequence[bytes], options: IndexOptions) -> list[bytes]:

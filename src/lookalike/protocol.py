@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lookalike.encoders import find_learner, learned_parts
 from lookalike.errors import DatasetError, UsageError
 from lookalike.evaluation import retrieval_measures
 from lookalike.gallery import Gallery
@@ -22,7 +23,7 @@ from lookalike.store.ranking import Matrix
 from lookalike.store.rows import search_queries, search_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,12 +61,35 @@ def evaluate_retrieval(
 
     adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. also: "ways" tells,
     under `retrieval`, the figures of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of
-    adapting to the classes of the gallery pictures. Gallery pictures are encoded once, queries once for each look.
-    Raises DatasetError when a side has no readable picture.
+    adapting to the classes of the gallery pictures, and under `learned_with_labels` what comes of an encoder that is
+    learned with them. Gallery pictures are encoded once, queries once for each look. Raises DatasetError when a side
+    has no readable picture.
     """
+    labels = {picture.path: picture.label for picture in dataset.gallery}
+    found = _evaluated(dataset, encoder, adaption, also, progress)
+    if "labels" in also and any(find_learner(part).takes_labels for part in learned_parts(encoder or "")):
+        found["learned_with_labels"] = _evaluated(dataset, encoder, adaption, (), progress, labels)
+    return found
+
+
+def measure_gallery(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
+    """The same of a gallery that has the gallery pictures in it, and no others."""
+    return _figures(gallery, dataset, ())
+
+
+def _evaluated(  # noqa: PLR0913  (what `evaluate_retrieval` is given)
+    dataset: Dataset,
+    encoder: str | Path | None,
+    adaption: Adaption | None,
+    also: Collection[str],
+    progress: Progress | None,
+    labels: Mapping[bytes, str] | None = None,
+) -> dict[str, Any]:
+    """Figures of a gallery made for it. labels: of gallery pictures, to learn the encoder with."""
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
-        learn(encoder or "", paths, Path(folder), progress=progress)  # from the gallery pictures, as a user's would
+        # From the gallery pictures, as a user's would be.
+        learn(encoder or "", paths, Path(folder), labels=labels, progress=progress)
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
             gallery.index(*paths, progress=progress)
             if adaption == "none":
@@ -74,11 +98,6 @@ def evaluate_retrieval(
             elif adaption is not None:
                 gallery.adapt(blend=adaption == "blended")
             return _figures(gallery, dataset, also)
-
-
-def measure_gallery(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
-    """The same of a gallery that has the gallery pictures in it, and no others."""
-    return _figures(gallery, dataset, ())
 
 
 def _figures(gallery: Gallery, dataset: Dataset, also: Collection[str]) -> dict[str, Any]:

@@ -97,3 +97,19 @@ def test_what_is_not_a_number_is_null_in_json(run: Run, make_photos: Callable[..
     done = run("train", make_photos(6), "-o", tmp_path / "all", *LINEAR, "--set", "fraction=1", "--json")
     assert "NaN" not in done.out
     assert done.json["history"][0]["val_mse"] is None
+
+
+@pytest.mark.usefixtures("few_patches")
+def test_selfsup_takes_labels_and_others_say_that_they_do_not(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_photos(6, "set/one")
+    make_photos(6, "set/two", first=6)
+    done = run("train", tmp_path / "set", "--preset", "selfsup", "-o", tmp_path / "run", "--labels", tmp_path / "set")
+    assert done.status == 0, done.err
+    plain = run("train", tmp_path / "set", "--preset", "selfsup", "-o", tmp_path / "plain")
+    assert plain.status == 0, plain.err
+    assert (tmp_path / "run" / "encoder.onnx").read_bytes() != (tmp_path / "plain" / "encoder.onnx").read_bytes()
+    for preset in ("patches", "tiny"):
+        refused = run("train", tmp_path / "set", "--preset", preset, "-o", tmp_path / "no", "--labels", tmp_path / "set")
+        assert (refused.status, "--labels" in refused.err) == (2, True)

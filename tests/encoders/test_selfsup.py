@@ -15,7 +15,7 @@ from lookalike.encoders.foreign import check_model
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches import VIEW, fit_patches
 from lookalike.encoders.patches.projection import widest
-from lookalike.encoders.selfsup import _spread, fit_selfsup
+from lookalike.encoders.selfsup import _spread, _together, fit_selfsup
 from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _through_loss, _wanted, train_head
 from lookalike.errors import EncoderError
 from lookalike.images.augmentation import altered
@@ -114,7 +114,7 @@ def test_half_of_the_numbers_are_those_of_patches(learned: tuple[bytes, Card]) -
     pictures, _ = textures(20, seed=1)
     rows = OnnxEncoder(*learned).encode(pictures)
     for half in (rows[:, :-64], rows[:, -64:]):
-        np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(half, axis=1), 0.5**0.5, atol=1e-5)
     small, _ = textures(60)
     own = OnnxEncoder(*fit_patches(_as_seen(small), seed=3)).encode(pictures)
     assert np.corrcoef((unit(own) @ unit(own).T).ravel(), (rows[:, :-64] @ rows[:, :-64].T).ravel())[0, 1] > 0.8
@@ -135,6 +135,35 @@ def test_textures_are_told_apart_without_labels(learned: tuple[bytes, Card]) -> 
     (pictures, kinds), (queries, wanted) = textures(60), textures(40, seed=1)
     encoder = OnnxEncoder(*learned)
     assert mean_precision(encoder.encode(pictures), encoder.encode(queries), (kinds, wanted)) > 0.9
+
+
+def test_labels_decide_what_belongs_together() -> None:
+    """Of labels that are those of no texture, pictures of a label come nearer than they would by themselves."""
+    (pictures, kinds), marks = textures(60), np.arange(60) // 30
+    wanted = [f"{mark}" for mark in marks]
+    found = []
+    for labels in (None, wanted):
+        rows = OnnxEncoder(*fit_selfsup(pictures, labels=labels, seed=3)).encode(pictures)
+        found.append(mean_precision(rows[::2], rows[1::2], (marks[::2], marks[1::2])))
+    assert len(np.unique(kinds[marks == 0])) > 1
+    assert found[1] > found[0] + 0.1
+
+
+def test_labels_of_one_class_and_empty_ones_change_nothing(learned: tuple[bytes, Card]) -> None:
+    pictures, _ = textures(60)
+    assert fit_selfsup(pictures, labels=[""] * 60, seed=3) == learned
+    assert fit_selfsup(pictures, labels=["one"] * 30 + [""] * 30, seed=3) == learned
+    with pytest.raises(ValueError, match="zip"):
+        fit_selfsup(pictures, labels=["one"] * 3)
+
+
+def test_what_has_no_label_belongs_to_its_neighbours() -> None:
+    rows = np.random.default_rng(0).normal(0, 1, (90, 4)).astype(np.float32)
+    labels = np.array(["a", "b"] * 15 + [""] * 60)
+    found, near = _together(rows, labels), _together(rows, np.full(90, ""))
+    assert (found[:30, :30] == (labels[:30, None] == labels[:30])).all()
+    assert (found[30:] == near[30:]).all()
+    assert (found == found.T).all()
 
 
 @pytest.mark.parametrize("count", [2, 3, 20])

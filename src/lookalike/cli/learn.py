@@ -31,6 +31,10 @@ def train(
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Vary the preset.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
     size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="For selfsup: a folder of class folders, or a CSV file with the columns file and class."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on.")] = False,
     early_stopping: Annotated[int | None, typer.Option(min=1, help="End after N epochs without progress.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events into output/tensorboard.")] = False,
@@ -47,8 +51,12 @@ def train(
 
     home = output or Path("output") / preset
     if preset in encoders.learned_names():
-        _learn(preset, folder, home, fresh=fresh, json=json, hidden=no_progress or json)
+        _learn(preset, folder, home, labels=labels, fresh=fresh, json=json, hidden=no_progress or json)
         return
+    if labels is not None:
+        raise typer.BadParameter(
+            "a network takes the folders that pictures lie in: --preset supervised", param_hint="--labels"
+        )
     chosen = varied(preset, changes or [], epochs, size)
     if fresh:
         training.start_afresh(home)
@@ -62,17 +70,22 @@ def train(
         _print(done)
 
 
-def _learn(name: str, folder: Path, home: Path, *, fresh: bool, json: bool, hidden: bool) -> None:
+def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: bool, json: bool, hidden: bool) -> None:
     """Learn an encoder that is no network: there are no epochs to print."""
-    from lookalike.learning import forget, learn_into  # noqa: PLC0415  (numpy)
+    from lookalike.encoders import find_learner  # noqa: PLC0415  (numpy)
+    from lookalike.labelling import read_labels  # noqa: PLC0415
+    from lookalike.learning import forget, learn_into  # noqa: PLC0415
 
+    if labels is not None and not find_learner(name).takes_labels:
+        raise typer.BadParameter(f"{name} makes nothing of them", param_hint="--labels")
+    known = read_labels(labels) if labels is not None else None
     if fresh:
         forget(home)
     elif (home / "encoder.onnx").exists():
         raise typer.BadParameter(f"there is an encoder in {home}; --fresh begins anew", param_hint="--output")
     start = time.monotonic()
     with progress_bar(name, hidden=hidden) as progress:
-        learn_into(home, name, [folder], progress=progress)
+        learn_into(home, name, [folder], labels=known, progress=progress)
     seconds = time.monotonic() - start
     if json:
         print_json({"output": str(home), "preset": {"name": name}, "seconds": seconds})

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lookalike.encoders.onnx import OnnxEncoder
     from lookalike.images.decode import View
 
+    Shown = tuple[NDArray[np.uint8], str]
+    """A picture, uint8 (view.size, view.size, 3), and its class; empty where it is not known."""
+
 __all__ = [
     "CARD",
     "DEFAULT",
@@ -76,13 +79,15 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """How an encoder is learned: from uint8 (view.size, view.size, 3) pictures cut by `view`.
+    """How an encoder is learned: from pictures cut by `view` with their classes, as far as these are known.
 
     learn: writes the model and its card into a folder that is there; raises EncoderError for too few pictures.
+    takes_labels: whether it makes anything of classes.
     """
 
     view: View
-    learn: Callable[[Iterable[NDArray[np.uint8]], Path], None]
+    learn: Callable[[Iterable[Shown], Path], None]
+    takes_labels: bool = False
 
 
 DEFAULT = "efficientnet-lite0-layers-int8"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.encoders import Shown
     from lookalike.encoders.patches.dictionary import Bank
     from lookalike.encoders.patches.projection import Axes
 
@@ -46,7 +47,8 @@ def fit_patches(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[
     order and the same seed give the same model on the same machine. Raises EncoderError for fewer than two pictures.
     """
     rng = np.random.default_rng(seed)
-    learned = learn_answers(draw(images, VIEW, rng), rng)
+    pictures, _ = draw(((image, "") for image in images), VIEW, rng)
+    learned = learn_answers(pictures, rng)
     return build_graph(learned.banks, VIEW.size, learned.project()), Card(name="patches", view=VIEW)
 
 
@@ -88,8 +90,8 @@ def save_model(folder: Path, model: bytes, card: Card) -> None:
     card.write(folder / "encoder.json")
 
 
-def _learn(images: Iterable[NDArray[np.uint8]], folder: Path) -> None:
-    save_model(folder, *fit_patches(images))
+def _learn(shown: Iterable[Shown], folder: Path) -> None:
+    save_model(folder, *fit_patches(picture for picture, _ in shown))
 
 
 LEARNER = Learner(VIEW, _learn)

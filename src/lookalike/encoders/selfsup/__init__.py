@@ -3,12 +3,13 @@
 The first layer are the dictionaries of `lookalike.encoders.patches`; the two layers above their pooled answers learn
 that altered views of one picture, and pictures that are each other's neighbours, belong together (`head`). Their 64
 numbers stand beside the 64 of `patches`, each with half of the similarity: the network knows kinds, patches tell one
-picture from another. Minutes instead of seconds, numpy alone; what was tried is in docs/decisions.md.
+picture from another. With labels pictures of a class belong together instead, and the network has most of the
+similarity. Minutes instead of seconds, numpy alone; what was tried is in docs/decisions.md.
 """
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +29,12 @@ from lookalike.images.decode import View, fit
 from lookalike.neighbours import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from lookalike.encoders import Shown
     from lookalike.encoders.patches import Answers
     from lookalike.encoders.patches.projection import Axes
     from lookalike.encoders.selfsup.head import Head
@@ -45,22 +47,35 @@ _LARGE = View(128)  # pictures are kept so large, so that parts of them still ha
 _VIEWS = 6  # of each picture, beside itself and its twin
 _DIM = 64
 _NEIGHBOURS = 40
+_SHARE, _LABELLED_SHARE = 0.5, 0.7  # of the similarity that the network has, learned without labels and with them
 
 
-def fit_selfsup(images: Iterable[NDArray[np.uint8]], *, seed: int = 0) -> tuple[bytes, Card]:
+def fit_selfsup(
+    images: Iterable[NDArray[np.uint8]], *, labels: Sequence[str] | None = None, seed: int = 0
+) -> tuple[bytes, Card]:
     """Learn an encoder from uint8 (h, w, 3) pictures of any size: an ONNX model and its card.
 
-    As `lookalike.encoders.patches.fit_patches`, and 128 numbers of length 1.
+    As `lookalike.encoders.patches.fit_patches`, and 128 numbers of length 1. labels: of each picture, empty for those
+    whose class is not known; nothing is made of fewer than two classes. Raises ValueError for more or fewer labels than
+    pictures.
     """
+    shown = zip(images, repeat("")) if labels is None else zip(images, labels, strict=True)
+    return _fit(shown, seed)
+
+
+def _fit(shown: Iterable[Shown], seed: int) -> tuple[bytes, Card]:
     rng = np.random.default_rng(seed)
-    pictures = draw(images, _LARGE, rng)
+    pictures, labels = draw(shown, _LARGE, rng)
+    has_classes = len(np.unique(labels[labels != ""])) > 1
     learned = learn_answers(_small(pictures), rng)
     spread = _spread(learned.axes, learned.rows)
     more = (learned.encoder.encode(altered(pictures, VIEW.size, rng)) for _ in range(_VIEWS))
     seen = (learned.axes.rows(rows) / spread for rows in chain((learned.rows, learned.twins), more))
     projection = learned.project()
-    head = train_head(np.stack(list(seen)), _together(projection.rows(learned.rows)), _DIM, rng)
-    return _model(learned, projection, spread, head), Card(name="selfsup", view=VIEW)
+    together = _together(projection.rows(learned.rows), labels if has_classes else np.full_like(labels, ""))
+    head = train_head(np.stack(list(seen)), together, _DIM, rng)
+    share = _LABELLED_SHARE if has_classes else _SHARE
+    return _model(learned, projection, spread, head, share), Card(name="selfsup", view=VIEW)
 
 
 def _spread(axes: Axes, rows: Matrix) -> np.float32:
@@ -68,13 +83,21 @@ def _spread(axes: Axes, rows: Matrix) -> np.float32:
     return np.float32(axes.rows(rows).std(axis=0, dtype=np.float64).mean() or 1.0)
 
 
-def _together(rows: Matrix) -> NDArray[np.bool_]:
-    """Which are each other's nearest, bool (n, n), once all are drawn to their neighbours, which tells kinds better."""
-    return mutual_neighbours(expand(rows, unit(rows)), _NEIGHBOURS)
+def _together(rows: Matrix, labels: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which belong together, bool (n, n): those of a class, and of those without one each other's nearest.
+
+    These are found once all are drawn to their neighbours, which tells kinds better.
+    """
+    known = labels != ""
+    near = mutual_neighbours(expand(rows, unit(rows)), _NEIGHBOURS)
+    return np.where(np.outer(known, known), labels[:, None] == labels, near)
 
 
-def _model(learned: Answers, projection: Axes, spread: np.float32, head: Head) -> bytes:
-    """All that the projection keeps lies along the axes, so both halves begin with the numbers along these."""
+def _model(learned: Answers, projection: Axes, spread: np.float32, head: Head, share: float) -> bytes:
+    """All that the projection keeps lies along the axes, so both parts begin with the numbers along these.
+
+    share: of the similarity that the network has.
+    """
     graph, axes = Graph(), learned.axes
     answers = add_answers(graph, learned.banks, VIEW.size)
     along = graph.add("MatMul", graph.add("Sub", answers, axes.mean), axes.directions)
@@ -82,7 +105,8 @@ def _model(learned: Answers, projection: Axes, spread: np.float32, head: Head) -
     hidden = graph.add("Relu", graph.add("Add", graph.add("MatMul", along, head.first / spread), head.first_shift))
     kind = graph.add("Add", graph.add("MatMul", hidden, head.second), head.second_shift)
     parts = [graph.add("LpNormalization", part, axis=1, p=2) for part in (own, kind)]
-    output = graph.add("Concat", *parts, axis=1)
+    lengths = np.sqrt([1 - share, share], dtype=np.float32)
+    output = graph.add("Concat", *(graph.add("Mul", *pair) for pair in zip(parts, lengths, strict=True)), axis=1)
     return graph.model("selfsup", output, size=VIEW.size, dim=projection.directions.shape[1] + head.second.shape[1])
 
 
@@ -92,8 +116,8 @@ def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack(cut) if cut else np.empty((0, VIEW.size, VIEW.size, 3), np.uint8)
 
 
-def _learn(images: Iterable[NDArray[np.uint8]], folder: Path) -> None:
-    save_model(folder, *fit_selfsup(images))
+def _learn(shown: Iterable[Shown], folder: Path) -> None:
+    save_model(folder, *_fit(shown, seed=0))
 
 
-LEARNER = Learner(_LARGE, _learn)
+LEARNER = Learner(_LARGE, _learn, takes_labels=True)
