@@ -111,5 +111,7 @@ def test_selfsup_takes_labels_and_others_say_that_they_do_not(
     assert plain.status == 0, plain.err
     assert (tmp_path / "run" / "encoder.onnx").read_bytes() != (tmp_path / "plain" / "encoder.onnx").read_bytes()
     for preset in ("patches", "tiny"):
-        refused = run("train", tmp_path / "set", "--preset", preset, "-o", tmp_path / "no", "--labels", tmp_path / "set")
+        refused = run(
+            "train", tmp_path / "set", "--preset", preset, "-o", tmp_path / "no", "--labels", tmp_path / "set"
+        )
         assert (refused.status, "--labels" in refused.err) == (2, True)
