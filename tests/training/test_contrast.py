@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(240)]  # of Keras's, TensorFlow's own making
 
 SMALL = {
-    "size": "16", "filters": "4,8", "latent_dim": "6", "epochs": "8", "batch_size": "16", "contrast": "1", "learning_rate": "1e-2",
+    "size": "16", "filters": "4,8", "latent_dim": "6", "epochs": "8", "batch_size": "16", "contrast": "1",
+    "learning_rate": "1e-2",
 }  # fmt: skip
 
 
