@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.training import Epoch, Layer
+
+    class LoggedEpoch(Protocol):
+        """An epoch as a log has it: losses with their penalties; None for one that it does not have."""
+
+        epoch: int
+        loss: float | None
+        val_loss: float | None
+
 
 __all__ = [
     "draw_comparison",
@@ -64,19 +72,23 @@ def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch]]], path: Path) -> None:
-    """The bare errors of several trainings, by their titles, a small plot each; all on one scale of errors."""
+def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]], path: Path) -> None:
+    """The bare errors of several trainings, by their titles, a small plot each; all on one scale of errors.
+
+    Beside them, where a log is given for comparison, the losses with their penalties, ours and as logged.
+    """
     columns = min(_ACROSS, len(trainings))
     rows = -(-len(trainings) // columns)
     figure, _ = _canvas(3.1 * columns, 0.4 + 2.1 * rows, plots=0)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, (title, history) in zip(grid, trainings, strict=False):
+    for axes, (title, history, logged) in zip(grid, trainings, strict=False):
         _small(axes, title, history)
+        _beside_log(axes, history, logged)
     for axes in grid[len(trainings) :]:
         axes.set_axis_off()
     handles = [line for axes in grid[: len(trainings)] for line in axes.lines if len(line.get_xdata()) != 1]
     by_label = {line.get_label(): line for line in handles}
-    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
+    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     figure.savefig(path)
 
 
@@ -230,6 +242,17 @@ def _small(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: AN
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
     axes.grid(axis="y", color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _beside_log(axes: Any, history: Sequence[Epoch], logged: Sequence[LoggedEpoch]) -> None:  # noqa: ANN401
+    """What a log says of the same training, and our losses as it has them: with their penalties."""
+    epochs = [epoch.epoch for epoch in history]
+    for name, colour, label in (("loss", _TRAIN, "trained on"), ("val_loss", _HELD_OUT, "held out")):
+        told = [(one.epoch, value) for one in logged if (value := getattr(one, name)) is not None]
+        if told:
+            ours = [getattr(epoch, name) for epoch in history]
+            axes.plot(epochs, ours, ":", color=colour, linewidth=1.2, label=f"{label}, with penalties")
+            axes.plot(*zip(*told, strict=True), ".", color=colour, markersize=3, label=f"{label}, as logged")
 
 
 def _label(axes: Any, title: str) -> None:  # noqa: ANN401

@@ -37,7 +37,9 @@ def lessons(results: Sequence[Result]) -> dict[int, list[str]]:
     """By size of the pictures, the largest first: a paragraph for each thing that the results say something of."""
     return {
         size: [
-            text for tell in (_bar, _overfitting, _penalties, _shuffling, _ranking, _ways, _time) for text in tell(same)
+            text
+            for tell in (_bar, _overfitting, _penalties, _shuffling, _ranking, _ways, _contrast, _time)
+            for text in tell(same)
         ]
         for size, same in sorted(_by_size(results).items(), reverse=True)
     }
@@ -151,6 +153,20 @@ def _ways(results: Sequence[Result]) -> Iterator[str]:
     best = max(means, key=lambda way: means[way])
     listed = ", ".join(f"{way.replace('_', ' ')} {value:.3f}" for way, value in means.items())
     yield f"Of the ways of comparing codes, {best.replace('_', ' ')} has the highest mean mAP: {listed}."
+
+
+def _contrast(results: Sequence[Result]) -> Iterator[str]:
+    told = [(r, max(found["mAP"] for found in r.retrieval.values())) for r in _networks(results) if r.retrieval]
+    without = max(((r, value) for r, value in told if not r.preset.contrast), key=lambda pair: pair[1], default=None)
+    if without is None:
+        return
+    for result, value in told:
+        if result.preset.contrast:
+            what = "folders" if result.preset.labelled else "views"
+            yield (
+                f"Taught which {what} belong together, {label(result)} has a mAP of {value:.3f} by its best way; of "
+                f"the networks that only draw {label(without[0])} has the best, {without[1]:.3f}."
+            )
 
 
 def _time(results: Sequence[Result]) -> Iterator[str]:

@@ -6,9 +6,20 @@ been trained on, because its evaluation shuffled before it split.
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
 
-__all__ = ["LOGGED", "Logged"]
+__all__ = ["LOGGED", "Logged", "LoggedEpoch", "logged_epochs"]
+
+
+class LoggedEpoch(NamedTuple):
+    """An epoch of the log: losses with their penalties; `final` has no held-out ones."""
+
+    epoch: int
+    loss: float
+    val_loss: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +53,13 @@ LOGGED: dict[str, Logged] = {
     "exp7c": Logged(60, 0.0256, 0.0277),
     "final": Logged(60, 0.0128, remark="trained on all pictures"),
 }
+
+
+def logged_epochs(name: str) -> list[LoggedEpoch]:
+    """The epochs that the log prints of an experiment, in their order; most experiments lack some."""
+    text = (files("lookalike.experiments") / "logged.csv").read_text(encoding="utf-8")
+    return [
+        LoggedEpoch(int(row["epoch"]), float(row["loss"]), float(row["val_loss"]) if row["val_loss"] else None)
+        for row in csv.DictReader(text.splitlines())
+        if row["experiment"] == name
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lookalike import plots
 from lookalike.errors import UsageError
 from lookalike.experiments.lessons import as_shuffled, label, lessons, steps
-from lookalike.experiments.logged import LOGGED, Logged
+from lookalike.experiments.logged import LOGGED, Logged, logged_epochs
 from lookalike.experiments.results import read_results
 from lookalike.presets import PRESETS
 from lookalike.training.home import replace, writing_to
@@ -64,7 +64,8 @@ def write_page(results: Path, page: Path) -> int:
 
 def _draw(results: Sequence[Result], images: Path) -> None:
     ordered = sorted(results, key=lambda result: -result.preset.size)  # those that can be compared beside each other
-    plots.draw_curves([(_title(r), r.history) for r in ordered], images / _CURVES)
+    logs = [logged_epochs(r.preset.name) if r.is_full else [] for r in ordered]
+    plots.draw_curves([(_title(r), r.history, log) for r, log in zip(ordered, logs, strict=True)], images / _CURVES)
     errors = [(_title(r), r.held_out_mse, r.train_mse) for r in ordered if r.train_mse is not None]
     plots.draw_errors(errors, images / _ERRORS)
 
@@ -84,7 +85,9 @@ def _sections(results: Sequence[Result], folder: str) -> Iterator[str]:
     yield "## Curves\n"
     yield _wrapped(
         "Bare errors over the epochs, on one scale; the mark is the smallest held-out error. Errors of trained "
-        "pictures are means over the epoch, while it learns; those of the table are taken after the last."
+        "pictures are means over the epoch, while it learns; those of the table are taken after the last. Where the "
+        "described experiment was run as it is, dots are the losses that its log prints, with their penalties in them, "
+        "and dotted lines ours with theirs."
     )
     yield f"![Errors over the epochs](images/{_CURVES})\n"
     yield "## Retrieval with the codes\n"
