@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
     from lookalike.training import Epoch, Layer
 
-    class LoggedEpoch(Protocol):
-        """An epoch as a log has it: losses with their penalties; None for one that it does not have."""
-
-        epoch: int
-        loss: float | None
-        val_loss: float | None
+    LoggedEpoch = tuple[int, float, float | None]
+    """An epoch as a log has it: its number, the loss and the held-out loss with their penalties, if it has that."""
 
 
 __all__ = [
@@ -247,8 +243,8 @@ def _small(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: AN
 def _beside_log(axes: Any, history: Sequence[Epoch], logged: Sequence[LoggedEpoch]) -> None:  # noqa: ANN401
     """What a log says of the same training, and our losses as it has them: with their penalties."""
     epochs = [epoch.epoch for epoch in history]
-    for name, colour, label in (("loss", _TRAIN, "trained on"), ("val_loss", _HELD_OUT, "held out")):
-        told = [(one.epoch, value) for one in logged if (value := getattr(one, name)) is not None]
+    for place, name, colour, label in ((1, "loss", _TRAIN, "trained on"), (2, "val_loss", _HELD_OUT, "held out")):
+        told = [(one[0], value) for one in logged if (value := one[place]) is not None]
         if told:
             ours = [getattr(epoch, name) for epoch in history]
             axes.plot(epochs, ours, ":", color=colour, linewidth=1.2, label=f"{label}, with penalties")

@@ -107,7 +107,7 @@ def test_what_is_taught_beside_drawing_is_told_beside_what_only_draws(tmp_path: 
     write_result(tmp_path, "contrastive", [0.02])
     assert "Taught" not in told(tmp_path)
     write_result(tmp_path, "exp3", [0.02], size=64)
-    write_result(tmp_path, "supervised", [0.02], retrieval={"raw_cosine": {**MEASURES, "mAP": 0.5}})
+    write_result(tmp_path, "supervised", [0.02], retrieval={"raw_euclidean": {**MEASURES, "mAP": 0.5}})
     assert "Taught which views belong together, `contrastive` has a mAP of 0.250 by its best way" in told(tmp_path)
     assert "which folders belong together, `supervised` has a mAP of 0.500" in told(tmp_path)
     assert "networks that only draw `exp3` has the best, 0.250." in told(tmp_path)
