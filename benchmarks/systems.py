@@ -4,7 +4,8 @@
 
 FOLDER has a folder for each class. Every system indexes all pictures and gives the ten nearest others of each; P@10
 is how many of them are of the picture's own class (for all pictures, so other figures than those of `evaluate`).
-`lookalike` is the command as it is, adapted, with neighbours of all pictures. fastdup runs in an environment of its
+`lookalike` is the command as it is, adapted, with neighbours of all pictures; `lookalike-160` the same with the encoder
+that looks at 160 pixels. fastdup runs in an environment of its
 own, with its telemetry off; its licence (CC BY-NC-ND) is not for commercial use: it is run here, never shipped.
 imagededup's hashes get their environment without torch, and a stub for the torchvision they import and never call.
 """
@@ -76,10 +77,10 @@ class Stubs:
     def exec_module(module): ...
 
 
-def lookalike(folder, place):
+def lookalike(folder, place, *options):
     command = [sys.executable, "-m", "lookalike"]
     start = time.perf_counter()
-    subprocess.run([*command, "index", folder, "-i", f"{place}/gallery"], check=True, capture_output=True)
+    subprocess.run([*command, "index", folder, "-i", f"{place}/gallery", *options], check=True, capture_output=True)
     seconds = time.perf_counter() - start
     said = subprocess.run(
         [*command, "neighbours", "-i", f"{place}/gallery", "-k", str(K)], check=True, capture_output=True, text=True
@@ -87,6 +88,10 @@ def lookalike(folder, place):
     joined = time.perf_counter() - start - seconds
     lines = map(json.loads, said.stdout.splitlines())
     return seconds, joined, {line["path"]: [near["path"] for near in line["neighbours"]] for line in lines}
+
+
+def lookalike_160(folder, place):
+    return lookalike(folder, place, "-e", "efficientnet-lite0-layers-int8-160")
 
 
 def fastdup(folder, place):
@@ -123,7 +128,7 @@ def imagededup(folder, _):
     )
 
 
-SYSTEMS = {"lookalike": lookalike, "fastdup": fastdup, "imagededup": imagededup}
+SYSTEMS = {"lookalike": lookalike, "lookalike-160": lookalike_160, "fastdup": fastdup, "imagededup": imagededup}
 
 
 def measure(name, folder):
@@ -137,7 +142,7 @@ def measure(name, folder):
 
 def python_for(name, home):
     """A Python that has the system: our own, or one made with uv."""
-    if name == "lookalike":
+    if name.startswith("lookalike"):
         return sys.executable
     place = home / name
     python = place / "bin" / "python"
@@ -157,7 +162,7 @@ def main():
     if options.measure:
         print(json.dumps(measure(options.measure, str(options.folder.resolve()))))
         return
-    print(f"{'system':<12} {'pictures':>8} {'a second':>9} {'join s':>7} {'P@10':>6}", flush=True)
+    print(f"{'system':<13} {'pictures':>8} {'a second':>9} {'join s':>7} {'P@10':>6}", flush=True)
     with tempfile.TemporaryDirectory() as home:
         for name in options.systems or SYSTEMS:
             try:
@@ -167,11 +172,11 @@ def main():
             except (subprocess.CalledProcessError, OSError) as error:
                 said = getattr(error, "stderr", None) or str(error)
                 text = said.decode(errors="replace") if isinstance(said, bytes) else said
-                print(f"{name:<12} skipped: {' '.join(text.strip().splitlines()[-1:])}", flush=True)
+                print(f"{name:<13} skipped: {' '.join(text.strip().splitlines()[-1:])}", flush=True)
                 continue
             row = json.loads(said.stdout.strip().splitlines()[-1])
             figures = f"{row['pictures']:>8,} {row['rate']:>9,.1f} {row['join_seconds']:>7.1f} {row['p10']:>6.3f}"
-            print(f"{name:<12} {figures}", flush=True)
+            print(f"{name:<13} {figures}", flush=True)
 
 
 if __name__ == "__main__":

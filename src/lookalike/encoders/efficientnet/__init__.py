@@ -30,7 +30,10 @@ from lookalike.images.decode import View
 if TYPE_CHECKING:
     from lookalike.encoders.efficientnet.network import Writer
 
-__all__ = ["efficientnet_lite0", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8"]
+__all__ = [
+    "efficientnet_lite0", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8",
+    "efficientnet_lite0_layers_int8_160",
+]  # fmt: skip
 
 _CONVERTER = 1  # raised when a graph changes, so that an older cached file is not taken
 _CROP = 0.875  # the middle that the network was trained and measured with
@@ -55,18 +58,26 @@ def efficientnet_lite0_layers_int8() -> OnnxEncoder:
     return _encoder(_Form("efficientnet-lite0-layers-int8", "layers int8", is_layered=True, is_integer=True))
 
 
+def efficientnet_lite0_layers_int8_160() -> OnnxEncoder:
+    """As `efficientnet_lite0_layers_int8`, of 160 pixels instead of 224: half the work, and less of what is small."""
+    return _encoder(
+        _Form("efficientnet-lite0-layers-int8-160", "layers int8 160", is_layered=True, is_integer=True, size=160)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What is made of the weights; `graph` is what fingerprints know it by."""
+    """What is made of the weights, for pictures of `size`; `graph` is what fingerprints know it by."""
 
     name: str
     graph: str
+    size: int = 224
     is_layered: bool = False
     is_integer: bool = False
 
 
 def _encoder(form: _Form) -> OnnxEncoder:
-    card = Card(name=form.name, view=View(224, _CROP), trained_on="ImageNet")
+    card = Card(name=form.name, view=View(form.size, _CROP), trained_on="ImageNet")
     dim = DIM + sum(LAYERS.values()) * form.is_layered
     return OnnxEncoder(_model(_LITE0_WEIGHTS, form, card), card, dim=dim, source=_source(_LITE0_WEIGHTS, form.graph))
 
