@@ -33,7 +33,7 @@ _MAGIC = b"LKAL search cache 2\n"
 _START = struct.Struct("<20sQQII")  # magic; where the header is, its length, its CRC-32; CRC-32 of these
 _ABANDONED = 86_400.0  # seconds; no cache takes so long to write
 _ALIGNED = 64  # bytes: a line of the processor's cache
-_TYPES = ("<i8", "<u4", "<f4", "|u1")
+_TYPES = ("<i8", "<u4", "<f4", "<f8", "|u1")
 
 
 class Damaged(Exception):
