@@ -494,8 +494,7 @@ class Gallery:
             return None
         asked = (self.store.generation, *where)
         if self._filtered is None or self._filtered[0] != asked:
-            ids = matching(self.store.facts(), [parse_filter(term) for term in where])
-            self._filtered = asked, np.array(sorted(ids), np.int64)
+            self._filtered = asked, matching(self.store.facts(), [parse_filter(term) for term in where])
         return self._filtered[1]
 
     def _hits(

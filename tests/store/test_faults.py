@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
-from lookalike.store import Store, cache, layout, open_store
+from lookalike.store import Store, cache, facts, layout, open_store
 from lookalike.store.cache import Tuning
 from lookalike.store.checksums import checksum
 from lookalike.store.projection import fit_projection
@@ -470,22 +470,24 @@ class TestDamaged:
         assert {row[2] for row in rows} == {"ok", "StoreError"}
 
     def test_a_damaged_cache_gives_the_same_answer(self, tmp_path: Path) -> None:
-        """Of lists, and of what was added since: most of the damage is done to them here."""
-        tuning = Tuning(approximate_from=50)
+        """Of lists, of what filters look at, and of what was added since: most of the damage is done to them here."""
+        tuning = Tuning(approximate_from=50, facts_from=50)
         store = step_through(tmp_path / "clean", 60)
         store.close()
         store = open_store(tmp_path / "clean", tuning=tuning)
         assert store.prepare().approximate
+        store.facts()
         with store.writing():
             put(store, {b"/photos/new%d" % n: n for n in range(40)})
             store.remove([known.id for known in itertools.islice(store.items(), 5)])
         store.prepare()
+        store.facts()
         store.close()
         (tmp_path / "clean" / "writer.lock").unlink()
-        assert (tmp_path / "clean" / cache.MORE).exists()
+        assert all((tmp_path / "clean" / name).exists() for name in (cache.MORE, facts.FILES[1]))
         rows = damaged_outcomes(tmp_path / "clean", MUTATIONS, tuning.approximate_from)
         assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
-        caches = [row for row in rows if "search." in row[1]]
+        caches = [row for row in rows if "search." in row[1] or "facts." in row[1]]
         assert len(caches) > MUTATIONS // 5
         assert {row[2] for row in caches} == {"ok"}
 
@@ -504,7 +506,7 @@ class TestDamaged:
         db.close()
         store = open_store(tmp_path / "gallery")
         with pytest.raises(Corrupt):
-            list(store.facts())
+            store.facts()
         store.close()
 
     @pytest.mark.parametrize(

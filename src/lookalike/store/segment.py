@@ -54,7 +54,7 @@ class Blocks:
         self.left = len(ends)
 
     def touch(self, blocks: NDArray[Any] | None = None) -> None:
-        """See to it that these blocks, or all, are what was written. Raises Damaged."""
+        """See to it that these blocks, in an array of any shape, or all, are what was written. Raises Damaged."""
         unseen = self._unseen if blocks is None else np.zeros(0, bool)
         if blocks is not None:
             if not self._unseen[blocks].any():

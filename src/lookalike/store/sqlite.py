@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Facts, Item, Known, Near, Space, cache, damage, layout
+from lookalike.store import Item, Known, Near, Space, cache, damage, facts, layout
+from lookalike.store.beside import State
 from lookalike.store.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item, item_row
 from lookalike.store.entries import (
     Summary,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.store.facts import Facts
     from lookalike.store.projection import Projection
     from lookalike.store.ranking import Nearest
     from lookalike.store.searching import Searcher
@@ -51,6 +53,7 @@ __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
 _CHUNK = 512  # rows read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
+_FACTS = 8192  # rows told of at once: most of their values are not met for the first time
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
 _EMBEDDED = (
     "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
@@ -78,6 +81,7 @@ class SqliteStore:
         self._is_writing = False
         self._tuning = tuning or cache.Tuning()
         self._loaded: _Loaded | None = None
+        self._facts: tuple[int, list[Facts]] | None = None  # as of a generation
         self._noted = 0
         self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
         self._process = os.getpid()
@@ -244,19 +248,14 @@ class SqliteStore:
         if not prefix and self.generation == generation and met != expected:  # in this order: it grows meanwhile
             raise corrupt(self.path, "items are missing")
 
-    def facts(self) -> Iterator[Facts]:
-        """Those of every item with an embedding, ordered by id."""
-        met, checksums = 0, 0
+    def facts(self) -> list[Facts]:
+        """Those of every item with an embedding, in some parts."""
         with self.reading():
-            tally, rows = self._tally(), self._db.execute(f"{ITEM} WHERE digest NOTNULL ORDER BY id")
-            while chunk := rows.fetchmany(_CHUNK):
-                for row in chunk:
-                    self._check_row(row)
-                    checksums += row[5]
-                met += len(chunk)
-                yield from [Facts(id_, key, stamp, info) for id_, key, stamp, _, info, _ in chunk]
-            if (met, checksums) != (tally.embedded, tally.checksums):
-                raise corrupt(self.path, "items are missing, or there twice")
+            generation = self.generation
+            if self._facts is None or self._facts[0] != generation:
+                self._check_newest()
+                self._facts = generation, facts.load(self.path.parent, _FactsSource(self), self._tuning)
+            return self._facts[1]
 
     def ids(self) -> NDArray[np.int64]:
         """Those of all items with an embedding, in order; what they stand for is not looked at."""
@@ -338,7 +337,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Give back files and locks; the store cannot be used any more."""
-        self._loaded = None  # it maps files: a drive with a mapped one cannot be taken out
+        self._loaded = self._facts = None  # they map files: a drive with a mapped one cannot be taken out
         self._connection.close()
 
     # Opening
@@ -424,11 +423,20 @@ class SqliteStore:
         cache.discard(self.path.parent)
 
     def _source(self) -> _Source:
-        projection, tally = self.projection, self._tally()
+        projection = self.projection
         fitted = fitted_checksum(projection) if projection else 0
-        made_by = f"{self.space.fingerprint} {fitted} {VERSION}"
-        state = cache.State(made_by, self.generation, self._number("next_id"), *tally[1:])
-        return _Source(self, projection, state)
+        return _Source(self, projection, self._state(f"{self.space.fingerprint} {fitted} {VERSION}"))
+
+    def _state(self, made_by: str) -> State:
+        """Now, of what is made like that."""
+        return State(made_by, self.generation, self._number("next_id"), *self._tally()[1:])
+
+    def _changed(self, generation: int, next_id: int, most: int) -> list[int]:
+        """See `lookalike.store.beside.Source`."""
+        select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
+        with named_errors(self.path):
+            rows = self._db.execute(select, (generation, next_id, most + 1))
+            return [int(id_) for (id_,) in rows if isinstance(id_, int)]
 
     def _embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """Rows of items with their embeddings, in chunks."""
@@ -439,6 +447,19 @@ class SqliteStore:
                 else (row for some in _split(ids) for row in self._in(_EMBEDDED, "item.id", some))
             )
             while chunk := list(islice(rows, _CHUNK)):
+                yield chunk
+
+    def _with_embedding(self, ids: Sequence[int] | None) -> Iterator[list[tuple[Any, ...]]]:
+        """Checked rows of items that have one, in chunks: of all ordered by id, or of these."""
+        with named_errors(self.path):
+            rows = (
+                iter(self._db.execute(f"{ITEM} WHERE digest NOTNULL ORDER BY id"))
+                if ids is None
+                else (row for some in _split(ids) for row in self._in(ITEM, "digest NOTNULL AND id", some))
+            )
+            while chunk := list(islice(rows, _FACTS)):
+                for row in chunk:
+                    self._check_row(row)
                 yield chunk
 
     def _checked(self, rows: list[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -571,13 +592,32 @@ class _Source:
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
         """The ids of items that may have changed since."""
-        select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
-        with named_errors(self._store.path):
-            rows = self._store._db.execute(select, (generation, next_id, most + 1))  # noqa: SLF001
-            return [int(id_) for (id_,) in rows if isinstance(id_, int)]
+        return self._store._changed(generation, next_id, most)  # noqa: SLF001
 
     def _made(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         return search_rows(self.projection.apply(embeddings) if self.projection else embeddings, self.metric)
+
+
+class _FactsSource:
+    """See `lookalike.store.beside.Source`."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.state = store._state(f"facts {facts.VERSION}")  # noqa: SLF001  (of the same module)
+
+    def rows(self, ids: Sequence[int] | None = None) -> Iterator[Facts]:
+        """Of checked rows. Raises Corrupt, also when there are not as many as there should be."""
+        met, checksums = 0, 0
+        for rows in self._store._with_embedding(ids):  # noqa: SLF001
+            chunk = facts.facts_of(rows)
+            met, checksums = met + len(rows), checksums + int(chunk.crcs.sum(dtype=np.int64))
+            yield chunk
+        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
+            raise corrupt(self._store.path, "items are missing, or there twice")
+
+    def changed(self, generation: int, next_id: int, most: int) -> list[int]:
+        """The ids of items that may have changed since."""
+        return self._store._changed(generation, next_id, most)  # noqa: SLF001
 
 
 def _pairs(near: Nearest) -> Near:
