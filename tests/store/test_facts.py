@@ -14,6 +14,7 @@ from lookalike.errors import Corrupt
 from lookalike.store import Item, Store, cache, open_store
 from lookalike.store.beside import Tuning
 from lookalike.store.facts import FILES
+from lookalike.store.tables import Tables
 from tests.store.making import DIM, space, told, wanted_facts
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def test_facts_are_what_the_items_are(grown: Path) -> None:
 def test_they_come_from_the_files(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = wanted(grown)
     store = open_store(grown, tuning=TUNING)
-    monkeypatch.setattr(type(store), "_rows", unread)
-    monkeypatch.setattr(type(store), "_with_embedding", unread)
+    monkeypatch.setattr(Tables, "rows", unread)
+    monkeypatch.setattr(Tables, "with_embedding", unread)
     assert told(store.facts()) == expected
     assert store.facts() is store.facts()
     store.close()
@@ -126,13 +127,13 @@ def test_what_was_added_replaced_and_removed_since_is_all_that_is_read(
     store = open_store(folder, tuning=TUNING)
     base = (folder / BASE).read_bytes()
     read: list[int] = []
-    with_embedding = type(store)._with_embedding  # type: ignore[attr-defined]
+    with_embedding = Tables.with_embedding
 
-    def noted(self: Store, ids: Sequence[int] | None = None) -> object:
+    def noted(self: Tables, ids: Sequence[int] | None = None) -> object:
         read.extend([-1] if ids is None else ids)
         return with_embedding(self, ids)
 
-    monkeypatch.setattr(type(store), "_with_embedding", noted)
+    monkeypatch.setattr(Tables, "with_embedding", noted)
     put(store, range(50, 52))
     put(store, range(5, 6), version=9)
     with store.writing():

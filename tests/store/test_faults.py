@@ -266,14 +266,14 @@ class TestManyProcesses:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store, reader = open_store(folder), open_store(folder)
-        read = reader._tally  # type: ignore[attr-defined]
+        read = reader._tables.tally  # type: ignore[attr-defined]
 
         def late() -> object:
             with store.writing():
                 put(store, {b"late": 1})
             return read()
 
-        monkeypatch.setattr(reader, "_tally", late)
+        monkeypatch.setattr(reader._tables, "tally", late)  # type: ignore[attr-defined]
         assert list(reader.items()) == []
         assert len(list(store.items())) == 1
         reader.close()
@@ -426,7 +426,7 @@ class TestFailingStatements:
             shutil.rmtree(place)
             shutil.copytree(tmp_path / "before", place)
             store = SqliteStore(place)
-            store._connection = FailingConnection(store._connection, at, for_ever=for_ever)  # type: ignore[assignment]
+            store._tables.connection = FailingConnection(store._tables.connection, at, for_ever=for_ever)  # type: ignore[assignment]
             try:
                 with store.writing():
                     do(last, store, model_after(last))
@@ -440,7 +440,7 @@ class TestFailingStatements:
             assert again.generation in {last, last + 1}
             assert again.check() == []
             again.close()
-            if store._connection._left > 0:  # type: ignore[attr-defined]
+            if store._tables.connection._left > 0:  # type: ignore[attr-defined]
                 break
         assert failures > 8
         assert at < 199
