@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from lookalike.store import Space
     from lookalike.store.facts import Facts
-    from lookalike.store.projection import Projection
     from lookalike.store.tables import Tables
 
 __all__ = ["FactsSource", "RowsSource"]
@@ -28,10 +27,10 @@ __all__ = ["FactsSource", "RowsSource"]
 class RowsSource:
     """What is searched. Made and used inside one transaction."""
 
-    def __init__(self, tables: Tables, space: Space, projection: Projection | None) -> None:
-        fitted = fitted_checksum(projection) if projection else 0
+    def __init__(self, tables: Tables, space: Space) -> None:
+        self.projection = tables.projection(space.dim)
+        fitted = fitted_checksum(self.projection) if self.projection else 0
         self.state = _state(tables, f"{space.fingerprint} {fitted} {VERSION}")
-        self.projection = projection
         self.metric = space.metric
         self._tables, self._dim = tables, space.dim
         self.changed = tables.changed

@@ -12,69 +12,52 @@ import json
 import os
 import sqlite3
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Item, Known, Near, Space, cache, damage, facts, layout
+from lookalike.store import Item, Known, Near, Space, damage, layout
+from lookalike.store.beside import Tuning
 from lookalike.store.checksums import ITEM, Tally, checksum, item_row
 from lookalike.store.entries import (
     Summary,
-    assembled,
     check_projection,
     read_roots,
     read_space,
-    read_summary,
     taken_apart,
 )
 from lookalike.store.failures import corrupt, named_errors
-from lookalike.store.halves import rounded, to_blobs
+from lookalike.store.halves import to_blobs
 from lookalike.store.lock import WriterLock
+from lookalike.store.newest import Newest
 from lookalike.store.renaming import moved_key, rename
-from lookalike.store.rows import search_queries
-from lookalike.store.segment import Damaged
-from lookalike.store.sources import FactsSource, RowsSource
+from lookalike.store.sources import RowsSource
 from lookalike.store.tables import Tables, write_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from lookalike.store.facts import Facts
     from lookalike.store.projection import Projection
-    from lookalike.store.ranking import Nearest
     from lookalike.store.searching import Searcher
 
 __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
-_T = TypeVar("_T")
-
-
-class _Loaded(NamedTuple):
-    """What is searched, as of one generation."""
-
-    generation: int
-    projection: Projection | None
-    searcher: Searcher
 
 
 class SqliteStore:
     """See `lookalike.store.Store` for what its methods do. Not to be shared between threads or with a fork."""
 
-    def __init__(self, folder: str | Path, *, create: Space | None = None, tuning: cache.Tuning | None = None) -> None:
+    def __init__(self, folder: str | Path, *, create: Space | None = None, tuning: Tuning | None = None) -> None:
         self.path = Path(folder) / DATABASE
         self._lock = WriterLock(self.path.parent)
         self._is_writing = False
-        self._tuning = tuning or cache.Tuning()
-        self._loaded: _Loaded | None = None
-        self._facts: tuple[int, list[Facts]] | None = None  # as of a generation
         self._noted = 0
-        self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
         with named_errors(self.path):
             if not os.path.lexists(self.path):
                 if create is None:
@@ -85,6 +68,7 @@ class SqliteStore:
         try:
             self._migrate()
             self.space = self._tables.entry("space", read_space)
+            self._newest = Newest(self._tables, self.space, tuning or Tuning(), self._reading_newest)
         except BaseException:
             self._tables.connection.close()
             raise
@@ -103,14 +87,7 @@ class SqliteStore:
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
         with self.reading():
-            summary = self._tables.entry("projection", read_summary)
-            if summary is None:
-                return None
-            numbers = {name: self._tables.meta(name) for name in summary.entries}
-        try:
-            return assembled(summary, numbers, self.space.dim)
-        except ValueError as error:
-            raise corrupt(self.path, str(error)) from None
+            return self._tables.projection(self.space.dim)
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
@@ -236,12 +213,7 @@ class SqliteStore:
 
     def facts(self) -> list[Facts]:
         """Those of every item with an embedding, in some parts."""
-        with self.reading():
-            generation = self.generation
-            if self._facts is None or self._facts[0] != generation:
-                self._check_newest()
-                self._facts = generation, facts.load(self.path.parent, FactsSource(self._tables), self._tuning)
-            return self._facts[1]
+        return self._newest.facts()
 
     def ids(self) -> NDArray[np.int64]:
         """Those of all items with an embedding, in order; what they stand for is not looked at."""
@@ -263,7 +235,7 @@ class SqliteStore:
 
     def prepare(self) -> Searcher:
         """What is searched, as new as the store."""
-        return self._current().searcher
+        return self._newest.prepare()
 
     def search(
         self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
@@ -275,14 +247,7 @@ class SqliteStore:
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
     ) -> list[Near]:
         """`search` for each of float32 (m, dim), at once."""
-        asked = rounded(queries, self.space.dim)
-
-        def search(now: _Loaded) -> list[Near]:
-            projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected, self.space.metric)
-            return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
-
-        return self._undamaged(search)
+        return self._newest.search_many(queries, k, among=among, exact=exact)
 
     def search_stretched(
         self,
@@ -293,28 +258,11 @@ class SqliteStore:
         among: NDArray[np.int64] | None = None,
     ) -> Near:
         """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
-        asked = rounded(query[None], self.space.dim)
-
-        def search(now: _Loaded) -> Near:
-            projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected * stretch, self.space.metric)
-            (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
-            return _pairs(near)
-
-        return self._undamaged(search)
+        return self._newest.search_stretched(query, k, stretch, among=among)
 
     def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
         """Every item with its k nearest others."""
-        met = 0
-        while True:
-            try:
-                for id_, near in islice(self._current().searcher.neighbours(k, exact=exact), met, None):
-                    yield id_, _pairs(near)
-                    met += 1
-            except Damaged:
-                self._forget_cache()
-            else:
-                return
+        return self._newest.neighbours(k, exact=exact)
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
@@ -323,7 +271,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Give back files and locks; the store cannot be used any more."""
-        self._loaded = self._facts = None  # they map files: a drive with a mapped one cannot be taken out
+        self._newest.close()
         self._tables.connection.close()
 
     # Opening
@@ -353,32 +301,13 @@ class SqliteStore:
                 with self._lock.held(wait=layout.PATIENCE):
                     layout.migrate(self._db, self.path)
 
-    # Reading
-
-    def _current(self) -> _Loaded:
-        # Before the generation is read: what is committed in between is looked at by the next search. A third of the
-        # time of reading the generation, which only has to be done when another connection has committed anything.
-        version = self._tables.data_version()
-        if self._loaded is None or (version != self._seen and self._loaded.generation != self.generation):
-            with self.reading():
-                self._check_newest()
-                source = RowsSource(self._tables, self.space, self.projection)
-                searcher = cache.load(self.path.parent, source, self._tuning)
-                self._loaded = _Loaded(source.state.generation, source.projection, searcher)
-        self._seen = version
-        return self._loaded
-
-    def _undamaged(self, use: Callable[[_Loaded], _T]) -> _T:
-        """`use` what is searched; made anew if damage to the cache comes to light."""
-        try:
-            return use(self._current())
-        except Damaged:
-            self._forget_cache()
-            return use(self._current())
-
-    def _forget_cache(self) -> None:
-        self._loaded = None
-        cache.discard(self.path.parent)
+    @contextlib.contextmanager
+    def _reading_newest(self) -> Iterator[None]:
+        """`reading`, unless what was written last is missing."""
+        with self.reading():
+            if self._noted > self.generation:
+                raise corrupt(self.path, "what was written last is missing: index the pictures again")
+            yield
 
     # Looking for damage
 
@@ -392,16 +321,10 @@ class SqliteStore:
             yield f"{rows:,} items are there, {expected:,} were written"
 
     def _check_load(self) -> list[str]:
-        with self.reading():
-            self._check_newest()
-            source = RowsSource(self._tables, self.space, self.projection)
-            for _ in source.rows():  # from the database, whatever the cache says
+        with self._reading_newest():
+            for _ in RowsSource(self._tables, self.space).rows():  # from the database, whatever the cache says
                 pass
         return []
-
-    def _check_newest(self) -> None:
-        if self._noted > self.generation:
-            raise corrupt(self.path, "what was written last is missing: index the pictures again")
 
     # Writing
 
@@ -414,7 +337,7 @@ class SqliteStore:
                 yield
                 generation = self._next_generation()
                 self._tables.set_entry("generation", generation)
-                self._seen = -1  # data_version tells of others only
+                self._newest.look_again()
             self._lock.note(generation)
 
     def _next_generation(self) -> int:
@@ -450,10 +373,6 @@ class SqliteStore:
             "DELETE FROM content WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)",
             [(digest,) for digest in digests if digest is not None],
         )
-
-
-def _pairs(near: Nearest) -> Near:
-    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
 
 
 def _fill(db: sqlite3.Connection, space: Space) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lookalike.store import Known
 from lookalike.store.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item
+from lookalike.store.entries import assembled, read_summary
 from lookalike.store.failures import corrupt, named_errors
 from lookalike.store.halves import from_blobs
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from lookalike.store.projection import Projection
 
 __all__ = ["Row", "Tables", "write_meta"]
 
@@ -80,6 +83,16 @@ class Tables:
     def tally(self) -> Tally:
         """What all rows add up to."""
         return self.entry("tally", lambda parts: Tally(*map(int, parts)))
+
+    def projection(self, dim: int) -> Projection | None:
+        """What embeddings of `dim` numbers go through; read inside one transaction."""
+        summary = self.entry("projection", read_summary)
+        if summary is None:
+            return None
+        try:
+            return assembled(summary, {name: self.meta(name) for name in summary.entries}, dim)
+        except ValueError as error:
+            raise corrupt(self.path, str(error)) from None
 
     def set_meta(self, key: str, value: bytes) -> None:
         """Write an entry, in a transaction."""
