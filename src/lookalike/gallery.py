@@ -29,6 +29,7 @@ from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.reader import Reader
 from lookalike.images.walk import Root
 from lookalike.indexing import IndexOptions, Report, encode_pictures, update
+from lookalike.opening import FOLDER, check_encoder, find_gallery, own_encoder
 from lookalike.queries import draw_query, looks_at, read_query, views_of
 from lookalike.roots import absolute, is_within, known_roots, named_roots, remember
 from lookalike.store import Space, open_store
@@ -47,10 +48,8 @@ if TYPE_CHECKING:
     from lookalike.store import Known, Near, Store
     from lookalike.store.repair import Repair
 
-__all__ = ["FOLDER", "Gallery"]
+__all__ = ["FOLDER", "Gallery", "find_gallery"]
 
-FOLDER = ".lookalike"
-_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 _JOINED = 256  # pictures whose neighbours are looked up at once
 
 
@@ -69,7 +68,7 @@ class Gallery:
         self._filtered: tuple[tuple[Any, ...], NDArray[np.int64]] | None = None
         if encoder is not None:
             try:
-                self._check(encoder)
+                check_encoder(encoder, self.store.space)
             except EncoderMismatch:
                 store.close()
                 raise
@@ -90,7 +89,7 @@ class Gallery:
             if not create:
                 raise
         else:
-            return cls(store, _own(encoder, store, folder) if encoder is not None else None, home=folder)
+            return cls(store, own_encoder(encoder, store, folder) if encoder is not None else None, home=folder)
         loaded = load_encoder(encoder or DEFAULT, folder)
         source = lasting_name(encoder or DEFAULT)
         space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
@@ -118,7 +117,7 @@ class Gallery:
         """The gallery's encoder, loaded when it is first needed. Raises EncoderMismatch, UnknownEncoder."""
         if self._encoder is None:
             encoder = load_encoder(self.store.space.source, self._home)
-            self._check(encoder)
+            check_encoder(encoder, self.store.space)
             self._encoder = encoder
         return self._encoder
 
@@ -440,19 +439,6 @@ class Gallery:
         """Give back files and locks."""
         self.store.close()
 
-    def _check(self, encoder: Encoder) -> None:
-        space = self.store.space
-        if encoder.fingerprint == space.fingerprint:
-            return
-        if encoder.name == space.encoder:
-            message = f"the gallery was made by {space.encoder}, which has changed since"
-        else:
-            message = f"the gallery was made by {space.encoder}, not by {encoder.name}"
-        raise EncoderMismatch(
-            f"{message}: their embeddings cannot be compared",
-            hint=_ANOTHER,
-        )
-
     def _found(
         self,
         embeddings: NDArray[np.float32],
@@ -496,36 +482,12 @@ class Gallery:
         return (item for item in self.store.items(path) if is_within(item.key, path))
 
 
-def _own(encoder: str | Path, store: Store, folder: Path) -> Encoder:
-    """The encoder of this name; one that was not learned for this gallery cannot be its own. Closes it on errors."""
-    try:
-        if not learned_parts(encoder) or lasting_name(encoder) == store.space.source:
-            return load_encoder(encoder, folder)
-    except BaseException:
-        store.close()
-        raise
-    store.close()
-    raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_ANOTHER)
-
-
 def _ranked(near: Near, items: Mapping[int, Known]) -> list[Hit]:
     return [Hit(rank, _path(items[id_]), distance, id_) for rank, (id_, distance) in enumerate(near, 1)]
 
 
 def _path(item: Known) -> Path:
     return Path(os.fsdecode(item.key))
-
-
-def find_gallery(start: str | Path | None = None) -> Path:
-    """The nearest `.lookalike` in `start`, by default the current folder, or in a folder above it.
-
-    Raises NoGallery.
-    """
-    here = Path(start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / FOLDER).is_dir():
-            return folder / FOLDER
-    raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
 
 
 def _sizes(folder: Path) -> dict[str, int]:
