@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookalike.encoders import Encoder, encoder_names, load_encoder
     from lookalike.errors import LookalikeError
-    from lookalike.gallery import Gallery, find_gallery
+    from lookalike.gallery import Gallery
     from lookalike.hits import Hit, Hits, draw_searches
     from lookalike.images.decode import Limits, View
     from lookalike.images.walk import Rules
     from lookalike.indexing import IndexOptions, Report
+    from lookalike.opening import find_gallery
 
 __version__ = "0.1.0"
 
@@ -57,7 +58,7 @@ _HOMES = {
     "View": "images.decode",
     "draw_searches": "hits",
     "encoder_names": "encoders",
-    "find_gallery": "gallery",
+    "find_gallery": "opening",
     "load_encoder": "encoders",
 }
 

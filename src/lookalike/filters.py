@@ -16,24 +16,27 @@ Numbers and dates take `>`, `>=`, `<`, `<=` and ranges, both ends included: `100
 from __future__ import annotations
 
 import fnmatch
-import json
-import os
+import operator
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from itertools import islice
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lookalike.store import Facts
+    from numpy.typing import NDArray
 
-    Test = Callable[[Any], bool]
-    Standing = Callable[[Any], int]
+    from lookalike.store.facts import Coded, Facts
+
+    Mask = NDArray[np.bool_]
+    Test = Callable[[Any], Mask]  # bool (n,): which of n values fit
+    Standing = Callable[[Any], Any]  # how a value, or each of float64 (n,), stands to what is written: -1, 0 or 1
 
 __all__ = ["Filter", "matching", "parse_filter"]
 
@@ -43,22 +46,28 @@ _NUMBER = re.compile(r"\s*-?\d+(\.\d*)?\s*")
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([kMG])?B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
-_CHUNK = 4096  # items looked at together
-_REMEMBERED = 1 << 16  # verdicts on folders and on information, which many items have in common
 _FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = range(-62_000_000_000, 253_000_000_001)  # those that `Facts` have: of years that have four digits
+_DAY = 86_400.0  # seconds; no local time is as far from UTC
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition: what of an item is looked at, whether that fits, and whether it must or must not."""
+    """One condition: what of an item is looked at, which values of it fit, and whether they must or must not.
+
+    What an item does not have fits nothing.
+    """
 
     field: str
-    fits: Callable[[Any], bool]
+    tests: tuple[Test, ...]
     wanted: bool = True
 
-    def lets_pass(self, value: Any) -> bool:  # noqa: ANN401  (as an item's information may hold)
-        """Whether an item with this value may be found. What an item does not have, None, fits nothing."""
-        return (value is not None and self.fits(value)) == self.wanted
+    def passing(self, facts: Facts) -> Mask:
+        """Which of the items may be found, bool (n,)."""
+        values, spread = _LOOKS.get(self.field, _at_information)(facts, self.field)
+        fits = np.logical_or.reduce([test(values) for test in self.tests])
+        return np.asarray(spread(fits) == self.wanted)
 
 
 def parse_filter(term: str) -> Filter:
@@ -67,59 +76,65 @@ def parse_filter(term: str) -> Filter:
     if match is None:
         raise UsageError(f"{term!r} is no filter", hint="write field:value, as in folder:beach or width:>1000")
     minus, field, text = match.groups()
-    tests = [_TESTS.get(field, _information)(value.strip()) for value in text.split(",")]
-    return Filter(field, lambda value: any(test(value) for test in tests), wanted=not minus)
+    tests = tuple(_TESTS.get(field, _information)(value.strip()) for value in text.split(","))
+    return Filter(field, tests, wanted=not minus)
 
 
-def matching(items: Iterable[Facts], filters: Sequence[Filter]) -> list[int]:
-    """The ids of the items that all filters let pass.
+def matching(facts: Iterable[Facts], filters: Sequence[Filter]) -> NDArray[np.int64]:
+    """The ids of the items that all filters let pass, in order.
 
     Raises UsageError for a field that no item has: it is most likely misspelt.
     """
-    met: set[str] = set()
-    remaining, ids = iter(items), []
-    # Those of information first, as they see every item there is and know which fields are met.
-    tests = [_test(one, met) for one in sorted(filters, key=lambda one: one.field in _TESTS)]
-    while some := list(islice(remaining, _CHUNK)):
-        for test in tests:
-            some = [item for item in some if test(item)]
-        ids += [item.id for item in some]
-    unknown = {one.field for one in filters} - {*_TESTS, *met}
-    if met and unknown:
+    parts = list(facts)
+    _check_fields(parts, {one.field for one in filters} - {*_TESTS})
+    ids = [np.empty(0, np.int64)]
+    for part in parts:
+        alive = np.ones(len(part.ids), bool) if part.alive is None else part.alive
+        ids.append(part.ids[np.logical_and.reduce([alive, *(one.passing(part) for one in filters)])])
+    return np.sort(np.concatenate(ids))
+
+
+def _check_fields(parts: Sequence[Facts], asked: set[str]) -> None:
+    if not asked:
+        return
+    met = {field for part in parts for field, column in part.information.items() if _is_met(column, part.alive)}
+    if met and asked - met:
         fields = ", ".join([*_TESTS, *sorted(met)])
-        raise UsageError(f"no picture has a {min(unknown)!r} to filter by", hint=f"there are: {fields}")
-    return ids
+        raise UsageError(f"no picture has a {min(asked - met)!r} to filter by", hint=f"there are: {fields}")
 
 
-def _test(one: Filter, met: set[str]) -> Callable[[Facts], bool]:
-    """A filter of items. met: grows by the fields that their information has."""
-    remembered = lru_cache(_REMEMBERED)
-    if one.field in {"folder", "label"}:
-        in_folder = remembered(lambda path: one.lets_pass(_of_folder(path, one.field)))
-        return lambda item: in_folder(item.key.rpartition(b"/")[0])
-    if one.field == "name":
-        return lambda item: one.lets_pass(os.fsdecode(item.key.rpartition(b"/")[2]))
-    if one.field in {"size", "date"}:
-        part = 0 if one.field == "size" else 1
-        return lambda item: one.lets_pass(_of_stamp(item.stamp, part))
-
-    def informed(text: str) -> bool:
-        info = json.loads(text)
-        met.update(info)
-        return one.lets_pass(info.get(one.field))
-
-    knows = remembered(informed)
-    return lambda item: knows(item.info)
+def _is_met(column: Coded, alive: Mask | None) -> bool:
+    return bool((column.codes if alive is None else column.codes[alive]).any())
 
 
-def _of_folder(path: bytes, field: str) -> Any:  # noqa: ANN401
-    folders = os.fsdecode(path).split("/")
-    return folders if field == "folder" else folders[-1]
+# What of the items is looked at: values, and how whether each of them fits becomes whether each item does.
 
 
-def _of_stamp(stamp: str, part: int) -> int | None:
-    number = ([*stamp.split(":"), "", ""])[part]
-    return int(number) if number.lstrip("-").isdecimal() else None
+def _at_folders(facts: Facts, field: str) -> tuple[Any, Test]:
+    paths = [path.split("/") for path in facts.folders.values]
+    return (paths if field == "folder" else [folders[-1] for folders in paths]), facts.folders.where
+
+
+def _at_names(facts: Facts, _field: str) -> tuple[Any, Test]:
+    return facts.split_names(), np.asarray
+
+
+def _at_numbers(facts: Facts, field: str) -> tuple[Any, Test]:
+    numbers = facts.sizes if field == "size" else facts.moments
+    return numbers, lambda fits: fits & ~np.isnan(numbers)
+
+
+def _at_information(facts: Facts, field: str) -> tuple[Any, Test]:
+    column = facts.information.get(field)
+    return ([], lambda _: np.zeros(len(facts.ids), bool)) if column is None else (column.values, column.where)
+
+
+# What fits.
+
+
+def _each(fits: Callable[[Any], bool]) -> Test:
+    """A test of values one by one."""
+    return lambda values: np.fromiter((one is not None and fits(one) for one in values), bool, len(values))
 
 
 def _folder(text: str) -> Test:
@@ -129,15 +144,18 @@ def _folder(text: str) -> Test:
         starts = [0] if text.startswith("/") else range(len(folders))
         return any(folders[n : n + len(wanted)] == wanted for n in starts)
 
-    return fits
+    return _each(fits)
 
 
 def _label(text: str) -> Test:
-    return lambda label: bool(label == text)
+    return _each(lambda label: bool(label == text))
 
 
 def _name(text: str) -> Test:
-    return lambda name: fnmatch.fnmatchcase(name, text)
+    matches = re.compile(
+        fnmatch.translate(text)
+    ).match  # as `fnmatch.fnmatchcase` does, without asking for it each time
+    return lambda names: np.fromiter((matches(name) is not None for name in names), bool, len(names))
 
 
 def _date(text: str) -> Test:
@@ -146,14 +164,29 @@ def _date(text: str) -> Test:
     def standing(part: str) -> Standing:
         if not _DATE.fullmatch(part):
             raise UsageError(f"{part!r} is no date", hint="write 2024, 2024-05 or 2024-05-17")
+        begins = _SECONDS[0] + bisect_left(_SECONDS, part, key=lambda second: _utc(second)[: len(part)])
+        ends = _SECONDS[0] + bisect_right(_SECONDS, part, key=lambda second: _utc(second)[: len(part)])
 
-        def stands(written: int) -> int:
-            moment = datetime.fromtimestamp(written / 1e9).astimezone()
-            return _order(moment.isoformat()[: len(part)], part)
+        def stands(moments: NDArray[np.float64]) -> NDArray[np.int64]:
+            order = 1 * (moments >= ends) - (moments < begins)
+            # Local time may be another day, and run backwards there: what is near is looked at second by second.
+            near = (np.abs(moments - begins) < _DAY) | (np.abs(moments - ends) < _DAY)
+            seconds, places = np.unique(moments[near], return_inverse=True)
+            stand = [_order(_local(second)[: len(part)], part) for second in seconds.tolist()]
+            order[near] = np.array(stand, order.dtype)[places]
+            return np.asarray(order)
 
         return stands
 
     return _compared(text, standing)
+
+
+def _utc(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat()
+
+
+def _local(second: float) -> str:
+    return datetime.fromtimestamp(second).astimezone().isoformat()
 
 
 def _size(text: str) -> Test:
@@ -171,9 +204,9 @@ def _information(text: str) -> Test:
     """Numbers by their size, texts if they are the same in any case."""
     if _COMPARED.match(text) or any(map(_NUMBER.fullmatch, text.split(".."))):
         compared = _compared(text, _number)
-        return lambda value: isinstance(value, int | float) and compared(value)
+        return _each(lambda value: isinstance(value, int | float) and bool(compared(value)))
     wanted = _FORMATS.get(text.upper(), text).casefold()
-    return lambda value: str(value).casefold() == wanted
+    return _each(lambda value: str(value).casefold() == wanted)
 
 
 def _number(part: str) -> Standing:
@@ -182,22 +215,29 @@ def _number(part: str) -> Standing:
     return lambda value: _order(value, float(part))
 
 
-def _compared(text: str, standing: Callable[[str], Standing]) -> Test:
-    """`>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`; `standing`: how a value stands to what is written."""
+def _compared(text: str, standing: Callable[[str], Standing]) -> Callable[[Any], Any]:
+    """`>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`, of a value or of each in an array."""
     first, between, last = text.partition("..")
     if between and (first or last):
         low, high = standing(first or last), standing(last or first)
-        return lambda value: (not first or low(value) >= 0) and (not last or high(value) <= 0)
-    operator = (_COMPARED.match(text) or [""])[0]
-    signs, to = _SIGNS[operator], standing(text[len(operator) :].strip())
-    return lambda value: to(value) in signs
+        return lambda value: (not first or low(value) >= 0) & (not last or high(value) <= 0)
+    sign = (_COMPARED.match(text) or [""])[0]
+    holds, to = _SIGNS[sign], standing(text[len(sign) :].strip())
+    return lambda value: holds(to(value), 0)
 
 
-def _order(one: Any, other: Any) -> int:  # noqa: ANN401  (whatever can be compared)
-    return int(one > other) - int(one < other)
+def _order(one: Any, other: Any) -> Any:  # noqa: ANN401  (whatever can be compared)
+    return 1 * (one > other) - (one < other)
 
 
-_SIGNS = {">": {1}, ">=": {0, 1}, "<": {-1}, "<=": {-1, 0}, "": {0}}
+_SIGNS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "": operator.eq}
+_LOOKS: dict[str, Callable[[Facts, str], tuple[Any, Test]]] = {
+    "folder": _at_folders,
+    "label": _at_folders,
+    "name": _at_names,
+    "size": _at_numbers,
+    "date": _at_numbers,
+}
 _TESTS: dict[str, Callable[[str], Test]] = {
     "folder": _folder,
     "label": _label,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import math
 import os
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from PIL import Image
 
 from lookalike.adaption import adapt, adapt_if_grown, adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
@@ -23,15 +21,16 @@ from lookalike.errors import (
     EncoderMismatch,
     NoGallery,
     StoreError,
-    UnreadableImage,
     UsageError,
 )
 from lookalike.filters import matching, parse_filter
 from lookalike.hits import Hit, Hits, closest
-from lookalike.images.decode import Limits, Picture, Unreadable, View, fit, open_file, show_path
+from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.reader import Reader
 from lookalike.images.walk import Root
 from lookalike.indexing import IndexOptions, Report, encode_pictures, update
+from lookalike.opening import FOLDER, check_encoder, find_gallery, own_encoder
+from lookalike.queries import draw_query, looks_at, read_query, views_of
 from lookalike.roots import absolute, is_within, known_roots, named_roots, remember
 from lookalike.store import Space, open_store
 from lookalike.store.renaming import moved_key
@@ -41,18 +40,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from lookalike.encoders import Encoder
     from lookalike.indexing import Progress
+    from lookalike.queries import Query
     from lookalike.store import Known, Near, Store
     from lookalike.store.repair import Repair
 
-    Query = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+__all__ = ["FOLDER", "Gallery", "find_gallery"]
 
-__all__ = ["FOLDER", "Gallery"]
-
-FOLDER = ".lookalike"
-_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 _JOINED = 256  # pictures whose neighbours are looked up at once
 
 
@@ -71,7 +68,7 @@ class Gallery:
         self._filtered: tuple[tuple[Any, ...], NDArray[np.int64]] | None = None
         if encoder is not None:
             try:
-                self._check(encoder)
+                check_encoder(encoder, self.store.space)
             except EncoderMismatch:
                 store.close()
                 raise
@@ -92,7 +89,7 @@ class Gallery:
             if not create:
                 raise
         else:
-            return cls(store, _own(encoder, store, folder) if encoder is not None else None, home=folder)
+            return cls(store, own_encoder(encoder, store, folder) if encoder is not None else None, home=folder)
         loaded = load_encoder(encoder or DEFAULT, folder)
         source = lasting_name(encoder or DEFAULT)
         space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
@@ -120,7 +117,7 @@ class Gallery:
         """The gallery's encoder, loaded when it is first needed. Raises EncoderMismatch, UnknownEncoder."""
         if self._encoder is None:
             encoder = load_encoder(self.store.space.source, self._home)
-            self._check(encoder)
+            check_encoder(encoder, self.store.space)
             self._encoder = encoder
         return self._encoder
 
@@ -232,7 +229,7 @@ class Gallery:
         """`search` for each of many queries, which are encoded and looked for together."""
         if k < 1:
             raise UsageError(f"k is {k}; at least 1 hit can be asked for")
-        read = [self._read(query) for query in queries]
+        read = [read_query(query, self.encoder.view) for query in queries]
         if not read:
             return []
         looks = self.looks_at([image for image, _ in read])
@@ -256,7 +253,7 @@ class Gallery:
         with self.store.reading():
             near = nearest_to_text(self.store, self.encoder, text, k, among=self._allowed(where))
             items = self.store.get({id_ for id_, _ in near})
-        return self._hits(near, items, k, (_drawn(text), None), None)
+        return self._hits(near, items, k, (draw_query(text), None), None)
 
     def neighbours(self, k: int = 10) -> Iterator[tuple[Path, list[Hit]]]:
         """Every picture of the gallery with the k others most like it, some at a time, in no order.
@@ -273,12 +270,8 @@ class Gallery:
 
     @property
     def views(self) -> list[View]:
-        """How a query is looked at: as the encoder does, and whole if that leaves something out.
-
-        What was cut from a picture shows, whole, what the encoder sees of the picture (docs/decisions.md).
-        """
-        view = self.encoder.view
-        return [view] if view.crop == 1 else [view, View(view.size)]
+        """How a query is looked at: as the encoder does, and whole if that leaves something out."""
+        return views_of(self.encoder)
 
     def looks(self, image: Image.Image) -> NDArray[np.float32]:
         """float32 (views, dim): the embeddings of one picture that it is searched by."""
@@ -286,9 +279,7 @@ class Gallery:
 
     def looks_at(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
         """The `looks` of each of some pictures, encoded together: twice as fast on two cores."""
-        views = self.views
-        pixels = [np.asarray(fit(image, view)) for image in images for view in views]
-        return np.split(self.encoder.encode(np.stack(pixels)), len(images)) if pixels else []
+        return looks_at(self.encoder, images)
 
     def nearest(
         self,
@@ -307,7 +298,7 @@ class Gallery:
 
     def read(self, query: Query) -> Image.Image:
         """A query as a picture, as `search` takes it. Raises UnreadableImage."""
-        return self._read(query)[0]
+        return read_query(query, self.encoder.view)[0]
 
     def embed_files(
         self, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
@@ -448,34 +439,6 @@ class Gallery:
         """Give back files and locks."""
         self.store.close()
 
-    def _check(self, encoder: Encoder) -> None:
-        space = self.store.space
-        if encoder.fingerprint == space.fingerprint:
-            return
-        if encoder.name == space.encoder:
-            message = f"the gallery was made by {space.encoder}, which has changed since"
-        else:
-            message = f"the gallery was made by {space.encoder}, not by {encoder.name}"
-        raise EncoderMismatch(
-            f"{message}: their embeddings cannot be compared",
-            hint=_ANOTHER,
-        )
-
-    def _read(self, query: Query) -> tuple[Image.Image, bytes | None]:
-        """A query as a picture, and as the key it would have in the store."""
-        if isinstance(query, Image.Image):
-            return query, None
-        if isinstance(query, np.ndarray):
-            return _from_array(query), None
-        path = os.path.abspath(os.fsencode(query))
-        view = self.encoder.view
-        try:
-            with open_file(os.path.realpath(path), Limits(), at_least=math.ceil(view.size / view.crop)) as image:
-                return image.copy(), path
-        except Unreadable as reason:
-            why = str(reason) if os.path.lexists(path) else "no such file"
-            raise UnreadableImage(f"{show_path(path)}: {why}") from None
-
     def _found(
         self,
         embeddings: NDArray[np.float32],
@@ -494,8 +457,7 @@ class Gallery:
             return None
         asked = (self.store.generation, *where)
         if self._filtered is None or self._filtered[0] != asked:
-            ids = matching(self.store.facts(), [parse_filter(term) for term in where])
-            self._filtered = asked, np.array(sorted(ids), np.int64)
+            self._filtered = asked, matching(self.store.facts(), [parse_filter(term) for term in where])
         return self._filtered[1]
 
     def _hits(
@@ -520,51 +482,12 @@ class Gallery:
         return (item for item in self.store.items(path) if is_within(item.key, path))
 
 
-def _own(encoder: str | Path, store: Store, folder: Path) -> Encoder:
-    """The encoder of this name; one that was not learned for this gallery cannot be its own. Closes it on errors."""
-    try:
-        if not learned_parts(encoder) or lasting_name(encoder) == store.space.source:
-            return load_encoder(encoder, folder)
-    except BaseException:
-        store.close()
-        raise
-    store.close()
-    raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_ANOTHER)
-
-
 def _ranked(near: Near, items: Mapping[int, Known]) -> list[Hit]:
     return [Hit(rank, _path(items[id_]), distance, id_) for rank, (id_, distance) in enumerate(near, 1)]
 
 
 def _path(item: Known) -> Path:
     return Path(os.fsdecode(item.key))
-
-
-def find_gallery(start: str | Path | None = None) -> Path:
-    """The nearest `.lookalike` in `start`, by default the current folder, or in a folder above it.
-
-    Raises NoGallery.
-    """
-    here = Path(start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / FOLDER).is_dir():
-            return folder / FOLDER
-    raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
-
-
-def _from_array(array: NDArray[Any]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim not in {2, 3} or array.size == 0:
-        raise UnreadableImage(f"an array of {array.dtype} {array.shape}; expected uint8 (h, w, 3) or (h, w)")
-    try:
-        return Image.fromarray(array)
-    except (TypeError, ValueError) as error:
-        raise UnreadableImage(f"an array of {array.shape}: {error}") from None
-
-
-def _drawn(text: str) -> Image.Image:
-    """A text as the picture that stands for the query."""
-    montage = importlib.import_module("lookalike.images.montage")  # late, as in `hits`
-    return cast("Image.Image", montage.draw_text(text))
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -19,7 +19,8 @@ from lookalike.images.decode import View, fit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.gallery import Gallery, Query
+    from lookalike.gallery import Gallery
+    from lookalike.queries import Query
 
 __all__ = ["Inspection", "inspect"]
 

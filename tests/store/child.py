@@ -18,13 +18,13 @@ from lookalike.store import Store, open_store
 from lookalike.store.backup import export, restore
 from lookalike.store.cache import Tuning
 from lookalike.store.repair import repair
-from tests.store.making import embedding, put, space
+from tests.store.making import embedding, put, space, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KEYS = 400
-_TUNING = Tuning()
+_TUNING = Tuning(facts_from=1)
 
 
 def say(word: object) -> None:
@@ -172,7 +172,7 @@ def unprivileged(folder: str, other: str) -> None:
 def mutate(folder: str, first: str, count: str, approximate_from: str = "30000") -> None:
     """Damage copies of the gallery at `folder`, each by its own seed, and say what came of each."""
     global _TUNING  # noqa: PLW0603  (of this process)
-    _TUNING = Tuning(approximate_from=int(approximate_from))
+    _TUNING = Tuning(approximate_from=int(approximate_from), facts_from=1)
     source, wanted = Path(folder), answer(f"{folder}.sound")
     for seed in range(int(first), int(first) + int(count)):
         place = source.with_name("mutated")
@@ -199,7 +199,7 @@ def answer(folder: str) -> object:
                 raise Corrupt(f"{missing} are not there")
             named = [[(keys[id_].key, distance) for id_, distance in hits] for hits in found]
             items = [(known.key, known.digest, known.stamp) for known in store.items()]
-            return named, store.count(), items, store.roots
+            return named, store.count(), items, store.roots, told(store.facts())
     finally:
         store.close()
 

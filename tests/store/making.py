@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from lookalike.distance import Metric, distances
 from lookalike.store import Item, Space, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lookalike.store.facts import Coded, Facts
     from lookalike.store.projection import Projection
 
 DIM = 8
@@ -69,3 +74,34 @@ def assert_same_answer(got: list[tuple[int, float]], wanted: list[tuple[int, flo
         alone = all(abs(nearest[rank] - d) > 1e-5 for d in nearest[:rank] + nearest[rank + 1 :])
         if alone and rank < len(nearest) - 1:
             assert one[0] == other[0]
+
+
+def told(parts: Iterable[Facts]) -> dict[int, tuple[Any, ...]]:
+    """What facts say of each item that counts, by its id: folder, name, size, second, information."""
+    found: dict[int, tuple[Any, ...]] = {}
+    for part in parts:
+        folders, names = decoded(part.folders), part.split_names()
+        fields = {field: decoded(column) for field, column in part.information.items()}
+        for n, id_ in enumerate(part.ids.tolist()):
+            if part.alive is None or part.alive[n]:
+                assert id_ not in found
+                info = {field: values[n] for field, values in fields.items() if part.information[field].codes[n]}
+                numbers = (None if np.isnan(one[n]) else float(one[n]) for one in (part.sizes, part.moments))
+                found[id_] = folders[n], names[n], *numbers, json.dumps(info, sort_keys=True)
+    return found
+
+
+def decoded(column: Coded) -> list[Any]:
+    return [column.values[code - 1] if code else None for code in column.codes.tolist()]
+
+
+def wanted_facts(store: Store) -> dict[int, tuple[Any, ...]]:
+    """What `told` must give, from the items themselves."""
+    found = {}
+    for known in store.items():
+        if known.digest is not None:
+            size, _, moment = known.stamp.partition(":")
+            numbers = (float(size), float(round(int(moment) / 1e9))) if moment else (None, None)
+            folder, _, name = os.fsdecode(known.key).rpartition("/")
+            found[known.id] = folder, name, *numbers, json.dumps(dict(known.info), sort_keys=True)
+    return found

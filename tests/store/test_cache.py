@@ -14,6 +14,7 @@ import pytest
 from lookalike.store import Item, Space, Store, cache, open_store
 from lookalike.store.cache import Tuning
 from lookalike.store.projection import fit_projection
+from lookalike.store.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def test_a_search_reads_the_cache_and_not_the_embeddings(
     grown: Path, tuning: Tuning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(grown, tuning=tuning)
-    monkeypatch.setattr(type(store), "_embedded", unread)
+    monkeypatch.setattr(Tables, "embedded", unread)
     assert store.search(ROWS[3], 1)[0][0] == 4
     assert store.search(ROWS[42], 1)[0][0] == 43
     store.close()
@@ -116,13 +117,13 @@ def test_what_was_added_replaced_and_removed_since_is_all_that_is_read(
     store = open_store(folder, tuning=tuning)
     base = (folder / cache.FILE).read_bytes()
     read: list[int] = []
-    embedded = type(store)._embedded  # type: ignore[attr-defined]
+    embedded = Tables.embedded
 
-    def noted(self: Store, ids: Sequence[int] | None = None) -> object:
+    def noted(self: Tables, ids: Sequence[int] | None = None) -> object:
         read.extend(ids or [-1])
         return embedded(self, ids)
 
-    monkeypatch.setattr(type(store), "_embedded", noted)
+    monkeypatch.setattr(Tables, "embedded", noted)
     put(store, range(40, 42))
     put(store, range(5, 6), first_row=40)
     with store.writing():

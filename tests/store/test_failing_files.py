@@ -15,6 +15,7 @@ import pytest
 from lookalike.errors import StoreError
 from lookalike.store import open_store
 from lookalike.store.backup import export, restore
+from lookalike.store.beside import Tuning
 from lookalike.store.repair import repair
 from tests.store.child import do, model_after
 from tests.store.making import embedding, space
@@ -45,11 +46,12 @@ class Failing:
 
 
 def put(place: Path) -> None:
-    store = open_store(place, create=space())
+    store = open_store(place, create=space(), tuning=Tuning(facts_from=1))
     try:
         with store.writing():
             do(_STEPS, store, model_after(_STEPS))
         store.search(embedding(1), 3)  # and its cache is written
+        store.facts()  # and theirs
     finally:
         store.close()
 

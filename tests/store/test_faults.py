@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
-from lookalike.store import Store, cache, layout, open_store
+from lookalike.store import Store, cache, facts, layout, open_store
 from lookalike.store.cache import Tuning
 from lookalike.store.checksums import checksum
 from lookalike.store.projection import fit_projection
@@ -266,14 +266,14 @@ class TestManyProcesses:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store, reader = open_store(folder), open_store(folder)
-        read = reader._tally  # type: ignore[attr-defined]
+        read = reader._tables.tally  # type: ignore[attr-defined]
 
         def late() -> object:
             with store.writing():
                 put(store, {b"late": 1})
             return read()
 
-        monkeypatch.setattr(reader, "_tally", late)
+        monkeypatch.setattr(reader._tables, "tally", late)  # type: ignore[attr-defined]
         assert list(reader.items()) == []
         assert len(list(store.items())) == 1
         reader.close()
@@ -426,7 +426,7 @@ class TestFailingStatements:
             shutil.rmtree(place)
             shutil.copytree(tmp_path / "before", place)
             store = SqliteStore(place)
-            store._connection = FailingConnection(store._connection, at, for_ever=for_ever)  # type: ignore[assignment]
+            store._tables.connection = FailingConnection(store._tables.connection, at, for_ever=for_ever)  # type: ignore[assignment]
             try:
                 with store.writing():
                     do(last, store, model_after(last))
@@ -440,7 +440,7 @@ class TestFailingStatements:
             assert again.generation in {last, last + 1}
             assert again.check() == []
             again.close()
-            if store._connection._left > 0:  # type: ignore[attr-defined]
+            if store._tables.connection._left > 0:  # type: ignore[attr-defined]
                 break
         assert failures > 8
         assert at < 199
@@ -470,22 +470,24 @@ class TestDamaged:
         assert {row[2] for row in rows} == {"ok", "StoreError"}
 
     def test_a_damaged_cache_gives_the_same_answer(self, tmp_path: Path) -> None:
-        """Of lists, and of what was added since: most of the damage is done to them here."""
-        tuning = Tuning(approximate_from=50)
+        """Of lists, of what filters look at, and of what was added since: most of the damage is done to them here."""
+        tuning = Tuning(approximate_from=50, facts_from=50)
         store = step_through(tmp_path / "clean", 60)
         store.close()
         store = open_store(tmp_path / "clean", tuning=tuning)
         assert store.prepare().approximate
+        store.facts()
         with store.writing():
             put(store, {b"/photos/new%d" % n: n for n in range(40)})
             store.remove([known.id for known in itertools.islice(store.items(), 5)])
         store.prepare()
+        store.facts()
         store.close()
         (tmp_path / "clean" / "writer.lock").unlink()
-        assert (tmp_path / "clean" / cache.MORE).exists()
+        assert all((tmp_path / "clean" / name).exists() for name in (cache.MORE, facts.FILES[1]))
         rows = damaged_outcomes(tmp_path / "clean", MUTATIONS, tuning.approximate_from)
         assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
-        caches = [row for row in rows if "search." in row[1]]
+        caches = [row for row in rows if "search." in row[1] or "facts." in row[1]]
         assert len(caches) > MUTATIONS // 5
         assert {row[2] for row in caches} == {"ok"}
 
@@ -504,7 +506,7 @@ class TestDamaged:
         db.close()
         store = open_store(tmp_path / "gallery")
         with pytest.raises(Corrupt):
-            list(store.facts())
+            store.facts()
         store.close()
 
     @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from lookalike.store import Store, open_store
 from lookalike.store.cache import Tuning
 from lookalike.store.projection import Projection, fit_projection
 from lookalike.store.renaming import moved_key
-from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space
+from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space, told, wanted_facts
 
 KEYS = st.sampled_from([b"/%s/%d" % (folder, n) for folder in (b"a", b"ab", b"\xff") for n in range(6)])
 FOLDERS = st.sampled_from([b"/a", b"/ab", b"/\xff", b"/a/3"])
@@ -111,7 +111,7 @@ class StoreAsDict(RuleBasedStateMachine):
     @rule()
     def lose_the_cache(self) -> None:
         self.store.close()
-        for file in Path(self.folder.name).glob("search.*"):
+        for file in Path(self.folder.name).glob("*.cache"):
             file.unlink()
         self.store = open_store(self.folder.name, tuning=self.TUNING)
 
@@ -123,6 +123,12 @@ class StoreAsDict(RuleBasedStateMachine):
         wanted = expected(rows, embedding(content), k, projection=self.projection)
         assert_same_answer(self.store.search(embedding(content), k, among=among, exact=True), wanted)
         self.is_true(self.store.search(embedding(content), k, among=among), rows, content, k)
+
+    @rule()
+    def tell(self) -> None:
+        facts = told(self.store.facts())
+        assert facts == wanted_facts(self.store)
+        assert set(facts) == {self.ids[key] for key, number in self.model.items() if number is not None}
 
     @rule(k=st.integers(1, 5))
     def join(self, k: int) -> None:
@@ -161,9 +167,9 @@ class StoreAsDict(RuleBasedStateMachine):
 
 
 class StoreInListsAsDict(StoreAsDict):
-    """The same with lists from the eighth item on, made anew every few changes."""
+    """The same with lists and files of facts from the eighth item on, made anew every few changes."""
 
-    TUNING = Tuning(approximate_from=8, added=4)
+    TUNING = Tuning(approximate_from=8, facts_from=8, added=4)
 
 
 _SETTINGS = settings(

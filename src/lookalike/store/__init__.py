@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.distance import Metric
-    from lookalike.store.cache import Tuning
+    from lookalike.store.beside import Tuning
+    from lookalike.store.facts import Facts
     from lookalike.store.projection import Projection
     from lookalike.store.searching import Searcher
 
-__all__ = ["Facts", "Item", "Known", "Near", "Space", "Store", "open_store"]
+__all__ = ["Item", "Known", "Near", "Space", "Store", "open_store"]
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -58,15 +59,6 @@ class Known(Item):
     """An item as the store has it, with its id (positive; never used again for another key)."""
 
     id: int = 0
-
-
-class Facts(NamedTuple):
-    """What an item with an embedding can be told by; info as the JSON text that it is kept as."""
-
-    id: int
-    key: bytes
-    stamp: str
-    info: str
 
 
 class Store(Protocol):
@@ -143,8 +135,8 @@ class Store(Protocol):
     def items(self, prefix: bytes = b"") -> Iterator[Known]:
         """Every item whose key starts with `prefix`, ordered by key."""
 
-    def facts(self) -> Iterator[Facts]:
-        """Those of every item with an embedding, ordered by id, as of the first that is taken."""
+    def facts(self) -> list[Facts]:
+        """What every item with an embedding can be told by, each in one of some parts."""
 
     def ids(self) -> NDArray[np.int64]:
         """Those of all items with an embedding, in order."""

@@ -132,7 +132,7 @@ class Lists:
         """
         queries = np.ascontiguousarray(queries, np.float32)
         distances, nearest = self._quantizer.search(queries, min(probes, len(self)))
-        self._codes.touch(np.unique(nearest) if len(queries) > 1 else nearest[0])
+        self._codes.touch(nearest)
         likeness = np.empty((len(queries), k), np.float32)
         places = np.empty((len(queries), k), np.int64)
         parameters, _bits = self._parameters(nearest.shape[1], among)

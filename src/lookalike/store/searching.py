@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -45,7 +46,7 @@ class Part(NamedTuple):
     error: float = 0.0
 
     def __len__(self) -> int:
-        return len(self.matrix.ids) if self.alive is None else int(self.alive.sum())
+        return len(self.matrix.ids) if self.alive is None else int(np.count_nonzero(self.alive))
 
 
 class Searcher:
@@ -53,7 +54,7 @@ class Searcher:
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
-        self._chosen: tuple[Ids | None, list[Mask | None]] | None = None
+        self._chosen: tuple[Ids | None, list[_Choice]] | None = None
         self._stretched: tuple[bytes, Searcher] | None = None
 
     def __len__(self) -> int:
@@ -66,8 +67,8 @@ class Searcher:
 
     def search(self, queries: Rows, k: int, *, among: Ids | None = None, exact: bool = False) -> Iterator[Nearest]:
         """The k nearest rows to each query (m, w); of those with an id in `among`, if that is given."""
-        masks = self._masks(among)
-        found = [_found(part, mask, queries, k, exact=exact) for part, mask in zip(self._parts, masks, strict=True)]
+        choices = self._choices(among)
+        found = [_found(part, some, queries, k, exact=exact) for part, some in zip(self._parts, choices, strict=True)]
         for answers in zip(*found, strict=True):
             yield answers[0] if len(answers) == 1 else merged(answers, k)
 
@@ -96,18 +97,31 @@ class Searcher:
                     others = near.ids != id_
                     yield id_, Nearest(near.ids[others][:k], near.distances[others][:k])
 
-    def _masks(self, among: Ids | None) -> list[Mask | None]:
+    def _choices(self, among: Ids | None) -> list[_Choice]:
         """Which rows of each part may be found; the last choice is remembered, for the next query of many."""
         if self._chosen is None or self._chosen[0] is not among:
-            self._chosen = among, [_mask(part, among) for part in self._parts]
+            self._chosen = among, [_Choice(part, among) for part in self._parts]
         return self._chosen[1]
+
+
+class _Choice:
+    """Which rows of a part may be found: a mask, None for all, and how many they are."""
+
+    def __init__(self, part: Part, among: Ids | None) -> None:
+        self.mask = _mask(part, among)
+        self.count = len(part.matrix.ids) if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def places(self) -> NDArray[np.intp] | None:
+        """Where they are; None for all."""
+        return None if self.mask is None or self.count == len(self.mask) else np.nonzero(self.mask)[0]
 
 
 class _Look(NamedTuple):
     """How the lists of a part are looked into."""
 
     part: Part
-    mask: Mask | None
+    choice: _Choice
     k: int
     probes: int
 
@@ -121,32 +135,26 @@ def _mask(part: Part, among: Ids | None) -> Mask | None:
     return allowed[ids] if part.alive is None else allowed[ids] & part.alive
 
 
-def _found(part: Part, mask: Mask | None, queries: Rows, k: int, *, exact: bool) -> Iterator[Nearest]:
-    total = len(part.matrix.ids)
-    allowed = total if mask is None else int(mask.sum())
+def _found(part: Part, choice: _Choice, queries: Rows, k: int, *, exact: bool) -> Iterator[Nearest]:
+    total, allowed = len(part.matrix.ids), choice.count
     # The k nearest among one row in ten are about as far away as the 10 k nearest of all.
     depth = k * total / max(1, allowed)
     few = min(_FEW, total // _RARE)
     if part.lists is None or exact or k * _LARGE > allowed or allowed <= few or depth > DEPTHS[-1]:
-        return _exact(part, mask, queries, k)
+        return part.matrix.nearest(queries, k, among=choice.places)
     probes = np.exp(np.interp(np.log(max(depth, 1)), np.log(DEPTHS), np.log(part.probes)))
-    return _near(_Look(part, mask, k, round(float(probes))), queries, max(_FETCHED * k, _LEAST_FETCHED))
-
-
-def _exact(part: Part, mask: Mask | None, queries: Rows, k: int) -> Iterator[Nearest]:
-    among = None if mask is None or mask.all() else np.nonzero(mask)[0]
-    return part.matrix.nearest(queries, k, among=among)
+    return _near(_Look(part, choice, k, round(float(probes))), queries, max(_FETCHED * k, _LEAST_FETCHED))
 
 
 def _near(look: _Look, queries: Rows, fetched: int) -> Iterator[Nearest]:
     """First by bytes, then measured; again with more rows while a row that was not measured could be nearer."""
-    part, mask, k, probes = look
-    likeness, places = cast("Lists", part.lists).nearest(queries, fetched, probes, among=mask)
+    part, choice, k, probes = look
+    likeness, places = cast("Lists", part.lists).nearest(queries, fetched, probes, among=choice.mask)
     for query, some, least in zip(queries, places, likeness[:, -1].tolist(), strict=True):
         met = some[some >= 0]
         near = part.matrix.measured(query, met, k)
         if len(near.ids) < k:
-            yield from _exact(part, mask, query[None], k)
+            yield from part.matrix.nearest(query[None], k, among=choice.places)
         elif len(met) < fetched or _likeness(near, part.matrix.metric) > least + part.error:
             yield near
         else:

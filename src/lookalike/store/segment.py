@@ -33,7 +33,7 @@ _MAGIC = b"LKAL search cache 2\n"
 _START = struct.Struct("<20sQQII")  # magic; where the header is, its length, its CRC-32; CRC-32 of these
 _ABANDONED = 86_400.0  # seconds; no cache takes so long to write
 _ALIGNED = 64  # bytes: a line of the processor's cache
-_TYPES = ("<i8", "<u4", "<f4", "|u1")
+_TYPES = ("<i8", "<u4", "<f4", "<f8", "|u1")
 
 
 class Damaged(Exception):
@@ -54,7 +54,7 @@ class Blocks:
         self.left = len(ends)
 
     def touch(self, blocks: NDArray[Any] | None = None) -> None:
-        """See to it that these blocks, or all, are what was written. Raises Damaged."""
+        """See to it that these blocks, in an array of any shape, or all, are what was written. Raises Damaged."""
         unseen = self._unseen if blocks is None else np.zeros(0, bool)
         if blocks is not None:
             if not self._unseen[blocks].any():

@@ -12,87 +12,65 @@ import json
 import os
 import sqlite3
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import Facts, Item, Known, Near, Space, cache, damage, layout
-from lookalike.store.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item, item_row
+from lookalike.store import Item, Known, Near, Space, damage, layout
+from lookalike.store.beside import Tuning
+from lookalike.store.checksums import ITEM, Tally, checksum, item_row
 from lookalike.store.entries import (
     Summary,
-    assembled,
     check_projection,
-    fitted_checksum,
     read_roots,
     read_space,
-    read_summary,
     taken_apart,
 )
 from lookalike.store.failures import corrupt, named_errors
-from lookalike.store.halves import from_blobs, rounded, to_blobs
+from lookalike.store.halves import to_blobs
 from lookalike.store.lock import WriterLock
+from lookalike.store.newest import Newest
 from lookalike.store.renaming import moved_key, rename
-from lookalike.store.rows import VERSION, search_queries, search_rows
-from lookalike.store.segment import Damaged
+from lookalike.store.sources import RowsSource
+from lookalike.store.tables import Tables, write_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from lookalike.store.facts import Facts
     from lookalike.store.projection import Projection
-    from lookalike.store.ranking import Nearest
     from lookalike.store.searching import Searcher
 
 __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
-_CHUNK = 512  # rows read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
-_VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
-_EMBEDDED = (
-    "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
-    " FROM item JOIN content ON content.digest = item.digest"
-)
-
-
-_T = TypeVar("_T")
-
-
-class _Loaded(NamedTuple):
-    """What is searched, as of one generation."""
-
-    generation: int
-    projection: Projection | None
-    searcher: Searcher
 
 
 class SqliteStore:
     """See `lookalike.store.Store` for what its methods do. Not to be shared between threads or with a fork."""
 
-    def __init__(self, folder: str | Path, *, create: Space | None = None, tuning: cache.Tuning | None = None) -> None:
+    def __init__(self, folder: str | Path, *, create: Space | None = None, tuning: Tuning | None = None) -> None:
         self.path = Path(folder) / DATABASE
         self._lock = WriterLock(self.path.parent)
         self._is_writing = False
-        self._tuning = tuning or cache.Tuning()
-        self._loaded: _Loaded | None = None
         self._noted = 0
-        self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
-        self._process = os.getpid()
         with named_errors(self.path):
             if not os.path.lexists(self.path):
                 if create is None:
                     raise NoGallery(f"there is no gallery at {folder}", hint=f"lookalike index PHOTOS -i {folder}")
                 self._create(create)
-            self._connection = layout.connect(self.path)
+            self._tables = Tables(layout.connect(self.path), self.path)
             self._file = os.stat(self.path)
         try:
             self._migrate()
-            self.space = self._entry("space", read_space)
+            self.space = self._tables.entry("space", read_space)
+            self._newest = Newest(self._tables, self.space, tuning or Tuning(), self._reading_newest)
         except BaseException:
-            self._connection.close()
+            self._tables.connection.close()
             raise
 
     @property
@@ -103,25 +81,18 @@ class SqliteStore:
     @property
     def generation(self) -> int:
         """Grows with every change."""
-        return self._number("generation")
+        return self._tables.number("generation")
 
     @property
     def projection(self) -> Projection | None:
         """What embeddings go through before they are compared."""
         with self.reading():
-            summary = self._entry("projection", read_summary)
-            if summary is None:
-                return None
-            numbers = {name: self._meta(name) for name in summary.entries}
-        try:
-            return assembled(summary, numbers, self.space.dim)
-        except ValueError as error:
-            raise corrupt(self.path, str(error)) from None
+            return self._tables.projection(self.space.dim)
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """Keys that items are gathered below, each with a small dict."""
-        return self._entry("roots", read_roots)
+        return self._tables.entry("roots", read_roots)
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -164,22 +135,22 @@ class SqliteStore:
             )
             if missing := wanted - self.known(wanted):
                 raise ValueError(f"no embedding for {len(missing)} of the digests")
-            before = {row[1]: row for row in self._rows("key", after)}
-            next_id = self._number("next_id")
+            before = {row[1]: row for row in self._tables.rows("key", after)}
+            next_id = self._tables.number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
             rows = [item_row(new_ids.get(key) or before[key][0], item) for key, item in after.items()]
             self._db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._set_entry("next_id", next_id + len(new_ids))
-            self._set_entry("tally", self._tally().plus(rows).minus(before.values()))
+            self._tables.set_entry("next_id", next_id + len(new_ids))
+            self._tables.set_entry("tally", self._tables.tally().plus(rows).minus(before.values()))
             self._note_changes(before.values())
             self._drop_orphans({row[3] for row in before.values()} - wanted)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove items, all or none; how many there were."""
         with self._transaction():
-            rows = self._rows("id", set(ids))
+            rows = self._tables.rows("id", set(ids))
             self._db.executemany("DELETE FROM item WHERE id = ?", [row[:1] for row in rows])
-            self._set_entry("tally", self._tally().minus(rows))
+            self._tables.set_entry("tally", self._tables.tally().minus(rows))
             self._note_changes(rows)
             self._drop_orphans({row[3] for row in rows})
         return len(rows)
@@ -189,7 +160,7 @@ class SqliteStore:
         if projection is not None:
             check_projection(projection, self.space.dim)
         with self._transaction():
-            self._set_entry("projection", projection and self._keep(projection))
+            self._tables.set_entry("projection", projection and self._keep(projection))
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Keep these roots and no others."""
@@ -199,9 +170,9 @@ class SqliteStore:
     def rename(self, old: bytes, new: bytes) -> int:
         """Move the item `old` and all below it to `new`, and the roots, all or none; how many items there were."""
         with self._transaction():
-            moved, change = rename(self._db, old, new, check=self._check_row)
-            before = self._tally()
-            self._set_entry("tally", before._replace(checksums=before.checksums + change))
+            moved, change = rename(self._db, old, new, check=self._tables.check)
+            before = self._tables.tally()
+            self._tables.set_entry("tally", before._replace(checksums=before.checksums + change))
             self._set_roots({moved_key(key, old, new): info for key, info in self.roots.items()})
         return moved
 
@@ -214,71 +185,57 @@ class SqliteStore:
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """Which of the digests have an embedding."""
-        found: set[bytes] = set()
-        with named_errors(self.path):
-            for some in _split(digests):
-                found.update(row[0] for row in self._in("SELECT digest FROM content", "digest", some))
-        return found
+        return self._tables.known(digests)
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, Known]:
         """The items with these keys."""
-        return {row[1]: self._known(row) for row in self._rows("key", keys)}
+        return {row[1]: self._tables.item(row) for row in self._tables.rows("key", keys)}
 
     def get(self, ids: Iterable[int]) -> dict[int, Known]:
         """The items with these ids."""
-        return {row[0]: self._known(row) for row in self._rows("id", ids)}
+        return {row[0]: self._tables.item(row) for row in self._tables.rows("id", ids)}
 
     def items(self, prefix: bytes = b"") -> Iterator[Known]:
         """Every item whose key starts with `prefix`, ordered by key."""
         generation, met, last = self.generation, 0, b""
         with named_errors(self.path):
             for row in self._db.execute(f"{ITEM} WHERE key >= ? ORDER BY key", (prefix,)):
-                item = self._known(row)
+                item = self._tables.item(row)
                 if not item.key.startswith(prefix):
                     return
                 if met and item.key <= last:
                     raise corrupt(self.path, "the list of items is out of order")
                 met, last = met + 1, item.key
                 yield item
-        expected = self._tally().items
+        expected = self._tables.tally().items
         if not prefix and self.generation == generation and met != expected:  # in this order: it grows meanwhile
             raise corrupt(self.path, "items are missing")
 
-    def facts(self) -> Iterator[Facts]:
-        """Those of every item with an embedding, ordered by id."""
-        met, checksums = 0, 0
-        with self.reading():
-            tally, rows = self._tally(), self._db.execute(f"{ITEM} WHERE digest NOTNULL ORDER BY id")
-            while chunk := rows.fetchmany(_CHUNK):
-                for row in chunk:
-                    self._check_row(row)
-                    checksums += row[5]
-                met += len(chunk)
-                yield from [Facts(id_, key, stamp, info) for id_, key, stamp, _, info, _ in chunk]
-            if (met, checksums) != (tally.embedded, tally.checksums):
-                raise corrupt(self.path, "items are missing, or there twice")
+    def facts(self) -> list[Facts]:
+        """Those of every item with an embedding, in some parts."""
+        return self._newest.facts()
 
     def ids(self) -> NDArray[np.int64]:
         """Those of all items with an embedding, in order; what they stand for is not looked at."""
         with self.reading():
             rows = self._db.execute("SELECT id FROM item WHERE digest NOTNULL ORDER BY id").fetchall()
-            if len(rows) != self._tally().embedded:
+            if len(rows) != self._tables.tally().embedded:
                 raise corrupt(self.path, "items are missing, or there twice")
         return np.array(rows, np.int64).reshape(-1)
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
-        for chunk in self._embedded(ids):
-            yield self._checked(chunk)
+        for chunk in self._tables.embedded(ids):
+            yield self._tables.checked(chunk, self.space.dim)
 
     def count(self) -> tuple[int, int]:
         """How many items have an embedding, and how many have none."""
-        tally = self._tally()
+        tally = self._tables.tally()
         return tally.embedded, tally.items - tally.embedded
 
     def prepare(self) -> Searcher:
         """What is searched, as new as the store."""
-        return self._current().searcher
+        return self._newest.prepare()
 
     def search(
         self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
@@ -290,14 +247,7 @@ class SqliteStore:
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
     ) -> list[Near]:
         """`search` for each of float32 (m, dim), at once."""
-        asked = rounded(queries, self.space.dim)
-
-        def search(now: _Loaded) -> list[Near]:
-            projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected, self.space.metric)
-            return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
-
-        return self._undamaged(search)
+        return self._newest.search_many(queries, k, among=among, exact=exact)
 
     def search_stretched(
         self,
@@ -308,28 +258,11 @@ class SqliteStore:
         among: NDArray[np.int64] | None = None,
     ) -> Near:
         """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
-        asked = rounded(query[None], self.space.dim)
-
-        def search(now: _Loaded) -> Near:
-            projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected * stretch, self.space.metric)
-            (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
-            return _pairs(near)
-
-        return self._undamaged(search)
+        return self._newest.search_stretched(query, k, stretch, among=among)
 
     def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
         """Every item with its k nearest others."""
-        met = 0
-        while True:
-            try:
-                for id_, near in islice(self._current().searcher.neighbours(k, exact=exact), met, None):
-                    yield id_, _pairs(near)
-                    met += 1
-            except Damaged:
-                self._forget_cache()
-            else:
-                return
+        return self._newest.neighbours(k, exact=exact)
 
     def check(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
@@ -338,17 +271,14 @@ class SqliteStore:
 
     def close(self) -> None:
         """Give back files and locks; the store cannot be used any more."""
-        self._loaded = None  # it maps files: a drive with a mapped one cannot be taken out
-        self._connection.close()
+        self._newest.close()
+        self._tables.connection.close()
 
     # Opening
 
     @property
     def _db(self) -> sqlite3.Connection:
-        if os.getpid() != self._process:
-            # https://sqlite.org/howtocorrupt.html 2.6: a connection carried over a fork corrupts the database
-            raise RuntimeError("a store cannot be used in a forked process: open it there")
-        return self._connection
+        return self._tables.db
 
     def _is_at_its_place(self) -> bool:
         """Or else the database is one that was put aside by a repair or an import."""
@@ -371,102 +301,13 @@ class SqliteStore:
                 with self._lock.held(wait=layout.PATIENCE):
                     layout.migrate(self._db, self.path)
 
-    # Reading
-
-    def _in(self, select: str, column: str, values: list[Any]) -> sqlite3.Cursor:
-        return self._db.execute(f"{select} WHERE {column} IN ({','.join('?' * len(values))})", values)
-
-    def _rows(self, column: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
-        """Checked rows of the table item."""
-        with named_errors(self.path):
-            rows = [row for some in _split(values) for row in self._in(ITEM, column, some)]
-        for row in rows:
-            self._check_row(row)
-        return rows
-
-    def _check_row(self, row: tuple[Any, ...]) -> None:
-        if not is_sound_item(row):
-            raise corrupt(self.path, f"item {row[0]} does not match its checksum")
-
-    def _known(self, row: tuple[Any, ...]) -> Known:
-        self._check_row(row)
-        id_, key, stamp, digest, info, _ = row
-        return Known(key, stamp, digest, json.loads(info), id_)
-
-    def _current(self) -> _Loaded:
-        # Before the generation is read: what is committed in between is looked at by the next search. A third of the
-        # time of reading the generation, which only has to be done when another connection has committed anything.
-        version = self._data_version()
-        if self._loaded is None or (version != self._seen and self._loaded.generation != self.generation):
-            with self.reading():
-                self._check_newest()
-                source = self._source()
-                searcher = cache.load(self.path.parent, source, self._tuning)
-                self._loaded = _Loaded(source.state.generation, source.projection, searcher)
-        self._seen = version
-        return self._loaded
-
-    def _data_version(self) -> int:
-        """Another whenever another connection has committed: https://sqlite.org/pragma.html#pragma_data_version."""
-        with named_errors(self.path):
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
-
-    def _undamaged(self, use: Callable[[_Loaded], _T]) -> _T:
-        """`use` what is searched; made anew if damage to the cache comes to light."""
-        try:
-            return use(self._current())
-        except Damaged:
-            self._forget_cache()
-            return use(self._current())
-
-    def _forget_cache(self) -> None:
-        self._loaded = None
-        cache.discard(self.path.parent)
-
-    def _source(self) -> _Source:
-        projection, tally = self.projection, self._tally()
-        fitted = fitted_checksum(projection) if projection else 0
-        made_by = f"{self.space.fingerprint} {fitted} {VERSION}"
-        state = cache.State(made_by, self.generation, self._number("next_id"), *tally[1:])
-        return _Source(self, projection, state)
-
-    def _embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[tuple[Any, ...]]]:
-        """Rows of items with their embeddings, in chunks."""
-        with named_errors(self.path):
-            rows = (
-                iter(self._db.execute(f"{_EMBEDDED} ORDER BY item.id"))
-                if ids is None
-                else (row for some in _split(ids) for row in self._in(_EMBEDDED, "item.id", some))
-            )
-            while chunk := list(islice(rows, _CHUNK)):
-                yield chunk
-
-    def _checked(self, rows: list[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        for row in rows:
-            self._check_row(row[:6])
-            if not is_sound_content(row[7], row[3], row[6], self.space.dim):
-                raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
-        return np.array([row[0] for row in rows], np.int64), from_blobs([row[6] for row in rows], self.space.dim)
-
-    def _meta(self, key: str) -> bytes:
-        with named_errors(self.path):
-            row = self._db.execute("SELECT value, crc FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None or not is_sound(row[1], key.encode(), row[0]):
-            raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
-        return bytes(row[0])
-
-    def _entry(self, key: str, of: Callable[[Any], _T]) -> _T:
-        """A small value, as `of` makes it from JSON."""
-        try:
-            return of(json.loads(self._meta(key)))
-        except (TypeError, ValueError, OverflowError):
-            raise corrupt(self.path, f"the entry {key!r} makes no sense") from None
-
-    def _number(self, key: str) -> int:
-        return self._entry(key, int)
-
-    def _tally(self) -> Tally:
-        return self._entry("tally", lambda parts: Tally(*map(int, parts)))
+    @contextlib.contextmanager
+    def _reading_newest(self) -> Iterator[None]:
+        """`reading`, unless what was written last is missing."""
+        with self.reading():
+            if self._noted > self.generation:
+                raise corrupt(self.path, "what was written last is missing: index the pictures again")
+            yield
 
     # Looking for damage
 
@@ -474,21 +315,16 @@ class SqliteStore:
         with self.reading():
             rows, expected = (
                 self._db.execute("SELECT count(*) FROM item NOT INDEXED").fetchone()[0],
-                self._tally().items,
+                self._tables.tally().items,
             )
         if rows != expected:
             yield f"{rows:,} items are there, {expected:,} were written"
 
     def _check_load(self) -> list[str]:
-        with self.reading():
-            self._check_newest()
-            for _ in self._source().rows():  # from the database, whatever the cache says
+        with self._reading_newest():
+            for _ in RowsSource(self._tables, self.space).rows():  # from the database, whatever the cache says
                 pass
         return []
-
-    def _check_newest(self) -> None:
-        if self._noted > self.generation:
-            raise corrupt(self.path, "what was written last is missing: index the pictures again")
 
     # Writing
 
@@ -500,8 +336,8 @@ class SqliteStore:
             with layout.transaction(self._db):
                 yield
                 generation = self._next_generation()
-                self._set_entry("generation", generation)
-                self._seen = -1  # data_version tells of others only
+                self._tables.set_entry("generation", generation)
+                self._newest.look_again()
             self._lock.note(generation)
 
     def _next_generation(self) -> int:
@@ -521,21 +357,15 @@ class SqliteStore:
             if not blocked:
                 self._lock.forget()
 
-    def _set_meta(self, key: str, value: bytes) -> None:
-        _write_meta(self._db, key, value)
-
-    def _set_entry(self, key: str, value: object) -> None:
-        self._set_meta(key, json.dumps(value).encode())
-
     def _keep(self, projection: Projection) -> Summary:
         """Write the numbers of a projection; what is to be known of them."""
         summary, numbers = taken_apart(projection)
         for name, content in numbers.items():
-            self._set_meta(name, content)
+            self._tables.set_meta(name, content)
         return summary
 
     def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        self._set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
+        self._tables.set_entry("roots", [[key.decode("latin-1"), dict(info)] for key, info in roots.items()])
 
     def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
         """Forget embeddings that no item has any more."""
@@ -545,56 +375,7 @@ class SqliteStore:
         )
 
 
-class _Source:
-    """See `lookalike.store.cache.Source`."""
-
-    def __init__(self, store: SqliteStore, projection: Projection | None, state: cache.State) -> None:
-        self.state = state
-        self.projection = projection
-        self.metric = store.space.metric
-        self._store = store
-        self.width = self._made(np.zeros((1, store.space.dim), np.float32)).shape[1]
-
-    def rows(self, ids: Sequence[int] | None = None) -> Iterator[cache.Chunk]:
-        """Checked rows. Raises Corrupt, also when there are not as many as there should be."""
-        met, checksums, last = 0, 0, 0
-        for chunk in self._store._embedded(ids):  # noqa: SLF001  (of the same module)
-            some, rows = self._store._checked(chunk)  # noqa: SLF001
-            crcs = np.array([row[5] for row in chunk], np.uint32)
-            met, checksums = met + len(some), checksums + int(crcs.sum(dtype=np.int64))
-            if ids is None and (some[0] <= last or (np.diff(some) <= 0).any()):
-                raise corrupt(self._store.path, "embeddings are out of order")
-            last = int(some[-1])
-            yield cache.Chunk(some, crcs, self._made(rows))
-        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
-            raise corrupt(self._store.path, "embeddings are missing, or there twice")
-
-    def changed(self, generation: int, next_id: int, most: int) -> list[int]:
-        """The ids of items that may have changed since."""
-        select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
-        with named_errors(self._store.path):
-            rows = self._store._db.execute(select, (generation, next_id, most + 1))  # noqa: SLF001
-            return [int(id_) for (id_,) in rows if isinstance(id_, int)]
-
-    def _made(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        return search_rows(self.projection.apply(embeddings) if self.projection else embeddings, self.metric)
-
-
-def _pairs(near: Nearest) -> Near:
-    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
-
-
 def _fill(db: sqlite3.Connection, space: Space) -> None:
     first = {"space": asdict(space), "generation": 0, "next_id": 1, "tally": Tally(), "projection": None, "roots": []}
     for key, value in first.items():
-        _write_meta(db, key, json.dumps(value).encode())
-
-
-def _write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
-
-
-def _split(values: Iterable[Any]) -> Iterator[list[Any]]:
-    remaining = iter(values)
-    while some := list(islice(remaining, _VARIABLES)):
-        yield some
+        write_meta(db, key, json.dumps(value).encode())

@@ -1,0 +1,149 @@
+"""Searches of a store as of its newest generation, with what is made for them kept between one and the next."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from lookalike.store import cache, facts
+from lookalike.store.halves import rounded
+from lookalike.store.rows import search_queries
+from lookalike.store.segment import Damaged
+from lookalike.store.sources import FactsSource, RowsSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lookalike.store import Near, Space
+    from lookalike.store.beside import Tuning
+    from lookalike.store.facts import Facts
+    from lookalike.store.projection import Projection
+    from lookalike.store.ranking import Nearest
+    from lookalike.store.searching import Searcher
+    from lookalike.store.tables import Tables
+
+    Rows = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+__all__ = ["Newest"]
+
+_T = TypeVar("_T")
+
+
+class _Loaded(NamedTuple):
+    """What is searched, as of one generation."""
+
+    generation: int
+    projection: Projection | None
+    searcher: Searcher
+
+
+class Newest:
+    """See `lookalike.store.Store` for what its methods do.
+
+    reading: a transaction that has made sure that nothing is missing of what was written last.
+    """
+
+    def __init__(
+        self, tables: Tables, space: Space, tuning: Tuning, reading: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._tables, self._space, self._tuning, self._reading = tables, space, tuning, reading
+        self._loaded: _Loaded | None = None
+        self._facts: tuple[int, list[Facts]] | None = None  # as of a generation
+        self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
+
+    def prepare(self) -> Searcher:
+        """What is searched."""
+        return self._current().searcher
+
+    def facts(self) -> list[Facts]:
+        """What filters look at."""
+        with self._reading():
+            generation = self._tables.number("generation")
+            if self._facts is None or self._facts[0] != generation:
+                self._facts = generation, facts.load(self._folder, FactsSource(self._tables), self._tuning)
+            return self._facts[1]
+
+    def search_many(self, queries: Rows, k: int, *, among: Ids | None, exact: bool) -> list[Near]:
+        """The nearest to each of float32 (m, dim)."""
+        asked = rounded(queries, self._space.dim)
+
+        def search(now: _Loaded) -> list[Near]:
+            projected = now.projection.apply(asked) if now.projection else asked
+            wanted = search_queries(projected, self._space.metric)
+            return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
+
+        return self._undamaged(search)
+
+    def search_stretched(self, query: Rows, k: int, stretch: Rows, *, among: Ids | None) -> Near:
+        """The nearest to float32 (dim,), of numbers that are multiplied by float32 (width,)."""
+        asked = rounded(query[None], self._space.dim)
+
+        def search(now: _Loaded) -> Near:
+            projected = now.projection.apply(asked) if now.projection else asked
+            wanted = search_queries(projected * stretch, self._space.metric)
+            (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
+            return _pairs(near)
+
+        return self._undamaged(search)
+
+    def neighbours(self, k: int, *, exact: bool) -> Iterator[tuple[int, Near]]:
+        """Every item with its k nearest others."""
+        met = 0
+        while True:
+            try:
+                for id_, near in islice(self._current().searcher.neighbours(k, exact=exact), met, None):
+                    yield id_, _pairs(near)
+                    met += 1
+            except Damaged:
+                self._forget_cache()
+            else:
+                return
+
+    def look_again(self) -> None:
+        """Something was written by this connection, of which SQLite's data_version does not tell."""
+        self._seen = -1
+
+    def close(self) -> None:
+        """Let go of files: a drive with a mapped one cannot be taken out."""
+        self._loaded = self._facts = None
+
+    @property
+    def _folder(self) -> Path:
+        return self._tables.path.parent
+
+    def _current(self) -> _Loaded:
+        # Before the generation is read: what is committed in between is looked at by the next search. A third of the
+        # time of reading the generation, which only has to be done when another connection has committed anything.
+        version = self._tables.data_version()
+        if self._loaded is None or (version != self._seen and self._is_old(self._loaded)):
+            with self._reading():
+                source = RowsSource(self._tables, self._space)
+                searcher = cache.load(self._folder, source, self._tuning)
+                self._loaded = _Loaded(source.state.generation, source.projection, searcher)
+        self._seen = version
+        return self._loaded
+
+    def _is_old(self, loaded: _Loaded) -> bool:
+        return loaded.generation != self._tables.number("generation")
+
+    def _undamaged(self, use: Callable[[_Loaded], _T]) -> _T:
+        """`use` what is searched; made anew if damage to the cache comes to light."""
+        try:
+            return use(self._current())
+        except Damaged:
+            self._forget_cache()
+            return use(self._current())
+
+    def _forget_cache(self) -> None:
+        self._loaded = None
+        cache.discard(self._folder)
+
+
+def _pairs(near: Nearest) -> Near:
+    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
