@@ -120,8 +120,9 @@ class TestKilled:
     def test_every_acknowledged_change_is_there_and_no_part_of_another(self, tmp_path: Path) -> None:
         """Test list 3: killed at random moments, resumed each time, and in the end as if never killed."""
         rng = random.Random(23)
-        place, done = tmp_path / "gallery", 0
-        for _ in range(KILLS):
+        place, done, kills = tmp_path / "gallery", 0, 0
+        while kills < KILLS or done <= KILLS:  # on a busy machine most are killed before their second step
+            kills += 1
             with started("steps", place) as process:
                 acknowledged = int(line(process))
                 assert acknowledged == done
@@ -134,7 +135,6 @@ class TestKilled:
             assert contents(store) == wanted_after(done)
             assert store.check() == []
             store.close()
-        assert done > KILLS
         with step_through(tmp_path / "undisturbed", done).reading():
             pass
         assert answer(str(place)) == answer(str(tmp_path / "undisturbed"))
