@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lookalike.distance import distances
 from lookalike.encoders.hybrid import HybridEncoder
 from lookalike.errors import NoTextTower, UsageError
-from lookalike.store.ranking import Nearest, merged
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
@@ -43,11 +40,7 @@ def nearest_to_text(
             hint="a pair of an image and a text tower takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
         )
     encode_texts, columns = found
-    query = encode_texts([text])[0]
-    nearest = Nearest(np.empty(0, np.int64), np.empty(0))
-    for ids, rows in store.embeddings(None if among is None else among.tolist()):
-        nearest = merged([nearest, Nearest(ids, distances(query, rows[:, columns], "cosine"))], k)
-    return list(zip(nearest.ids.tolist(), nearest.distances.tolist(), strict=True))
+    return store.search_as_put(encode_texts([text])[0], k, columns, among=among)
 
 
 def _text_tower(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:

@@ -178,6 +178,14 @@ class Store(Protocol):
         Those of the query and those of the items.
         """
 
+    def search_as_put(
+        self, query: NDArray[np.float32], k: int, columns: slice, *, among: NDArray[np.int64] | None = None
+    ) -> Near:
+        """The k nearest items to float32 (w,) by cosine, exactly: of embeddings as they were put, no projection.
+
+        columns: which w numbers of an embedding are compared. among: as in `search`.
+        """
+
     def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
         """Every item with its k nearest others, in no order, as of the first that is taken."""
 

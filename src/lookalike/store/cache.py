@@ -1,11 +1,13 @@
 """What is searched, as files beside the database.
 
 `search.cache` holds the rows of one state of the database, sorted into lists when they are many; `search.more` what
-has changed since. `beside` keeps them in step.
+has changed since. `put.cache` and `put.more` hold embeddings as they were put, where these are searched. `beside` keeps
+them in step.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from lookalike.store.lists import Clusters
     from lookalike.store.segment import Segment, Writer
 
-__all__ = ["FILE", "MORE", "Chunk", "Source", "State", "Tuning", "discard", "load"]
+__all__ = ["AS_PUT", "FILE", "MORE", "Chunk", "Source", "State", "Tuning", "discard", "load"]
 
 FILE = "search.cache"
 MORE = "search.more"
+AS_PUT = ("put.cache", "put.more")
 _WRITTEN = 65536  # rows written at once
 
 
@@ -49,40 +52,39 @@ class Source(beside.Source[Chunk], Protocol):
     metric: Metric
 
 
-def load(folder: Path, source: Source, tuning: Tuning) -> Searcher:
+def load(folder: Path, source: Source, tuning: Tuning, files: tuple[str, str] = (FILE, MORE)) -> Searcher:
     """What is searched as of the source's state: from the files, brought up to date; or made anew.
 
-    Raises what reading the source raises; Damaged if even new files are.
+    What is searched as it was put is always searched exactly and has no lists. Raises what reading the source raises;
+    Damaged if even new files are.
     """
-    return beside.load(folder, source, _Rows(source.width, source.metric, tuning), tuning)
+    lists_from = math.inf if files == AS_PUT else tuning.approximate_from
+    return beside.load(folder, source, _Rows(files, source.width, source.metric, lists_from), tuning)
 
 
 def discard(folder: Path) -> None:
     """Take files away that turned out to be damaged."""
-    beside.discard(folder, (FILE, MORE))
+    for files in ((FILE, MORE), AS_PUT):
+        beside.discard(folder, files)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
     """See `beside.Kind`."""
 
+    files: tuple[str, str]
     width: int
     metric: Metric
-    tuning: Tuning
-
-    @property
-    def files(self) -> tuple[str, str]:
-        """Their names."""
-        return FILE, MORE
+    lists_from: float
 
     def serves(self, header: dict[str, Any], state: State) -> bool:
         """Not if it is to get lists."""
-        return state.embedded < self.tuning.approximate_from or "lists" in header
+        return state.embedded < self.lists_from or "lists" in header
 
     def made(self, source: beside.Source[Chunk]) -> Callable[[Writer], dict[str, Any]]:
         """All rows, list by list where they are many."""
         whole = self._whole(source)
-        clusters, header = _clustered(whole.rows, self.metric, self.tuning)
+        clusters, header = _clustered(whole.rows, self.metric, self.lists_from)
 
         def write(writer: Writer) -> dict[str, Any]:
             order = clusters.order if clusters else np.arange(len(whole.ids))
@@ -146,9 +148,9 @@ def _part(segment: Segment, metric: Metric, alive: NDArray[np.bool_] | None = No
     return Part(matrix, alive, Lists(segment, metric), lists["probes"], float(lists["error"]))
 
 
-def _clustered(rows: NDArray[np.float32], metric: Metric, tuning: Tuning) -> tuple[Clusters | None, dict[str, Any]]:
+def _clustered(rows: NDArray[np.float32], metric: Metric, lists_from: float) -> tuple[Clusters | None, dict[str, Any]]:
     """Lists for rows that are many, and what the header says of them; faiss has no mapped lists on Windows."""
-    if len(rows) < tuning.approximate_from or os.name == "nt":
+    if len(rows) < lists_from or os.name == "nt":
         return None, {}
     from lookalike.store.lists import calibrate, cluster  # noqa: PLC0415  (see above)
 

@@ -54,6 +54,7 @@ class Newest:
     ) -> None:
         self._tables, self._space, self._tuning, self._reading = tables, space, tuning, reading
         self._loaded: _Loaded | None = None
+        self._put: tuple[int, slice, Searcher] | None = None  # as of a generation
         self._facts: tuple[int, list[Facts]] | None = None  # as of a generation
         self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
 
@@ -73,7 +74,8 @@ class Newest:
         """The nearest to each of float32 (m, dim)."""
         asked = rounded(queries, self._space.dim)
 
-        def search(now: _Loaded) -> list[Near]:
+        def search() -> list[Near]:
+            now = self._current()
             projected = now.projection.apply(asked) if now.projection else asked
             wanted = search_queries(projected, self._space.metric)
             return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
@@ -84,10 +86,21 @@ class Newest:
         """The nearest to float32 (dim,), of numbers that are multiplied by float32 (width,)."""
         asked = rounded(query[None], self._space.dim)
 
-        def search(now: _Loaded) -> Near:
+        def search() -> Near:
+            now = self._current()
             projected = now.projection.apply(asked) if now.projection else asked
             wanted = search_queries(projected * stretch, self._space.metric)
             (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
+            return _pairs(near)
+
+        return self._undamaged(search)
+
+    def search_as_put(self, query: Rows, k: int, columns: slice, *, among: Ids | None) -> Near:
+        """The nearest to float32 (w,) by cosine, of embeddings as they were put, or of these w numbers of each."""
+        wanted = search_queries(query[None], "cosine")
+
+        def search() -> Near:
+            (near,) = self._as_put(columns).search(wanted, k, among=among, exact=True)
             return _pairs(near)
 
         return self._undamaged(search)
@@ -111,7 +124,7 @@ class Newest:
 
     def close(self) -> None:
         """Let go of files: a drive with a mapped one cannot be taken out."""
-        self._loaded = self._facts = None
+        self._loaded = self._put = self._facts = None
 
     @property
     def _folder(self) -> Path:
@@ -129,19 +142,28 @@ class Newest:
         self._seen = version
         return self._loaded
 
+    def _as_put(self, columns: slice) -> Searcher:
+        """What is searched of these columns of embeddings as they were put: of others the files are made anew."""
+        with self._reading():
+            generation = self._tables.number("generation")
+            if self._put is None or self._put[:2] != (generation, columns):
+                source = RowsSource(self._tables, self._space, as_put=columns)
+                self._put = generation, columns, cache.load(self._folder, source, self._tuning, cache.AS_PUT)
+            return self._put[2]
+
     def _is_old(self, loaded: _Loaded) -> bool:
         return loaded.generation != self._tables.number("generation")
 
-    def _undamaged(self, use: Callable[[_Loaded], _T]) -> _T:
-        """`use` what is searched; made anew if damage to the cache comes to light."""
+    def _undamaged(self, search: Callable[[], _T]) -> _T:
+        """What it finds; again, with caches made anew, if damage to one comes to light."""
         try:
-            return use(self._current())
+            return search()
         except Damaged:
             self._forget_cache()
-            return use(self._current())
+            return search()
 
     def _forget_cache(self) -> None:
-        self._loaded = None
+        self._loaded = self._put = None
         cache.discard(self._folder)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.distance import Metric
     from lookalike.store import Space
     from lookalike.store.facts import Facts
     from lookalike.store.tables import Tables
@@ -25,14 +26,18 @@ __all__ = ["FactsSource", "RowsSource"]
 
 
 class RowsSource:
-    """What is searched. Made and used inside one transaction."""
+    """What is searched: embeddings through the projection, or, with `as_put`, these numbers of them by cosine.
 
-    def __init__(self, tables: Tables, space: Space) -> None:
-        self.projection = tables.projection(space.dim)
+    Made and used inside one transaction.
+    """
+
+    def __init__(self, tables: Tables, space: Space, *, as_put: slice | None = None) -> None:
+        self.projection = tables.projection(space.dim) if as_put is None else None
         fitted = fitted_checksum(self.projection) if self.projection else 0
-        self.state = _state(tables, f"{space.fingerprint} {fitted} {VERSION}")
-        self.metric = space.metric
-        self._tables, self._dim = tables, space.dim
+        made = f"{fitted}" if as_put is None else f"as put {as_put.start} {as_put.stop}"
+        self.state = _state(tables, f"{space.fingerprint} {made} {VERSION}")
+        self.metric: Metric = space.metric if as_put is None else "cosine"
+        self._tables, self._dim, self._columns = tables, space.dim, as_put or slice(None)
         self.changed = tables.changed
         self.width = self._made(np.zeros((1, space.dim), np.float32)).shape[1]
 
@@ -51,7 +56,8 @@ class RowsSource:
             raise corrupt(self._tables.path, "embeddings are missing, or there twice")
 
     def _made(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        return search_rows(self.projection.apply(embeddings) if self.projection else embeddings, self.metric)
+        projected = self.projection.apply(embeddings) if self.projection else embeddings
+        return search_rows(projected[:, self._columns], self.metric)
 
 
 class FactsSource:

@@ -260,6 +260,12 @@ class SqliteStore:
         """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
         return self._newest.search_stretched(query, k, stretch, among=among)
 
+    def search_as_put(
+        self, query: NDArray[np.float32], k: int, columns: slice, *, among: NDArray[np.int64] | None = None
+    ) -> Near:
+        """The k nearest by cosine, of embeddings as they were put."""
+        return self._newest.search_as_put(query, k, columns, among=among)
+
     def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
         """Every item with its k nearest others."""
         return self._newest.neighbours(k, exact=exact)
