@@ -18,7 +18,7 @@ from lookalike.store import Store, open_store
 from lookalike.store.backup import export, restore
 from lookalike.store.cache import Tuning
 from lookalike.store.repair import repair
-from tests.store.making import embedding, put, space, told
+from tests.store.making import DIM, embedding, put, space, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +199,8 @@ def answer(folder: str) -> object:
                 raise Corrupt(f"{missing} are not there")
             named = [[(keys[id_].key, distance) for id_, distance in hits] for hits in found]
             items = [(known.key, known.digest, known.stamp) for known in store.items()]
-            return named, store.count(), items, store.roots, told(store.facts())
+            as_put = store.search_as_put(embedding(1), 9, slice(0, DIM))
+            return named, store.count(), items, store.roots, told(store.facts()), as_put
     finally:
         store.close()
 

@@ -44,6 +44,12 @@ PROJECT = Path(__file__).parents[2]
 NOW = len(layout.MIGRATIONS)  # the format of today
 
 
+def make_caches(store: Store) -> None:
+    assert store.prepare().approximate
+    store.facts()
+    store.search_as_put(embedding(1), 9, slice(0, DIM))
+
+
 @contextlib.contextmanager
 def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A program of tests/store/child.py; killed at the end if it still runs."""
@@ -475,19 +481,17 @@ class TestDamaged:
         store = step_through(tmp_path / "clean", 60)
         store.close()
         store = open_store(tmp_path / "clean", tuning=tuning)
-        assert store.prepare().approximate
-        store.facts()
+        make_caches(store)
         with store.writing():
             put(store, {b"/photos/new%d" % n: n for n in range(40)})
             store.remove([known.id for known in itertools.islice(store.items(), 5)])
-        store.prepare()
-        store.facts()
+        make_caches(store)
         store.close()
         (tmp_path / "clean" / "writer.lock").unlink()
-        assert all((tmp_path / "clean" / name).exists() for name in (cache.MORE, facts.FILES[1]))
+        assert all((tmp_path / "clean" / name).exists() for name in (cache.MORE, cache.AS_PUT[1], facts.FILES[1]))
         rows = damaged_outcomes(tmp_path / "clean", MUTATIONS, tuning.approximate_from)
         assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
-        caches = [row for row in rows if "search." in row[1] or "facts." in row[1]]
+        caches = [row for row in rows if any(name in row[1] for name in ("search.", "facts.", "put."))]
         assert len(caches) > MUTATIONS // 5
         assert {row[2] for row in caches} == {"ok"}
 
