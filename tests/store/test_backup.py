@@ -124,7 +124,7 @@ def test_an_export_of_another_version_is_brought_up_to_date_or_refused(
         restore(tmp_path / "copy", tmp_path / "new")
         assert answer(str(tmp_path / "new")) == answer(str(place))
         export(tmp_path / "new", tmp_path / "new copy")
-    assert names(tmp_path / "new") - {"search.cache", "facts.cache"} == {"gallery.db", "writer.lock"}
+    assert names(tmp_path / "new") - {"search.cache", "facts.cache", "put.cache"} == {"gallery.db", "writer.lock"}
     with pytest.raises(NewerFormat):
         restore(tmp_path / "new copy", tmp_path / "old")
 
