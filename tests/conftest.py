@@ -57,6 +57,15 @@ def make_picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return coarse.resize(size, Image.Resampling.BICUBIC)
 
 
+def make_two_classes(folder: Path, count: int) -> Path:
+    """Small pictures in the folders `a` and `b` of a folder, which is made; returns it."""
+    for seed in range(count):
+        home = folder / ("a" if seed % 2 else "b")
+        home.mkdir(parents=True, exist_ok=True)
+        make_picture(seed, (20, 16)).save(home / f"{seed:02}.png")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def few_patches() -> Iterator[None]:
     """A tenth of the patches, so that a fit takes a tenth of a second."""

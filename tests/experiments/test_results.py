@@ -9,7 +9,7 @@ from lookalike.errors import TrainingError
 from lookalike.experiments import read_results, record
 from lookalike.presets import find_preset, vary
 from lookalike.training import train
-from tests.conftest import make_picture
+from tests.conftest import make_two_classes
 from tests.experiments.making import write_result
 
 if TYPE_CHECKING:
@@ -20,11 +20,7 @@ LINEAR = vary(find_preset("linear"), {"size": "16", "latent_dim": "4", "epochs":
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("results") / "photos"
-    for seed in range(16):
-        home = folder / ("a" if seed % 2 else "b")
-        home.mkdir(parents=True, exist_ok=True)
-        make_picture(seed, (20, 16)).save(home / f"{seed:02}.png")
+    folder = make_two_classes(tmp_path_factory.mktemp("results") / "photos", 16)
     train(folder, folder.parent / "run", LINEAR)
     return folder
 

@@ -14,7 +14,7 @@ from lookalike.presets import find_preset, vary
 from lookalike.training import measure, train
 from lookalike.training.contrast import belongings, contrastive_loss, pairs
 from lookalike.training.data import Pictures
-from tests.conftest import make_picture
+from tests.conftest import make_two_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,12 +29,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("contrast") / "photos"
-    for seed in range(40):
-        home = folder / ("a" if seed % 2 else "b")
-        home.mkdir(parents=True, exist_ok=True)
-        make_picture(seed, (20, 16)).save(home / f"{seed:02}.png")
-    return folder
+    return make_two_classes(tmp_path_factory.mktemp("contrast") / "photos", 40)
 
 
 def loss_by_definition(numbers: list[int], embeddings: np.ndarray, temperature: float) -> list[float]:

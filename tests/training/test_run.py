@@ -21,7 +21,7 @@ from lookalike.presets import PRESETS, Preset, find_preset, vary
 from lookalike.training import Finished, Step, measure, reconstruction_error, reconstructions, start_afresh, train
 from lookalike.training.home import read_preset
 from lookalike.training.model import build, load_keras, rate_at
-from tests.conftest import make_picture
+from tests.conftest import make_picture, make_two_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +39,7 @@ LINEAR = vary(find_preset("linear"), {"size": "16", "latent_dim": "6", "epochs":
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("training") / "photos"
-    for seed in range(40):
-        home = folder / ("a" if seed % 2 else "b")
-        home.mkdir(parents=True, exist_ok=True)
-        make_picture(seed, (20, 16)).save(home / f"{seed:02}.png")
+    folder = make_two_classes(tmp_path_factory.mktemp("training") / "photos", 40)
     (folder / "a" / "broken.jpg").write_bytes(b"nonsense")
     return folder
 
