@@ -157,7 +157,11 @@ def _ways(results: Sequence[Result]) -> Iterator[str]:
 
 def _contrast(results: Sequence[Result]) -> Iterator[str]:
     told = [(r, max(found["mAP"] for found in r.retrieval.values())) for r in _networks(results) if r.retrieval]
-    without = max(((r, value) for r, value in told if not r.preset.contrast), key=lambda pair: pair[1], default=None)
+    without = max(
+        ((r, value) for r, value in told if not (r.preset.contrast or r.preset.histogram)),
+        key=lambda pair: pair[1],
+        default=None,
+    )
     if without is None:
         return
     for result, value in told:
