@@ -125,16 +125,12 @@ class Tables:
 
     def with_embedding(self, ids: Iterable[int] | None) -> Iterator[list[Row]]:
         """Checked rows of items that have one, in chunks: of all ordered by id, or of these."""
-        with named_errors(self.path):
-            rows = (
-                iter(self.db.execute(f"{ITEM} WHERE digest NOTNULL ORDER BY id"))
-                if ids is None
-                else self._in(ITEM, "digest NOTNULL AND id", ids)
-            )
-            while chunk := list(islice(rows, _ITEMS)):
-                for row in chunk:
-                    self.check(row)
-                yield chunk
+        for chunk in self._chunks(
+            f"{ITEM} WHERE digest NOTNULL ORDER BY id", ids, _ITEMS, ITEM, "digest NOTNULL AND id"
+        ):
+            for row in chunk:
+                self.check(row)
+            yield chunk
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
         """The ids of items that may have changed since, at most so many and one."""
@@ -152,14 +148,7 @@ class Tables:
 
     def embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
         """Rows of items with their embeddings, unchecked, in chunks: of all ordered by id, or of these."""
-        with named_errors(self.path):
-            rows = (
-                iter(self.db.execute(f"{_EMBEDDED} ORDER BY item.id"))
-                if ids is None
-                else self._in(_EMBEDDED, "item.id", ids)
-            )
-            while chunk := list(islice(rows, _CHUNK)):
-                yield chunk
+        return self._chunks(f"{_EMBEDDED} ORDER BY item.id", ids, _CHUNK, _EMBEDDED, "item.id")
 
     def checked(self, rows: list[Row], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Ids int64 (n,) and embeddings float32 (n, dim) of such rows."""
@@ -168,6 +157,15 @@ class Tables:
             if not is_sound_content(row[7], row[3], row[6], dim):
                 raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
         return np.array([row[0] for row in rows], np.int64), from_blobs([row[6] for row in rows], dim)
+
+    def _chunks(
+        self, whole: str, ids: Iterable[int] | None, size: int, select: str, column: str
+    ) -> Iterator[list[Row]]:
+        """Rows, `size` at a time: all that `whole` selects, or those that `select` does of these ids in `column`."""
+        with named_errors(self.path):
+            rows = iter(self.db.execute(whole)) if ids is None else self._in(select, column, ids)
+            while chunk := list(islice(rows, size)):
+                yield chunk
 
     def _in(self, select: str, column: str, values: Iterable[Any]) -> Iterator[Row]:
         remaining = iter(values)
