@@ -73,12 +73,15 @@ def train(
 def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: bool, json: bool, hidden: bool) -> None:
     """Learn an encoder that is no network: there are no epochs to print."""
     from lookalike.encoders import find_learner  # noqa: PLC0415  (numpy)
-    from lookalike.labelling import read_labels  # noqa: PLC0415
     from lookalike.learning import forget, learn_into  # noqa: PLC0415
 
     if labels is not None and not find_learner(name).takes_labels:
         raise typer.BadParameter(f"{name} makes nothing of them", param_hint="--labels")
-    known = read_labels(labels) if labels is not None else None
+    known = None
+    if labels is not None:
+        from lookalike.labelling import read_labels  # noqa: PLC0415  (a gallery comes with it)
+
+        known = read_labels(labels)
     if fresh:
         forget(home)
     elif (home / "encoder.onnx").exists():

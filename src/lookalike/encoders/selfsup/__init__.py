@@ -88,9 +88,11 @@ def _together(rows: Matrix, labels: NDArray[np.str_]) -> NDArray[np.bool_]:
 
     These are found once all are drawn to their neighbours, which tells kinds better.
     """
-    known = labels != ""
+    known, same = labels != "", np.equal(labels[:, None], labels)
+    if known.all():
+        return same
     near = mutual_neighbours(expand(rows, unit(rows)), _NEIGHBOURS)
-    return np.where(np.outer(known, known), labels[:, None] == labels, near)
+    return np.where(np.outer(known, known), same, near)
 
 
 def _model(learned: Answers, projection: Axes, spread: np.float32, head: Head, share: float) -> bytes:
