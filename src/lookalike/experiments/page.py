@@ -64,8 +64,8 @@ def write_page(results: Path, page: Path) -> int:
 
 def _draw(results: Sequence[Result], images: Path) -> None:
     ordered = sorted(results, key=lambda result: -result.preset.size)  # those that can be compared beside each other
-    logs = [logged_epochs(r.preset.name) if r.is_full else [] for r in ordered]
-    plots.draw_curves([(_title(r), r.history, log) for r, log in zip(ordered, logs, strict=True)], images / _CURVES)
+    curves = [(_title(r), r.history, logged_epochs(r.preset.name) if r.is_full else []) for r in ordered]
+    plots.draw_curves(curves, images / _CURVES)
     errors = [(_title(r), r.held_out_mse, r.train_mse) for r in ordered if r.train_mse is not None]
     plots.draw_errors(errors, images / _ERRORS)
 
