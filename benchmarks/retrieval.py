@@ -23,7 +23,7 @@ from lookalike.datasets import load_labelled, read_split
 from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
 from lookalike.images.alterations import TONES, part_of
-from lookalike.images.decode import View, fit, open_file
+from lookalike.images.decode import View, fit, on_white, open_file
 from lookalike.neighbours import beside, expand, fit_blend, whiten
 from lookalike.store.projection import fit_projection
 
@@ -128,7 +128,7 @@ def changed(image: Image.Image, rng: np.random.Generator) -> dict[str, Image.Ima
 
 def opened(path: bytes, encoder: Encoder) -> Image.Image:
     with open_file(path, at_least=2 * encoder.view.size) as image:
-        return image.convert("RGB")
+        return on_white(image)
 
 
 def embed(images: Sequence[Image.Image], encoder: Encoder, views: Sequence[View]) -> np.ndarray:

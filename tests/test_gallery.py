@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sqlite3
@@ -68,6 +69,30 @@ class TestSearching:
         assert list(gallery.search(path, k=4, include_self=True)) == by_picture
         assert list(gallery.search(str(path), k=4, include_self=True)) == by_picture
         assert list(gallery.search(os.fsencode(path), k=4, include_self=True)) == by_picture
+
+    @pytest.mark.parametrize("kind", ["turned", "transparent", "transparent colour", "sixteen bits"])
+    def test_a_picture_that_pillow_opened_is_what_its_file_is(
+        self, gallery: Gallery, tmp_path: Path, kind: str
+    ) -> None:
+        path, plain = tmp_path / "query.png", make_picture(5)
+        if kind == "turned":
+            exif = plain.getexif()
+            exif[0x0112] = 6
+            plain.crop((0, 0, 40, 20)).save(path, exif=exif)
+        elif kind == "transparent":
+            plain.putalpha(Image.linear_gradient("L").resize(plain.size))
+            plain.convert("LA").save(path)
+        elif kind == "transparent colour":
+            plain.quantize(4).save(path, transparency=1)
+        else:
+            Image.fromarray(np.asarray(plain.convert("L")).astype(np.uint16) * 3).save(path)
+        with Image.open(path) as image:
+            assert list(gallery.search(image, k=4)) == list(gallery.search(path, k=4))
+
+    def test_a_picture_that_pillow_cannot_finish_is_refused(self, gallery: Gallery, photos: Path) -> None:
+        data = (photos / "005.jpg").read_bytes()
+        with Image.open(io.BytesIO(data[: len(data) // 2])) as image, pytest.raises(UnreadableImage, match="truncated"):
+            gallery.search(image)
 
     def test_a_query_by_another_spelling_of_its_path_is_still_itself(
         self, gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch

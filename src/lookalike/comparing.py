@@ -22,7 +22,7 @@ from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.errors import DatasetError, LookalikeError
 from lookalike.gallery import Gallery
 from lookalike.images.alterations import TONES, mirrored, part_of
-from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.decode import Unreadable, on_white, open_file
 from lookalike.learning import learn
 from lookalike.protocol import measure_gallery
 
@@ -134,7 +134,7 @@ def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
     for item in known[:: -(-len(known) // _QUERIES) or 1]:
         try:
             with open_file(os.path.realpath(item.key), at_least=side) as image:
-                images.append(image.convert("RGB"))
+                images.append(on_white(image))
                 digests.append(item.digest or b"")
         except Unreadable:  # it has gone since it was indexed
             continue

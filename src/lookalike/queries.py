@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Limits, Unreadable, View, fit, open_file, show_path
+from lookalike.images.decode import Limits, Unreadable, View, as_read, fit, open_file, show_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,10 @@ def read_query(query: Query, view: View) -> tuple[Image.Image, bytes | None]:
     Raises UnreadableImage.
     """
     if isinstance(query, Image.Image):
-        return query, None
+        try:
+            return as_read(query), None
+        except Unreadable as reason:
+            raise UnreadableImage(f"a picture of mode {query.mode}: {reason}") from None
     if isinstance(query, np.ndarray):
         return _from_array(query), None
     path = os.path.abspath(os.fsencode(query))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import lookalike
 from lookalike.cli.app import path_fields, print_json, print_table, warn
 from lookalike.errors import UsageError
+from lookalike.images.decode import on_white
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def _draw(answer: Answer, output: Path) -> tuple[Path, Path]:
     files = output / f"query_{answer.number}.jpg", output / f"results_{answer.number}.jpg"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        answer.hits.query.convert("RGB").save(files[0], quality=92)
+        on_white(answer.hits.query).save(files[0], quality=92)
         answer.hits.montage().save(files[1], quality=92)
     except OSError as error:
         raise UsageError(f"{output} cannot be drawn into: {error.strerror or error}") from None

@@ -41,8 +41,10 @@ __all__ = [
     "Picture",
     "Unreadable",
     "View",
+    "as_read",
     "decode",
     "fit",
+    "on_white",
     "open_file",
     "open_rgb",
     "show_path",
@@ -178,13 +180,31 @@ def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | N
             image.draft(None, (2 * at_least, 2 * at_least))
         image.load()
         check_decoded(file, image)
-        turn = _TURNS.get(_orientation(image) or 1)
-        image = _eight_bits(image, at_least)
-        if turn is not None:
-            image = image.transpose(turn)
+        turn = _turn(image)
+        image = _turned(_eight_bits(image, at_least), turn)
     size = size[::-1] if turn in _ON_ITS_SIDE else size
     image.info = {"original_size": size, "original_format": format_}
     return image
+
+
+def as_read(image: Image.Image) -> Image.Image:
+    """A picture that Pillow opened or made as RGB or RGBA of eight bits, upright, as if read from its file.
+
+    Raises Unreadable with the reason.
+    """
+    with plain_reasons(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image.load()
+        turn = _turn(image)
+        return _turned(_eight_bits(image, None), turn)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """RGB: what is transparent in RGBA is white."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def fit(image: Image.Image, view: View) -> Image.Image:
@@ -196,7 +216,7 @@ def fit(image: Image.Image, view: View) -> Image.Image:
         image = image.convert("RGB")
     box = (left, top, left + side, top + side)
     square = image.resize((view.size, view.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return _on_white(square)
+    return on_white(square)
 
 
 def show_path(path: bytes) -> str:
@@ -307,16 +327,13 @@ def _scaled(image: Image.Image) -> Image.Image:
     return scaled
 
 
-def _orientation(image: Image.Image) -> int | None:
-    """What the metadata says; broken metadata says nothing."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What the metadata says has to be done; broken metadata says nothing."""
     try:
-        return cast("int | None", image.getexif().get(_ORIENTATION))
+        return _TURNS.get(cast("int", image.getexif().get(_ORIENTATION)))
     except Exception:  # noqa: BLE001  (whatever a broken EXIF block raises)
         return None
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode != "RGBA":
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+def _turned(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+    return image if turn is None else image.transpose(turn)
