@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.datasets import Dataset, Picture
+    from lookalike.diffusion import Order
     from lookalike.distance import Metric
     from lookalike.indexing import Progress
 
@@ -49,39 +50,49 @@ WAYS: dict[str, tuple[bool, Metric]] = {
 """How embeddings can be compared: whether adapted to the gallery, and by which distance."""
 
 
-def evaluate_retrieval(
+def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     dataset: Dataset,
     encoder: str | Path | None = None,
     *,
     adaption: Adaption | None = None,
+    order: Order = "distance",
     also: Collection[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
 
-    adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. also: "ways" tells,
+    adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. order: of what is
+    found, as `Gallery.search` has it. also: "ways" tells,
     under `retrieval`, the figures of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of
     adapting to the classes of the gallery pictures, and under `learned_with_labels` what comes of an encoder that is
     learned with them. Gallery pictures are encoded once, queries once for each look. Raises DatasetError when a side
     has no readable picture.
     """
     labels = {picture.path: picture.label for picture in dataset.gallery}
-    found = _evaluated(dataset, encoder, adaption, also, progress)
+    way = _Way(adaption, order, also)
+    found = _evaluated(dataset, encoder, way, progress)
     if "labels" in also and any(find_learner(part).takes_labels for part in learned_parts(encoder or "")):
-        found["learned_with_labels"] = _evaluated(dataset, encoder, adaption, (), progress, labels)
+        found["learned_with_labels"] = _evaluated(dataset, encoder, way._replace(also=()), progress, labels)
     return found
 
 
 def measure_gallery(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
     """The same of a gallery that has the gallery pictures in it, and no others."""
-    return _figures(gallery, dataset, ())
+    return _figures(gallery, dataset, _Way())
 
 
-def _evaluated(  # noqa: PLR0913  (what `evaluate_retrieval` is given)
+class _Way(NamedTuple):
+    """How a gallery is made and measured: what `evaluate_retrieval` is told."""
+
+    adaption: Adaption | None = None
+    order: Order = "distance"
+    also: Collection[str] = ()
+
+
+def _evaluated(
     dataset: Dataset,
     encoder: str | Path | None,
-    adaption: Adaption | None,
-    also: Collection[str],
+    way: _Way,
     progress: Progress | None,
     labels: Mapping[bytes, str] | None = None,
 ) -> dict[str, Any]:
@@ -92,25 +103,25 @@ def _evaluated(  # noqa: PLR0913  (what `evaluate_retrieval` is given)
         learn(encoder or "", paths, Path(folder), labels=labels, progress=progress)
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
             gallery.index(*paths, progress=progress)
-            if adaption == "none":
+            if way.adaption == "none":
                 with gallery.store.writing():
                     gallery.store.project(None)
-            elif adaption is not None:
-                gallery.adapt(blend=adaption == "blended")
-            return _figures(gallery, dataset, also)
+            elif way.adaption is not None:
+                gallery.adapt(blend=way.adaption == "blended")
+            return _figures(gallery, dataset, way)
 
 
-def _figures(gallery: Gallery, dataset: Dataset, also: Collection[str]) -> dict[str, Any]:
+def _figures(gallery: Gallery, dataset: Dataset, way: _Way) -> dict[str, Any]:
     queries, labels = _embedded(gallery, dataset.queries), _labels_by_id(gallery, dataset.gallery)
     if not queries or not len(gallery):
         raise DatasetError("no picture of the queries or none of the gallery can be read")
-    figures = _measured(gallery, queries, labels)
-    if "ways" in also:
+    figures = _measured(gallery, queries, labels, way.order)
+    if "ways" in way.also:
         figures["retrieval"] = dict(_ways(gallery, queries, labels))
-    if "labels" in also:
+    if "labels" in way.also:
         choice = adapt_to_labels(gallery, {picture.path: picture.label for picture in dataset.gallery})
         chosen = {"adapted": choice.is_better, "cross_validated_mAP": choice.with_labels["mAP"]}
-        figures["with_labels"] = _measured(gallery, queries, labels) | chosen
+        figures["with_labels"] = _measured(gallery, queries, labels, way.order) | chosen
     return figures
 
 
@@ -124,23 +135,24 @@ def _embedded(gallery: Gallery, pictures: Sequence[Picture]) -> Queries:
     return [(wanted[path], np.stack(rows)) for path, rows in looks.items() if len(rows) == len(gallery.views)]
 
 
-def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> dict[str, Any]:
+def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_], order: Order) -> dict[str, Any]:
     """The figures of the gallery as it is, searched as any user's is."""
-    relevant = [labels[_ranking(gallery, looks)] == label for label, looks in queries]
+    relevant = [labels[_ranking(gallery, looks, order)] == label for label, looks in queries]
     info = gallery.info()
     return {
         "encoder": info["encoder"],
         "dim": info["dim"],
         "adapted": bool(info["adapted_on"]),
+        "order": order,
         "n_gallery": len(gallery),
         "n_queries": len(relevant),
         **retrieval_measures(np.stack(relevant)),
     }
 
 
-def _ranking(gallery: Gallery, looks: NDArray[np.float32]) -> list[int]:
-    """The ids of the whole gallery, nearest first."""
-    return [id_ for id_, _ in gallery.nearest([looks], len(gallery))[0]]
+def _ranking(gallery: Gallery, looks: NDArray[np.float32], order: Order) -> list[int]:
+    """The ids of the whole gallery, in the order of a search."""
+    return [id_ for id_, _ in gallery.nearest([looks], len(gallery), order=order)[0]]
 
 
 def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Iterator[tuple[str, dict[str, float]]]:

@@ -98,6 +98,15 @@ def test_the_query_is_its_own_nearest_hit_on_request(run: Run, indexed: Path) ->
     assert hit["distance"] == pytest.approx(0, abs=1e-6)
 
 
+def test_hits_come_in_the_order_that_is_asked_for(run: Run, indexed: Path) -> None:
+    asked = ["search", indexed / "003.jpg", "-i", indexed / ".lookalike", "-k", 50, "--json", "--order"]
+    near, reached = (run(*asked, order).json["hits"] for order in ("distance", "diffusion"))
+    assert {(hit["path"], hit["distance"]) for hit in reached} == {(hit["path"], hit["distance"]) for hit in near}
+    assert [hit["rank"] for hit in reached] == [hit["rank"] for hit in near]
+    assert reached[0] == near[0]
+    assert run(*asked, "alphabet").status == 2
+
+
 def test_paths_alone_are_printed_for_other_programs(run: Run, indexed: Path) -> None:
     done = run("search", indexed / "000.jpg", "-i", indexed / ".lookalike", "-k", 3, "-f")
     assert len(done.out.splitlines()) == 3

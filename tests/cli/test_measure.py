@@ -31,6 +31,15 @@ def test_evaluation_follows_a_split_file(run: Run, labelled: Path, tmp_path: Pat
     assert (figures["n_gallery"], figures["n_queries"]) == (2, 1)
 
 
+def test_evaluation_measures_the_order_that_is_asked_for(run: Run, labelled: Path) -> None:
+    near, reached = (
+        run("evaluate", labelled, "-e", "histogram", "--order", order, "--json").json
+        for order in ("distance", "diffusion")
+    )
+    assert (near["order"], reached["order"]) == ("distance", "diffusion")
+    assert reached["top_1"] == near["top_1"]  # the nearest stays where it is
+
+
 def test_evaluation_can_leave_the_embeddings_as_they_are(run: Run, labelled: Path) -> None:
     figures = run("evaluate", labelled, "-e", "histogram", "--raw", "--json").json
     assert (figures["adapted"], figures["dim"]) == (False, 1440)

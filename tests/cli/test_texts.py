@@ -43,8 +43,11 @@ def test_paths_filters_thresholds_and_montages_are_those_of_any_search(run: Run,
 
 def test_a_search_is_by_a_picture_or_by_a_text(run: Run, gallery: Path, tmp_path: Path) -> None:
     picture = tmp_path / "painted" / "red-0.png"
-    for more in ([picture], ["--weight", "histogram=1"], ["--include-self"], ["--sample", 1, "-m", tmp_path / "pair"]):
+    for more in ([picture], ["--weight", "histogram=1"], ["--include-self"], ["--order", "diffusion"]):
         done = run("search", "--text", "red", "-i", gallery, *more)
+        assert (done.status, done.out) == (2, "")
+    for asked in (["--text", "red"], ["--order", "diffusion"]):
+        done = run("search", *asked, "-i", gallery, "--sample", 1, "-m", tmp_path / "pair")
         assert (done.status, done.out) == (2, "")
     assert run("search", "-i", gallery).status == 2
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from lookalike.distance import distances
 from lookalike.errors import NoGallery, StoreBusy
 from lookalike.neighbours import Blend
 from lookalike.store import Item, Space, Store, open_store
@@ -288,6 +289,41 @@ def test_fewer_come_back_when_there_are_fewer(store: Store) -> None:
     assert len(store.search(embedding(1), 10)) == 1
     assert store.search(embedding(1), 0) == []
     assert store.search(embedding(1), -1) == []
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("stretch", [None, np.array([2, 0.5, 1], np.float32)])
+def test_rows_are_what_a_search_compares(
+    reopen: Open, metric: Metric, stretch: np.ndarray[tuple[int], np.dtype[np.float32]] | None
+) -> None:
+    store = reopen(space(metric))
+    with store.writing():
+        put(store, {b"%d" % n: n for n in range(40)})
+        store.project(fit_projection(_rows(store), DIM, 3))
+        store.prepare()
+        put(store, {b"%d" % n: 100 + n for n in range(0, 10, 2)})  # stands elsewhere now, as what is new does
+        put(store, {b"new %d" % n: 200 + n for n in range(5)})
+        store.remove([store.find([b"11"])[b"11"].id])
+    known = {item.id: item for item in store.items()}
+    if stretch is None:
+        near = store.search(embedding(3), 44)
+    else:
+        near = store.search_stretched(embedding(3), 44, stretch)
+    ids = [id_ for id_, _ in near]
+    assert set(ids) == set(known)
+    rows = store.rows(ids, stretch=stretch)
+    own = rows[[known[id_].key for id_ in ids].index(b"3")]
+    np.testing.assert_allclose(distances(own, rows, metric), [distance for _, distance in near], atol=1e-5)
+    for gone in ([11_000], [*ids, 12_000], [0]):
+        with pytest.raises(KeyError):
+            store.rows(gone)
+    assert store.rows([]).shape[0] == 0
+    store.close()
+
+
+def test_a_store_without_pictures_has_no_rows(store: Store) -> None:
+    with pytest.raises(KeyError):
+        store.rows([1])
 
 
 BAD = {

@@ -10,7 +10,7 @@ import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ __all__ = [
     "IndexOption",
     "JsonOption",
     "MegapixelsOption",
+    "OrderOption",
     "ProgressOption",
     "WaitOption",
     "app",
@@ -56,6 +57,10 @@ IndexOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 FollowLinksOption = Annotated[bool, typer.Option("--follow-links", help="Follow links to files.")]
 MegapixelsOption = Annotated[float, typer.Option("--max-megapixels", help="Skip larger pictures.")]
+OrderOption = Annotated[
+    Literal["distance", "diffusion"],
+    typer.Option(help="Nearest first, or as pictures are reached through others that are alike: more of a kind."),
+]
 WaitOption = Annotated[float, typer.Option(min=0, help="Seconds to wait for another process to finish.")]
 ProgressOption = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
 

@@ -16,6 +16,7 @@ from lookalike.cli.app import (
     IndexOption,
     JsonOption,
     MegapixelsOption,
+    OrderOption,
     ProgressOption,
     WaitOption,
     app,
@@ -123,6 +124,7 @@ def search(
     weights: Annotated[
         list[str] | None, typer.Option("--weight", metavar="NAME=SHARE", help="Of a hybrid's parts: histogram=0.3.")
     ] = None,
+    order: OrderOption = "distance",
     include_self: Annotated[bool, typer.Option("--include-self", help="Let the query be its own hit.")] = False,
     where: Annotated[
         list[str] | None,
@@ -152,19 +154,27 @@ def search(
             "--null": null,
         }
         one_only |= {"--filter": where, "--exclude": exclude, "--threshold": threshold, "--exact": exact}
+        one_only["--order"] = order != "distance"
         given = [name for name, value in one_only.items() if value]
         if model is None or given:
             raise typer.BadParameter(f"not with {given[0]}" if given else "needs a --model", param_hint="--sample")
         answer_sample(gallery, model, sample, seed=seed, top=top, output=output or model.parent, as_json=json)
         return
-    asked = _asked(query, text, {"--weight": weights, "--include-self": include_self})
+    asked = _asked(query, text, {"--weight": weights, "--include-self": include_self, "--order": order != "distance"})
     with lookalike.Gallery.open(gallery, encoder=model) as opened:
         opened.exact = exact
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         if isinstance(asked, str):
             hits = opened.search_text(asked, top, where=terms)
         else:
-            hits = opened.search(asked, top, include_self=include_self, where=terms, weights=_weights(weights or []))
+            hits = opened.search(
+                asked,
+                top,
+                include_self=include_self,
+                where=terms,
+                weights=_weights(weights or []),
+                order=order,
+            )
         encoder = opened.store.space.encoder
     hits = hits.within(threshold)
     if montage is not None:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import IndexOption, JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
+from lookalike.cli.app import (
+    IndexOption,
+    JsonOption,
+    OrderOption,
+    ProgressOption,
+    app,
+    print_json,
+    print_table,
+    progress_bar,
+    warn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +41,7 @@ def evaluate(
         bool | None,
         typer.Option("--blend/--no-blend", help="Let pictures vouch for their neighbours. Default: where it helps."),
     ] = None,
+    order: OrderOption = "distance",
     labels: Annotated[
         bool, typer.Option("--labels", help="Apart, also adapt to the gallery pictures' classes.")
     ] = False,
@@ -59,7 +70,7 @@ def evaluate(
         also = [name for name, wanted in (("ways", ways), ("labels", labels)) if wanted]
         adaption: protocol.Adaption | None = None if blend is None else "blended" if blend else "projected"
         figures |= protocol.evaluate_retrieval(
-            dataset, encoder or model, adaption="none" if raw else adaption, also=also, progress=progress
+            dataset, encoder or model, adaption="none" if raw else adaption, order=order, also=also, progress=progress
         )
     if model is not None and not encoder:
         figures["n_queries_trained_on"] = _trained_on(model, dataset)

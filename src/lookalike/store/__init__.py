@@ -178,6 +178,12 @@ class Store(Protocol):
         Those of the query and those of the items.
         """
 
+    def rows(self, ids: Sequence[int], *, stretch: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """What a search compares of the items with these ids, float32 (n, w), in their order; for cosine of length 1.
+
+        stretch: as in `search_stretched`. Raises KeyError for an id without an embedding.
+        """
+
     def search_as_put(
         self, query: NDArray[np.float32], k: int, columns: slice, *, among: NDArray[np.int64] | None = None
     ) -> Near:

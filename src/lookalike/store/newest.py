@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+import numpy as np
+
 from lookalike.store import cache, facts
 from lookalike.store.halves import rounded
 from lookalike.store.rows import search_queries
@@ -12,11 +14,10 @@ from lookalike.store.segment import Damaged
 from lookalike.store.sources import FactsSource, RowsSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.store import Near, Space
@@ -94,6 +95,15 @@ class Newest:
             return _pairs(near)
 
         return self._undamaged(search)
+
+    def rows(self, ids: Sequence[int], stretch: Rows | None) -> Rows:
+        """What is compared of these items, float32 (n, w)."""
+
+        def take() -> Rows:
+            searcher = self.prepare()
+            return (searcher if stretch is None else searcher.stretched(stretch)).rows(np.array(ids, np.int64))
+
+        return self._undamaged(take)
 
     def search_as_put(self, query: Rows, k: int, columns: slice, *, among: Ids | None) -> Near:
         """The nearest to float32 (w,) by cosine, of embeddings as they were put, or of these w numbers of each."""

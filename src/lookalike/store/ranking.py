@@ -45,6 +45,7 @@ class Matrix:
         self.rows = rows
         self.metric = metric
         self._blocks = blocks
+        self._order: NDArray[np.intp] | None = None
         self._lengths: tuple[float, NDArray[np.float32] | None] | None = None
 
     def nearest(
@@ -67,6 +68,16 @@ class Matrix:
         """The same rows, in memory, with their numbers multiplied by float32 (width,). Raises Damaged."""
         rows = self._all()[:, : len(stretch)] * stretch
         return Matrix(self.ids, search_rows(rows, self.metric), self.metric)
+
+    def find(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Which of the ids are here, and at which places: both int (m,)."""
+        if self._order is None:
+            self._order = np.argsort(self.ids)
+        places = np.searchsorted(self.ids, ids, sorter=self._order)
+        asked = np.nonzero(places < len(self.ids))[0]
+        found = self._order[places[asked]]
+        here = self.ids[found] == ids[asked]
+        return asked[here], found[here]
 
     def take(self, places: NDArray[Any]) -> NDArray[np.float32]:
         """The rows at these places. Raises Damaged."""

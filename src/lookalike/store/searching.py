@@ -86,6 +86,23 @@ class Searcher:
             )
         return self._stretched[1]
 
+    def rows(self, ids: Ids) -> Rows:
+        """The rows that are searched of these ids, float32 (n, w), in their order. Raises KeyError; Damaged."""
+        found: Rows | None = None
+        left = len(ids)
+        for part in self._parts:
+            asked, places = part.matrix.find(ids)
+            if part.alive is not None:
+                asked, places = asked[part.alive[places]], places[part.alive[places]]
+            rows = part.matrix.take(places)
+            if found is None:
+                found = np.empty((len(ids), rows.shape[1]), np.float32)
+            found[asked] = rows
+            left -= len(asked)
+        if found is None or left:
+            raise KeyError(f"{left} of {len(ids)} ids are not there")
+        return found
+
     def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Nearest]]:
         """Every row's id with its k nearest others, list by list, some rows at a time."""
         for part in self._parts:

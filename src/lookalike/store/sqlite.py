@@ -260,6 +260,10 @@ class SqliteStore:
         """`search`, always exact, of numbers that are multiplied by float32 (width,) before they are compared."""
         return self._newest.search_stretched(query, k, stretch, among=among)
 
+    def rows(self, ids: Sequence[int], *, stretch: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """What a search compares of these items, float32 (n, w)."""
+        return self._newest.rows(ids, stretch)
+
     def search_as_put(
         self, query: NDArray[np.float32], k: int, columns: slice, *, among: NDArray[np.int64] | None = None
     ) -> Near:
