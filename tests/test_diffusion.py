@@ -54,12 +54,8 @@ def naive(rows: Rows, squares: np.ndarray) -> np.ndarray:
     seeds = np.maximum(1 - squares / spread, 0) ** 4 * (np.arange(n) < 5)
     values = seeds
     for _ in range(10):
-        values = np.array(
-            [
-                0.85 * sum(links[i, j] / np.sqrt(sums[i] * sums[j]) * values[j] for j in range(n) if links[i, j]) + seeds[i]
-                for i in range(n)
-            ]
-        )
+        handed = [[links[i, j] / np.sqrt(sums[i] * sums[j]) if links[i, j] else 0 for j in range(n)] for i in range(n)]
+        values = 0.85 * np.array([sum(a * b for a, b in zip(row, values, strict=True)) for row in handed]) + seeds
     return values
 
 
