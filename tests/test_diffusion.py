@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def cloud(x: float, seed: int) -> Rows:
     """Twenty points around (x, 0)."""
-    return (np.random.default_rng(seed).normal(scale=0.1, size=(20, 2)) + [x, 0]).astype(np.float32)
+    return ([*np.random.default_rng(seed).normal(scale=0.1, size=(20, 2)), x, 0]).astype(np.float32)
 
 
 def from_query(rows: Rows, query: Rows) -> tuple[Rows, np.ndarray[tuple[int], np.dtype[np.float64]], list[int]]:

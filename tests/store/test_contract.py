@@ -305,10 +305,7 @@ def test_rows_are_what_a_search_compares(
         put(store, {b"new %d" % n: 200 + n for n in range(5)})
         store.remove([store.find([b"11"])[b"11"].id])
     known = {item.id: item for item in store.items()}
-    if stretch is None:
-        near = store.search(embedding(3), 44)
-    else:
-        near = store.search_stretched(embedding(3), 44, stretch)
+    near = store.search(embedding(3), 44) if stretch is None else store.search_stretched(embedding(3), 44, stretch)
     ids = [id_ for id_, _ in near]
     assert set(ids) == set(known)
     rows = store.rows(ids, stretch=stretch)
