@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from lookalike.distance import Metric
 
-    Rows = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    Rows = NDArray[np.float32]
 
 
 def cloud(x: float, seed: int) -> Rows:
     """Twenty points around (x, 0)."""
-    return ([*np.random.default_rng(seed).normal(scale=0.1, size=(20, 2)), x, 0]).astype(np.float32)
+    return np.random.default_rng(seed).normal((x, 0), 0.1, (20, 2)).astype(np.float32)
 
 
-def from_query(rows: Rows, query: Rows) -> tuple[Rows, np.ndarray[tuple[int], np.dtype[np.float64]], list[int]]:
+def from_query(rows: Rows, query: Rows) -> tuple[Rows, NDArray[np.float64], list[int]]:
     """Rows nearest first, their squared distances, and where each stood."""
     squares = ((rows - query).astype(np.float64) ** 2).sum(axis=1)
     order = np.argsort(squares, kind="stable")
@@ -39,7 +41,7 @@ def reached(rows: Rows, query: Rows, still: int = 1) -> list[int]:
     return [places[place] for place in diffused(near, squares, still=still).tolist()]
 
 
-def naive(rows: Rows, squares: np.ndarray) -> np.ndarray:
+def naive(rows: Rows, squares: NDArray[np.float64]) -> NDArray[np.float64]:
     """What is handed on, number by number: mutual neighbours among 100, fourth powers, 0.85 of it, ten times."""
     n = len(rows)
     far = np.array([[float(((a - b) ** 2).sum()) for b in rows.astype(float)] for a in rows.astype(float)])
@@ -52,7 +54,7 @@ def naive(rows: Rows, squares: np.ndarray) -> np.ndarray:
     )
     sums = links.sum(axis=1)
     seeds = np.maximum(1 - squares / spread, 0) ** 4 * (np.arange(n) < 5)
-    values = seeds
+    values: NDArray[np.float64] = seeds
     for _ in range(10):
         handed = [[links[i, j] / np.sqrt(sums[i] * sums[j]) if links[i, j] else 0 for j in range(n)] for i in range(n)]
         values = 0.85 * np.array([sum(a * b for a, b in zip(row, values, strict=True)) for row in handed]) + seeds
@@ -79,7 +81,7 @@ def test_it_is_what_the_definition_says(n: int, width: int) -> None:
 
 @pytest.mark.parametrize("still", [0, 1, 4])
 def test_every_row_comes_once_and_the_first_stay(still: int) -> None:
-    rows, squares, _ = from_query(np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32), np.float32(0.1))
+    rows, squares, _ = from_query(np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32), np.full(6, 0.1, np.float32))
     places = diffused(rows, squares, still=still).tolist()
     assert sorted(places) == list(range(50))
     assert places[:still] == list(range(still))
