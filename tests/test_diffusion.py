@@ -81,7 +81,9 @@ def test_it_is_what_the_definition_says(n: int, width: int) -> None:
 
 @pytest.mark.parametrize("still", [0, 1, 4])
 def test_every_row_comes_once_and_the_first_stay(still: int) -> None:
-    rows, squares, _ = from_query(np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32), np.full(6, 0.1, np.float32))
+    rows, squares, _ = from_query(
+        np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32), np.full(6, 0.1, np.float32)
+    )
     places = diffused(rows, squares, still=still).tolist()
     assert sorted(places) == list(range(50))
     assert places[:still] == list(range(still))
