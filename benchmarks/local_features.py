@@ -78,4 +78,4 @@ def _features(session: Any, name: str, crops: Iterator[NDArray[np.uint8]], count
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], *map(int, sys.argv[3:]))
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))

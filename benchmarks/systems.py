@@ -22,10 +22,10 @@ import tempfile
 import time
 from collections import defaultdict
 from importlib import import_module
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
 
 K = 10
 INSTALLED = {  # by one call of the installer after another
@@ -49,7 +49,9 @@ class Class(type):
 class Stub(ModuleType):
     """A module of classes that do nothing: what imagededup imports for its networks, and its hashes never call."""
 
-    __path__: ClassVar[list[str]] = []
+    def __init__(self, name):
+        super().__init__(name)
+        self.__path__ = []
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -62,12 +64,12 @@ class Stub(ModuleType):
         return lambda given: given
 
 
-class Stubs:
+class Stubs(Loader):
     """Finds torch and torchvision where there is none of them."""
 
     @staticmethod
     def find_spec(name, *_):
-        return ModuleSpec(name, Stubs) if name.split(".")[0] in {"torch", "torchvision"} else None
+        return ModuleSpec(name, Stubs()) if name.split(".")[0] in {"torch", "torchvision"} else None
 
     @staticmethod
     def create_module(spec):
@@ -168,13 +170,13 @@ def main():
             try:
                 command = [python_for(name, Path(home)), __file__, str(options.folder), "--measure", name]
                 environment = {**os.environ, "SENTRY_OPT_OUT": "1"}
-                said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+                done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
             except (subprocess.CalledProcessError, OSError) as error:
                 said = getattr(error, "stderr", None) or str(error)
                 text = said.decode(errors="replace") if isinstance(said, bytes) else said
                 print(f"{name:<13} skipped: {' '.join(text.strip().splitlines()[-1:])}", flush=True)
                 continue
-            row = json.loads(said.stdout.strip().splitlines()[-1])
+            row = json.loads(done.stdout.strip().splitlines()[-1])
             figures = f"{row['pictures']:>8,} {row['rate']:>9,.1f} {row['join_seconds']:>7.1f} {row['p10']:>6.3f}"
             print(f"{name:<13} {figures}", flush=True)
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def learn_some(preset: Preset, pictures: Pictures, count: int) -> None:
             raise InterruptedError
 
     with contextlib.suppress(InterruptedError):
-        Network(preset).learn(Pictures(pictures.pixels, few), 0, told)
+        Network(preset).learn(replace(pictures, is_train=few), 0, told)
 
 
 def learn_one_batch(preset: Preset, pictures: Pictures, _: int) -> None:
@@ -112,7 +113,8 @@ def anonymous() -> int:
 
 def report(preset: Preset, folder: Path, home: Path, arguments: argparse.Namespace) -> dict[str, object]:
     pictures = gather(folder, home, preset)
-    short = Pictures(pictures.pixels, np.isin(np.arange(len(pictures.is_train)), pictures.train[: arguments.pictures]))
+    some = np.isin(np.arange(len(pictures.is_train)), pictures.train[: arguments.pictures])
+    short = replace(pictures, is_train=some)
     ours, plain = step_times(preset, short, arguments.rounds)
     rate = pictures_a_second(preset, pictures)
     consumed = preset.batch_size / statistics.median(ours)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,11 @@ from lookalike.distance import unit
 from lookalike.evaluation import average_precision, precision_at
 from lookalike.images.decode import fit, open_file
 from lookalike.store.projection import blended, fit_projection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lookalike.datasets import Picture
 
 _NAMES = {
     "coast": "coast", "forest": "forest", "highway": "highway", "insidecity": "city", "mountain": "mountain",
@@ -171,7 +177,7 @@ def main() -> None:
         print(f"| {way} | " + " | ".join(f"{figure:.3f}" for figure in np.mean(figures, axis=0)) + " |")
 
 
-def look(gallery: list) -> tuple[np.ndarray, np.ndarray]:
+def look(gallery: Sequence[Picture]) -> tuple[np.ndarray, np.ndarray]:
     """The default's last features of every picture, and how bright it is."""
     encoder = load_encoder("efficientnet-lite0")
     rows, lights = [], []
