@@ -66,10 +66,13 @@ def text_model(
 
 
 def model(
-    nodes: list[Any], inputs: list[Any], constants: dict[str, Any] | None = None, outputs: Sequence[str] = ("y",)
+    nodes: list[Any], inputs: list[Any], constants: dict[str, Any] | None = None, outputs: Sequence[Any] = ("y",)
 ) -> bytes:
-    """A model that gives float32."""
-    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+    """A model that gives float32. outputs: names, or what is known of them."""
+    made = [
+        helper.make_tensor_value_info(output, TensorProto.FLOAT, None) if isinstance(output, str) else output
+        for output in outputs
+    ]
     kept = [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()]
     graph = helper.make_graph(nodes, "pair", inputs, made, kept)
     made_of = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_picture
+from tests.encoders.exports import write_pair_export
 from tests.pairs import write_pair
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Path:
-    """What the pages take for granted: a folder of Photos in two classes, beach.jpg, and a pair of towers, clip."""
+    """What the pages take for granted: Photos in two classes, beach.jpg, a pair of towers, clip, and an export of one."""
     folder = tmp_path / "reader"
     for seed in range(40):
         home = folder / "Photos" / ("beach" if seed % 2 else "forest")
@@ -41,6 +42,7 @@ def sandbox(tmp_path: Path) -> Path:
     make_picture(100).save(folder / "beach.jpg")
     make_picture(101).save(folder / "Photos" / "beach.jpg")
     write_pair(folder / "clip")
+    write_pair_export(folder / "clip-vit-base-patch32")
     return folder
 
 

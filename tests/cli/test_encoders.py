@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import make_picture
+from tests.encoders.exports import write_pair_export
 from tests.encoders.test_onnx import means, save
 
 if TYPE_CHECKING:
@@ -148,3 +149,16 @@ def test_the_command_checks_a_model_and_says_what_it_is(run: Run, tmp_path: Path
     done = run("encoders", "check", model)
     assert (done.status, done.out) == (1, "")
     assert "no ONNX file" in done.err
+
+
+def test_an_export_of_another_tool_becomes_an_encoder(run: Run, labelled: Path, tmp_path: Path) -> None:
+    export = write_pair_export(tmp_path / "colours")
+    done = run("encoders", "adopt", export, "-o", tmp_path / "made", "--json").json
+    assert (done["name"], done["dim"], done["size"]) == ("colours", 3, 8)
+    assert run("index", labelled, "-e", tmp_path / "made", "-i", tmp_path / "g", "--json").json["added"] == 16
+    again = run("encoders", "adopt", export, "-o", tmp_path / "made")
+    assert (again.status, again.out) == (2, "")
+    assert "there already" in again.err
+    other = run("encoders", "adopt", export, "-o", tmp_path / "other", "--name", "mine")
+    assert other.out.splitlines()[1].split()[:2] == ["mine", "3"]
+    assert run("encoders", "adopt", labelled, "-o", tmp_path / "none").status == 1

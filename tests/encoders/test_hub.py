@@ -15,6 +15,7 @@ from lookalike import load_encoder
 from lookalike.encoders import lasting_name
 from lookalike.encoders.hub import fetch, place_of
 from lookalike.errors import EncoderError, MissingExtra, UnknownEncoder
+from tests.encoders.exports import write_pair_export
 from tests.encoders.test_onnx import means, save
 from tests.hubs import COMMIT, Hub, serving, with_no_proxy
 from tests.pairs import paint, write_pair
@@ -156,6 +157,40 @@ def test_a_repository_without_a_model_is_an_error(hub: Hub, tmp_path: Path) -> N
     done = lookalike(hub, "encoders", "fetch", NAME)
     assert done.returncode == 1
     assert "has no encoder.json" in done.stderr
+
+
+def test_a_repository_in_the_layout_of_other_tools_is_made_into_a_pair(tmp_path: Path) -> None:
+    with serving({"someone/clip-tiny": write_pair_export(tmp_path / "served")}) as hub:
+        name = f"hf:someone/clip-tiny@{COMMIT}"
+        index = ["index", paint(tmp_path / "painted"), "-e", name, "-i", tmp_path / "g", "--json"]
+        done = lookalike(hub, *index)
+        assert json.loads(done.stdout)["added"] == 20, done.stderr
+        hub.asked.clear()
+        hits = json.loads(lookalike(hub, "search", "--text", "green", "-k", 4, "-i", tmp_path / "g", "--json").stdout)
+        assert {hit["display"].rsplit("/")[-1][:5] for hit in hits["hits"]} == {"green"}
+        assert not hub.asked
+    assert hits["encoder"] == "clip-tiny"
+    files = {"encoder.onnx", "encoder.json", "text.onnx", "tokenizer.json"}
+    assert {path.name for path in place_of(name).iterdir()} == {*files, "sha256.json"}
+    assert set(json.loads((place_of(name) / "sha256.json").read_text())) == files
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ("onnx/vision_model.onnx", "has no encoder.onnx, and none of onnx/vision_model.onnx"),
+        ("preprocessor_config.json", "has no preprocessor_config.json"),
+        ("tokenizer.json", "has no tokenizer.json"),
+    ],
+)
+def test_a_repository_that_is_not_whole_is_an_error(tmp_path: Path, missing: str, why: str) -> None:
+    export = write_pair_export(tmp_path / "served")
+    (export / missing).unlink()
+    with serving({"someone/colours": export}) as hub:
+        done = lookalike(hub, "encoders", "fetch", NAME)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert why in done.stderr
+    assert not list(place_of(NAME).parent.glob("*"))
 
 
 def test_what_was_fetched_is_as_foreign_as_any_model(hub: Hub, tmp_path: Path) -> None:

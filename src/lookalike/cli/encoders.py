@@ -109,6 +109,31 @@ def check_encoder(
         print_table(list(fields), [list(fields.values())])
 
 
+@encoders.command("adopt")
+def adopt_export(
+    export: Annotated[
+        Path, typer.Argument(metavar="EXPORT", help="A folder with model.onnx and preprocessor_config.json.")
+    ],
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The encoder, a new folder.")],
+    name: Annotated[str, typer.Option(help="What it is called; by default as EXPORT is.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Make an encoder from a model that other tools have exported, in Hugging Face's layout, and try it.
+
+    Also of a pair of vision_model.onnx and text_model.onnx with tokenizer.json. No network is used.
+    """
+    from lookalike.encoders.exported import adopt_new  # noqa: PLC0415
+
+    encoder = adopt_new(export, output, name or export.resolve().name)
+    fields = _fields(encoder)
+    if json:
+        print_json({"model": str(output), **fields, "fingerprint": encoder.fingerprint})
+    else:
+        print_table(list(fields), [list(fields.values())])
+        warn(f"use it: lookalike index FOLDER -e {output}")
+
+
 @encoders.command("fetch")
 def fetch_encoder(
     name: Annotated[str, typer.Argument(metavar="hf:OWNER/NAME@COMMIT", help="A model of the hub at one commit.")],

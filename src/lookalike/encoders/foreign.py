@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from onnx import ModelProto
 
     from lookalike.encoders.onnx import EncodeTexts
 
-__all__ = ["MOST_BYTES", "check_model", "load_onnx", "load_text"]
+__all__ = ["JSON_BYTES", "MOST_BYTES", "check_model", "load_onnx", "load_text", "read_model"]
 
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml"))
 _CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
 _PROTOBUF = 2 << 30  # what one message may have
-_JSON = 1 << 20
+JSON_BYTES = 1 << 20  # what a card or another description may have
 # Bytes of each file of a model; the largest tokenizers in use, of 256,000 words, have 34 MB.
-MOST_BYTES = {MODEL: _PROTOBUF, CARD: _JSON, TEXT: _PROTOBUF, TOKENIZER: 64 << 20}
+MOST_BYTES = {MODEL: _PROTOBUF, CARD: JSON_BYTES, TEXT: _PROTOBUF, TOKENIZER: 64 << 20}
 
 
 def load_onnx(path: Path, *, again: bool = False) -> OnnxEncoder:
@@ -69,6 +70,11 @@ def _beside(path: Path, dim: int) -> EncodeTexts | None:
     return encode_texts
 
 
+def read_model(path: Path) -> ModelProto:
+    """What a model file says; nothing of it is run. Raises EncoderError, UntrustedModel."""
+    return check_model(_content(path, _PROTOBUF), path)
+
+
 def _checked(path: Path) -> bytes:
     model = _content(path, _PROTOBUF)
     check_model(model, path)
@@ -87,12 +93,15 @@ def _content(path: Path, most: int) -> bytes:
         raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def check_model(model: bytes, path: Path) -> None:
-    """Raises UntrustedModel for files outside the file, control flow and operators that are not ONNX's own."""
+def check_model(model: bytes, path: Path) -> ModelProto:
+    """What a model says of itself.
+
+    Raises UntrustedModel for files outside the file, control flow and operators that are not ONNX's own.
+    """
     from onnx import ModelProto, TensorProto  # noqa: PLC0415  (heavy, and only for files that are not ours)
 
     try:
-        proto = ModelProto.FromString(model)
+        proto: ModelProto = ModelProto.FromString(model)
     except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
         raise EncoderError(f"{path} is no ONNX file: {error}") from None
     nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
@@ -105,3 +114,4 @@ def check_model(model: bytes, path: Path) -> None:
     tensors = [*proto.graph.initializer, *(a.t for node in nodes for a in node.attribute if a.HasField("t"))]
     if any(t.data_location == TensorProto.EXTERNAL or t.external_data for t in tensors):
         raise UntrustedModel(f"{path} keeps numbers in other files; only single-file models are taken")
+    return proto

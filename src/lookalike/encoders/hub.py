@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import platformdirs
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
-from lookalike.encoders.foreign import MOST_BYTES
+from lookalike.encoders.exported import CONFIG, MODELS, PICTURES, adopt, text_of
+from lookalike.encoders.foreign import JSON_BYTES, MOST_BYTES
 from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder
 
 if TYPE_CHECKING:
@@ -120,43 +121,78 @@ def _put(staging: str, place: Path) -> None:
 
 
 def _download(name: str, folder: Path, told: Told, *, bars: bool) -> None:
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    if not bars:
+        disable_progress_bars()
+    if not _has(name, MODEL, folder, told):
+        _download_export(name, folder, told)
+        return
+    for file, is_needed in _FILES.items():
+        if file != MODEL and not _has(name, file, folder, told) and is_needed:
+            raise _lacks(name, file)
+
+
+def _download_export(name: str, folder: Path, told: Told) -> None:
+    """Fill a folder with what is made from another tool's export."""
+    export = folder / "export"
+    model = next((file for file in MODELS if _has(name, file, export, told)), None)
+    if model is None:
+        raise _lacks(name, f"{MODEL}, and none of {', '.join(MODELS)}")
+    needed = [PICTURES]
+    if text_of(model) and _has(name, text_of(model), export, told):
+        needed.append(TOKENIZER)
+    for file in needed:
+        if not _has(name, file, export, told):
+            raise _lacks(name, file)
+    _has(name, CONFIG, export, told)
+    adopt(export, folder, _Named.read(name).repository.partition("/")[2])
+    shutil.rmtree(export)
+
+
+def _lacks(name: str, file: str) -> FetchFailed:
+    return FetchFailed(f"{name} has no {file}", hint=f"see {_page(name)}")
+
+
+def _has(name: str, file: str, folder: Path, told: Told) -> bool:
+    """Fetch a file of a model into a folder; False if there is no such file. Raises FetchFailed."""
     from huggingface_hub.errors import (  # noqa: PLC0415  (an extra, 0.4 s)
         EntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
-    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # noqa: PLC0415
 
-    if not bars:
-        disable_progress_bars()
-    for file, is_needed in _FILES.items():
-        try:
-            _download_file(_Named.read(name), file, folder, told)
-        except LookalikeError:
-            raise
-        except EntryNotFoundError:
-            if is_needed:
-                raise FetchFailed(f"{name} has no {file}", hint=f"see {_page(name)}") from None
-        except (RepositoryNotFoundError, RevisionNotFoundError):
-            raise FetchFailed(f"the hub has no {name}, or not for everybody", hint=f"see {_page(name)}") from None
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0]
-            raise FetchFailed(f"{name} cannot be fetched: {reason}", hint=_by_hand(name)) from error
+    try:
+        _download_file(_Named.read(name), file, folder, told)
+    except LookalikeError:
+        raise
+    except EntryNotFoundError:
+        return False
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise FetchFailed(f"the hub has no {name}, or not for everybody", hint=f"see {_page(name)}") from None
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise FetchFailed(f"{name} cannot be fetched: {reason}", hint=_by_hand(name)) from error
+    return True
 
 
 def _download_file(named: _Named, file: str, folder: Path, told: Told) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # noqa: PLC0415
 
-    url = hf_hub_url(named.repository, file, revision=named.commit)
+    url, most = hf_hub_url(named.repository, file, revision=named.commit), _most_bytes(file)
     metadata = get_hf_file_metadata(url)
     if metadata.commit_hash != named.commit:
         raise FetchFailed(f"{url} is of the commit {metadata.commit_hash}")
-    if metadata.size is None or metadata.size > MOST_BYTES[file]:
-        raise FetchFailed(f"{url} has {metadata.size} bytes; at most {MOST_BYTES[file]} are taken")
+    if metadata.size is None or metadata.size > most:
+        raise FetchFailed(f"{url} has {metadata.size} bytes; at most {most} are taken")
     told(f"fetching {url} ({metadata.size:,} bytes)")
     hf_hub_download(named.repository, file, revision=named.commit, local_dir=folder)
     if not _is_announced(folder / file, metadata):
         raise FetchFailed(f"what came from {url} is not what was announced")
+
+
+def _most_bytes(file: str) -> int:
+    return MOST_BYTES.get(file, MOST_BYTES[MODEL] if file.endswith(".onnx") else JSON_BYTES)
 
 
 def _is_announced(path: Path, metadata: HfFileMetadata) -> bool:
