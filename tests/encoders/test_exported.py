@@ -98,7 +98,8 @@ def test_pictures_are_cut_and_scaled_as_it_says(
     scaled: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> None:
     encoder = adopt_new(write_export(tmp_path / "export", ["image_embeds"], **pictures), tmp_path / "made", "mine")
-    assert (encoder.view.size, encoder.view.crop) == (size, pytest.approx(crop))
+    assert encoder.view.size == size
+    assert encoder.view.crop == pytest.approx(crop)
     np.testing.assert_allclose(encoder.encode(coloured()), scaled[None], rtol=1e-4)
 
 
