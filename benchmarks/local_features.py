@@ -1,4 +1,4 @@
-"""Very many real embeddings from a few thousand pictures: what the default network sees at each place of each picture.
+"""Very many real embeddings from a few thousand pictures: what `efficientnet-lite0` sees at each place of each picture.
 
     python benchmarks/local_features.py FOLDER OUT.npy [COUNT] [DIM]
 
@@ -47,8 +47,8 @@ def main(folder: str, out: str, count: int = 1_000_000, dim: int = 128) -> None:
 
 
 def _without_average() -> tuple[Any, str]:
-    """The default encoder with one output more: what goes into its average."""
-    model = onnx.load_from_string(load_encoder().model)  # type: ignore[attr-defined]
+    """`efficientnet-lite0` with one output more: what goes into its average."""
+    model = onnx.load_from_string(load_encoder("efficientnet-lite0").model)  # type: ignore[attr-defined]
     (pool,) = [node for node in model.graph.node if node.op_type == "GlobalAveragePool"]
     model.graph.output.append(onnx.helper.make_tensor_value_info(pool.input[0], onnx.TensorProto.FLOAT, None))
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]), pool.input[0]
