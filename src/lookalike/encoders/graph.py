@@ -1,4 +1,7 @@
-"""A model that is written by a program: nodes after nodes, and ONNX bytes at the end. Nothing but opset 17."""
+"""A model that is written by a program: nodes after nodes, and ONNX bytes at the end.
+
+Nothing but opset 17, which every ONNX Runtime since 2022 reads.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,16 @@ class Graph:
         self.nodes.append(helper.make_node(operator, names, [output], **attributes))
         return output
 
-    def model(self, name: str, output: str, *, size: int, dim: int) -> bytes:
-        """The whole as bytes: uint8 (n, size, size, 3) `images` in, float32 (n, dim) out."""
+    def model(self, name: str, output: str, *, size: int, dim: int, takes_bytes: bool = True) -> bytes:
+        """The whole as bytes: uint8 or else float32 (n, size, size, 3) `images` in, float32 (n, dim) out."""
         from onnx import TensorProto, checker, helper  # noqa: PLC0415
 
+        kind = TensorProto.UINT8 if takes_bytes else TensorProto.FLOAT
         model = helper.make_model(
             helper.make_graph(
                 self.nodes,
                 name,
-                [helper.make_tensor_value_info(IMAGES, TensorProto.UINT8, ["n", size, size, 3])],
+                [helper.make_tensor_value_info(IMAGES, kind, ["n", size, size, 3])],
                 [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dim])],
                 self.constants,
             ),
