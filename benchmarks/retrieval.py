@@ -141,7 +141,7 @@ def changed(image: Image.Image, rng: np.random.Generator) -> dict[str, Image.Ima
 
 
 def opened(path: bytes, encoder: Encoder) -> Image.Image:
-    with open_file(path, at_least=2 * encoder.view.size) as image:
+    with open_file(path, at_least=4 * encoder.view.size) as image:
         return on_white(image)
 
 

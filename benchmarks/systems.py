@@ -4,9 +4,8 @@
 
 FOLDER has a folder for each class. Every system indexes all pictures and gives the ten nearest others of each; P@10
 is how many of them are of the picture's own class (for all pictures, so other figures than those of `evaluate`).
-`lookalike` is the command as it is, adapted, with neighbours of all pictures; `lookalike-160` the same with the encoder
-that looks at 160 pixels. fastdup runs in an environment of its
-own, with its telemetry off; its licence (CC BY-NC-ND) is not for commercial use: it is run here, never shipped.
+`lookalike` is the command as it is, adapted, with neighbours of all pictures; `lookalike-160` and `lookalike-128` are the
+same with the encoders that look at so many pixels. fastdup runs in an environment of its own, with its telemetry off; its licence (CC BY-NC-ND) is not for commercial use: it is run here, never shipped.
 imagededup's hashes get their environment without torch, and a stub for the torchvision they import and never call.
 """
 
@@ -96,6 +95,10 @@ def lookalike_160(folder, place):
     return lookalike(folder, place, "-e", "efficientnet-lite0-layers-int8-160")
 
 
+def lookalike_128(folder, place):
+    return lookalike(folder, place, "-e", "efficientnet-lite0-layers-int8-128")
+
+
 def fastdup(folder, place):
     import fastdup as engine
 
@@ -130,7 +133,13 @@ def imagededup(folder, _):
     )
 
 
-SYSTEMS = {"lookalike": lookalike, "lookalike-160": lookalike_160, "fastdup": fastdup, "imagededup": imagededup}
+SYSTEMS = {
+    "lookalike": lookalike,
+    "lookalike-160": lookalike_160,
+    "lookalike-128": lookalike_128,
+    "fastdup": fastdup,
+    "imagededup": imagededup,
+}
 
 
 def measure(name, folder):

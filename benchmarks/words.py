@@ -182,7 +182,7 @@ def look(gallery: Sequence[Picture]) -> tuple[np.ndarray, np.ndarray]:
     encoder = load_encoder("efficientnet-lite0")
     rows, lights = [], []
     for picture in gallery:
-        with open_file(os.path.realpath(picture.path), at_least=256) as image:
+        with open_file(os.path.realpath(picture.path), at_least=512) as image:
             pixels = np.asarray(fit(image, View(encoder.view.size, encoder.view.crop)))
         rows.append(encoder.encode(pixels[None])[0])
         lights.append(pixels.mean())

@@ -130,7 +130,7 @@ def _kept_and_found(gallery: Gallery) -> dict[str, float]:
 def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
     """Digests and pictures of some of the gallery, spread evenly over it."""
     known = list(gallery.pictures())
-    digests, images, side = [], [], 2 * gallery.encoder.view.size
+    digests, images, side = [], [], 4 * gallery.encoder.view.size
     for item in known[:: -(-len(known) // _QUERIES) or 1]:
         try:
             with open_file(os.path.realpath(item.key), at_least=side) as image:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
 
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Limits, Unreadable, View, as_read, fit, open_file, show_path
+from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file, show_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
+    from lookalike.images.decode import View
 
     Query = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
@@ -39,7 +40,7 @@ def read_query(query: Query, view: View) -> tuple[Image.Image, bytes | None]:
         return _from_array(query), None
     path = os.path.abspath(os.fsencode(query))
     try:
-        with open_file(os.path.realpath(path), Limits(), at_least=math.ceil(view.size / view.crop)) as image:
+        with open_file(os.path.realpath(path), Limits(), at_least=view.short_side) as image:
             return image.copy(), path
     except Unreadable as reason:
         why = str(reason) if os.path.lexists(path) else "no such file"
@@ -58,7 +59,7 @@ def views_of(encoder: Encoder) -> list[View]:
     What was cut from a picture shows, whole, what the encoder sees of the picture (docs/decisions.md).
     """
     view = encoder.view
-    return [view] if view.crop == 1 else [view, View(view.size)]
+    return [view] if view.crop == 1 else [view, replace(view, crop=1.0)]
 
 
 def looks_at(encoder: Encoder, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:

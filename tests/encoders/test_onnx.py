@@ -134,12 +134,22 @@ def test_a_card_reads_what_it_wrote(tmp_path: Path) -> None:
     [
         {"size": 0}, {"size": 10**6}, {"size": "big"}, {"crop": 0}, {"crop": 1.5}, {"std": [0, 1, 1]},
         {"std": [1, 1]}, {"mean": [float("nan")] * 3}, {"layout": "HWCN"}, {"metric": "manhattan"}, {"mean": None},
-        {"pooling": "median"},
+        {"pooling": "median"}, {"detail": 0.5}, {"detail": 100},
     ],
 )  # fmt: skip
 def test_a_card_with_a_number_out_of_range_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(EncoderError, match=r"model\.json"):
         load_encoder(save(tmp_path, means([1, 2]), **change))
+
+
+def test_how_much_is_decoded_is_part_of_the_fingerprint_unless_it_is_as_ever(tmp_path: Path) -> None:
+    plain = load_encoder(save(tmp_path, means([1, 2])))
+    assert load_encoder(save(tmp_path, means([1, 2]), detail=2)).fingerprint == plain.fingerprint
+    less = load_encoder(save(tmp_path, means([1, 2]), detail=1))
+    assert (less.view.short_side, plain.view.short_side) == (8, 16)
+    assert less.fingerprint != plain.fingerprint
+    Card.read(tmp_path / "model.json").write(tmp_path / "again.json")
+    assert Card.read(tmp_path / "again.json").view == less.view
 
 
 def test_encoders_of_our_own_may_stand_beside_a_model(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -51,7 +52,7 @@ def outcome(data: bytes, folder: Path, name: str = "file") -> str:
 
 
 def pixels(data: bytes, view: View = VIEW) -> Image.Image:
-    return fit(open_rgb(io.BytesIO(data), at_least=view.size), view)
+    return fit(open_rgb(io.BytesIO(data), at_least=view.short_side), view)
 
 
 def greys(data: bytes, count: int) -> list[int]:
@@ -108,6 +109,22 @@ def test_an_orientation_is_obeyed_though_the_rest_of_the_metadata_is_broken() ->
     exif = b"MM\0*\0\0\0\x08\0\2\x01\x12\0\3\0\0\0\1\0\6\0\0\x87\x69\0\4\0\0\0\1\xff\xff\xff\xf0\0\0\0\0"
     data = encoded(upright.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
     assert open_rgb(io.BytesIO(data)).tobytes() == upright.tobytes()
+
+
+@pytest.mark.parametrize(("detail", "side"), [(1.0, 128), (2.0, 256), (4.0, 512)])
+def test_no_more_of_a_large_picture_is_decoded_than_its_view_needs(detail: float, side: int) -> None:
+    view = View(100, crop=0.8, detail=detail)
+    large = encoded(Image.effect_noise((1024, 1024), 40).convert("RGB"), "JPEG", quality=90)
+    image = open_rgb(io.BytesIO(large), at_least=view.short_side)
+    assert image.size == (side, side)
+    assert side >= view.short_side
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG"])
+def test_a_view_shows_the_same_whatever_is_decoded_for_it(format_: str) -> None:
+    data = encoded(picture(size=(512, 512)), format_)
+    little, much = (np.asarray(pixels(data, View(32, detail=detail)), np.float32) for detail in (1.0, 8.0))
+    assert np.abs(little - much).mean() < 4
 
 
 def test_transparency_is_laid_on_white() -> None:

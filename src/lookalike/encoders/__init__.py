@@ -98,6 +98,7 @@ TEXT, TOKENIZER = "text.onnx", "tokenizer.json"
 
 _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",
+    f"{DEFAULT}-128": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8_128",
     f"{DEFAULT}-160": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8_160",
     "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
     "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",

@@ -44,6 +44,7 @@ __all__ = ["STABLE", "Card", "EncodeTexts", "OnnxEncoder", "open_session", "outp
 Pooling = Literal["", "mean", "max", "first"]
 """How the numbers that a model gives for each place of a picture become one row; not at all: as they are."""
 
+_MOST_DETAIL = 8.0
 _BATCH = 4  # pictures in one run: more are no faster with a run on each core, and take more memory
 STABLE = 1e-4  # what the same input may differ by from one run to the next
 
@@ -68,7 +69,7 @@ class Card:
         """Raises EncoderError for a card that is missing, no JSON, or has a number out of its range."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            view = View(int(fields.pop("size")), float(fields.pop("crop", 1.0)))
+            view = View(int(fields.pop("size")), float(fields.pop("crop", 1.0)), float(fields.pop("detail", 2.0)))
             card = cls(
                 name=str(fields["name"]),
                 view=view,
@@ -93,6 +94,7 @@ class Card:
         allowed = (
             1 <= self.view.size <= 4096,
             0 < self.view.crop <= 1,
+            1 <= self.view.detail <= _MOST_DETAIL,
             all(np.isfinite(self.mean)) and all(np.isfinite(self.std)) and 0 not in self.std,
             self.layout in {"NHWC", "NCHW"},
             self.metric in {"cosine", "euclidean"},
@@ -155,6 +157,8 @@ class OnnxEncoder:
         for word in ("output", "pooling"):  # galleries are older than these
             if not numbers[word]:
                 del numbers[word]
+        if numbers["view"]["detail"] == View().detail:  # and than this
+            del numbers["view"]["detail"]
         numbers["model"] = self._source
         return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 

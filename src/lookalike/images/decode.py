@@ -106,11 +106,19 @@ _ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 class View:
     """How a picture is cut for an encoder: the middle `crop` of its short side, square, scaled to `size` pixels.
 
-    size: pixels of a side, crop: fraction in (0, 1]. Part of an encoder's fingerprint.
+    size: pixels of a side, crop: fraction in (0, 1]. detail: at least so many pixels of a picture's side are decoded
+    for each of the view's: with 2 the last step of making it smaller is left to our own filter, with 1 to a JPEG's
+    decoder, which has half the work. Part of an encoder's fingerprint.
     """
 
     size: int = 224
     crop: float = 1.0
+    detail: float = 2.0
+
+    @property
+    def short_side(self) -> int:
+        """Pixels of the short side that a picture is decoded to, at least; a smaller one as it is."""
+        return math.ceil(self.detail * math.ceil(self.size / self.crop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
     """
     with _open_regular(path) as file, plain_reasons():
         before = os.fstat(file.fileno())
-        image = open_rgb(file, limits, at_least=math.ceil(view.size / view.crop))
+        image = open_rgb(file, limits, at_least=view.short_side)
         pixels = fit(image, view).tobytes()
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()
@@ -169,15 +177,15 @@ def open_file(path: bytes, limits: Limits | None = None, *, at_least: int | None
 def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | None = None) -> Image.Image:
     """Open a picture as RGB or RGBA, upright, with its own size and format in `info["original_..."]`.
 
-    at_least: the short side that is needed, in pixels; a larger picture is then given at a fraction of its size.
+    at_least: of the short side, in pixels; a larger picture is then given at a fraction of its size.
     Raises Unreadable with the reason.
     """
     with plain_reasons(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of bombs at a size of its own and of broken metadata
         image = _identified(file, limits or Limits())
         size, format_ = image.size, image.format
-        if at_least is not None:  # twice that, so that our own filter does the last step
-            image.draft(None, (2 * at_least, 2 * at_least))
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
         image.load()
         check_decoded(file, image)
         turn = _turn(image)
@@ -304,7 +312,7 @@ def _eight_bits(image: Image.Image, at_least: int | None) -> Image.Image:
     if image.mode not in _REDUCIBLE or "transparency" in image.info:
         image = image.convert(mode)
     # Smaller first: converting a large picture as a whole would take its memory a second time.
-    factor = 1 if at_least is None else min(image.size) // (2 * at_least)
+    factor = 1 if at_least is None else min(image.size) // at_least
     if factor > 1:
         image = image.reduce(factor)
     return image if image.mode == mode else image.convert(mode)

@@ -75,7 +75,7 @@ def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) 
     draw = ImageDraw.Draw(sheet)
     left, top = corner
     try:
-        with open_file(os.path.realpath(os.fsencode(path)), at_least=_TILE) as image:
+        with open_file(os.path.realpath(os.fsencode(path)), at_least=2 * _TILE) as image:
             _paste(sheet, image, corner)
     except Unreadable as reason:
         draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)
