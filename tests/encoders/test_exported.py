@@ -165,6 +165,7 @@ def with_numbers_elsewhere(export: Path) -> None:
         (saying(do_flip_channel_order=True), "blue before red"),
         (saying(do_normalize=True), "image_mean"),
         (saying(rescale_factor=0), "division by zero"),
+        (saying(size=float("inf")), "infinity"),
         (saying(do_normalize=True, image_mean=[0.5], image_std=[0.5]), "three numbers"),
         (lambda export: (export / "preprocessor_config.json").write_text("[]"), "no list of names"),
         (lambda export: (export / "config.json").write_text("{"), "cannot be read"),

@@ -61,7 +61,7 @@ def adopt(export: Path, folder: Path, name: str) -> None:
         card["trained_on"] = f"what {name} was trained on"
         if text is not None and text.is_file():
             card["text"] = _told(read_model(text), config, kind)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EncoderError(f"{export / PICTURES}: {type(error).__name__} {error}") from None
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(export / found, folder / MODEL)
