@@ -151,6 +151,10 @@ class TestGalleries:
         assert query not in {hit.path for hit in other}
         assert gallery.search(query, 3, order="diffusion").rows() == other[:3].rows()
 
+    def test_an_order_that_is_none_is_refused(self, gallery: Gallery, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no order 'size'"):
+            gallery.search(tmp_path / "photos" / "003.jpg", 3, order="size")  # type: ignore[arg-type]
+
     def test_only_pictures_that_pass_take_part(self, gallery: Gallery, tmp_path: Path) -> None:
         hits = gallery.search(tmp_path / "photos" / "003.jpg", 8, where=["name:00*.jpg"], order="diffusion")
         assert {hit.path.name for hit in hits} <= {f"00{n}.jpg" for n in range(10)}

@@ -8,12 +8,12 @@ import os
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 
 from lookalike.adaption import adapt, adapt_if_grown, adapts_at
-from lookalike.diffusion import CANDIDATES, by_diffusion
+from lookalike.diffusion import CANDIDATES, Order, by_diffusion
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import (
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from lookalike.diffusion import Order
     from lookalike.encoders import Encoder
     from lookalike.indexing import Progress
     from lookalike.queries import Query
@@ -218,7 +217,7 @@ class Gallery:
         order: "diffusion" puts the nearest thousand in the order in which they are reached from the query through
         pictures that are alike, which finds more of a kind; distances stay those to the query.
         In a gallery so large that searches are approximate, `gallery.exact = True` compares with every picture.
-        Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1 and for what is no filter.
+        Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for what is no filter or order.
         """
         return self.search_many([query], k, include_self=include_self, where=where, weights=weights, order=order)[0]
 
@@ -300,6 +299,8 @@ class Gallery:
 
         among: the ids that may be found, all by default; weights and order as in `search`.
         """
+        if order not in get_args(Order):
+            raise UsageError(f"no order {order!r}", hint=f"one of {', '.join(get_args(Order))}")
         if order == "diffusion":
             stretch = self._stretch(weights) if weights else None
             with self.store.reading():
