@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder
 
     Method = Callable[[np.ndarray, np.ndarray], np.ndarray]  # projected gallery and queries in, similarities out
+    Ranking = Callable[[np.ndarray, np.ndarray], np.ndarray]  # the same of the views of queries, (views, m, d)
 
-DIFFUSED = "the same, in the order of diffusion"
 _CUT = 512
 _FOLDS = 5
 _PARTS = 400  # gallery pictures that are looked for by a part
@@ -97,27 +97,38 @@ def blend(*, k: int = 20, share: float = 0.5, numbers: int = 256, kept: float = 
     return likeness
 
 
-def in_diffusion_order(likeness: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Similarities that put rows in the order that `search --order diffusion` gives: minus the places."""
+def most_alike(method: Method) -> Ranking:
+    """The similarity of the most similar view of every query."""
+    return lambda rows, views: np.max([method(rows, view) for view in views], axis=0)
+
+
+def in_diffusion_order(rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+    """What is built in, in the order that `search --order diffusion` gives: minus the places."""
+    made = fit_blend(rows, smoothed=32, whitened=224)
+    own = made.rows(rows)
+    likeness = np.max([made.rows(view) @ own.T for view in views], axis=0)
     ranked = np.empty_like(likeness)
     for one, place in zip(likeness, ranked, strict=True):
         near = np.argsort(-one, kind="stable")
         first, rest = np.split(near, [CANDIDATES])
-        order = np.concatenate([first[diffused(rows[first], 2.0 - 2.0 * one[first].astype(np.float64))], rest])
+        order = np.concatenate([first[diffused(own[first], 2.0 - 2.0 * one[first].astype(np.float64))], rest])
         place[order] = -np.arange(len(order))
     return ranked
 
 
-METHODS: dict[str, Method] = {
+_BY_VIEW: dict[str, Method] = {
     **{f"PCA-{numbers}": pca(numbers) for numbers in (16, 32, 64, 128, 512)},
     "whitened 512": whitened(512),
     **{f"PCA-{numbers}, smoothed {k}": smoothed(numbers, k) for numbers in (32, 64) for k in (10, 20, 50)},
     "PCA-64, whitened 512 beside it, share 0.5": beside_whitened(64, 0.5),
     "blend, as it is built in": built_in,
-    DIFFUSED: built_in,
     **{f"blend, {k} neighbours, share {s}": blend(k=k, share=s) for k in (10, 20, 50) for s in (0.3, 0.4, 0.5)},
     **{f"blend, {numbers} whitened": blend(numbers=numbers) for numbers in (64, 128, 512)},
     **{f"blend, 1/{part} kept": blend(kept=1 / part) for part in (2, 4, 8)},
+}
+METHODS: dict[str, Ranking] = {
+    **{title: most_alike(method) for title, method in _BY_VIEW.items()},
+    "blend, in the order of diffusion": in_diffusion_order,
 }
 
 
@@ -153,14 +164,6 @@ def embed(images: Sequence[Image.Image], encoder: Encoder, views: Sequence[View]
 def embed_files(paths: Sequence[bytes], encoder: Encoder, views: Sequence[View]) -> np.ndarray:
     parts = [paths[start : start + 64] for start in range(0, len(paths), 64)]
     return np.concatenate([embed([opened(path, encoder) for path in part], encoder, views) for part in parts], axis=1)
-
-
-def most_alike(title: str, rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """The similarity of the most similar view of every query, (views, m, d), to every row."""
-    likeness = np.max([METHODS[title](rows, view) for view in queries], axis=0)
-    if title != DIFFUSED:
-        return likeness
-    return in_diffusion_order(likeness, fit_blend(rows, smoothed=32, whitened=224).rows(rows))
 
 
 def stay(likeness: np.ndarray, unchanged: np.ndarray) -> float:
@@ -199,9 +202,9 @@ class Bench:
             (*project(self.gallery[0, rest], self.gallery[:, out]), labels[rest], labels[out]) for rest, out in parts
         ]
 
-    def robustness(self, title: str) -> list[float]:
-        unchanged = most_alike(title, self.whole, self.unchanged)
-        found = {kind: most_alike(title, self.whole, rows) for kind, rows in self.altered.items()}
+    def robustness(self, ranking: Ranking) -> list[float]:
+        unchanged = ranking(self.whole, self.unchanged)
+        found = {kind: ranking(self.whole, rows) for kind, rows in self.altered.items()}
         top = float((found.pop("part").argmax(axis=1) == self.pick).mean())
         return [top, *(stay(likeness, unchanged) for likeness in found.values())]
 
@@ -231,8 +234,9 @@ def main() -> None:
             "| method | mAP | P@10 | top-1 | part found | paler | lighter | darker |\n|---|---|---|---|---|---|---|---|"
         )
         for title in arguments.method:
-            figures = np.mean([measure(most_alike(title, rows, q), own, want) for rows, q, own, want in pairs], axis=0)
-            row = [*figures, *bench.robustness(title)]
+            ranking = METHODS[title]
+            figures = np.mean([measure(ranking(rows, q), own, want) for rows, q, own, want in pairs], axis=0)
+            row = [*figures, *bench.robustness(ranking)]
             print(f"| {title} | " + " | ".join(f"{figure:.3f}" for figure in row) + " |", flush=True)
 
 

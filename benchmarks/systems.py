@@ -21,11 +21,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 K = 10
 INSTALLED = {  # by one call of the installer after another
@@ -79,7 +81,8 @@ class Stubs(Loader):
     def exec_module(module): ...
 
 
-def lookalike(folder, place, *options):
+def lookalike(folder, place, *, encoder=None):
+    options = ["-e", encoder] if encoder else []
     command = [sys.executable, "-m", "lookalike"]
     start = time.perf_counter()
     subprocess.run([*command, "index", folder, "-i", f"{place}/gallery", *options], check=True, capture_output=True)
@@ -90,14 +93,6 @@ def lookalike(folder, place, *options):
     joined = time.perf_counter() - start - seconds
     lines = map(json.loads, said.stdout.splitlines())
     return seconds, joined, {line["path"]: [near["path"] for near in line["neighbours"]] for line in lines}
-
-
-def lookalike_160(folder, place):
-    return lookalike(folder, place, "-e", "efficientnet-lite0-layers-int8-160")
-
-
-def lookalike_128(folder, place):
-    return lookalike(folder, place, "-e", "efficientnet-lite0-layers-int8-128")
 
 
 def fastdup(folder, place):
@@ -134,10 +129,12 @@ def imagededup(folder, _):
     )
 
 
-SYSTEMS = {
+SYSTEMS: dict[str, Any] = {
     "lookalike": lookalike,
-    "lookalike-160": lookalike_160,
-    "lookalike-128": lookalike_128,
+    **{
+        f"lookalike-{pixels}": partial(lookalike, encoder=f"efficientnet-lite0-layers-int8-{pixels}")
+        for pixels in (160, 128)
+    },
     "fastdup": fastdup,
     "imagededup": imagededup,
 }

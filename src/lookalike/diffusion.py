@@ -52,10 +52,11 @@ def diffused(rows: NDArray[np.float32], squares: NDArray[np.float64], *, still: 
     squares: float64 (n,), of their Euclidean distances to the query. still: so many of the first stay first.
     """
     n = len(rows)
-    likeness, spread = _likeness(rows)
-    if spread == 0.0:  # all are the same
+    lengths, mean = np.einsum("ij,ij->i", rows, rows), rows.mean(axis=0)
+    spread = float(2 * (lengths.mean() - mean @ mean))  # how far apart, squared, two rows are on average
+    if spread <= _SAME * lengths.mean():
         return np.arange(n)
-    weights = _links(likeness)
+    weights = _links(_likeness(rows, lengths, spread))
     sums = weights.sum(axis=1)
     scale = np.divide(1.0, np.sqrt(sums), out=np.zeros_like(sums), where=sums > 0)
     seeds = _weight(np.maximum(1.0 - squares / spread, 0.0).astype(np.float32))
@@ -67,22 +68,17 @@ def diffused(rows: NDArray[np.float32], squares: NDArray[np.float64], *, still: 
     return np.concatenate([np.arange(min(still, n)), behind])
 
 
-def _likeness(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """float32 (n, n): 1 for equal rows, 0 for two that are as far apart as two of them on average; that, squared.
+def _likeness(rows: NDArray[np.float32], lengths: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+    """float32 (n, n): 1 for equal rows, 0 for two that are as far apart as two of them on average.
 
-    So the rows' own spread is the measure, by whatever distance they are compared.
+    lengths: squared. So the rows' own spread is the measure, by whatever distance they are compared.
     """
-    squares = np.einsum("ij,ij->i", rows, rows)
-    mean = rows.mean(axis=0)
-    spread = max(0.0, float(2 * (squares.mean() - mean @ mean)))
-    if spread <= _SAME * squares.mean():
-        return np.ones((len(rows), len(rows)), np.float32), 0.0
     likeness = rows @ rows.T
     likeness *= np.float32(2 / spread)
-    halves = 0.5 - squares / np.float32(spread)
+    halves = 0.5 - lengths / np.float32(spread)
     likeness += halves[:, None]
     likeness += halves
-    return likeness, spread
+    return likeness
 
 
 def _links(likeness: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -62,11 +62,10 @@ def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
 
     adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. order: of what is
-    found, as `Gallery.search` has it. also: "ways" tells,
-    under `retrieval`, the figures of each of the four `WAYS` as well, "labels", under `with_labels`, what comes of
-    adapting to the classes of the gallery pictures, and under `learned_with_labels` what comes of an encoder that is
-    learned with them. Gallery pictures are encoded once, queries once for each look. Raises DatasetError when a side
-    has no readable picture.
+    found, as `Gallery.search` has it. also: "ways" tells, under `retrieval`, the figures of each of the four `WAYS` as
+    well, "labels", under `with_labels`, what comes of adapting to the classes of the gallery pictures, and under
+    `learned_with_labels` what comes of an encoder that is learned with them. Gallery pictures are encoded once, queries
+    once for each look. Raises DatasetError when a side has no readable picture.
     """
     labels = {picture.path: picture.label for picture in dataset.gallery}
     way = _Way(adaption, order, also)

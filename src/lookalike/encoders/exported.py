@@ -3,7 +3,7 @@
 A folder of Hugging Face's kind has how pictures are cut and scaled in `preprocessor_config.json` (transformers writes
 it) and the network in `onnx/model.onnx`, or in `onnx/vision_model.onnx` and `onnx/text_model.onnx` where pictures and
 texts have a tower each (Optimum and transformers.js write these); all of them may lie beside the others as well.
-Nothing of a model is run here: its file is parsed for the names and shapes of its outputs.
+Nothing of a model is run for that: its file is parsed for the names of its outputs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from lookalike.encoders.foreign import load_onnx, load_text, read_model
 from lookalike.errors import EncoderError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onnx import ModelProto
 
     from lookalike.encoders import Encoder
@@ -45,31 +47,32 @@ def text_of(model: str) -> str:
     return model.replace("vision_model", "text_model") if "vision_model" in model else ""
 
 
-def adopt(export: Path, folder: Path, name: str) -> None:
-    """Make `folder`, which is there and empty, an encoder called `name` from what was exported into `export`.
+def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], object] = shutil.copyfile) -> None:
+    """Make `folder`, which is there, an encoder called `name` from what was exported into `export`.
 
-    Raises EncoderError for an export that is not whole, or says something that no card can.
+    put: how a file gets there; copied by default. Raises EncoderError for an export that is not whole, or says
+    something that no card can.
     """
     found = next((model for model in MODELS if (export / model).is_file()), None)
     if found is None:
         raise EncoderError(f"{export} has none of {', '.join(MODELS)}")
     pictures, config = _read(export / PICTURES), _read(export / CONFIG, is_needed=False)
     kind = str(config.get("model_type", ""))
-    text = export / text_of(found) if text_of(found) else None
+    files = {MODEL: export / found}
+    if text_of(found) and (export / text_of(found)).is_file():
+        files |= {TEXT: export / text_of(found), TOKENIZER: export / TOKENIZER}
+        if not files[TOKENIZER].is_file():
+            raise EncoderError(f"{export} has a text tower, but no {TOKENIZER}")
     try:
-        card = {"name": name, **_seen(pictures), **_given(read_model(export / found), kind), "layout": "NCHW"}
+        card = {"name": name, **_seen(pictures), **_given(read_model(files[MODEL]), kind), "layout": "NCHW"}
         card["trained_on"] = f"what {name} was trained on"
-        if text is not None and text.is_file():
-            card["text"] = _told(read_model(text), config, kind)
+        if TEXT in files:
+            card["text"] = _told(read_model(files[TEXT]), config, kind)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EncoderError(f"{export / PICTURES}: {type(error).__name__} {error}") from None
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    shutil.copyfile(export / found, folder / MODEL)
-    if "text" in card:
-        if not (export / TOKENIZER).is_file():
-            raise EncoderError(f"{export} has a text tower, but no {TOKENIZER}")
-        shutil.copyfile(export / text_of(found), folder / TEXT)
-        shutil.copyfile(export / TOKENIZER, folder / TOKENIZER)
+    for file, source in files.items():
+        put(source, folder / file)
 
 
 def adopt_new(export: Path, folder: Path, name: str) -> Encoder:
@@ -133,14 +136,14 @@ def _side(size: Any) -> int:  # noqa: ANN401  (parsed JSON)
 
 def _given(model: ModelProto, kind: str) -> Fields:
     """Which output of the model describes the whole picture, and how its numbers become one row."""
-    outputs = {output.name: len(output.type.tensor_type.shape.dim) for output in model.graph.output}
+    outputs = [output.name for output in model.graph.output]
     if "image_embeds" in outputs:
         return {"output": "image_embeds"}
     if "pooler_output" in outputs and (kind in _PADDED or "last_hidden_state" not in outputs):
         return {"output": "pooler_output"}
     if "last_hidden_state" in outputs:  # not what is pooled above it: many models come without trained weights for it
         return {"output": "last_hidden_state", "pooling": "first" if kind in _WITH_CLASS_TOKEN else "mean"}
-    return {"output": next(iter(outputs), "")}
+    return {"output": outputs[0]}
 
 
 def _told(model: ModelProto, config: Fields, kind: str) -> Fields:

@@ -125,28 +125,28 @@ def _download(name: str, folder: Path, told: Told, *, bars: bool) -> None:
 
     if not bars:
         disable_progress_bars()
-    if not _has(name, MODEL, folder, told):
+    if not _fetch_file(name, MODEL, folder, told):
         _download_export(name, folder, told)
         return
     for file, is_needed in _FILES.items():
-        if file != MODEL and not _has(name, file, folder, told) and is_needed:
+        if file != MODEL and not _fetch_file(name, file, folder, told) and is_needed:
             raise _lacks(name, file)
 
 
 def _download_export(name: str, folder: Path, told: Told) -> None:
     """Fill a folder with what is made from another tool's export."""
     export = folder / "export"
-    model = next((file for file in MODELS if _has(name, file, export, told)), None)
+    model = next((file for file in MODELS if _fetch_file(name, file, export, told)), None)
     if model is None:
         raise _lacks(name, f"{MODEL}, and none of {', '.join(MODELS)}")
     needed = [PICTURES]
-    if text_of(model) and _has(name, text_of(model), export, told):
+    if text_of(model) and _fetch_file(name, text_of(model), export, told):
         needed.append(TOKENIZER)
     for file in needed:
-        if not _has(name, file, export, told):
+        if not _fetch_file(name, file, export, told):
             raise _lacks(name, file)
-    _has(name, CONFIG, export, told)
-    adopt(export, folder, _Named.read(name).repository.partition("/")[2])
+    _fetch_file(name, CONFIG, export, told)
+    adopt(export, folder, _Named.read(name).repository.partition("/")[2], put=shutil.move)
     shutil.rmtree(export)
 
 
@@ -154,8 +154,8 @@ def _lacks(name: str, file: str) -> FetchFailed:
     return FetchFailed(f"{name} has no {file}", hint=f"see {_page(name)}")
 
 
-def _has(name: str, file: str, folder: Path, told: Told) -> bool:
-    """Fetch a file of a model into a folder; False if there is no such file. Raises FetchFailed."""
+def _fetch_file(name: str, file: str, folder: Path, told: Told) -> bool:
+    """Fetch a file of a model into a folder; whether there is such a file. Raises FetchFailed."""
     from huggingface_hub.errors import (  # noqa: PLC0415  (an extra, 0.4 s)
         EntryNotFoundError,
         RepositoryNotFoundError,

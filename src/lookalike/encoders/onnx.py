@@ -69,7 +69,7 @@ class Card:
         """Raises EncoderError for a card that is missing, no JSON, or has a number out of its range."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            view = View(int(fields.pop("size")), float(fields.pop("crop", 1.0)), float(fields.pop("detail", 2.0)))
+            view = View(int(fields["size"]), **{key: float(fields[key]) for key in ("crop", "detail") if key in fields})
             card = cls(
                 name=str(fields["name"]),
                 view=view,

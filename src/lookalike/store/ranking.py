@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,6 @@ class Matrix:
         self.rows = rows
         self.metric = metric
         self._blocks = blocks
-        self._order: NDArray[np.intp] | None = None
         self._lengths: tuple[float, NDArray[np.float32] | None] | None = None
 
     def nearest(
@@ -71,13 +71,16 @@ class Matrix:
 
     def find(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Which of the ids are here, and at which places: both int (m,)."""
-        if self._order is None:
-            self._order = np.argsort(self.ids)
         places = np.searchsorted(self.ids, ids, sorter=self._order)
         asked = np.nonzero(places < len(self.ids))[0]
         found = self._order[places[asked]]
         here = self.ids[found] == ids[asked]
         return asked[here], found[here]
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        """The places in the order of their ids: lists put them in another."""
+        return np.argsort(self.ids)
 
     def take(self, places: NDArray[Any]) -> NDArray[np.float32]:
         """The rows at these places. Raises Damaged."""

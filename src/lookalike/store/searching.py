@@ -88,18 +88,16 @@ class Searcher:
 
     def rows(self, ids: Ids) -> Rows:
         """The rows that are searched of these ids, float32 (n, w), in their order. Raises KeyError; Damaged."""
-        found: Rows | None = None
+        found = np.empty((len(ids), self._parts[0].matrix.rows.shape[1]), np.float32)
         left = len(ids)
         for part in self._parts:
             asked, places = part.matrix.find(ids)
             if part.alive is not None:
-                asked, places = asked[part.alive[places]], places[part.alive[places]]
-            rows = part.matrix.take(places)
-            if found is None:
-                found = np.empty((len(ids), rows.shape[1]), np.float32)
-            found[asked] = rows
+                counts = part.alive[places]
+                asked, places = asked[counts], places[counts]
+            found[asked] = part.matrix.take(places)
             left -= len(asked)
-        if found is None or left:
+        if left:
             raise KeyError(f"{left} of {len(ids)} ids are not there")
         return found
 

@@ -56,33 +56,17 @@ def efficientnet_lite0_layers() -> OnnxEncoder:
 
 def efficientnet_lite0_layers_int8() -> OnnxEncoder:
     """As `efficientnet_lite0_layers`, computed in whole numbers: about twice the pictures a second."""
-    return _encoder(_Form("efficientnet-lite0-layers-int8", "layers int8", is_layered=True, is_integer=True))
+    return _in_whole_numbers("efficientnet-lite0-layers-int8", "layers int8")
 
 
 def efficientnet_lite0_layers_int8_160() -> OnnxEncoder:
     """As `efficientnet_lite0_layers_int8`, of 160 pixels instead of 224: half the work, and less of what is small."""
-    return _encoder(
-        _Form(
-            "efficientnet-lite0-layers-int8-160",
-            "layers int8 160",
-            View(160, _MIDDLE),
-            is_layered=True,
-            is_integer=True,
-        )
-    )
+    return _in_whole_numbers("efficientnet-lite0-layers-int8-160", "layers int8 160", View(160, _MIDDLE))
 
 
 def efficientnet_lite0_layers_int8_128() -> OnnxEncoder:
-    """The same of 128 pixels, decoded no larger than that if their file allows it: four times the pictures a second."""
-    return _encoder(
-        _Form(
-            "efficientnet-lite0-layers-int8-128",
-            "layers int8 128",
-            View(128, crop=1.0, detail=1.0),
-            is_layered=True,
-            is_integer=True,
-        )
-    )
+    """The same of 128 pixels of the whole picture, decoded no larger than that if its file allows it."""
+    return _in_whole_numbers("efficientnet-lite0-layers-int8-128", "layers int8 128", View(128, crop=1.0, detail=1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +78,10 @@ class _Form:
     view: View = _USUAL
     is_layered: bool = False
     is_integer: bool = False
+
+
+def _in_whole_numbers(name: str, graph: str, view: View = _USUAL) -> OnnxEncoder:
+    return _encoder(_Form(name, graph, view, is_layered=True, is_integer=True))
 
 
 def _encoder(form: _Form) -> OnnxEncoder:
