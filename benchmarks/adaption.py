@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from lookalike import Gallery
-from lookalike.datasets import read_split
-from lookalike.distance import unit
-from lookalike.evaluation import average_precision, precision_at
-from lookalike.store.projection import fit_projection
+from lookalike.adaptation.projection import fit_projection
+from lookalike.datasets.labelled import read_split
+from lookalike.metrics import average_precision, precision_at
+from lookalike.vectors.metric import unit
 
 FOLDS = 5
 GALLERIES = 40  # random ones of each size

@@ -196,8 +196,8 @@ def python_for(name, home):
 
 def prepare(folder, options):
     """Rows, queries and the exact answers, as files."""
-    from lookalike.distance import unit
-    from lookalike.scaling import clustered, load_rows
+    from lookalike.evaluation.scaling import clustered, load_rows
+    from lookalike.vectors.metric import unit
 
     count = options.size + QUERIES
     rows = unit(load_rows(options.rows, count) if options.rows else clustered(count, options.dim))

@@ -19,9 +19,9 @@ import onnx
 import onnxruntime
 from PIL import Image
 
+from lookalike.adaptation.projection import fit_projection
 from lookalike.encoders import load_encoder
 from lookalike.images.walk import walk
-from lookalike.store.projection import fit_projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

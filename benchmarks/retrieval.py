@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike import load_encoder
-from lookalike.datasets import load_labelled, read_split
-from lookalike.diffusion import CANDIDATES, diffused
-from lookalike.distance import unit
-from lookalike.evaluation import average_precision, precision_at
-from lookalike.images.alterations import TONES, part_of
+from lookalike.adaptation.expansion import beside, expand, fit_blend, whiten
+from lookalike.adaptation.projection import fit_projection
+from lookalike.datasets.labelled import load_labelled, read_split
+from lookalike.images.augment import TONES, part_of
 from lookalike.images.decode import View, fit, on_white, open_file
-from lookalike.neighbours import beside, expand, fit_blend, whiten
-from lookalike.store.projection import fit_projection
+from lookalike.metrics import average_precision, precision_at
+from lookalike.search.rerank import CANDIDATES, diffused
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.presets import Preset, find_preset, vary
 from lookalike.training.data import Pictures, gather
-from lookalike.training.fitting import Fit
-from lookalike.training.model import build, load_keras
-from lookalike.training.network import Network
+from lookalike.training.models.autoencoder import build, load_keras
+from lookalike.training.models.fitting import Fit
+from lookalike.training.models.network import Network
+from lookalike.training.presets import Preset, find_preset, vary
 
 FEW = 256  # pictures of a small collection
 STEPS = 3  # that memory is watched for

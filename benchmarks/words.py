@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike import View, load_encoder
-from lookalike.datasets import read_split
-from lookalike.distance import unit
-from lookalike.evaluation import average_precision, precision_at
+from lookalike.adaptation.projection import blended, fit_projection
+from lookalike.datasets.labelled import read_split
 from lookalike.images.decode import fit, open_file
-from lookalike.store.projection import blended, fit_projection
+from lookalike.metrics import average_precision, precision_at
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.datasets import Picture
+    from lookalike.datasets.labelled import Picture
 
 _NAMES = {
     "coast": "coast", "forest": "forest", "highway": "highway", "insidecity": "city", "mountain": "mountain",

@@ -21,7 +21,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 OLD_PROJECT = """
 import pathlib, sys
-from tests.original.keras2 import write_project
+from tests.training.original.keras2 import write_project
 write_project(*map(pathlib.Path, sys.argv[1:]))
 """  # run in a process of its own: Keras, for one page
 QUICK = {"train": ["--epochs", "1", "--size", "16"]}  # a page's training, cut short

@@ -306,7 +306,7 @@ class TestAdapting:
     def test_it_cuts_and_keeps_pictures_at_distance_0_from_themselves(self, tiles: Gallery, tmp_path: Path) -> None:
         folder = make_pictures(tmp_path / "some", range(12))
         tiles.index(folder, options=ONE)
-        assert tiles.adapt(numbers=5) == 5
+        assert tiles.adapt(dim=5) == 5
         assert tiles.info()["dim"] == 5
         assert tiles.info()["adapted_on"] == 12
         for item in tiles.pictures():
@@ -332,7 +332,7 @@ class TestAdapting:
     def test_a_gallery_larger_than_the_sample_is_not_adapted_in_every_run(
         self, tiles: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lookalike.adaption._SAMPLE", 20)
+        monkeypatch.setattr("lookalike.indexing.adapt._SAMPLE", 20)
         folder = make_pictures(tmp_path / "many", range(60))
         tiles.index(folder, options=ONE)
         assert tiles.info()["adapted_on"] == 60

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder, encoder_names, load_encoder
     from lookalike.errors import LookalikeError
     from lookalike.gallery import Gallery
-    from lookalike.hits import Hit, Hits, draw_searches
     from lookalike.images.decode import Limits, View
     from lookalike.images.walk import Rules
-    from lookalike.indexing import IndexOptions, Report
-    from lookalike.opening import find_gallery
+    from lookalike.indexing.opening import find_gallery
+    from lookalike.indexing.update import IndexOptions, Report
+    from lookalike.search.hits import Hit, Hits, draw_searches
 
 __version__ = "0.1.0"
 
@@ -48,17 +48,17 @@ __all__ = [
 _HOMES = {
     "Encoder": "encoders",
     "Gallery": "gallery",
-    "Hit": "hits",
-    "Hits": "hits",
-    "IndexOptions": "indexing",
+    "Hit": "search.hits",
+    "Hits": "search.hits",
+    "IndexOptions": "indexing.update",
     "Limits": "images.decode",
     "LookalikeError": "errors",
-    "Report": "indexing",
+    "Report": "indexing.update",
     "Rules": "images.walk",
     "View": "images.decode",
-    "draw_searches": "hits",
+    "draw_searches": "search.hits",
     "encoder_names": "encoders",
-    "find_gallery": "opening",
+    "find_gallery": "indexing.opening",
     "load_encoder": "encoders",
 }
 

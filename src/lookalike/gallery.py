@@ -8,12 +8,11 @@ import os
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, cast, get_args
 
 import numpy as np
 
-from lookalike.adaption import adapt, adapt_if_grown, adapts_at
-from lookalike.diffusion import CANDIDATES, Order, by_diffusion
+from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import (
@@ -24,18 +23,20 @@ from lookalike.errors import (
     StoreError,
     UsageError,
 )
-from lookalike.filters import matching, parse_filter
-from lookalike.hits import Hit, Hits, closest
 from lookalike.images.decode import Picture, View, show_path
-from lookalike.images.reader import Reader
+from lookalike.images.pool import Reader
 from lookalike.images.walk import Root
-from lookalike.indexing import IndexOptions, Report, encode_pictures, update
-from lookalike.opening import FOLDER, check_encoder, find_gallery, own_encoder
-from lookalike.queries import draw_query, looks_at, read_query, views_of
-from lookalike.roots import absolute, is_within, known_roots, named_roots, remember
+from lookalike.indexing.adapt import adapt, adapt_if_grown, adapt_to_labels
+from lookalike.indexing.folders import absolute, is_within, known_roots, named_roots, remember
+from lookalike.indexing.opening import FOLDER, check_encoder, find_gallery, own_encoder
+from lookalike.indexing.update import IndexOptions, Report, encode_pictures, update
+from lookalike.search.filters import matching, parse_filter
+from lookalike.search.hits import Hit, Hits, closest
+from lookalike.search.query import draw_query, looks_at, read_query, views_of
+from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
+from lookalike.search.text import nearest_to_text
 from lookalike.store import Space, open_store
-from lookalike.store.renaming import moved_key
-from lookalike.wording import nearest_to_text
+from lookalike.store.sqlite.rename import moved_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from lookalike.adaptation.lda import Choice
     from lookalike.encoders import Encoder
-    from lookalike.indexing import Progress
-    from lookalike.queries import Query
+    from lookalike.indexing.update import Progress
+    from lookalike.search.explain import Inspection
+    from lookalike.search.query import Query
     from lookalike.store import Known, Near, Store
-    from lookalike.store.repair import Repair
+    from lookalike.store.sqlite.repair import Repair
 
 __all__ = ["FOLDER", "Gallery", "find_gallery"]
 
@@ -79,7 +82,7 @@ class Gallery:
         """Open the gallery in the folder `place`; without one, the `.lookalike` found upward from here.
 
         encoder: a name or a model file; only needed to create a gallery, otherwise it must be the gallery's own.
-        One that is learned from pictures is learned first, by `lookalike.learning.learn`.
+        One that is learned from pictures is learned first, by `lookalike.indexing.learned.learn`.
         create: make a new one if there is none.
         Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
         """
@@ -212,7 +215,7 @@ class Gallery:
         """The k pictures most like `query`: a path, a PIL image, or uint8 (h, w, 3) or (h, w).
 
         A query that is in the gallery by its path is not among its own hits unless `include_self`.
-        where: filters, as `lookalike.filters` has them; k come back where k pictures pass.
+        where: filters, as `lookalike.search.filters` has them; k come back where k pictures pass.
         weights: of a hybrid's parts, by name, in [0, 1]; those that are not named share the rest.
         order: "diffusion" puts the nearest thousand in the order in which they are reached from the query through
         pictures that are alike, which finds more of a kind; distances stay those to the query.
@@ -375,7 +378,7 @@ class Gallery:
         Raises StoreBusy, Corrupt when nothing could be saved, and what `open` and `index` raise.
         """
         folder = Path(place) if place is not None else find_gallery()
-        repair = importlib.import_module("lookalike.store.repair")
+        repair = importlib.import_module("lookalike.store.sqlite.repair")
         done: Repair = repair.repair(folder)
         if not done.problems:
             return done, None
@@ -392,7 +395,7 @@ class Gallery:
 
         Raises UsageError when there is such a file and not `force`; Corrupt, DiskFull, StoreError.
         """
-        backup = importlib.import_module("lookalike.store.backup")
+        backup = importlib.import_module("lookalike.store.sqlite.backup")
         learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
         return int(backup.export(self.place, Path(file), force=force, beside=learned))
 
@@ -403,7 +406,7 @@ class Gallery:
         The whole file is checked first. Raises UsageError when there is a gallery and not `force`; StoreBusy, Corrupt,
         DiskFull, StoreError.
         """
-        backup = importlib.import_module("lookalike.store.backup")
+        backup = importlib.import_module("lookalike.store.sqlite.backup")
         return int(backup.restore(Path(file), Path(place), force=force))
 
     def write_parquet(self, file: str | Path, *, force: bool = False) -> int:
@@ -416,15 +419,28 @@ class Gallery:
         with self.store.writing():
             self.store.compact()
 
-    def adapt(self, *, numbers: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
-        """Fit the projection anew on all embeddings; how many numbers a picture is compared by.
+    def adapt(self, *, dim: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
+        """Fit the projection again to all embeddings; the dimension of the vectors that are compared is returned.
 
-        numbers: so many at most, of each part of a hybrid; by default 256 where rows are blended and 64 elsewhere.
-        blend: whether they are, as `lookalike.adaption` has it; None: as they were, at first where it helps. Raises
-        UsageError when there are too few different pictures to fit anything.
+        dim: dimensions to keep at most, of each part of a hybrid; by default 256 where vectors are blended and 64
+        elsewhere. blend: whether they are, as `lookalike.adaptation.plan` has it; None keeps what was chosen before, at
+        first what helps. Raises UsageError when there are too few different pictures to fit anything.
         """
         with self.store.writing(wait=wait):
-            return adapt(self.store, self.encoder, numbers=numbers, blend=blend)
+            return adapt(self.store, self.encoder, dim=dim, blend=blend)
+
+    def adapt_to_labels(self, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0) -> Choice:
+        """Adapt to the classes of some or all pictures, by path, unless it is better without them.
+
+        What was chosen comes back with the figures behind it. dim: dimensions beside the classes, 64 by default. Raises
+        UsageError for fewer than two classes of five pictures.
+        """
+        return adapt_to_labels(self.store, self.encoder, labels, dim=dim, wait=wait)
+
+    def explain(self, query: Query, hit: Query) -> Inspection:
+        """Where two pictures match, found by covering either piece by piece. Raises UnreadableImage."""
+        explain = importlib.import_module("lookalike.search.explain")
+        return cast("Inspection", explain.inspect(self.store, self.encoder, query, hit))
 
     def info(self) -> dict[str, Any]:
         """What there is to know of the gallery, as the command `info --json` prints it."""

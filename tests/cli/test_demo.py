@@ -31,7 +31,7 @@ def test_the_demo_of_a_folder_prints_hits_and_the_place_of_a_montage(
 def test_without_a_network_the_demo_says_so_in_one_line_and_goes_on(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookalike.samples.SCENES8_URL", "http://127.0.0.1:9/scenes.zip")
+    monkeypatch.setattr("lookalike.datasets.samples.SCENES8_URL", "http://127.0.0.1:9/scenes.zip")
     monkeypatch.chdir(tmp_path)
     done = run("demo")
     assert done.status == 0

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.experiments.making import write_result
+from tests.training.experiments.making import write_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

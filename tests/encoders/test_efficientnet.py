@@ -12,7 +12,7 @@ import pytest
 
 from lookalike import load_encoder
 from lookalike.encoders.efficientnet import _LITE0_WEIGHTS
-from lookalike.encoders.torchfile import read_tensors
+from lookalike.encoders.untrusted.torchfile import read_tensors
 from lookalike.errors import EncoderError, UntrustedModel
 
 

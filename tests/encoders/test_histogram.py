@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookalike.distance import distances
 from lookalike.encoders.histogram import HistogramEncoder
+from lookalike.vectors.metric import distances
 
 
 def plain(colour: tuple[int, int, int]) -> np.ndarray:

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from lookalike import Gallery, View, load_encoder
-from lookalike.distance import distances, unit
 from lookalike.encoders.hybrid import HybridEncoder, Part, balance, parts_of, read_hybrid
 from lookalike.errors import EncoderMismatch, UsageError
 from lookalike.images.decode import fit
+from lookalike.vectors.metric import distances, unit
 from tests.encoders.test_onnx import means, save
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ import pytest
 from PIL import Image
 
 from lookalike import load_encoder
-from lookalike.distance import unit
-from lookalike.encoders.foreign import check_model
 from lookalike.encoders.histogram import HistogramEncoder
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches import VIEW, fit_patches, save_model
 from lookalike.encoders.patches.dictionary import CONTRAST, Bank, Grain, learn_bank
 from lookalike.encoders.patches.graph import EPSILON, build_graph, cell_weights
 from lookalike.encoders.patches.projection import learn_projection
+from lookalike.encoders.untrusted import check_model
 from lookalike.errors import EncoderError
-from lookalike.evaluation import average_precision
 from lookalike.images.decode import fit
+from lookalike.metrics import average_precision
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +179,7 @@ def test_the_model_passes_the_check_for_foreign_ones(learned: tuple[bytes, Card]
 
 
 def test_a_large_collection_is_sampled_and_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.encoders.drawing.MOST", 20)
+    monkeypatch.setattr("lookalike.encoders.reservoir.MOST", 20)
     seen = 0
 
     def many() -> Iterator[np.ndarray]:

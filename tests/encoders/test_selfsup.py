@@ -10,17 +10,17 @@ import pytest
 from PIL import Image
 
 from lookalike import load_encoder
-from lookalike.distance import unit
-from lookalike.encoders.foreign import check_model
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches import VIEW, fit_patches
 from lookalike.encoders.patches.projection import widest
 from lookalike.encoders.selfsup import _spread, _together, fit_selfsup
 from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _through_loss, _wanted, train_head
+from lookalike.encoders.untrusted import check_model
 from lookalike.errors import EncoderError
-from lookalike.images.augmentation import altered
+from lookalike.images.augment import altered
 from lookalike.images.decode import View, fit
-from lookalike.learning import learn
+from lookalike.indexing.learned import learn
+from lookalike.vectors.metric import unit
 from tests.encoders.test_patches import mean_precision, textures
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Corrupt, NoGallery, StoreError
 from lookalike.store import Store, open_store
-from lookalike.store.backup import export, restore
-from lookalike.store.cache import Tuning
-from lookalike.store.repair import repair
+from lookalike.store.sqlite.backup import export, restore
+from lookalike.store.sqlite.repair import repair
+from lookalike.store.sqlite.vector_cache import Tuning
 from tests.store.making import DIM, embedding, put, space, told
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.distance import Metric, distances
 from lookalike.store import Item, Space, Store
+from lookalike.vectors.metric import Metric, distances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lookalike.store.facts import Coded, Facts
-    from lookalike.store.projection import Projection
+    from lookalike.adaptation.projection import Projection
+    from lookalike.store.sqlite.column_cache import Coded, Facts
 
 DIM = 8
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lookalike.distance import distances
-from lookalike.store import Item, Space, Store, cache, open_store
-from lookalike.store.cache import Tuning
-from lookalike.store.projection import fit_projection
-from lookalike.store.tables import Tables
+from lookalike.adaptation.projection import fit_projection
+from lookalike.store import Item, Space, Store, open_store
+from lookalike.store.sqlite import vector_cache as cache
+from lookalike.store.sqlite.tables import Tables
+from lookalike.store.sqlite.vector_cache import Tuning
+from lookalike.vectors.metric import distances
 from tests.store.making import assert_same_answer
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lookalike.distance import distances
+from lookalike.adaptation.expansion import Blend
+from lookalike.adaptation.projection import Projection, blended, fit_projection
 from lookalike.errors import NoGallery, StoreBusy
-from lookalike.neighbours import Blend
 from lookalike.store import Item, Space, Store, open_store
-from lookalike.store.cache import Tuning
-from lookalike.store.projection import Projection, blended, fit_projection
+from lookalike.store.sqlite.vector_cache import Tuning
+from lookalike.vectors.metric import distances
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lookalike.distance import Metric
+    from lookalike.vectors.metric import Metric
 
     Open = Callable[[Space | None], Store]
 

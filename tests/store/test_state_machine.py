@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from lookalike.adaptation.projection import Projection, fit_projection
 from lookalike.store import Store, open_store
-from lookalike.store.cache import Tuning
-from lookalike.store.projection import Projection, fit_projection
-from lookalike.store.renaming import moved_key
+from lookalike.store.sqlite.rename import moved_key
+from lookalike.store.sqlite.vector_cache import Tuning
 from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space, told, wanted_facts
 
 KEYS = st.sampled_from([b"/%s/%d" % (folder, n) for folder in (b"a", b"ab", b"\xff") for n in range(6)])

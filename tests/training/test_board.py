@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lookalike.presets import find_preset, vary
 from lookalike.training import Board, start_afresh, train
+from lookalike.training.presets import find_preset, vary
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:

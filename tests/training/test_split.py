@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lookalike.datasets import load_labelled
+from lookalike.datasets.labelled import load_labelled
 from lookalike.errors import TrainingError
-from lookalike.presets import find_preset, vary
 from lookalike.training import count_trained, own_split, train
+from lookalike.training.presets import find_preset, vary
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ _INTERRUPTED = 130
 
 for _group in (
     "collection",
-    "joining",
+    "explore",
     "changes",
     "care",
-    "measure",
+    "evaluate",
     "encoders",
-    "learn",
+    "train",
     "experiments",
-    "original",
+    "import_original",
     "bench",
     "demo",
 ):  # in the order of `lookalike --help`

@@ -43,12 +43,12 @@ def bench_search(
     no_progress: ProgressOption = False,
 ) -> None:
     """Writing, searching and adding in galleries of several sizes, against the bare product and exact search."""
-    from lookalike import scaling  # noqa: PLC0415  (numpy)
+    from lookalike.evaluation import scaling  # noqa: PLC0415  (numpy)
 
     made = (lambda count: scaling.load_rows(rows, count)) if rows else (lambda count: scaling.clustered(count, dim))
     figures = scaling.bench_scaling(_sizes(sizes), made, report=(lambda _: None) if no_progress else warn)
     if draw is not None:
-        from lookalike.plots import draw_scaling  # noqa: PLC0415  (matplotlib)
+        from lookalike.training.plots import draw_scaling  # noqa: PLC0415  (matplotlib)
 
         draw_scaling(figures, draw)
     if json:
@@ -86,7 +86,7 @@ def _shown(value: object) -> str:
 
 
 def _measure() -> Any:  # noqa: ANN401  (a module)
-    from lookalike import benchmarking  # noqa: PLC0415  (imports numpy and onnxruntime)
+    from lookalike.evaluation import speed as benchmarking  # noqa: PLC0415  (imports numpy and onnxruntime)
 
     return benchmarking
 

@@ -23,7 +23,7 @@ from lookalike.cli.reports import report_fields
 
 if TYPE_CHECKING:
     from lookalike import Gallery, Report
-    from lookalike.store.repair import Repair
+    from lookalike.store.sqlite.repair import Repair
 
 __all__: list[str] = []
 
@@ -102,7 +102,7 @@ def adapt(
         if labels:
             figures |= _adapted_to_labels(opened, labels, numbers)
         else:
-            figures["dim"] = opened.adapt(numbers=numbers, blend=blend)
+            figures["dim"] = opened.adapt(dim=numbers, blend=blend)
     if json:
         print_json(figures)
     elif labels:
@@ -185,8 +185,8 @@ def _print_repair(done: Repair, report: Report | None, *, as_json: bool) -> None
 
 
 def _adapted_to_labels(gallery: Gallery, labels: Path, numbers: int | None) -> dict[str, Any]:
-    from lookalike.labelling import adapt_to_labels, read_labels  # noqa: PLC0415
+    from lookalike.datasets.labels import read_labels  # noqa: PLC0415  (numpy)
 
-    choice = adapt_to_labels(gallery, read_labels(labels), numbers=numbers)
+    choice = gallery.adapt_to_labels(read_labels(labels), dim=numbers)
     rows = dict(zip(_ROWS, (choice.without, choice.with_labels), strict=True))
     return {"dim": gallery.info()["dim"], "adapted": choice.is_better, **rows}

@@ -215,7 +215,7 @@ def _opened(
         if is_new and options.dry_run:
             place = Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-")))
         if is_new and encoder is not None:
-            from lookalike.learning import learn  # noqa: PLC0415
+            from lookalike.indexing.learned import learn  # noqa: PLC0415
 
             with progress_bar("learning", hidden=hidden) as progress:
                 learn(encoder, folders, place, options=options, progress=progress)
@@ -236,7 +236,7 @@ def _weights(texts: list[str]) -> dict[str, float]:
 
 def _watch(place: Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:
     """Print a line for the first run and for each that follows; ends by Ctrl-C."""
-    from lookalike.watching import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
+    from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
     print_line(first, in_json=in_json)
     with lookalike.Gallery.open(place) as opened:

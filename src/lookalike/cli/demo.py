@@ -104,7 +104,7 @@ def _name(path: bytes) -> str:
 
 def _sample(*, hidden: bool) -> Path:
     """8 Scenes, or what can be had without a network."""
-    from lookalike import samples  # noqa: PLC0415  (Pillow)
+    from lookalike.datasets import samples  # noqa: PLC0415  (Pillow)
 
     try:
         with progress_bar("fetching 8 Scenes", hidden=hidden) as progress:

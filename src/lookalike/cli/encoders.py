@@ -13,7 +13,7 @@ import lookalike
 from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
 
 if TYPE_CHECKING:
-    from lookalike.datasets import Dataset
+    from lookalike.datasets.labelled import Dataset
     from lookalike.encoders import Encoder
 
 __all__: list[str] = []
@@ -66,13 +66,13 @@ def compare_encoders(
 
     With a folder for each class by the protocol of `lookalike evaluate`, otherwise by finding altered pictures again.
     """
-    from lookalike import comparing  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.evaluation import compare as comparing  # noqa: PLC0415  (numpy and onnxruntime)
 
     data = _data(folder, split, no_labels=no_labels)
     with progress_bar("comparing", hidden=no_progress or json) as progress:
         compared = comparing.compare(data, encoder or comparing.CANDIDATES, progress=progress)
     if drawing is not None:
-        from lookalike import plots  # noqa: PLC0415  (matplotlib)
+        from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
         labels = {name: name.replace("_", " ") for name in _FIGURES}
         plots.draw_comparison([row for row in compared.rows if "reason" not in row], labels, drawing)
@@ -94,8 +94,9 @@ def check_encoder(
 
     Of a pair of towers both, with a text. `index -e FILE` does so by itself before a model is first used.
     """
-    from lookalike.encoders import MODEL, hub, hub_names  # noqa: PLC0415
-    from lookalike.encoders.foreign import load_onnx, load_text  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.encoders import MODEL, hub_names  # noqa: PLC0415
+    from lookalike.encoders.huggingface import hub  # noqa: PLC0415
+    from lookalike.encoders.untrusted import load_onnx, load_text  # noqa: PLC0415  (numpy and onnxruntime)
 
     place = hub.fetched(str(model)) if hub_names(model) else model
     file = place / MODEL if place.is_dir() else place
@@ -123,7 +124,7 @@ def adopt_export(
 
     Also of a pair of vision_model.onnx and text_model.onnx with tokenizer.json. No network is used.
     """
-    from lookalike.encoders.exported import adopt_new  # noqa: PLC0415
+    from lookalike.encoders.huggingface.exported import adopt_new  # noqa: PLC0415
 
     encoder = adopt_new(export, output, name or export.resolve().name)
     fields = _fields(encoder)
@@ -146,7 +147,7 @@ def fetch_encoder(
     `index -e NAME` does so as well. Every address is printed; the files are kept with their SHA-256 and never asked
     for again.
     """
-    from lookalike.encoders import hub  # noqa: PLC0415
+    from lookalike.encoders.huggingface import hub  # noqa: PLC0415
 
     place = hub.fetch(name, warn, bars=not (no_progress or json) and sys.stderr.isatty())
     encoder = lookalike.load_encoder(name)
@@ -164,7 +165,7 @@ def _fields(encoder: Encoder) -> dict[str, Any]:
 
 def _data(folder: Path, split: Path | None, *, no_labels: bool) -> Dataset | list[bytes]:
     """A labelled collection, or the files of one that has no classes."""
-    from lookalike import datasets  # noqa: PLC0415
+    from lookalike.datasets import labelled as datasets  # noqa: PLC0415
     from lookalike.images.walk import walk  # noqa: PLC0415
 
     if split is not None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
-from lookalike.cli.learn import train_and_draw, varied
+from lookalike.cli.train import train_and_draw, varied
 
 if TYPE_CHECKING:
-    from lookalike.experiments import Result
+    from lookalike.training.experiments import Result
 
 __all__: list[str] = []
 
@@ -25,7 +25,7 @@ _COLUMNS = ("preset", "size", "epochs", "held_out_mse", "train_mse", "mAP", "sec
 @experiments.command("list")
 def list_experiments(*, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
     """List the experiments and what each changes."""
-    from lookalike.presets import PRESETS  # noqa: PLC0415
+    from lookalike.training.presets import PRESETS  # noqa: PLC0415
 
     if json:
         print_json({"experiments": [asdict(preset) for preset in PRESETS.values()]})
@@ -53,7 +53,7 @@ def run_experiments(
     no_progress: ProgressOption = False,
 ) -> None:
     """Train some experiments or all, one after the other, and measure each; broken off, the same command goes on."""
-    from lookalike.presets import PRESETS  # noqa: PLC0415
+    from lookalike.training.presets import PRESETS  # noqa: PLC0415
 
     chosen = [varied(name, changes or [], epochs, size) for name in names or PRESETS]
     done = []
@@ -84,8 +84,8 @@ def report_experiments(
 
     A training is measured on the pictures that it was made of, which have to be where they were.
     """
-    from lookalike import experiments as told  # noqa: PLC0415  (matplotlib)
-    from lookalike.training.home import read_notes  # noqa: PLC0415
+    from lookalike.training import experiments as told  # noqa: PLC0415  (matplotlib)
+    from lookalike.training.folder import read_notes  # noqa: PLC0415
 
     for run in runs or []:
         _record(run, Path(read_notes(run)["pictures"]), results, hidden=no_progress or json)
@@ -97,7 +97,7 @@ def report_experiments(
 
 
 def _record(home: Path, folder: Path, results: Path, *, hidden: bool) -> dict[str, Any]:
-    from lookalike.experiments import record  # noqa: PLC0415  (TensorFlow when it begins)
+    from lookalike.training.experiments import record  # noqa: PLC0415  (TensorFlow when it begins)
 
     with progress_bar("measuring", hidden=hidden) as progress:
         path, result = record(home, folder, results, progress=progress)

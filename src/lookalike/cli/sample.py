@@ -13,7 +13,7 @@ from lookalike.images.decode import on_white
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lookalike.sampling import Answer, Sample
+    from lookalike.training.held_out import Answer, Sample
 
 __all__ = ["answer_sample"]
 
@@ -22,7 +22,7 @@ def answer_sample(
     place: Path | None, model: Path, count: int, *, seed: int, top: int, output: Path, as_json: bool
 ) -> None:
     """Search with `count` pictures that the model in `model` has not seen; draw and print what they find."""
-    from lookalike.sampling import search_sample  # noqa: PLC0415  (numpy)
+    from lookalike.training.held_out import search_sample  # noqa: PLC0415  (numpy)
 
     with lookalike.Gallery.open(place, encoder=model) as gallery:
         sample = search_sample(gallery, model, count, k=top, seed=seed)

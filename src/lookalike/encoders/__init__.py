@@ -1,7 +1,8 @@
 """Encoders: pictures in, embeddings out. They know no paths and no galleries.
 
 One file an encoder; a new one needs its line in `_TABLE` and the contract tests find it by themselves. An encoder
-that is learned from the pictures it is for needs its line in `_LEARNED`; `lookalike.learning` fits and keeps it.
+that is learned from the pictures it is for needs its line in `_LEARNED`; `lookalike.indexing.learned` fits and
+keeps it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lookalike.distance import Metric
     from lookalike.encoders.onnx import OnnxEncoder
     from lookalike.images.decode import View
+    from lookalike.vectors.metric import Metric
 
     Shown = tuple[NDArray[np.uint8], str]
     """A picture, uint8 (view.size, view.size, 3), and its class; empty where it is not known."""
@@ -132,7 +133,7 @@ def hub_names(name: str | Path) -> list[str]:
 
 
 def fetch(name: str | Path, told: Callable[[str], None], *, bars: bool = False) -> None:
-    """Fetch what an encoder of this name needs from a hub and is not here yet, as `lookalike.encoders.hub` has it.
+    """Fetch what an encoder of this name needs from a hub (see `lookalike.encoders.huggingface.hub`).
 
     The one way that an encoder comes over a network. Raises UnknownEncoder, MissingExtra, FetchFailed, EncoderError.
     """
@@ -179,7 +180,7 @@ def _load_learned(name: str, home: Path | None) -> Encoder:
 
 def _load_file(path: Path) -> Encoder:
     """A model file; with encoders of our own beside it, if its card names some."""
-    encoder = cast("Callable[[Path], OnnxEncoder]", _found("lookalike.encoders.foreign:load_onnx"))(path)
+    encoder = cast("Callable[[Path], OnnxEncoder]", _found("lookalike.encoders.untrusted:load_onnx"))(path)
     beside = encoder.card.beside
     if not beside:
         return encoder
@@ -199,7 +200,7 @@ def _plugins() -> Any:  # noqa: ANN401  (a module)
 
 
 def _hub() -> Any:  # noqa: ANN401  (a module)
-    return importlib.import_module("lookalike.encoders.hub")
+    return importlib.import_module("lookalike.encoders.huggingface.hub")
 
 
 def lasting_name(name: str | Path) -> str:

@@ -17,7 +17,7 @@ from lookalike.images.decode import View
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.distance import Metric
+    from lookalike.vectors.metric import Metric
 
 __all__ = ["HistogramEncoder"]
 

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from lookalike.distance import unit
 from lookalike.errors import UsageError
 from lookalike.images.decode import View, fit
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from lookalike.distance import Metric
     from lookalike.encoders import Encoder
+    from lookalike.vectors.metric import Metric
 
 __all__ = ["HybridEncoder", "Part", "balance", "parts_of", "read_hybrid"]
 

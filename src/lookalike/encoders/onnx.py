@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.distance import Metric
+    from lookalike.vectors.metric import Metric
 
     EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
     """n texts in, float32 (n, dim) out: near to the embeddings of the pictures that they describe, by cosine."""

@@ -27,8 +27,8 @@ from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise im
     WebPImagePlugin,
 )
 
-from lookalike.images.reasons import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
-from lookalike.images.whole import check_decoded, check_file, webp_pixels
+from lookalike.images.integrity import check_decoded, check_file, webp_pixels
+from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lookalike.child import bound_memory
 from lookalike.images.decode import Limits, Picture, Unreadable, View
+from lookalike.sandbox import bound_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lookalike.distance import Metric
-    from lookalike.store.beside import Tuning
-    from lookalike.store.facts import Facts
-    from lookalike.store.projection import Projection
-    from lookalike.store.searching import Searcher
+    from lookalike.adaptation.projection import Projection
+    from lookalike.store.sqlite.cache_files import Tuning
+    from lookalike.store.sqlite.column_cache import Facts
+    from lookalike.vectors.metric import Metric
+    from lookalike.vectors.searcher import Searcher
 
 __all__ = ["Item", "Known", "Near", "Space", "Store", "open_store"]
 
@@ -207,5 +207,5 @@ def open_store(place: str | Path, *, create: Space | None = None, tuning: Tuning
 
     Raises NoGallery, StoreError.
     """
-    sqlite = importlib.import_module("lookalike.store.sqlite")
+    sqlite = importlib.import_module("lookalike.store.sqlite.store")
     return cast("Store", sqlite.SqliteStore(place, create=create, tuning=tuning))

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra, UsageError
-from lookalike.store.failures import named_errors
+from lookalike.store.sqlite.errors import named_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,11 @@ TensorFlow is imported when a network is trained or measured, and by nothing els
 """
 
 from lookalike.training.board import Board
-from lookalike.training.home import Epoch
-from lookalike.training.learner import Layer
-from lookalike.training.measure import Measured, measure, reconstruction_error, reconstructions, summary
-from lookalike.training.run import Finished, Step, start_afresh, train
+from lookalike.training.folder import Epoch
+from lookalike.training.models.learner import Layer
+from lookalike.training.reconstruction import Measured, measure, reconstruction_error, reconstructions, summary
 from lookalike.training.split import count_trained, own_split, seen_by
+from lookalike.training.trainer import Finished, Step, start_afresh, train
 
 __all__ = [
     "Board",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.training.home import BOARD
-from lookalike.training.model import load_keras
+from lookalike.training.folder import BOARD
+from lookalike.training.models.autoencoder import load_keras
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.training.data import Pictures
-    from lookalike.training.home import Epoch
-    from lookalike.training.learner import Learner
+    from lookalike.training.folder import Epoch
+    from lookalike.training.models.learner import Learner
 
 __all__ = ["Board"]
 

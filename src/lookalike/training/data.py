@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.datasets import fixed_split
+from lookalike.datasets.labelled import fixed_split
 from lookalike.errors import TrainingError, UsageError
 from lookalike.images.decode import Picture, View, show_path
-from lookalike.images.reader import Reader
+from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
-from lookalike.training.home import PICTURES, SKIPPED, SPLIT, made, replace, write_csv
+from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, made, replace, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.presets import Preset
+    from lookalike.training.presets import Preset
 
     Progress = Callable[[int, int], None]
     """Called with how many are done and how many there are."""

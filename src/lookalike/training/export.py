@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.encoders.graph import IMAGES, Graph
-from lookalike.training.model import EPSILON
+from lookalike.encoders.onnx_graph import IMAGES, Graph
+from lookalike.training.models.autoencoder import EPSILON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from lookalike.presets import Preset
+    from lookalike.training.presets import Preset
 
     Weights = Callable[[str], Sequence[NDArray[Any]]]
     """A layer's weights by its name, in Keras's order."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lookalike.datasets import Dataset, file_digest, split_by_content
+from lookalike.datasets.labelled import Dataset, file_digest, split_by_content
 from lookalike.errors import TrainingError
 from lookalike.training.data import read_split
-from lookalike.training.home import SPLIT, is_imported
+from lookalike.training.folder import SPLIT, is_imported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lookalike.datasets import Picture
+    from lookalike.datasets.labelled import Picture
 
 __all__ = ["count_trained", "own_split", "seen_by"]
 

@@ -23,7 +23,7 @@ from lookalike.encoders.efficientnet.floats import FloatWriter
 from lookalike.encoders.efficientnet.integers import IntegerWriter
 from lookalike.encoders.efficientnet.network import DIM, LAYERS, write_network
 from lookalike.encoders.onnx import Card, OnnxEncoder
-from lookalike.encoders.torchfile import read_tensors
+from lookalike.encoders.untrusted.torchfile import read_tensors
 from lookalike.errors import EncoderError, MissingExtra
 from lookalike.images.decode import View
 

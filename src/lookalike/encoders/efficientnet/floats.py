@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from lookalike.encoders.efficientnet.network import SIX
-from lookalike.encoders.graph import IMAGES, Graph
+from lookalike.encoders.onnx_graph import IMAGES, Graph
 
 if TYPE_CHECKING:
     from lookalike.encoders.efficientnet.network import Convolution

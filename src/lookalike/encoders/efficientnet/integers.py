@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from lookalike.encoders.efficientnet.network import SIX, Norm
-from lookalike.encoders.graph import IMAGES, Graph
+from lookalike.encoders.onnx_graph import IMAGES, Graph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

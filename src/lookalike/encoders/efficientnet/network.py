@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.encoders.graph import Graph
+    from lookalike.encoders.onnx_graph import Graph
 
     Tensors = Mapping[str, NDArray[Any]]
 

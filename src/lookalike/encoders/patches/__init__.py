@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from lookalike.encoders import Learner
-from lookalike.encoders.drawing import draw
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches.dictionary import Grain, learn_bank
 from lookalike.encoders.patches.graph import build_graph
 from lookalike.encoders.patches.projection import learn_projection, widest
+from lookalike.encoders.reservoir import draw
 from lookalike.errors import EncoderError
-from lookalike.images.alterations import TONES, mirrored
+from lookalike.images.augment import TONES, mirrored
 from lookalike.images.decode import View
 
 if TYPE_CHECKING:

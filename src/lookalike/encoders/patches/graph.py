@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.encoders.graph import IMAGES, Graph
+from lookalike.encoders.onnx_graph import IMAGES, Graph
 from lookalike.encoders.patches.dictionary import CONTRAST
 
 if TYPE_CHECKING:

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from lookalike.distance import unit
+from lookalike.adaptation.expansion import expand
 from lookalike.encoders import Learner
-from lookalike.encoders.drawing import draw
-from lookalike.encoders.graph import Graph
 from lookalike.encoders.onnx import Card
+from lookalike.encoders.onnx_graph import Graph
 from lookalike.encoders.patches import VIEW, learn_answers, save_model
 from lookalike.encoders.patches.graph import add_answers
 from lookalike.encoders.patches.projection import mutual_neighbours
+from lookalike.encoders.reservoir import draw
 from lookalike.encoders.selfsup.head import train_head
-from lookalike.images.augmentation import altered
+from lookalike.images.augment import altered
 from lookalike.images.decode import View, fit
-from lookalike.neighbours import expand
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from lookalike.distance import unit
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

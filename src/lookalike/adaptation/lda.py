@@ -1,0 +1,146 @@
+"""Adapt embeddings to labels: what class a picture is of, and beside it what it looks like.
+
+Linear discriminant analysis on the frozen embeddings, its covariance shrunk towards a multiple of the identity
+(Friedman 1989, Ledoit & Wolf 2004). A row has the roots of the class probabilities, so that the product of two is
+their Bhattacharyya coefficient, and the plain projection beside them: of two pictures of a class the one that looks
+more alike is nearer. How much is shrunk, and how soft the probabilities are, is chosen by cross-validation.
+
+Arrays in, arrays out: nothing here knows files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.adaptation.projection import Projection, fit_projection
+from lookalike.metrics import retrieval_measures
+from lookalike.vectors.metric import unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.float32]
+    Labels = NDArray[np.str_]
+
+__all__ = ["LEAST", "Choice", "choose", "fit_classes"]
+
+LEAST = 5  # pictures of a class: one for each fold
+_FOLDS = 5
+_SHRINKAGE = (0.01, 0.1, 0.3)
+_SOFTNESS = (0.1, 0.3, 1.0)  # factors of the log odds: of a thousand numbers they are far too sure of themselves
+_SHARE = 0.7  # of the classes in the similarity; the rest is look (docs/decisions.md)
+_JITTER = 1e-9  # of the mean spread: a covariance that is not shrunk may be singular
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What labels are worth: figures with and without them (`evaluation.retrieval_measures`), cross-validated.
+
+    shrinkage and softness are those that were best with labels; their range is (0, 1].
+    """
+
+    with_labels: dict[str, float]
+    without: dict[str, float]
+    shrinkage: float
+    softness: float
+
+    @property
+    def is_better(self) -> bool:
+        """Whether pictures of a class are found better with labels: a higher mAP."""
+        return self.with_labels["mAP"] > self.without["mAP"]
+
+
+def choose(rows: Rows, labels: Labels, *, numbers: int, without: Callable[[Rows], Projection]) -> Choice:
+    """Try float32 (n, d) with their labels (n,), at least LEAST of each of two or more, and without.
+
+    In five folds, what is searched for being neither in the gallery that is searched nor in what is fitted.
+    numbers: of the plain projection beside the classes. without: fits what rows go through where there are no labels.
+    Raises ValueError when the rows are all the same.
+    """
+    fold = _folds(labels)
+    tried: dict[tuple[float, float], list[dict[str, float]]] = {}
+    unlabelled = []
+    for train in (fold != number for number in range(_FOLDS)):
+        plain = fit_projection([rows[train]], rows.shape[1], numbers)
+        unlabelled.append(_measured(without(rows[train]), rows, labels, train))
+        for shrinkage, softness, projection in _fits(rows[train], labels[train], plain):
+            tried.setdefault((shrinkage, softness), []).append(_measured(projection, rows, labels, train))
+    means = {key: _mean(figures) for key, figures in tried.items()}
+    best = max(means, key=lambda key: means[key]["mAP"])
+    return Choice(means[best], _mean(unlabelled), *best)
+
+
+def fit_classes(rows: Rows, labels: Labels, plain: Projection, choice: Choice) -> Projection:
+    """The discriminant of float32 (n, d) beside a plain projection, with the strengths that were chosen."""
+    return next(_softened(_Discriminant(rows, labels), plain, choice.shrinkage, (choice.softness,)))[2]
+
+
+def _fits(rows: Rows, labels: Labels, plain: Projection) -> Iterator[tuple[float, float, Projection]]:
+    discriminant = _Discriminant(rows, labels)
+    for shrinkage in _SHRINKAGE:
+        yield from _softened(discriminant, plain, shrinkage, _SOFTNESS)
+
+
+def _softened(
+    discriminant: _Discriminant, plain: Projection, shrinkage: float, softness: tuple[float, ...]
+) -> Iterator[tuple[float, float, Projection]]:
+    weights, biases = discriminant.solve(shrinkage)
+    for factor in softness:
+        # One mean serves both halves: what it leaves out of the log odds is their bias.
+        shift = biases + (plain.mean.astype(np.float64) - discriminant.mean) @ weights
+        yield shrinkage, factor, _beside(plain, weights * factor, shift * factor)
+
+
+def _beside(plain: Projection, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> Projection:
+    components = np.concatenate([weights.astype(np.float32), plain.components], axis=1)
+    return replace(
+        plain,
+        components=components,
+        shares=(_SHARE, 1 - _SHARE),
+        classes=tuple(float(bias) for bias in biases - biases.max()),
+    )
+
+
+class _Discriminant:
+    """What all shrinkages have in common: means of the classes, how frequent they are, the spread within them."""
+
+    def __init__(self, rows: Rows, labels: Labels) -> None:
+        classes, places = np.unique(labels, return_inverse=True)
+        self.mean = rows.mean(axis=0, dtype=np.float64)
+        self.frequencies = np.bincount(places) / len(places)
+        own = np.stack([rows[places == place].mean(axis=0, dtype=np.float64) for place in range(len(classes))])
+        within = rows - own[places].astype(np.float32)
+        self.spread = (within.T @ within).astype(np.float64) / len(rows)
+        self.means = own - self.mean
+
+    def solve(self, shrinkage: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (d, classes) and biases (classes,) of the log odds of centred rows."""
+        level = self.spread.trace() / len(self.spread)
+        shrunk = (1 - shrinkage) * self.spread
+        shrunk[np.diag_indices_from(shrunk)] += shrinkage * level + _JITTER * max(level, _JITTER)
+        weights = np.linalg.solve(shrunk, self.means.T)
+        biases = np.log(self.frequencies) - np.einsum("cd,dc->c", self.means, weights) / 2
+        return weights, biases
+
+
+def _folds(labels: Labels) -> NDArray[np.intp]:
+    """A fold for each row, those of a class spread evenly over all."""
+    order = np.lexsort((np.random.default_rng(0).permutation(len(labels)), labels))
+    folds = np.empty(len(labels), np.intp)
+    folds[order] = np.arange(len(labels)) % _FOLDS
+    return folds
+
+
+def _measured(projection: Projection, rows: Rows, labels: Labels, train: NDArray[np.bool_]) -> dict[str, float]:
+    made = unit(projection.apply(rows))
+    order = np.argsort(-(made[~train] @ made[train].T), axis=1, kind="stable")
+    return retrieval_measures(labels[train][order] == labels[~train][:, None])
+
+
+def _mean(figures: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}

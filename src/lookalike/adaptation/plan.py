@@ -1,0 +1,82 @@
+"""How a gallery is adapted to the pictures that it holds: what is fitted, and on how many dimensions.
+
+Vectors are *blended* (`lookalike.adaptation.expansion`) where that was measured to help: for pretrained features of
+many dimensions that are compared by cosine. Hand-made features, and encoders that were learned from the gallery's own
+pictures, are projected only (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lookalike.adaptation.projection import blended, fit_parts, fit_projection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lookalike.adaptation.projection import Projection
+    from lookalike.vectors.metric import Metric
+
+__all__ = ["Plan", "adapts_at", "fit", "is_blended"]
+
+_PROJECTED = 64  # dimensions of a vector that is projected only: see docs/decisions.md for 8 to 256
+_BLENDED = 256  # of one that is blended
+_SMOOTHED = 8  # one dimension in so many is smoothed, the others are whitened (docs/decisions.md)
+_ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
+_GROWN = 2  # adapted again when it has grown by this factor
+_MANY = 256  # dimensions of an embedding from which on it is blended
+
+
+class Plan(NamedTuple):
+    """What to fit for each part of an encoder: its dimension, its share, and whether it is blended.
+
+    dim: dimensions to keep of each part, at most; None for as many as are best.
+    """
+
+    dims: list[int]
+    shares: list[float]
+    blend: list[bool]
+    dim: int | None
+
+    @property
+    def smoothed(self) -> int:
+        """Dimensions of a blended part that are smoothed."""
+        return max(1, (self.dim or _BLENDED) // _SMOOTHED)
+
+    @property
+    def whitened(self) -> int:
+        """Dimensions of a blended part that are whitened."""
+        return (self.dim or _BLENDED) - self.smoothed
+
+    @property
+    def cuts(self) -> list[int]:
+        """Directions to keep of each part, at most."""
+        widest = max(self.smoothed, self.whitened)
+        return [widest if blend else self.dim or _PROJECTED for blend in self.blend]
+
+
+def adapts_at(projection: Projection | None) -> int:
+    """The number of pictures from which on a gallery with this projection adapts itself again."""
+    return max(_ENOUGH, _GROWN * projection.fitted_on) if projection else _ENOUGH
+
+
+def is_blended(dim: int, metric: Metric, trained_on: str) -> bool:
+    """Whether embeddings of this kind were measured to gain from blending."""
+    return bool(trained_on) and metric == "cosine" and dim >= _MANY
+
+
+def fit(plan: Plan, chunks: Callable[[], Iterable[NDArray[np.float32]]]) -> Projection:
+    """Fit a projection to embeddings, float32 (n, dim) matrices; the stream is read more than once.
+
+    Raises ValueError when there are fewer than two, or all the same.
+    """
+    if plan.shares:
+        projection = fit_parts(chunks, plan.dims, plan.shares, plan.cuts)
+    else:
+        projection = fit_projection(chunks(), plan.dims[0], plan.cuts[0])
+    if not any(plan.blend):
+        return projection
+    return blended(projection, chunks(), plan.blend, smoothed=plan.smoothed, whitened=plan.whitened)

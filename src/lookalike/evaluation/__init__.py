@@ -1,0 +1,1 @@
+"""How good and how fast: retrieval quality by the one protocol, comparisons of encoders, speed and scaling."""

@@ -1,0 +1,162 @@
+"""Which encoder suits a collection: each is tried on it, in a gallery of its own that is gone afterwards.
+
+With labels, by the protocol (docs/evaluation.md). Without, pictures are looked for by what may have become of them:
+a part with another tone, recompressed, and the mirrored whole must find their picture first. In either case, how
+many of the first ten hits stay when the query is paler, lighter or darker.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.datasets.labelled import Dataset
+from lookalike.encoders import DEFAULT, encoder_names, learned_names
+from lookalike.encoders.hybrid import HybridEncoder
+from lookalike.encoders.onnx import OnnxEncoder
+from lookalike.errors import DatasetError, LookalikeError
+from lookalike.evaluation.retrieval import measure_gallery
+from lookalike.gallery import Gallery
+from lookalike.images.augment import TONES, mirrored, part_of
+from lookalike.images.decode import Unreadable, on_white, open_file
+from lookalike.indexing.learned import learn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from lookalike.encoders import Encoder
+
+    Progress = Callable[[int, int], None]
+    """Called with how many encoders were tried and how many will be."""
+
+    Found = list[list[bytes]]
+    """For each query the digests of its hits, nearest first."""
+
+__all__ = ["CANDIDATES", "Compared", "compare"]
+
+CANDIDATES = (*encoder_names(), *learned_names(), f"hybrid:{DEFAULT}=0.8+histogram=0.2")
+_QUERIES = 200  # gallery pictures that are altered and looked for, at most
+_HITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A row for each encoder, the name of the one that did best, and by what."""
+
+    rows: list[dict[str, Any]]
+    recommended: str
+    reason: str
+
+
+def compare(
+    data: Dataset | Sequence[bytes], names: Sequence[str] = CANDIDATES, *, progress: Progress | None = None
+) -> Compared:
+    """Try encoders on a labelled collection, or on the files of one without labels.
+
+    An encoder that cannot be used has a row with the `reason`. Raises DatasetError when none can be measured.
+    """
+    rows = []
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names))
+        rows.append(_tried(name, data))
+    return _recommended(rows, by=("mAP", "P@10") if isinstance(data, Dataset) else ("part_found", "mirrored_found"))
+
+
+def _recommended(rows: list[dict[str, Any]], by: tuple[str, str]) -> Compared:
+    """The best by the mean of two figures; of those that are within a hundredth of it the fastest."""
+    measured = [row for row in rows if by[0] in row]
+    if not measured:
+        raise DatasetError(f"no encoder could be measured: {rows[0]['reason'] if rows else 'none was named'}")
+    quality = {row["name"]: sum(row[figure] for figure in by) / 2 for row in measured}
+    near = [row for row in measured if quality[row["name"]] > max(quality.values()) - 0.01]
+    chosen = max(near, key=lambda row: row["rate"])
+    figures = ", ".join(f"{figure.replace('_', ' ')} {chosen[figure]:.3f}" for figure in by)
+    return Compared(rows, chosen["name"], f"{figures}, {chosen['rate']:.0f} pictures a second")
+
+
+def _tried(name: str, data: Dataset | Sequence[bytes]) -> dict[str, Any]:
+    paths = [picture.path for picture in data.gallery] if isinstance(data, Dataset) else list(data)
+    with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
+        try:
+            learn(name, paths, Path(folder))
+            with Gallery.open(folder, encoder=name, create=True) as gallery:
+                seconds = gallery.index(*paths).seconds
+                figures = measure_gallery(gallery, data) if isinstance(data, Dataset) else {}
+                return {"name": name, **_costs(gallery, seconds), **_kept_and_found(gallery), **figures}
+        except LookalikeError as error:
+            return {"name": name, "reason": str(error)}
+
+
+def _costs(gallery: Gallery, seconds: float) -> dict[str, Any]:
+    return {
+        "dim": gallery.info()["dim"],
+        "rate": len(gallery) / max(seconds, 1e-9),
+        "model_bytes": _model_bytes(gallery.encoder),
+    }
+
+
+def _model_bytes(encoder: Encoder) -> int:
+    if isinstance(encoder, HybridEncoder):
+        return sum(map(_model_bytes, encoder.encoders))
+    return len(encoder.model) if isinstance(encoder, OnnxEncoder) else 0
+
+
+def _kept_and_found(gallery: Gallery) -> dict[str, float]:
+    """How often altered pictures find their own, and what share of the first hits stays; in [0, 1]."""
+    rng = np.random.default_rng(0)
+    digests, images = _some(gallery)
+    if not images:
+        raise DatasetError("no picture of the gallery can be read")
+    plain = _hits(gallery, images)
+    figures = {
+        "part_found": _share_first(_hits(gallery, [part_of(image, rng) for image in images]), digests),
+        "mirrored_found": _share_first(_hits(gallery, map(mirrored, images)), digests),
+    }
+    for tone, alter in TONES.items():
+        found = _hits(gallery, map(alter, images))
+        figures[f"{tone}_kept"] = float(np.mean([_overlap(*each) for each in zip(plain, found, digests, strict=True)]))
+    return figures
+
+
+def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
+    """Digests and pictures of some of the gallery, spread evenly over it."""
+    known = list(gallery.pictures())
+    digests, images, side = [], [], 4 * gallery.encoder.view.size
+    for item in known[:: -(-len(known) // _QUERIES) or 1]:
+        try:
+            with open_file(os.path.realpath(item.key), at_least=side) as image:
+                images.append(on_white(image))
+                digests.append(item.digest or b"")
+        except Unreadable:  # it has gone since it was indexed
+            continue
+    return digests, images
+
+
+def _hits(gallery: Gallery, images: Iterable[Image.Image]) -> Found:
+    """The first hits of each, one more than are compared: a picture may be its own."""
+    return [_digests(gallery, looks) for looks in gallery.looks_at(list(images))]
+
+
+def _digests(gallery: Gallery, looks: NDArray[np.float32]) -> list[bytes]:
+    ids = [id_ for id_, _ in gallery.nearest([looks], _HITS + 1)[0]]
+    items = gallery.store.get(ids)
+    return [items[id_].digest or b"" for id_ in ids]
+
+
+def _share_first(found: Found, digests: Sequence[bytes]) -> float:
+    return float(np.mean([hits[0] == own for hits, own in zip(found, digests, strict=True)]))
+
+
+def _overlap(plain: Sequence[bytes], altered: Sequence[bytes], own: bytes) -> float:
+    """The share of the first ten beside the picture itself that are there both times."""
+    first, second = ({digest for digest in hits if digest != own} for hits in (plain, altered))
+    return len(first & second) / max(1, min(len(first), _HITS))

@@ -1,0 +1,1 @@
+"""The gallery as a whole: every picture and its neighbours."""

@@ -1,0 +1,139 @@
+"""Is the whole picture there? What Pillow's decoders accept in silence and would give a picture with a hole.
+
+A JPEG without its end mark, a PNG whose checksums are wrong or whose data end early, a WebP shorter than it says.
+A JPEG that was cut and closed again with an end mark cannot be told from a whole one.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import IO, TYPE_CHECKING
+
+from lookalike.images.unreadable import DAMAGED, TRUNCATED, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL import Image
+
+__all__ = ["check_decoded", "check_file", "webp_pixels"]
+
+_PIECE = 1 << 20  # bytes read at once
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of a PNG
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def check_file(file: IO[bytes], format_: str | None) -> None:
+    """Look at the file alone, before it is decoded, and leave it at the same position. Raises Unreadable."""
+    if format_ in _CHECKS:
+        position = file.tell()
+        _CHECKS[format_](file)
+        file.seek(position)
+
+
+def check_decoded(file: IO[bytes], image: Image.Image) -> None:
+    """Look at a decoded picture: rows that were not in the file are black. Raises Unreadable."""
+    if image.format != "PNG":
+        return
+    width, height = image.size
+    last = image.crop((0, height - 1, width, height))
+    # The last row is written last: if there is anything in it, all is there, and nothing need be inflated again.
+    if image.info.get("interlace") or last.getbbox(alpha_only=False) is None:
+        _check_png_data(file)
+
+
+def _check_jpeg(file: IO[bytes]) -> None:
+    """Expect an end mark, by the standard the last two bytes, but many files have something behind it."""
+    file.seek(-2, os.SEEK_END)
+    if file.read(2) == b"\xff\xd9":
+        return
+    file.seek(2)
+    while (mark := file.read(2)) != b"\xff\xda":  # a thumbnail in a segment before the scan has its own end mark
+        if len(mark) < 2:
+            raise Unreadable(TRUNCATED)
+        file.seek(-1 if mark == b"\xff\xff" else max(int.from_bytes(file.read(2)) - 2, 0), os.SEEK_CUR)
+    before = b""
+    while piece := file.read(_PIECE):
+        if b"\xff\xd9" in before + piece:
+            return
+        before = piece[-1:]
+    raise Unreadable(TRUNCATED)
+
+
+def _check_png(file: IO[bytes]) -> None:
+    """Compare the checksums of the chunks that make the picture, up to the end mark: Pillow skips those of IDAT."""
+    for kind, pieces in _png_chunks(file):
+        if not kind[0] & 0x20:  # upper case: critical
+            crc = zlib.crc32(kind)
+            for piece in pieces:
+                crc = zlib.crc32(piece, crc)
+            if crc != int.from_bytes(file.read(4)):
+                raise Unreadable(DAMAGED)
+
+
+def _check_png_data(file: IO[bytes]) -> None:
+    """Inflate the data and count them."""
+    file.seek(16)
+    header = file.read(13)
+    left = _png_data_length(header)
+    inflate = zlib.decompressobj()
+    for kind, pieces in _png_chunks(file):
+        for piece in pieces if kind == b"IDAT" else ():
+            left -= len(inflate.decompress(piece, max(left, 1)))
+            while inflate.unconsumed_tail and left > 0:
+                left -= len(inflate.decompress(inflate.unconsumed_tail, left))
+    if left > 0:
+        raise Unreadable(TRUNCATED)
+
+
+def _png_data_length(header: bytes) -> int:
+    """Bytes of all rows, each with the byte of its filter, of all passes."""
+    width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
+    bits = header[8] * _CHANNELS[header[9]]
+    length = 0
+    for left, top, across, down in _ADAM7 if header[12] else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            length += rows * (1 + -(-columns * bits // 8))
+    return length
+
+
+def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
+    """The kind of each chunk and its data in pieces, which may be left unread. Raises Unreadable if there is no end."""
+    size = file.seek(0, os.SEEK_END)
+    start, kind = 8, b""
+    while kind != b"IEND":
+        file.seek(start)
+        length, kind = int.from_bytes(file.read(4)), file.read(4)
+        if start + 12 + length > size:
+            raise Unreadable(TRUNCATED)
+        yield kind, _pieces(file, length)
+        start += 12 + length
+
+
+def _pieces(file: IO[bytes], length: int) -> Iterator[bytes]:
+    return (file.read(min(_PIECE, length - start)) for start in range(0, length, _PIECE))
+
+
+def webp_pixels(head: bytes) -> int:
+    """How many pixels the first 30 bytes of a WebP announce."""
+    if head[12:16] == b"VP8X":
+        width, height = int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    elif head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    return width * height
+
+
+def _check_webp(file: IO[bytes]) -> None:
+    """Compare the length that a RIFF file states with what there is."""
+    there = file.seek(0, os.SEEK_END)
+    file.seek(4)
+    if int.from_bytes(file.read(4), "little") + 8 > there:
+        raise Unreadable(TRUNCATED)
+
+
+_CHECKS = {"JPEG": _check_jpeg, "MPO": _check_jpeg, "PNG": _check_png, "WEBP": _check_webp}

@@ -1,0 +1,118 @@
+"""Adapt a gallery to the pictures that it holds, with or without labels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.adaptation.lda import LEAST, Choice, choose, fit_classes
+from lookalike.adaptation.plan import Plan, adapts_at, fit, is_blended
+from lookalike.adaptation.projection import fit_projection
+from lookalike.encoders.hybrid import HybridEncoder, parts_of
+from lookalike.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Encoder
+    from lookalike.store import Store
+
+__all__ = ["adapt", "adapt_if_grown", "adapt_to_labels", "plan_for"]
+
+_SAMPLE = 32768  # embeddings that anything is fitted to, at most, spread evenly over the gallery
+_LOOK = 64  # dimensions of a vector beside its classes
+
+
+def adapt_if_grown(store: Store, encoder: Encoder) -> None:
+    """Adapt a gallery that has grown enough, unless it is adapted to labels: those of new pictures are not known."""
+    projection = store.projection
+    if projection is not None and projection.classes:
+        return
+    if store.count()[0] >= adapts_at(projection):
+        with contextlib.suppress(UsageError):  # copies of one picture have no direction to keep
+            adapt(store, encoder)
+
+
+def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool | None = None) -> int:
+    """Fit the projection of a store again, inside `store.writing()`; the dimension of the vectors is returned.
+
+    dim: dimensions to keep of each part of the encoder, at most. blend: whether vectors are blended; None keeps what
+    was chosen before, at first what suits the encoder. Raises UsageError.
+    """
+    plan = plan_for(store, encoder, dim, blend=blend)
+    try:
+        projection = fit(plan, lambda: _sample(store))
+    except ValueError as error:
+        raise UsageError(f"the gallery cannot be adapted: {error}") from None
+    # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
+    projection = replace(projection, fitted_on=store.count()[0])
+    store.project(projection)
+    return sum(projection.widths)
+
+
+def plan_for(store: Store, encoder: Encoder, dim: int | None = None, *, blend: bool | None = None) -> Plan:
+    """How `adapt` would fit the projection of this store."""
+    parts = encoder.encoders if isinstance(encoder, HybridEncoder) else (encoder,)
+    shares = [part.share for part in parts_of(encoder)]
+    return Plan([part.dim for part in parts], shares, _blends(store, parts, blend=blend), dim)
+
+
+def adapt_to_labels(
+    store: Store, encoder: Encoder, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0
+) -> Choice:
+    """Adapt a gallery to the classes of some or all of its pictures, by path, unless it is better without them.
+
+    Pictures without a label, and classes of fewer than five, stay in the gallery and are not fitted to. Better is
+    what finds pictures of a class better, cross-validated inside the gallery. dim: dimensions beside the classes,
+    64 by default. Raises UsageError for fewer than two such classes.
+    """
+    look = dim or _LOOK
+    with store.writing(wait=wait):
+        rows, known = _labelled(store, labels)
+        classes = {label for label, count in Counter(known.tolist()).items() if count >= LEAST}
+        if len(classes) < 2:
+            raise UsageError(f"{len(classes)} classes have {LEAST} pictures or more in the gallery; it takes two")
+        enough = np.isin(known, sorted(classes))
+        rows, known = rows[enough], known[enough]
+        try:
+            plan = plan_for(store, encoder, dim)
+            choice = choose(rows, known, numbers=look, without=lambda some: fit(plan, lambda: [some]))
+            plain = fit_projection((some for _, some in store.embeddings()), rows.shape[1], look)
+        except ValueError as error:
+            raise UsageError(f"the gallery cannot be adapted: {error}") from None
+        if choice.is_better:
+            store.project(fit_classes(rows, known, plain, choice))
+        return choice
+
+
+def _blends(store: Store, parts: Sequence[Encoder], *, blend: bool | None) -> list[bool]:
+    if blend is not None:
+        return [blend] * len(parts)
+    known = store.projection
+    if known is not None and not known.classes:
+        return [bool(each) for each in known.blends] or [False] * len(parts)
+    return [is_blended(part.dim, part.metric, part.trained_on) for part in parts]
+
+
+def _sample(store: Store) -> Iterator[NDArray[np.float32]]:
+    """Embeddings spread evenly over the gallery, at most _SAMPLE, in chunks."""
+    ids = store.ids()
+    step = -(-len(ids) // _SAMPLE)
+    # A twentieth of a gallery of 700,000 is read by its ids; the others are not even looked at.
+    return (rows for _, rows in store.embeddings(ids[::step].tolist() if step > 1 else None))
+
+
+def _labelled(store: Store, labels: Mapping[bytes, str]) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Embeddings with a label, each content once: copies on both sides of a fold would flatter it."""
+    by_content = {item.digest: item for item in store.items() if item.digest is not None and labels.get(item.key)}
+    chosen = list(by_content.values())[:: -(-len(by_content) // _SAMPLE) or 1]
+    known = {item.id: labels[item.key] for item in chosen}
+    parts = list(store.embeddings(sorted(known)))
+    rows = np.concatenate([some for _, some in parts]) if parts else np.empty((0, store.space.dim), np.float32)
+    return rows, np.array([known[id_] for ids, _ in parts for id_ in ids.tolist()], np.str_)

@@ -1,0 +1,143 @@
+"""Keep a gallery up to date while its folders change."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from watchfiles import watch as watch_files
+
+from lookalike.errors import LookalikeError, StoreBusy
+from lookalike.images import ignore
+from lookalike.images.walk import EXTENSIONS, is_passed_over
+from lookalike.indexing.folders import is_within
+from lookalike.indexing.update import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lookalike.images.walk import Root
+    from lookalike.indexing.update import IndexOptions
+
+    Told = Callable[[Report], None]
+
+__all__ = ["Watched", "watch"]
+
+_BEAT = 200  # milliseconds between two looks at the clock and at the roots
+_LONGEST = 30.0  # seconds that changes without a pause may put a run off
+_ANYWAY = 600.0  # seconds after which everything is looked at: a network drive tells nothing of its changes
+
+
+class Watched(Protocol):
+    """What is kept up to date: a `lookalike.Gallery`."""
+
+    @property
+    def roots(self) -> list[Root]:
+        """The folders to watch."""
+
+    def index(self, *, options: IndexOptions | None = None) -> Report:
+        """Bring everything up to date."""
+
+    def knows(self, path: bytes) -> bool:
+        """Whether the gallery has met a file at this absolute path, or below it."""
+
+
+def watch(gallery: Watched, told: Told, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
+    """Index the gallery's roots now, and again whenever they have changed and been quiet for `settle` seconds.
+
+    The gallery is locked for each run and not between them; while another process writes, a run is put off. Roots that
+    are not there are waited for. `told` gets the reports of runs that changed something, and of the first run after a
+    root went away or came back. Ends by an exception only: KeyboardInterrupt, or what `Gallery.index` raises.
+    """
+    is_news = False
+    while True:
+        present = [root for root in gallery.roots if os.path.lexists(root.path)]
+        if not present:
+            told(Report(missing=[root.path for root in gallery.roots]))
+        while not present:
+            time.sleep(_BEAT / 1000)
+            present = [root for root in gallery.roots if os.path.lexists(root.path)]
+        for clock in _quiet_moments(gallery, present, settle):
+            with contextlib.suppress(StoreBusy):  # then at the next beat
+                report = gallery.index(options=options)
+                clock.looked()
+                if is_news or report.added or report.renamed or report.removed:
+                    told(report)
+                is_news = False
+        is_news = True
+
+
+class _Clock:
+    """When something changed that no run has seen yet: to begin with, long ago."""
+
+    def __init__(self, settle: float) -> None:
+        self._settle = settle
+        self._first = self._last = self._looked = -math.inf
+
+    def changed(self) -> None:
+        self._last = time.monotonic()
+        self._first = min(self._first, self._last)
+
+    def looked(self) -> None:
+        self._first = self._last = math.inf
+        self._looked = time.monotonic()
+
+    def is_time(self) -> bool:
+        now = time.monotonic()
+        return now - self._last >= self._settle or now - self._first >= _LONGEST or now - self._looked >= _ANYWAY
+
+
+def _quiet_moments(gallery: Watched, present: Sequence[Root], settle: float) -> Iterator[_Clock]:
+    """A clock, to be told of the run, whenever it is time for one; until a root goes away or comes back."""
+    clock, places = _Clock(settle), _places(gallery)
+    for changes in _changes(present):
+        if _places(gallery) != places:
+            return
+        if any(_matters(os.fsencode(path), present, gallery) for path in changes):
+            clock.changed()
+        if clock.is_time():
+            yield clock
+
+
+def _changes(roots: Sequence[Root]) -> Iterator[set[str]]:
+    """What has changed below the roots since the last time, at every beat. Ends when one of them is not there."""
+    paths = [os.fsdecode(root.path) for root in roots]
+    try:
+        for changes in watch_files(
+            *paths, watch_filter=None, rust_timeout=_BEAT, yield_on_timeout=True, ignore_permission_denied=True
+        ):
+            yield {path for _, path in changes}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        hint = "Linux bounds the folders that are watched: sysctl fs.inotify.max_user_watches=1048576"
+        raise LookalikeError(f"the folders cannot be watched: {error}", hint=hint) from error
+
+
+def _places(gallery: Watched) -> list[tuple[bytes, int, int]]:
+    """The roots that are there, each with what tells it from another in its place."""
+    found = []
+    for root in gallery.roots:
+        with contextlib.suppress(OSError):
+            status = os.stat(root.path)
+            found.append((root.path, status.st_dev, status.st_ino))
+    return found
+
+
+def _matters(path: bytes, roots: Sequence[Root], gallery: Watched) -> bool:
+    """Whether a change of this path may be one of the gallery."""
+    root = next((root for root in roots if is_within(path, root.path)), None)
+    if root is None or path == root.path:
+        return root is not None and not os.path.isdir(path)
+    folder, name = os.path.split(os.path.relpath(path, root.path))
+    if is_passed_over(folder or b".", root.rules):
+        return False
+    if name == ignore.NAME:
+        return True
+    if is_passed_over(name, root.rules):
+        return False
+    is_picture = os.path.splitext(name)[1].lower() in EXTENSIONS
+    return is_picture or os.path.isdir(path) or (not os.path.lexists(path) and gallery.knows(path))

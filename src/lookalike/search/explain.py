@@ -1,0 +1,116 @@
+"""Why two pictures match: what of either, when it is covered, makes them less alike.
+
+Occlusion (Zeiler & Fergus 2014): a square, blurred beyond recognition, is moved over it, and the picture embedded
+anew each time. It asks the encoder and nothing else, so it works for every encoder, adapted or not. Blurred and not
+grey, because the edges of a grey square are something to see as well: the heat lay less on things.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from lookalike.images.decode import View, fit
+from lookalike.search.query import read_query
+from lookalike.vectors.metric import distances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Encoder
+    from lookalike.search.query import Query
+    from lookalike.store import Store
+
+__all__ = ["Inspection", "inspect"]
+
+_PLACES = 11  # of the square along a side; each overlaps the next by half: 121 embeddings a picture
+_BLUR = 1 / 12  # of a side: half a square
+_TILE = 400  # pixels of a side of a drawing
+_GAP, _CAPTION = 16, 30
+_PAPER, _INK = "#ffffff", "#1a1a1a"
+_FOR, _AGAINST = np.array((222, 66, 20)), np.array((30, 110, 200))
+_STRONGEST = 0.75  # how much of the picture the strongest heat hides
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Two pictures as the encoder sees them, their distance, and where they match.
+
+    query_heat, hit_heat: float32 (12, 12), by how much the distance grows when that part is covered; below 0 where
+    the pictures would be more alike without it.
+    """
+
+    query: Image.Image
+    hit: Image.Image
+    distance: float
+    query_heat: NDArray[np.float32]
+    hit_heat: NDArray[np.float32]
+
+    def draw(self) -> Image.Image:
+        """Both side by side: red matches more than the rest of its picture, blue less; one scale for the two."""
+        heats = [heat - np.median(heat) for heat in (self.query_heat, self.hit_heat)]
+        most = max(float(np.abs(heat).max()) for heat in heats)
+        sheet = Image.new("RGB", (2 * _TILE + 3 * _GAP, _TILE + 2 * _GAP + _CAPTION), _PAPER)
+        for place, (image, heat) in enumerate(zip((self.query, self.hit), heats, strict=True)):
+            sheet.paste(_glowing(image, heat / (most or 1)), (_GAP + place * (_TILE + _GAP), _GAP))
+        text = f"distance {self.distance:.3f}; red matches more than the rest of its picture, blue less"
+        ImageDraw.Draw(sheet).text((_GAP, _TILE + 1.5 * _GAP), text, _INK, ImageFont.load_default(16))
+        return sheet
+
+
+def inspect(store: Store, encoder: Encoder, query: Query, hit: Query) -> Inspection:
+    """Cover either picture piece by piece and compare it with the other, as the gallery of this store compares them.
+
+    Neither needs to be in the gallery. Raises UnreadableImage.
+    """
+    images = [read_query(picture, encoder.view)[0] for picture in (query, hit)]
+    seen = [np.asarray(fit(image, encoder.view)) for image in images]
+    rows = _rows(store, encoder, np.stack(seen))
+    distance = float(distances(rows[0], rows[1:], store.space.metric)[0])
+    heats = [_heat(store, encoder, seen[own], rows[1 - own]) - np.float32(distance) for own in range(2)]
+    view = View(_TILE, encoder.view.crop)
+    return Inspection(fit(images[0], view), fit(images[1], view), distance, heats[0], heats[1])
+
+
+def _heat(store: Store, encoder: Encoder, pixels: NDArray[np.uint8], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (_PLACES + 1, _PLACES + 1): the mean distance of the other when a piece is covered."""
+    rows = _rows(store, encoder, _covered(pixels))
+    far = distances(other, rows, store.space.metric).reshape(_PLACES, _PLACES)
+    total, count = np.zeros((2, _PLACES + 1, _PLACES + 1))
+    for down in range(2):
+        for right in range(2):  # the square is two pieces wide
+            total[down : down + _PLACES, right : right + _PLACES] += far
+            count[down : down + _PLACES, right : right + _PLACES] += 1
+    return np.asarray(total / count, np.float32)
+
+
+def _covered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (_PLACES ** 2, h, w, 3): the picture with each of the squares covered."""
+    edges = np.linspace(0, len(pixels), _PLACES + 2).round().astype(int)
+    blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(len(pixels) * _BLUR)))
+    covered = np.repeat(pixels[None], _PLACES**2, axis=0)
+    for place, image in enumerate(covered):
+        row, column = divmod(place, _PLACES)
+        square = slice(edges[row], edges[row + 2]), slice(edges[column], edges[column + 2])
+        image[square] = blurred[square]
+    return covered
+
+
+def _rows(store: Store, encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Embeddings as the gallery compares them."""
+    projection = store.projection
+    rows = encoder.encode(pixels)
+    return projection.apply(rows) if projection else rows
+
+
+def _glowing(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    """The picture in grey under its heat, in [-1, 1]."""
+    smooth = Image.fromarray(heat).resize(image.size, Image.Resampling.BICUBIC)
+    strength = np.clip(np.asarray(smooth), -1, 1)[..., None]
+    grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
+    colour = np.where(strength > 0, _FOR, _AGAINST)
+    share = np.abs(strength) * _STRONGEST
+    return Image.fromarray(np.clip(grey * (1 - share) + colour * share, 0, 255).astype(np.uint8))

@@ -1,0 +1,39 @@
+"""Small entries of a database: whose embeddings it holds, and which folders they come from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lookalike.adaptation.serialize import taken_apart
+from lookalike.store import Space
+from lookalike.store.sqlite.checksums import checksum
+
+if TYPE_CHECKING:
+    from lookalike.adaptation.projection import Projection
+
+__all__ = ["fitted_checksum", "read_roots", "read_space"]
+
+_MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
+
+
+def read_space(parts: dict[str, Any]) -> Space:
+    """Whose embeddings these are, from parsed JSON. Raises TypeError, ValueError."""
+    space = Space(**parts)
+    texts = (space.encoder, space.fingerprint, space.source)
+    if not all(isinstance(text, str) for text in texts) or space.metric not in ("cosine", "euclidean"):
+        raise ValueError("not whose embeddings these are")
+    if space.dim not in range(1, _MOST_NUMBERS) or isinstance(space.dim, float):
+        raise ValueError("no dimension")
+    return space
+
+
+def read_roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
+    """Roots from parsed JSON. Raises TypeError, ValueError."""
+    return {bytes(key, "latin-1"): dict(info) for key, info in entries}
+
+
+def fitted_checksum(projection: Projection) -> int:
+    """Of all that rows depend on."""
+    (_, *parts), numbers = taken_apart(projection)
+    return checksum(json.dumps(parts).encode(), *numbers.values())

@@ -1,0 +1,182 @@
+"""Save what is sound of a damaged gallery: every row is read as far as it can be, checked, and put into a new one.
+
+The damaged database is put aside and never deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lookalike.adaptation.serialize import read_summary
+from lookalike.errors import Corrupt, NewerFormat, StoreError
+from lookalike.store.sqlite import schema as layout
+from lookalike.store.sqlite.checksums import Tally, checksum, is_sound, is_sound_item
+from lookalike.store.sqlite.errors import named_errors
+from lookalike.store.sqlite.lock import WriterLock
+from lookalike.store.sqlite.store import DATABASE, SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Repair", "repair"]
+
+_TABLES = {"meta", "content", "item"}
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was done: the `problems` that were found (none: nothing was done), how many items were `kept`.
+
+    lost: the keys of those that were not, as far as they could be read; aside: where the damaged database is.
+    """
+
+    problems: list[str]
+    kept: int = 0
+    lost: list[bytes] = field(default_factory=list)
+    aside: Path | None = None
+
+
+def repair(folder: Path) -> Repair:
+    """Let the gallery in `folder` be sound again, without what is damaged.
+
+    Raises StoreBusy while another process writes it; NewerFormat and StoreError for what is no gallery of ours, which
+    is left alone; Corrupt when nothing can be saved: then the database was put aside, and the hint makes a new one.
+    """
+    path, lock = folder / DATABASE, WriterLock(folder)
+    mended = path.with_name(path.name + ".mended")
+    if mended.exists() and not os.path.lexists(path):  # a repair that ended between two names
+        with lock.held(wait=0), named_errors(path):
+            layout.put_in_place(mended, path)
+    problems = _problems(folder)
+    if not problems:
+        return Repair([])
+    with lock.held(wait=0), named_errors(path):
+        saved = _save(path, mended, lock.noted_generation())
+        aside = layout.put_aside(path)
+        if saved is None:
+            raise Corrupt(
+                f"{path}: nothing of it can be saved; it is kept as {aside.name}",
+                hint=f"make the gallery anew: lookalike index PHOTOS -i {folder}",
+            )
+        layout.put_in_place(mended, path)
+        lock.forget()
+    return Repair(problems, saved.kept, saved.lost, aside)
+
+
+def _problems(folder: Path) -> list[str]:
+    try:
+        store = SqliteStore(folder)
+    except NewerFormat:
+        raise
+    except StoreError as error:
+        if not (folder / DATABASE).is_file() or _is_foreign(folder / DATABASE):
+            raise
+        return [str(error)]
+    try:
+        return store.check()
+    finally:
+        store.close()
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether it is a sound database of another program."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return bool(tables) and not tables >= _TABLES
+    return False
+
+
+def _save(path: Path, mended: Path, noted: int) -> _Saving | None:
+    """Make `mended` of what is sound at `path`; None if it is not even known whose embeddings these are."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as damaged:
+        damaged.text_factory = lambda text: text.decode("utf-8", "replace")  # one bad text ends no reading
+        entries = _sound_entries(damaged)
+        if "space" not in entries:
+            return None
+        saving = _Saving(damaged)
+        mended.unlink(missing_ok=True)
+        layout.create(mended, lambda db: saving.fill(db, entries, noted))
+        return saving
+
+
+def _sound_entries(db: sqlite3.Connection) -> dict[str, bytes]:
+    """Of the table meta."""
+    rows = _readable(db, "meta", "key, value, crc")
+    return {key: value for key, value, crc in rows if isinstance(key, str) and is_sound(crc, key.encode(), value)}
+
+
+class _Saving:
+    """One database being filled with the sound rows of another."""
+
+    def __init__(self, damaged: sqlite3.Connection) -> None:
+        self._damaged = damaged
+        self.kept = 0
+        self.lost: list[bytes] = []
+
+    def fill(self, db: sqlite3.Connection, entries: dict[str, bytes], noted: int) -> None:
+        """Contents, then the items that have theirs, then entries that fit."""
+        for id_, digest, embedding, crc in _readable(self._damaged, "content", "id, digest, embedding, crc"):
+            if is_sound(crc, digest, embedding):
+                db.execute("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?)", (id_, digest, embedding, crc))
+        tally = self._fill_items(db)
+        db.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM item WHERE digest NOTNULL)")
+        (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM item").fetchone()
+        counted = {
+            "generation": max(_number(entries, "generation"), noted) + 1,
+            "next_id": max(_number(entries, "next_id"), last_id + 1),
+            "tally": tally,
+        }
+        kept = {key: value for key, value in entries.items() if key not in counted}
+        if not _has_projection(entries):
+            kept = {key: value for key, value in kept.items() if not key.startswith("projection")}
+            kept["projection"] = b"null"
+        kept.setdefault("roots", b"[]")
+        for key, value in {**kept, **{key: json.dumps(value).encode() for key, value in counted.items()}}.items():
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
+
+    def _fill_items(self, db: sqlite3.Connection) -> Tally:
+        tally = Tally()
+        has = "SELECT 1 FROM content WHERE digest = ?"
+        for row in _readable(self._damaged, "item", "id, key, stamp, digest, info, crc"):
+            if is_sound_item(row) and (row[3] is None or db.execute(has, (row[3],)).fetchone()):
+                if db.execute("INSERT OR IGNORE INTO item VALUES (?, ?, ?, ?, ?, ?)", row).rowcount:
+                    tally = tally.plus([row])
+            elif isinstance(row[1], bytes):
+                self.lost.append(row[1])
+        self.kept = tally.items
+        return tally
+
+
+def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of their numbers as far as they can be read; then from the last one back to what is damaged."""
+    last = None
+    for order in ("ASC", "DESC"):
+        beyond = "" if last is None else f"WHERE rowid > {last}"
+        with contextlib.suppress(sqlite3.Error):
+            for number, *row in db.execute(
+                f"SELECT rowid, {columns} FROM {table} NOT INDEXED {beyond} ORDER BY rowid {order}"  # noqa: S608
+            ):
+                yield tuple(row)
+                last = number if order == "ASC" else last
+            return
+
+
+def _has_projection(entries: dict[str, bytes]) -> bool:
+    """Whether all of a projection is there; or it is said that there is none."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        summary = read_summary(json.loads(entries["projection"]))
+        return summary is None or all(name in entries for name in summary.entries)
+    return False
+
+
+def _number(entries: dict[str, bytes], key: str) -> int:
+    try:
+        return int(json.loads(entries[key]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0

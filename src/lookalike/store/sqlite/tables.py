@@ -1,0 +1,178 @@
+"""The tables of an open database, row by row: what is read is checked against its checksum."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from lookalike.adaptation.serialize import assembled, read_summary
+from lookalike.store import Known
+from lookalike.store.sqlite.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item
+from lookalike.store.sqlite.errors import corrupt, named_errors
+from lookalike.store.sqlite.float16 import from_blobs
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lookalike.adaptation.projection import Projection
+
+__all__ = ["Row", "Tables", "write_meta"]
+
+_CHUNK = 512  # rows with embeddings read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
+_ITEMS = 8192  # rows of items read at once: most of their values are not met for the first time
+_VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
+_EMBEDDED = (
+    "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
+    " FROM item JOIN content ON content.digest = item.digest"
+)
+
+_T = TypeVar("_T")
+Row = tuple[Any, ...]
+
+
+class Tables:
+    """Of the database at `path`. Methods raise StoreError and its kinds: Corrupt for what is not as it was written."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self.connection = connection
+        self._process = os.getpid()
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection, where it may be used."""
+        if os.getpid() != self._process:
+            # https://sqlite.org/howtocorrupt.html 2.6: a connection carried over a fork corrupts the database
+            raise RuntimeError("a store cannot be used in a forked process: open it there")
+        return self.connection
+
+    def data_version(self) -> int:
+        """Another whenever another connection has committed: https://sqlite.org/pragma.html#pragma_data_version."""
+        with named_errors(self.path):
+            return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    # Entries
+
+    def meta(self, key: str) -> bytes:
+        """The entry of this name."""
+        with named_errors(self.path):
+            row = self.db.execute("SELECT value, crc FROM meta WHERE key = ?", (key,)).fetchone()
+        if row is None or not is_sound(row[1], key.encode(), row[0]):
+            raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
+        return bytes(row[0])
+
+    def entry(self, key: str, of: Callable[[Any], _T]) -> _T:
+        """A small value, as `of` makes it from JSON."""
+        try:
+            return of(json.loads(self.meta(key)))
+        except (TypeError, ValueError, OverflowError):
+            raise corrupt(self.path, f"the entry {key!r} makes no sense") from None
+
+    def number(self, key: str) -> int:
+        """A whole number."""
+        return self.entry(key, int)
+
+    def tally(self) -> Tally:
+        """What all rows add up to."""
+        return self.entry("tally", lambda parts: Tally(*map(int, parts)))
+
+    def projection(self, dim: int) -> Projection | None:
+        """What embeddings of `dim` numbers go through; read inside one transaction."""
+        summary = self.entry("projection", read_summary)
+        if summary is None:
+            return None
+        try:
+            return assembled(summary, {name: self.meta(name) for name in summary.entries}, dim)
+        except ValueError as error:
+            raise corrupt(self.path, str(error)) from None
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Write an entry, in a transaction."""
+        write_meta(self.db, key, value)
+
+    def set_entry(self, key: str, value: object) -> None:
+        """Write one as JSON."""
+        self.set_meta(key, json.dumps(value).encode())
+
+    # Items
+
+    def check(self, row: Row) -> None:
+        """Raise Corrupt for a row of the table item that is not what was written."""
+        if not is_sound_item(row):
+            raise corrupt(self.path, f"item {row[0]} does not match its checksum")
+
+    def item(self, row: Row) -> Known:
+        """A row of the table item, checked, as what it stands for."""
+        self.check(row)
+        id_, key, stamp, digest, info, _ = row
+        return Known(key, stamp, digest, json.loads(info), id_)
+
+    def rows(self, column: str, values: Iterable[Any]) -> list[Row]:
+        """Checked rows of the table item."""
+        with named_errors(self.path):
+            rows = list(self._in(ITEM, column, values))
+        for row in rows:
+            self.check(row)
+        return rows
+
+    def with_embedding(self, ids: Iterable[int] | None) -> Iterator[list[Row]]:
+        """Checked rows of items that have one, in chunks: of all ordered by id, or of these."""
+        for chunk in self._chunks(
+            f"{ITEM} WHERE digest NOTNULL ORDER BY id", ids, _ITEMS, ITEM, "digest NOTNULL AND id"
+        ):
+            for row in chunk:
+                self.check(row)
+            yield chunk
+
+    def changed(self, generation: int, next_id: int, most: int) -> list[int]:
+        """The ids of items that may have changed since, at most so many and one."""
+        select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
+        with named_errors(self.path):
+            rows = self.db.execute(select, (generation, next_id, most + 1))
+            return [int(id_) for (id_,) in rows if isinstance(id_, int)]
+
+    # Embeddings
+
+    def known(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Which of the digests have an embedding."""
+        with named_errors(self.path):
+            return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
+
+    def embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
+        """Rows of items with their embeddings, unchecked, in chunks: of all ordered by id, or of these."""
+        return self._chunks(f"{_EMBEDDED} ORDER BY item.id", ids, _CHUNK, _EMBEDDED, "item.id")
+
+    def checked(self, rows: list[Row], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Ids int64 (n,) and embeddings float32 (n, dim) of such rows."""
+        for row in rows:
+            self.check(row[:6])
+            if not is_sound_content(row[7], row[3], row[6], dim):
+                raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
+        return np.array([row[0] for row in rows], np.int64), from_blobs([row[6] for row in rows], dim)
+
+    def _chunks(
+        self, whole: str, ids: Iterable[int] | None, size: int, select: str, column: str
+    ) -> Iterator[list[Row]]:
+        """Rows, `size` at a time: all that `whole` selects, or those that `select` does of these ids in `column`."""
+        with named_errors(self.path):
+            rows = iter(self.db.execute(whole)) if ids is None else self._in(select, column, ids)
+            while chunk := list(islice(rows, size)):
+                yield chunk
+
+    def _in(self, select: str, column: str, values: Iterable[Any]) -> Iterator[Row]:
+        remaining = iter(values)
+        while some := list(islice(remaining, _VARIABLES)):
+            yield from self.db.execute(f"{select} WHERE {column} IN ({','.join('?' * len(some))})", some)
+
+
+def write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
+    """Write an entry with its checksum."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))

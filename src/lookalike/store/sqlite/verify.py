@@ -1,0 +1,60 @@
+"""Looking for damage: every page, entry and row of a database against its checksum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lookalike.errors import StoreError
+from lookalike.store.sqlite.checksums import ITEM, is_sound, is_sound_content, is_sound_item
+from lookalike.store.sqlite.errors import named_errors
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    Look = Callable[[], Iterable[str]]
+
+__all__ = ["looks", "problems"]
+
+
+def looks(db: sqlite3.Connection, dim: int) -> list[Look]:
+    """Ways to look at a database of embeddings of `dim` numbers: each gives what is wrong, a line each."""
+    return [
+        lambda: _in_pages(db),
+        lambda: _in_entries(db),
+        lambda: _in_items(db),
+        lambda: _in_contents(db, dim),
+    ]
+
+
+def problems(look: Look, path: Path) -> Iterator[str]:
+    """What `look` finds in the database at `path`; its failing is one more finding."""
+    try:
+        with named_errors(path):
+            yield from look()
+    except StoreError as error:
+        yield str(error)
+
+
+def _in_pages(db: sqlite3.Connection) -> Iterator[str]:
+    yield from (line for (line,) in db.execute("PRAGMA integrity_check(20)") if line != "ok")
+
+
+def _in_entries(db: sqlite3.Connection) -> Iterator[str]:
+    for key, value, crc in db.execute("SELECT key, value, crc FROM meta"):
+        if not is_sound(crc, str(key).encode(), value):
+            yield f"the entry {key!r} does not match its checksum"
+
+
+def _in_items(db: sqlite3.Connection) -> Iterator[str]:
+    for row in db.execute(f"{ITEM} NOT INDEXED"):
+        if not is_sound_item(row):
+            yield f"item {row[0]} does not match its checksum"
+
+
+def _in_contents(db: sqlite3.Connection, dim: int) -> Iterator[str]:
+    for digest, blob, crc in db.execute("SELECT digest, embedding, crc FROM content"):
+        if not is_sound_content(crc, digest, blob, dim):
+            name = digest.hex() if isinstance(digest, bytes) else repr(digest)
+            yield f"the embedding of content {name[:12]} does not match its checksum"

@@ -1,0 +1,184 @@
+"""The index of the described system: embeddings in the order of a list of pictures that it does not name.
+
+So a gallery is made of it only where the list is given, and every picture of it, encoded again by the imported model,
+comes to the embedding in its place.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.encoders import load_encoder
+from lookalike.errors import DatasetError, EncoderError, UsageError
+from lookalike.gallery import Gallery
+from lookalike.images.decode import Picture, show_path
+from lookalike.images.pool import Reader
+from lookalike.images.walk import walk
+from lookalike.indexing.update import encode_pictures
+from lookalike.store import Item
+from lookalike.training.folder import replace, write_arrays, writing_to
+from lookalike.training.original.pickles import read_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Encoder
+    from lookalike.images.walk import Entry
+    from lookalike.indexing.update import Progress
+
+__all__ = ["Features", "make_gallery", "ordered_pictures", "read_features"]
+
+_MAX_BYTES = 1 << 30
+_BATCH = 128
+_NEAR = 0.15  # of the spread of all embeddings: how far a picture may be from its own; others are 0.3 or more away
+_ELSEWHERE = "the embedding in its place, which is of another picture or of another model"
+_ORDER = "name the list of pictures that was indexed with --list, or index them anew: lookalike index"
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """indexes: int64 (n,), places in a list of pictures; embeddings: float32 (n, dim), in the same order."""
+
+    indexes: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
+
+    def save(self, path: Path) -> None:
+        """Write both into an .npz file, as `indexes` and `features`. Raises UsageError where that cannot be."""
+        arrays: list[tuple[str, NDArray[Any]]] = [("indexes", self.indexes), ("features", self.embeddings)]
+        with writing_to(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, lambda part: write_arrays(part, arrays))
+
+
+def read_features(path: Path) -> Features:
+    """The pickled dict of `indexes` and `features` that the described system searches.
+
+    Raises UntrustedModel for a pickle that asks for more than numbers, EncoderError for one that is no such dict.
+    """
+    try:
+        return _as_features(read_plain(_bytes_of(path)))
+    except EncoderError as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from None
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise EncoderError(f"{path} is no index of the described system: {error}") from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise EncoderError("it is larger than an index can be")
+    if data.startswith(b"PK"):
+        raise EncoderError(
+            "it is a zip file, as those of Keras 3 are", hint="only a pickle and an .h5 of Keras 2 are read"
+        )
+    return data
+
+
+def ordered_pictures(folder: Path, listed: Path | None = None) -> list[Entry]:
+    """The picture files below a folder, sorted by path; or those that a text file lists, a path below it a line.
+
+    Raises DatasetError for a file that is listed and not there, UsageError for a list that cannot be read.
+    """
+    found = {entry.path: entry for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem}
+    if listed is None:
+        return [found[path] for path in sorted(found)]
+    try:
+        lines = [line for line in listed.read_bytes().split(b"\n") if line.strip()]
+    except OSError as error:
+        raise UsageError(f"{listed} cannot be read: {error.strerror}") from None
+    root = os.path.abspath(os.fsencode(folder))
+    paths = [os.path.abspath(os.path.join(root, line.rstrip(b"\r"))) for line in lines]
+    missing = [path for path in paths if path not in found]
+    if missing:
+        raise DatasetError(f"{len(missing):,} pictures of {listed} are not there: {show_path(missing[0])}")
+    return [found[path] for path in paths]
+
+
+def make_gallery(
+    place: Path, home: Path, features: Features, pictures: Sequence[Entry], *, progress: Progress | None = None
+) -> int:
+    """A new gallery in `place` of the imported model in `home`, with the embeddings of `features`; how many pictures.
+
+    Every picture is encoded again and has to come near the embedding in its place, measured by how far embeddings are
+    from each other; nothing is made otherwise. Raises
+    DatasetError for a picture that does not or cannot be read, UsageError when there is a gallery or features and
+    model do not fit each other.
+    """
+    encoder = load_encoder(home)
+    if features.embeddings.shape[1] != encoder.dim:
+        raise UsageError(
+            f"features of {features.embeddings.shape[1]} numbers are not of a model that gives {encoder.dim}"
+        )
+    if not 0 <= features.indexes.min() <= features.indexes.max() < len(pictures):
+        raise DatasetError(f"the index names picture {features.indexes.max()}, the list has {len(pictures):,}")
+    if (place / "gallery.db").exists():
+        raise UsageError(f"there is a gallery in {place} already", hint="take another --index")
+    items = list(_verified(encoder, [pictures[number] for number in features.indexes], features.embeddings, progress))
+    with Gallery.open(place, encoder=home, create=True) as gallery, gallery.store.writing():
+        for start in range(0, len(items), _BATCH):
+            part = items[start : start + _BATCH]
+            gallery.store.put([item for item, _ in part], {item.digest: row for item, row in part if item.digest})
+        return len(gallery)
+
+
+def _verified(
+    encoder: Encoder, entries: Sequence[Entry], embeddings: NDArray[np.float32], progress: Progress | None
+) -> Iterator[tuple[Item, NDArray[np.float32]]]:
+    """Every picture as an item of a gallery, with its embedding, once it is found to be its own."""
+    waiting = iter(zip(entries, embeddings, strict=True))
+    bound = _NEAR * _spread(embeddings)
+    with Reader(encoder.view) as reader:
+        results = reader.read([entry.source for entry in entries])
+        done = 0
+        while some := [result for _, result in islice(results, _BATCH)]:
+            expected = list(islice(waiting, len(some)))
+            read = [_readable(result, entry) for result, (entry, _) in zip(some, expected, strict=True)]
+            for picture, row, (entry, embedding) in zip(read, encode_pictures(encoder, read), expected, strict=True):
+                if np.linalg.norm(row - embedding) > bound:
+                    raise DatasetError(f"{show_path(entry.path)} does not come to {_ELSEWHERE}", hint=_ORDER)
+                yield _item(entry, picture), embedding
+            done += len(some)
+            if progress is not None:
+                progress(done, len(entries))
+
+
+def _readable(result: Picture | str, entry: Entry) -> Picture:
+    if isinstance(result, str):
+        raise DatasetError(f"{show_path(entry.path)} cannot be verified: {result}")
+    return result
+
+
+def _spread(embeddings: NDArray[np.float32]) -> float:
+    """How far embeddings are from their mean (root mean square); of one alone, or of equal ones, their length."""
+    apart = np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1)
+    return float(np.sqrt(np.square(apart).mean())) or float(np.linalg.norm(embeddings[0]))
+
+
+def _item(entry: Entry, picture: Picture) -> Item:
+    """As indexing would put it, so that the next indexing finds it unchanged."""
+    info = {"width": picture.width, "height": picture.height, "format": picture.format}
+    return Item(entry.path, entry.stamp, picture.digest, info)
+
+
+def _as_features(found: Any) -> Features:  # noqa: ANN401  (whatever was pickled)
+    indexes = np.asarray(found["indexes"])
+    embeddings = np.asarray(found["features"])
+    if indexes.ndim != 1 or indexes.dtype.kind not in "iu" or embeddings.dtype.kind != "f":
+        raise ValueError("its indexes are no whole numbers or its features no numbers")
+    if embeddings.ndim != 2 or len(embeddings) != len(indexes) or not embeddings.size:
+        raise ValueError(f"{len(indexes)} indexes and features of shape {embeddings.shape}")
+    if not np.isfinite(embeddings).all():
+        raise ValueError("features that are not finite")
+    return Features(indexes.astype(np.int64), embeddings.astype(np.float32))

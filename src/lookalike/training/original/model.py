@@ -1,0 +1,255 @@
+"""The weights of the described system in the described architecture, as a folder like that of a finished training.
+
+Weights are matched by their order and their shape: names in a file are whatever its writer made them. What weights do
+not show, the slope of the leaky units and whether a ReLU follows the embedding, is read from the file's description of
+its layers where it has one, as data, and has to be said where it has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.encoders.onnx import Card, OnnxEncoder
+from lookalike.errors import EncoderError, TrainingError, UsageError
+from lookalike.images.decode import View
+from lookalike.training import folder as place
+from lookalike.training.export import write_network
+from lookalike.training.models.autoencoder import EPSILON, build, encoder_of
+from lookalike.training.original.weights import read_weights
+from lookalike.training.presets import Preset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lookalike.training.original.weights import Weights
+
+    Arrays = list[NDArray[np.float32]]
+
+__all__ = ["Imported", "import_model", "is_weights_file"]
+
+_MAGIC = b"\x89HDF\r\n\x1a\n"
+_AGREE = 1e-5  # of the largest number: how far the exported encoder may be from the model
+_SHAPE = re.compile(r"((?:cn)+)dd((?:cn)+)c")
+_DESCRIBED = re.compile(r"((?:conv leaky norm )+)flat dense (relu )?dense fold ((?:up leaky norm )+)colours sigmoid ")
+_ACTIVATIONS = {"linear": "", "relu": "relu ", "sigmoid": "sigmoid "}
+_ROUND = {"kernel_size": [3, 3], "padding": "same", "data_format": "channels_last", "dilation_rate": [1, 1]}
+_WORDS: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("Conv2D", "conv ", {**_ROUND, "strides": [2, 2], "groups": 1}),
+    ("Conv2DTranspose", "up ", {**_ROUND, "strides": [2, 2]}),
+    ("Conv2DTranspose", "colours ", {**_ROUND, "strides": [1, 1]}),
+    ("LeakyReLU", "leaky ", {}),
+    ("BatchNormalization", "norm ", {"epsilon": EPSILON}),
+    ("Flatten", "flat ", {}),
+    ("Dense", "dense ", {}),
+    ("Reshape", "fold ", {}),
+    ("ReLU", "relu ", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
+    ("Activation", "", {}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A model that was imported, and how many parameters it has."""
+
+    folder: Path
+    preset: Preset
+    parameters: int
+
+
+def is_weights_file(path: Path) -> bool:
+    """Whether a file is HDF5, by its first bytes. Raises UsageError for one that cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def import_model(path: Path, home: Path, *, slope: float | None = None, relu: bool | None = None) -> Imported:
+    """Make the folder `home` of a Keras 2 file: encoder.onnx with its card, weights, a preset marked as imported.
+
+    slope, relu: of the leaky units, and whether one follows the embedding; needed only, and allowed only, where the
+    file does not tell. Raises TrainingError when `home` holds a training already; UsageError for what has to be said,
+    and for a folder that cannot be written; EncoderError, UntrustedModel for a file that is not the described model.
+    """
+    if (home / place.PRESET).exists():
+        raise TrainingError(f"{home} holds a training already", hint="take another --output")
+    with place.writing_to(home):
+        home.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=home, prefix="importing-")
+    with scratch:
+        weights = read_weights(path, Path(scratch.name))
+    slope, relu = _told(weights.config, path, slope=slope, relu=relu)
+    try:
+        arrays = _by_layer(weights)
+        preset = _fitted(arrays, slope=slope, relu=relu, file=path.name)
+    except ValueError as error:
+        raise EncoderError(f"{path} is not the described model: {error}") from None
+    with place.writing_to(home):
+        _write(home, preset, arrays, path)
+    return Imported(home, preset, sum(array.size for some in arrays.values() for array in some))
+
+
+def _told(config: str, path: Path, *, slope: float | None, relu: bool | None) -> tuple[float, bool]:
+    """The slope and the ReLU, as the file tells them, or else as they were said."""
+    if not config:
+        missing = [option for option, value in (("--slope", slope), ("--relu or --no-relu", relu)) if value is None]
+        if slope is None or relu is None:
+            hint = "Keras's own default is --slope 0.3; the described system has a ReLU from its experiment 5 on"
+            raise UsageError(f"{path} holds weights alone: say {' and '.join(missing)}", hint=hint)
+        return slope, relu
+    try:
+        found = _described(config)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EncoderError(f"{path} is not the described model: {error}") from None
+    for option, said, told in (("--slope", slope, found[0]), ("--relu", relu, found[1])):
+        if said is not None and not math.isclose(said, told, rel_tol=1e-5):
+            raise UsageError(f"{path} tells itself that {option} is {told}")
+    return found
+
+
+def _described(config: str) -> tuple[float, bool]:
+    """The slope and the ReLU of a file's layers. Raises ValueError when they are not those of the description."""
+    layers = list(_layers(json.loads(config)))
+    words = [_word(layer) for layer in layers]
+    told = "".join(word for word in words if word)
+    match = _DESCRIBED.fullmatch(told)
+    if match is None or match[1].count("conv") != match[3].count("up"):
+        raise ValueError(f"its layers are {' '.join(told.split()) or 'none'}")
+    slopes = {_slope(layer["config"]) for layer in layers if layer["class_name"] == "LeakyReLU"}
+    if len(slopes) != 1:
+        raise ValueError(f"its leaky units have the slopes {sorted(slopes)}")
+    return slopes.pop(), match[2] is not None
+
+
+def _layers(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every layer in the order of the flow, those of models within the model in their place."""
+    for layer in document["config"]["layers"]:
+        if layer["class_name"] in {"Functional", "Model", "Sequential"}:
+            yield from _layers(layer)
+        elif layer["class_name"] != "InputLayer":
+            yield layer
+
+
+def _word(layer: dict[str, Any]) -> str:
+    """A layer in a word if all of its numbers are as described, and one more for an activation within it."""
+    kind, numbers = layer["class_name"], layer["config"]
+    activation = _ACTIVATIONS.get(numbers.get("activation", "linear"), "? ")
+    for name, word, expected in _WORDS:
+        if kind == name and all(numbers.get(key, value) == value for key, value in expected.items()):
+            return f"{word}{activation}"
+    return f"{kind}? "
+
+
+def _slope(numbers: dict[str, Any]) -> float:
+    value = numbers.get("negative_slope", numbers.get("alpha"))
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"a leaky unit with the slope {value!r}")
+    return round(float(value), 6)  # 0.2 is written as the float32 that it is
+
+
+def _by_layer(weights: Weights) -> dict[str, Arrays]:
+    """The arrays of each of our layers, by its name. Raises ValueError when their kinds are not in the order."""
+    parts: dict[tuple[str, str], dict[str, NDArray[np.float32]]] = {}
+    for (layer, name), array in zip(weights.names, weights.arrays, strict=True):
+        path, _, last = name.rpartition("/")
+        parts.setdefault((layer, path), {})[last.partition(":")[0]] = np.ascontiguousarray(array, np.float32)
+    order = [(_kind(arrays), list(arrays.values())) for arrays in parts.values()]
+    match = _SHAPE.fullmatch("".join(kind for kind, _ in order))
+    if match is None or len(match[1]) != len(match[2]):
+        raise ValueError(f"its layers with weights are {' '.join(kind for kind, _ in order) or 'none'}")
+    return dict(zip(_names(len(match[1]) // 2), (arrays for _, arrays in order), strict=True))
+
+
+def _kind(arrays: dict[str, NDArray[np.float32]]) -> str:
+    """C for a convolution of either kind, d for a dense layer, n for a normalisation."""
+    names = list(arrays)
+    if names == ["gamma", "beta", "moving_mean", "moving_variance"]:
+        return "n"
+    kinds = {4: "c", 2: "d"}
+    return kinds.get(arrays["kernel"].ndim, "?") if names == ["kernel", "bias"] else f"({', '.join(names)})"
+
+
+def _names(depth: int) -> list[str]:
+    down = [name for number in range(depth) for name in (f"down{number}", f"down{number}_norm")]
+    up = [name for number in reversed(range(depth)) for name in (f"up{number}", f"up{number}_norm")]
+    return [*down, "embedding", "unfold", *up, "colours"]
+
+
+def _fitted(arrays: dict[str, Arrays], *, slope: float, relu: bool, file: str) -> Preset:
+    """The preset that these arrays are the weights of. Raises ValueError when a shape or a number is none of it."""
+    filters = tuple(some[0].shape[3] for name, some in arrays.items() if re.fullmatch(r"down\d+", name))
+    if not all(filters):
+        raise ValueError("a convolution has no filters")
+    rows, latent_dim = arrays["embedding"][0].shape
+    side = math.isqrt(rows // filters[-1])
+    preset = Preset(
+        "original", f"imported from {file}", latent_dim=latent_dim, learning_rate=0.0, epochs=0, relu=relu,
+        size=side * 2 ** len(filters), filters=filters, slope=slope,
+    )  # fmt: skip
+    for name, shapes in _shapes(preset).items():
+        found = [array.shape for array in arrays[name]]
+        if found != shapes:
+            raise ValueError(f"{name} has {found}, expected {shapes}")
+        if not all(np.isfinite(array).all() for array in arrays[name]):
+            raise ValueError(f"{name} has numbers that are not finite")
+        if name.endswith("_norm") and arrays[name][3].min() < 0:
+            raise ValueError(f"{name} has a variance below zero")
+    return preset
+
+
+def _shapes(preset: Preset) -> dict[str, list[tuple[int, ...]]]:
+    """What each layer with weights has, in Keras's order."""
+    filters, shapes = preset.filters, dict[str, list[tuple[int, ...]]]()
+    side = preset.size // 2 ** len(filters)
+    flat = side * side * filters[-1]
+    for number, count in enumerate(filters):
+        before, above = (3, *filters)[number], (*filters, filters[-1])[number + 1]
+        shapes[f"down{number}"] = [(3, 3, before, count), (count,)]
+        shapes[f"up{number}"] = [(3, 3, count, above), (count,)]
+        shapes[f"down{number}_norm"] = shapes[f"up{number}_norm"] = [(count,)] * 4
+    shapes["embedding"] = [(flat, preset.latent_dim), (preset.latent_dim,)]
+    shapes["unfold"] = [(preset.latent_dim, flat), (flat,)]
+    shapes["colours"] = [(3, 3, 3, filters[0]), (3,)]
+    return shapes
+
+
+def _write(home: Path, preset: Preset, arrays: dict[str, Arrays], source: Path) -> None:
+    """The folder, its card last of all."""
+    model = build(preset)
+    for name, some in arrays.items():
+        model.get_layer(name).set_weights(some)
+    place.replace(home / "model.weights.h5", model.save_weights)
+    place.replace(home / place.ENCODER, lambda path: write_network(path, preset, lambda name: arrays[name]))
+    card = Card(
+        f"original-{preset.latent_dim}", View(preset.size), metric="euclidean", trained_on=f"imported: {source.name}"
+    )
+    _check(OnnxEncoder((home / place.ENCODER).read_bytes(), card), encoder_of(model, preset), home)
+    place.claim(home, preset, None, imported=_origin(source))
+    place.replace(home / place.CARD, lambda part: card.write(home / os.path.basename(part)))
+
+
+def _origin(source: Path) -> dict[str, str]:
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": source.name, "sha256": digest}
+
+
+def _check(encoder: OnnxEncoder, model: Any, home: Path) -> None:  # noqa: ANN401  (Keras has no types)
+    side = encoder.view.size
+    some = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
+    expected = np.asarray(model(some.astype(np.float32) / np.float32(255)), np.float32)
+    if np.abs(encoder.encode(some) - expected).max() > _AGREE * max(1.0, float(np.abs(expected).max())):
+        raise TrainingError(f"{home / place.ENCODER} does not give what the model gives")

@@ -1,0 +1,182 @@
+"""Search what a gallery holds: exact where that is fast, approximate beyond, whatever was added or removed since."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from lookalike.vectors.exact import DEPTHS, Nearest, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.vectors.exact import Matrix
+    from lookalike.vectors.ivf import Lists
+    from lookalike.vectors.metric import Metric
+
+    Rows = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+__all__ = ["Part", "Searcher"]
+
+_FETCHED = 4  # rows measured for each one wanted: the nearest by their bytes
+_LEAST_FETCHED = 32
+_DEEPER = 4  # times as many when those were not enough
+_LARGE = 8  # when more than one row in so many is wanted, all are looked at
+_FEW = 3_000  # allowed rows up to which those are looked at, not the lists (docs/performance.md)
+_RARE = 50  # and where they are at most one row in so many
+_JOINED = 256  # rows whose neighbours are looked for at once
+
+
+class Part(NamedTuple):
+    """Some of the rows: a matrix, and lists over it where there are many.
+
+    alive: which rows still count, None for all; probes (for each of DEPTHS), error: as `lists.calibrate` measured them.
+    """
+
+    matrix: Matrix
+    alive: Mask | None = None
+    lists: Lists | None = None
+    probes: Sequence[int] = ()
+    error: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.matrix.ids) if self.alive is None else int(np.count_nonzero(self.alive))
+
+
+class Searcher:
+    """What is searched, as of one state of the database."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self._parts = parts
+        self._chosen: tuple[Ids | None, list[_Choice]] | None = None
+        self._stretched: tuple[bytes, Searcher] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    @property
+    def approximate(self) -> bool:
+        """Whether a search looks into lists unless told to be exact."""
+        return any(part.lists is not None for part in self._parts)
+
+    def search(self, queries: Rows, k: int, *, among: Ids | None = None, exact: bool = False) -> Iterator[Nearest]:
+        """The k nearest rows to each query (m, w); of those with an id in `among`, if that is given."""
+        choices = self._choices(among)
+        found = [_found(part, some, queries, k, exact=exact) for part, some in zip(self._parts, choices, strict=True)]
+        for answers in zip(*found, strict=True):
+            yield answers[0] if len(answers) == 1 else merged(answers, k)
+
+    def stretched(self, stretch: NDArray[np.float32]) -> Searcher:
+        """The same rows with their numbers multiplied by float32 (width,); always exact. Raises Damaged.
+
+        A copy of all rows, so the last is remembered: many searches have the same weights.
+        """
+        asked = stretch.tobytes()
+        if self._stretched is None or self._stretched[0] != asked:
+            self._stretched = None  # before the next is made: there is room for one
+            self._stretched = (
+                asked,
+                Searcher([Part(part.matrix.stretched(stretch), part.alive) for part in self._parts]),
+            )
+        return self._stretched[1]
+
+    def rows(self, ids: Ids) -> Rows:
+        """The rows that are searched of these ids, float32 (n, w), in their order. Raises KeyError; Damaged."""
+        found = np.empty((len(ids), self._parts[0].matrix.rows.shape[1]), np.float32)
+        left = len(ids)
+        for part in self._parts:
+            asked, places = part.matrix.find(ids)
+            if part.alive is not None:
+                counts = part.alive[places]
+                asked, places = asked[counts], places[counts]
+            found[asked] = part.matrix.take(places)
+            left -= len(asked)
+        if left:
+            raise KeyError(f"{left} of {len(ids)} ids are not there")
+        return found
+
+    def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Nearest]]:
+        """Every row's id with its k nearest others, list by list, some rows at a time."""
+        for part in self._parts:
+            alive = np.arange(len(part.matrix.ids)) if part.alive is None else np.nonzero(part.alive)[0]
+            for start in range(0, len(alive), _JOINED):
+                places = alive[start : start + _JOINED]
+                answers = self.search(part.matrix.take(places), k + 1, exact=exact)
+                for id_, near in zip(part.matrix.ids[places].tolist(), answers, strict=True):
+                    others = near.ids != id_
+                    yield id_, Nearest(near.ids[others][:k], near.distances[others][:k])
+
+    def _choices(self, among: Ids | None) -> list[_Choice]:
+        """Which rows of each part may be found; the last choice is remembered, for the next query of many."""
+        if self._chosen is None or self._chosen[0] is not among:
+            self._chosen = among, [_Choice(part, among) for part in self._parts]
+        return self._chosen[1]
+
+
+class _Choice:
+    """Which rows of a part may be found: a mask, None for all, and how many they are."""
+
+    def __init__(self, part: Part, among: Ids | None) -> None:
+        self.mask = _mask(part, among)
+        self.count = len(part.matrix.ids) if self.mask is None else int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def places(self) -> NDArray[np.intp] | None:
+        """Where they are; None for all."""
+        return None if self.mask is None or self.count == len(self.mask) else np.nonzero(self.mask)[0]
+
+
+class _Look(NamedTuple):
+    """How the lists of a part are looked into."""
+
+    part: Part
+    choice: _Choice
+    k: int
+    probes: int
+
+
+def _mask(part: Part, among: Ids | None) -> Mask | None:
+    if among is None:
+        return part.alive
+    ids = part.matrix.ids
+    allowed = np.zeros(1 + max(int(ids.max(initial=0)), int(among.max(initial=0))), bool)
+    allowed[among] = True
+    return allowed[ids] if part.alive is None else allowed[ids] & part.alive
+
+
+def _found(part: Part, choice: _Choice, queries: Rows, k: int, *, exact: bool) -> Iterator[Nearest]:
+    total, allowed = len(part.matrix.ids), choice.count
+    # The k nearest among one row in ten are about as far away as the 10 k nearest of all.
+    depth = k * total / max(1, allowed)
+    few = min(_FEW, total // _RARE)
+    if part.lists is None or exact or k * _LARGE > allowed or allowed <= few or depth > DEPTHS[-1]:
+        return part.matrix.nearest(queries, k, among=choice.places)
+    probes = np.exp(np.interp(np.log(max(depth, 1)), np.log(DEPTHS), np.log(part.probes)))
+    return _near(_Look(part, choice, k, round(float(probes))), queries, max(_FETCHED * k, _LEAST_FETCHED))
+
+
+def _near(look: _Look, queries: Rows, fetched: int) -> Iterator[Nearest]:
+    """First by bytes, then measured; again with more rows while a row that was not measured could be nearer."""
+    part, choice, k, probes = look
+    likeness, places = cast("Lists", part.lists).nearest(queries, fetched, probes, among=choice.mask)
+    for query, some, least in zip(queries, places, likeness[:, -1].tolist(), strict=True):
+        met = some[some >= 0]
+        near = part.matrix.measured(query, met, k)
+        if len(near.ids) < k:
+            yield from part.matrix.nearest(query[None], k, among=choice.places)
+        elif len(met) < fetched or _likeness(near, part.matrix.metric) > least + part.error:
+            yield near
+        else:
+            yield from _near(look, query[None], _DEEPER * fetched)
+
+
+def _likeness(near: Nearest, metric: Metric) -> float:
+    """Of the farthest, as lists have it."""
+    farthest = float(near.distances[-1])
+    return 1.0 - farthest if metric == "cosine" else -farthest * farthest

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lookalike.datasets.labelled import content_digest, fixed_split, load_labelled, read_split, split_by_content
+from lookalike.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    MakePhotos = Callable[..., Path]
+
+HEADING = "file,class,split\n"
+
+
+@pytest.fixture
+def animals(make_photos: MakePhotos, tmp_path: Path) -> Path:
+    make_photos(6, "animals/cat")
+    make_photos(4, "animals/dog/old", first=6)
+    (tmp_path / "animals" / "notes.txt").write_text("no picture")
+    return tmp_path / "animals"
+
+
+def split_file(animals: Path, text: str) -> Path:
+    file = animals.parent / "split.csv"
+    file.write_text(text)
+    return file
+
+
+def test_a_pictures_class_is_the_first_folder_on_the_way_to_it(animals: Path) -> None:
+    pictures = load_labelled(animals)
+    assert [picture.label for picture in pictures] == ["cat"] * 6 + ["dog"] * 4
+    assert [picture.path for picture in pictures] == sorted(picture.path for picture in pictures)
+
+
+def test_a_folder_of_one_class_is_refused_with_an_example(make_photos: MakePhotos, tmp_path: Path) -> None:
+    make_photos(3, "animals/cat")
+    with pytest.raises(DatasetError, match="no labelled folder") as raised:
+        load_labelled(tmp_path / "animals")
+    assert "animals/cat/1.jpg" in raised.value.hint
+
+
+def test_a_split_file_says_what_is_searched_and_with_what(animals: Path) -> None:
+    rows = "cat/000.jpg,cat,train\ndog/old/006.jpg,dog,train\ncat/001.jpg,cat,test\n"
+    dataset = read_split(split_file(animals, HEADING + rows), animals)
+    assert [picture.label for picture in dataset.gallery] == ["cat", "dog"]
+    assert [os.path.basename(picture.path) for picture in dataset.queries] == [b"001.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no column file, class, split"),
+        ("file,class\na,b\n", "no column split"),
+        (HEADING, "no train picture"),
+        (HEADING + "cat/000.jpg,cat,train\n", "no test picture"),
+        (HEADING + "cat/999.jpg,cat,train\n", r"line 2: cat/999\.jpg is not in"),
+        (HEADING + "cat/000.jpg,cat,both\n", "split is 'both'"),
+        (HEADING + "cat/000.jpg,cat,train\ncat/000.jpg,cat,test\n", "line 3: .* named twice"),
+        (HEADING + "cat/000.jpg,cat,train\ncat/./000.jpg,cat,test\n", "line 3: .* named twice"),
+        (HEADING + "\n\ncat/000.jpg,cat,both\n", "line 4: split is 'both'"),
+        (HEADING + "cat/000.jpg\n", "line 2: split is ''"),
+        (HEADING + "cat/000.jpg,,train\n", r"line 2: cat/000\.jpg has no class"),
+        (HEADING + "../split.csv,cat,train\n", r"line 2: \.\./split\.csv is outside"),
+        (HEADING + "/etc/hostname,cat,train\n", "line 2: /etc/hostname is outside"),
+        (HEADING + f"{'x' * 400}.jpg,cat,train\n", "line 2: x+.jpg is not in"),
+    ],
+)
+def test_a_split_file_with_a_mistake_is_refused_and_the_line_named(animals: Path, text: str, reason: str) -> None:
+    with pytest.raises(DatasetError, match=reason):
+        read_split(split_file(animals, text), animals)
+
+
+def test_a_split_file_may_come_from_a_spreadsheet(animals: Path) -> None:
+    rows = "file,class,split,note\r\ncat/000.jpg,cat,train,\r\ncat/001.jpg,cat,test,blurred\r\n"
+    file = split_file(animals, "")
+    file.write_bytes(b"\xef\xbb\xbf" + rows.encode())
+    assert len(read_split(file, animals).queries) == 1
+
+
+def test_a_split_file_that_is_none_is_refused(animals: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_split(animals / "nowhere.csv", animals)
+    (animals / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match="no CSV file"):
+        read_split(animals / "binary.csv", animals)
+
+
+def digests(count: int) -> list[bytes]:
+    return [hashlib.sha256(b"%d" % n).digest() for n in range(count)]
+
+
+@pytest.mark.parametrize(("count", "fraction", "train"), [(100, 0.75, 75), (2688, 0.75, 2016), (3, 1, 3), (0, 0.5, 0)])
+def test_the_fixed_split_has_the_share_that_was_asked_for(count: int, fraction: float, train: int) -> None:
+    assert sum(fixed_split(digests(count), fraction)) == train
+
+
+def test_the_fixed_split_does_not_depend_on_the_order() -> None:
+    ordered = digests(50)
+    backwards = fixed_split(ordered[::-1])
+    assert fixed_split(ordered) == backwards[::-1]
+
+
+def test_copies_of_a_picture_are_always_on_one_side() -> None:
+    some = digests(40)
+    assert fixed_split(some)[:10] == fixed_split(some + some[:10])[40:]
+
+
+def test_a_picture_that_is_added_moves_hardly_any_other() -> None:
+    before, after = fixed_split(digests(1000)), fixed_split(digests(1001))[:1000]
+    assert sum(a != b for a, b in zip(before, after, strict=True)) <= 1
+
+
+def test_a_labelled_folder_without_a_split_is_split_by_content(animals: Path) -> None:
+    dataset = split_by_content(load_labelled(animals))
+    assert (len(dataset.gallery), len(dataset.queries)) == (8, 2)
+
+
+def test_the_content_of_8_scenes_is_what_was_published(scenes8: Path) -> None:
+    names = [os.fsdecode(os.path.relpath(picture.path, os.fsencode(scenes8))) for picture in load_labelled(scenes8)]
+    assert content_digest(scenes8, names) == "40aae5846b404825b74425bef121d7a2fc929e9200ddcdc04112c134ac06d0f5"

@@ -1,0 +1,203 @@
+"""A gallery that follows its folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lookalike import Gallery, IndexOptions
+from lookalike.images.walk import Root, Rules
+from lookalike.indexing.watch import _Clock, _matters
+from tests.conftest import make_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+COMMAND: list[str | Path] = [sys.executable, "-m", "lookalike"]
+
+
+def add(folder: Path, name: str, seed: int) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make_picture(seed, (20, 16)).save(path.with_suffix(".tmp.png"))
+    return path.with_suffix(".tmp.png").rename(path)
+
+
+class Watch:
+    """`lookalike index --watch` on a folder of three pictures; `said` are its lines."""
+
+    def __init__(self, place: Path) -> None:
+        self.photos, self.gallery = place / "photos", place / "photos" / "my gallery"
+        for seed in range(3):
+            add(self.photos, f"{seed}.png", seed)
+        arguments: list[str | Path] = ["index", self.photos, "-i", self.gallery, "-e", "histogram", "--watch", "--json"]
+        self._out, self._err = place / "out", place / "err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen([*COMMAND, *arguments], stdout=out, stderr=err, start_new_session=True)
+        wait_for(lambda: "watching" in self.errors)
+
+    @property
+    def said(self) -> list[str]:
+        return self._out.read_text().splitlines()
+
+    @property
+    def errors(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def names(self) -> set[str]:
+        with Gallery.open(self.gallery) as gallery:
+            return {os.path.relpath(os.fsdecode(item.key), self.photos) for item in gallery.pictures()}
+
+    def until(self, names: set[str]) -> None:
+        wait_for(lambda: self.names == names)
+
+    def end(self) -> int:
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    watch = Watch(tmp_path)
+    yield watch
+    watch.process.kill()
+    watch.process.wait()
+
+
+def test_what_comes_goes_and_moves_is_followed_until_ctrl_c(watch: Watch) -> None:
+    add(watch.photos, "new/deep/3.png", 3)
+    watch.until({"0.png", "1.png", "2.png", "new/deep/3.png"})
+    (watch.photos / "new").rename(watch.photos / "2024.05 Italy")  # a folder with an extension
+    (watch.photos / "0.png").unlink()
+    watch.until({"1.png", "2.png", "2024.05 Italy/deep/3.png"})
+    (watch.photos / ".lookalikeignore").write_text("2.png\n")
+    watch.until({"1.png", "2024.05 Italy/deep/3.png"})
+    shutil.rmtree(watch.photos / "2024.05 Italy")
+    watch.until({"1.png"})
+    assert watch.end() == 130
+    assert "Traceback" not in watch.errors
+    assert "interrupted" in watch.errors
+    assert not (watch.gallery / "gallery.db-wal").exists()
+
+
+def test_a_burst_is_one_run_and_quiet_is_none(watch: Watch) -> None:
+    add(watch.photos, "3.png", 3)
+    wait_for(lambda: len(watch.said) == 2)  # a line for each run, said when the run has been on disk for a moment
+    for seed in range(10, 30):
+        add(watch.photos, f"{seed}.png", seed)
+        time.sleep(0.05)
+    wait_for(lambda: len(watch.said) == 3)
+    with Gallery.open(watch.gallery) as gallery:
+        generation = gallery.store.generation
+        time.sleep(4)  # what the runs themselves write wakes nobody
+        assert gallery.store.generation == generation
+    assert len(watch.said) == 3
+    assert '"added": 20' in watch.said[-1]
+
+
+def test_others_may_write_between_the_runs(watch: Watch) -> None:
+    with Gallery.open(watch.gallery) as gallery:
+        with gallery.store.writing():
+            add(watch.photos, "3.png", 3)
+            time.sleep(4)  # the run that is due is put off
+            assert len(watch.names) == 3
+        watch.until({"0.png", "1.png", "2.png", "3.png"})
+        assert gallery.remove(watch.photos / "1.png", wait=10) == 1
+    assert watch.process.poll() is None
+
+
+def test_a_root_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    watch = Watch(tmp_path / "disk")
+    shutil.copytree(watch.gallery, tmp_path / "gallery")
+    watch.process.kill()
+    watch.process.wait()
+    process = subprocess.Popen([*COMMAND, "index", "-i", tmp_path / "gallery", "--watch"], stderr=subprocess.PIPE)
+    try:
+        time.sleep(3)
+        watch.photos.rename(tmp_path / "unplugged")
+        time.sleep(2)
+        add(tmp_path / "unplugged", "3.png", 3)
+        with Gallery.open(tmp_path / "gallery") as gallery:
+            assert len(gallery) == 3
+            (tmp_path / "unplugged").rename(watch.photos)
+            wait_for(lambda: len(gallery) == 4)
+            add(watch.photos, "4.png", 4)
+            wait_for(lambda: len(gallery) == 5)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert b"photos is not there" in errors
+    assert process.returncode == 130
+
+
+def test_changes_without_a_pause_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("lookalike.indexing.watch.time.monotonic", lambda: now)
+    clock = _Clock(settle=2)
+    assert clock.is_time()  # to begin with
+    clock.looked()
+    assert not clock.is_time()
+    for _ in range(30):
+        clock.changed()
+        now += 0.9
+        assert not clock.is_time()
+    clock.changed()
+    now += 5
+    assert clock.is_time()
+    clock.looked()
+    now += 599
+    assert not clock.is_time()
+    now += 1
+    assert clock.is_time()  # nothing was told, but not every drive tells
+
+
+@pytest.mark.parametrize(
+    ("below", "matters"),
+    [
+        ("a.jpg", True),
+        ("gone.jpg", True),
+        ("folder", True),
+        ("folder.d", True),
+        (".lookalikeignore", True),
+        ("folder/.lookalikeignore", True),
+        ("notes.txt", False),
+        ("gone.txt", False),
+        (".hidden/a.jpg", False),
+        (".lookalike/gallery.db-wal", False),
+        ("@eaDir/a.jpg", False),
+        ("../other/a.jpg", False),
+    ],
+)
+def test_only_what_may_be_of_the_gallery_wakes_it(tmp_path: Path, below: str, *, matters: bool) -> None:
+    photos = tmp_path / "photos"
+    for folder in ("folder", "folder.d"):
+        (photos / folder).mkdir(parents=True)
+    (photos / "notes.txt").write_text("a log that grows")
+    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
+        path = os.path.abspath(os.fsencode(photos / below))
+        assert _matters(path, [Root(os.fsencode(photos), Rules())], gallery) == matters
+
+
+def test_a_folder_that_is_gone_matters_if_the_gallery_knows_it(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    add(photos, "gone.d/a.png", 1)
+    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
+        gallery.index(photos, options=IndexOptions(workers=1))
+        shutil.rmtree(photos / "gone.d")
+        assert _matters(os.fsencode(photos / "gone.d"), gallery.roots, gallery)

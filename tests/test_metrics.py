@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lookalike.metrics import (
+    average_precision,
+    mean_squared_error,
+    normalised_gain,
+    precision_at,
+    recall_at,
+    retrieval_measures,
+)
+
+
+def relevance(*rows: str) -> np.ndarray:
+    return np.array([[mark == "x" for mark in row] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [("x--", 1), ("-x-", 1 / 2), ("x-x", (1 + 2 / 3) / 2), ("xxx", 1), ("---", 0), ("--x", 1 / 3)],
+)
+def test_average_precision_is_the_mean_precision_at_the_relevant_ranks(row: str, expected: float) -> None:
+    assert average_precision(relevance(row))[0] == pytest.approx(expected)
+
+
+def test_average_precision_equals_a_slow_sum() -> None:
+    relevant = np.random.default_rng(0).random((20, 50)) < 0.2
+    for row, fast in zip(relevant, average_precision(relevant), strict=True):
+        hits = [rank for rank, is_relevant in enumerate(row, 1) if is_relevant]
+        slow = sum(number / rank for number, rank in enumerate(hits, 1)) / len(hits)
+        assert fast == pytest.approx(slow)
+
+
+def test_precision_counts_what_was_not_found_as_not_relevant() -> None:
+    assert precision_at(relevance("xx-x"), 2)[0] == 1
+    assert precision_at(relevance("xx-x"), 10)[0] == pytest.approx(0.3)
+
+
+def test_recall_is_the_share_of_what_there_is() -> None:
+    np.testing.assert_allclose(recall_at(relevance("x--x", "----"), 2), [0.5, 0])
+
+
+def test_the_gain_is_one_for_the_best_order_and_discounts_later_ranks() -> None:
+    gains = normalised_gain(relevance("xx--", "x-x-", "--xx", "----"), 4)
+    assert gains[0] == pytest.approx(1)
+    assert gains[1] == pytest.approx((1 + 1 / 2) / (1 + 1 / np.log2(3)))
+    assert gains[0] > gains[1] > gains[2] > gains[3] == 0
+
+
+def test_the_gain_at_k_can_reach_one_when_more_than_k_are_relevant() -> None:
+    assert normalised_gain(relevance("xxxxxx"), 3)[0] == pytest.approx(1)
+
+
+def test_all_measures_lie_between_0_and_1_and_chance_is_the_share_of_the_class() -> None:
+    relevant = np.random.default_rng(1).random((400, 300)) < 0.125
+    measures = retrieval_measures(relevant)
+    assert all(0 <= value <= 1 for value in measures.values())
+    assert measures["P@10"] == pytest.approx(0.125, abs=0.01)
+    assert measures["mAP"] == pytest.approx(0.14, abs=0.02)
+
+
+def test_the_squared_error_is_over_all_pixels_and_channels() -> None:
+    black, grey = np.zeros((2, 4, 4, 3), np.float32), np.full((2, 4, 4, 3), 0.5, np.float32)
+    assert mean_squared_error(black, grey) == 0.25
+    grey[0] = 0
+    assert mean_squared_error(black, grey) == 0.125

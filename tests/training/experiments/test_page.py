@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from lookalike.errors import DatasetError, UsageError
+from lookalike.training.experiments import write_page
+from lookalike.training.experiments.logged import LOGGED
+from lookalike.training.presets import PRESETS
+from tests.training.experiments.making import write_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def cells(page: Path, name: str) -> list[list[str]]:
+    """The rows of an experiment in the table of all, cell by cell."""
+    table = page.read_text().split("## One change")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith(f"| `{name}`")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    write_result(tmp_path / "results", "exp3", [0.03 - n / 2000 for n in range(25)])
+    write_result(tmp_path / "results", "exp6d", [0.031, 0.029], size=64, epochs=2, penalty=0.01)
+    write_result(tmp_path / "results", "final", [math.nan] * 60, queries_trained_on=7)
+    assert write_page(tmp_path / "results", tmp_path / "docs" / "page.md") == 3
+    return tmp_path / "docs" / "page.md"
+
+
+def test_every_experiment_has_its_row_and_what_was_not_run_says_so(page: Path) -> None:
+    assert all(cells(page, name) for name in PRESETS)
+    assert "*not run*" in cells(page, "base")[0]
+    assert "*not run*" not in " ".join(cells(page, "exp3")[0])
+
+
+def test_what_is_not_whole_is_marked(page: Path) -> None:
+    assert cells(page, "exp6d")[0][2:4] == ["*64 of 256*", "*2 of 60*"]
+    assert cells(page, "exp3")[0][2:4] == ["256", "25"]
+
+
+def test_a_logged_number_is_never_ours(page: Path) -> None:
+    for name, logged in LOGGED.items():
+        (row,) = cells(page, name)
+        ours = " ".join(row[6:])
+        for number in (logged.train_loss, logged.val_loss, logged.error):
+            assert number is None or f"{number:.4f}" not in ours, name
+    assert cells(page, "exp3")[0][7] == "**0.0180**"
+
+
+def test_a_training_without_held_out_pictures_has_no_held_out_error(page: Path) -> None:
+    assert cells(page, "final")[0][6:8] == ["0.0100", ""]
+    assert "| 7 |" in page.read_text().split("## Retrieval")[1]
+
+
+def test_its_pictures_are_beside_it(page: Path) -> None:
+    pictures = re.findall(r"\]\((images/[^)]+)\)", page.read_text())
+    assert len(pictures) == 2
+    for picture in pictures:
+        with Image.open(page.parent / picture) as image:
+            assert image.width > 600
+
+
+def test_the_page_needs_no_tensorflow_and_is_the_same_again(page: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib\nfrom lookalike.training.experiments import write_page\n"
+        "write_page(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    again = tmp_path / "docs" / "again.md"
+    subprocess.run([sys.executable, "-c", script, tmp_path / "results", again], check=True)
+    assert again.read_text() == page.read_text()
+
+
+def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
+    assert "](results)" not in page.read_text()
+    write_page(tmp_path / "results", tmp_path / "beside.md")
+    assert "[results](results)" in (tmp_path / "beside.md").read_text()
+
+
+def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no results"):
+        write_page(tmp_path, tmp_path / "page.md")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"preset": {"name": "nonsense", "description": ""}}'])
+def test_a_file_that_tells_no_result_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "odd.json").write_text(content)
+    with pytest.raises(DatasetError, match=r"odd\.json tells no result"):
+        write_page(tmp_path, tmp_path / "page.md")

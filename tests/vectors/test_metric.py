@@ -1,0 +1,42 @@
+"""How embeddings are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lookalike.vectors.metric import Metric, distances, unit
+
+ROWS = np.array([[3, 4], [-3, -4], [4, -3], [6, 8], [0, 0]], np.float32)
+QUERY = np.array([3, 4], np.float32)
+
+
+def test_cosine_is_one_minus_the_cosine_and_1_for_length_zero() -> None:
+    assert distances(QUERY, ROWS, "cosine").tolist() == pytest.approx([0, 2, 1, 0, 1])
+    assert distances(np.zeros(2, np.float32), ROWS, "cosine").tolist() == [1, 1, 1, 1, 1]
+
+
+def test_euclidean_is_the_length_of_the_difference() -> None:
+    assert distances(QUERY, ROWS, "euclidean").tolist() == pytest.approx([0, 10, np.sqrt(50), 5, 5])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dim", [5, 64, 1280])
+def test_equal_rows_are_equally_far_wherever_they_stand(metric: Metric, dim: int) -> None:
+    """A product by BLAS is not so: it rounds the last rows of a matrix in another way than the others."""
+    rng = np.random.default_rng(dim)
+    row, query = rng.standard_normal((2, dim), np.float32)
+    for count in range(1, 40):
+        assert len(set(distances(query, np.tile(row, (count, 1)), metric).tolist())) == 1
+
+
+def test_no_distance_is_negative_and_no_rows_have_none() -> None:
+    rows = np.random.default_rng(0).standard_normal((500, 33), np.float32)
+    for row in rows:
+        assert distances(row, rows, "cosine").min() >= 0
+    assert distances(rows[0], rows[:0], "cosine").shape == (0,)
+
+
+def test_unit_rows_have_length_1_or_0() -> None:
+    lengths = np.linalg.norm(unit(ROWS), axis=1)
+    assert lengths.tolist() == pytest.approx([1, 1, 1, 1, 0])
