@@ -88,7 +88,7 @@ def test_items_are_found_by_key_by_id_and_in_order(store: Store) -> None:
     found = store.find([b"a", b"c", b"absent"])
     assert set(found) == {b"a", b"c"}
     assert found[b"a"].digest == digest(1)
-    assert found[b"a"] == replace(record(b"a", 1), id=found[b"a"].id)
+    assert found[b"a"] == record(b"a", 1)._replace(id=found[b"a"].id)
     assert (found[b"a"].taken_at, found[b"a"].camera) == (datetime(2024, 5, 2, 10), "Camera 1")  # noqa: DTZ001
     assert found[b"c"].digest is None
     assert found[b"c"].skipped_because == "not an image"

@@ -15,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from lookalike.errors import UsageError
 
@@ -67,8 +67,7 @@ class Space:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):  # a fifth of the time of a frozen dataclass, and every file of a run needs one
     """What a store keeps about one picture, or about a file that was met and skipped.
 
     path: absolute; unique in a store.

@@ -156,9 +156,9 @@ class MemoryStore:
         next_id, everything = state.next_id, dict(state.records)
         for path, record in after.items():
             if path in everything:
-                everything[path] = replace(record, id=everything[path].id)
+                everything[path] = record._replace(id=everything[path].id)
             else:
-                everything[path] = replace(record, id=next_id)
+                everything[path] = record._replace(id=next_id)
                 next_id += 1
         self._write(records=everything, embeddings=known, next_id=next_id)
 
@@ -175,7 +175,7 @@ class MemoryStore:
         there = {path: moved(path, old, new) for path in state.records}
         if len(set(there.values())) < len(there):
             raise ValueError("a path would be there twice")
-        records = {there[path]: replace(record, path=there[path]) for path, record in state.records.items()}
+        records = {there[path]: record._replace(path=there[path]) for path, record in state.records.items()}
         self._write(records=records, roots={moved(path, old, new): how for path, how in state.roots.items()})
         return sum(is_within(path, old) for path in there)
 

@@ -26,9 +26,9 @@ __all__ = ["CREATE_ITEM", "base_of", "is_sound_old", "relative_roots", "to_new_r
 
 CREATE_ITEM = """
     CREATE TABLE item (
-        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, digest BLOB, crc INTEGER NOT NULL, size INTEGER,
-        mtime_ns INTEGER, width INTEGER, height INTEGER, format TEXT, taken_at TEXT, camera TEXT, skipped_because TEXT,
-        max_megapixels REAL)
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, digest BLOB, size INTEGER, mtime_ns INTEGER, width INTEGER,
+        height INTEGER, format TEXT, taken_at TEXT, camera TEXT, skipped_because TEXT, max_megapixels REAL,
+        crc INTEGER NOT NULL)
 """
 _STAMP = re.compile(r"(-?\d+):(-?\d+)(?::([0-9.e+-]+))?")
 _MOST = 2**63  # whole numbers that SQLite keeps as such
