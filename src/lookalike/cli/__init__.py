@@ -6,7 +6,8 @@ import importlib
 import io
 import sys
 
-from lookalike.cli.app import app, warn
+from lookalike.cli.app import app
+from lookalike.cli.printing import note, print_error, set_up_logging
 from lookalike.errors import LookalikeError
 
 __all__ = ["main"]
@@ -14,17 +15,17 @@ __all__ = ["main"]
 _INTERRUPTED = 130
 
 for _group in (
-    "collection",
+    "index",
+    "search",
     "explore",
-    "changes",
-    "care",
-    "evaluate",
+    "demo",
+    "maintain",
     "encoders",
     "train",
-    "experiments",
     "import_original",
+    "evaluate",
+    "experiments",
     "bench",
-    "demo",
 ):  # in the order of `lookalike --help`
     importlib.import_module(f"lookalike.cli.{_group}")
 
@@ -35,16 +36,15 @@ def main() -> None:
     An error that Lookalike raises on purpose is one line and its hint; any other is a bug and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # in a locale that lacks a letter of a name it is escaped
+        if isinstance(stream, io.TextIOWrapper):  # a character that the locale cannot print is escaped
             stream.reconfigure(errors="backslashreplace")
+    set_up_logging()
     try:
         app()
     except LookalikeError as error:
-        warn(f"lookalike: {error}")
-        if error.hint:
-            warn(f"  hint: {error.hint}")
+        print_error(str(error), error.hint)
         sys.exit(error.exit_code)
     except SystemExit as leaving:
         if leaving.code == _INTERRUPTED:
-            warn("lookalike: interrupted; what was finished before is kept")
+            note("lookalike: interrupted; what was finished before is kept")
         raise

@@ -1,48 +1,232 @@
-"""The command line's frame: the application, what all commands share, and how results and errors are printed.
+"""The frame of the command line: the application, its help, and the options that commands share.
 
-Results go to stdout, everything else to stderr. Nothing heavy is imported here: `lookalike --help` is read
-far more often than anything is indexed.
+Nothing heavy is imported here: `lookalike --help` is read far more often than anything is indexed.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from contextlib import contextmanager
+import logging
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+import lookalike
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
+
+    from typer._click import Context, HelpFormatter, Parameter
+    from typer._click.parser import _OptionParser
 
 __all__ = [
+    "ENCODERS",
+    "FIND",
+    "GALLERY",
+    "OLD_SPELLINGS",
+    "RESEARCH",
+    "EncoderOption",
     "FollowLinksOption",
+    "ForceOption",
     "IndexOption",
     "JsonOption",
     "MegapixelsOption",
+    "ModelOption",
     "OrderOption",
     "ProgressOption",
+    "SplitOption",
     "WaitOption",
     "app",
-    "as_json",
-    "path_fields",
-    "print_json",
-    "print_paths",
-    "print_table",
-    "progress_bar",
-    "warn",
+    "command",
+    "complete_encoder",
+    "complete_experiment",
+    "complete_preset",
+    "group",
 ]
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+FIND, GALLERY, ENCODERS, RESEARCH = (
+    "Find pictures",
+    "Look after a gallery",
+    "Encoders and training",
+    "Research",
+)
+
+OLD_SPELLINGS = {
+    "adapt": {"--numbers": "--dim", "-n": "-d"},
+    "bench search": {"--rows": "--embeddings"},
+}
+"""Options that had another name before 0.2, by command. They still work, are not in the help, and go in 0.3."""
+
+
+class _Loudness:
+    """The options `-v` and `-q`, which stand before a command or after it."""
+
+    @cached_property
+    def options(self) -> list[Parameter]:
+        return [
+            TyperOption(
+                param_decls=["-v", "--verbose"],
+                type=int,
+                count=True,
+                default=0,
+                expose_value=False,
+                callback=_set_verbose,
+                help="Say what happens; -vv says more.",
+            ),
+            TyperOption(
+                param_decls=["-q", "--quiet"],
+                is_flag=True,
+                default=False,
+                expose_value=False,
+                callback=_set_quiet,
+                help="Print errors only.",
+            ),
+        ]
+
+
+def _set_verbose(_context: Context, _option: Parameter, count: int) -> None:
+    if count:
+        logging.getLogger("lookalike").setLevel(logging.INFO if count == 1 else logging.DEBUG)
+
+
+def _set_quiet(_context: Context, _option: Parameter, is_quiet: bool) -> None:  # noqa: FBT001  (Click's signature)
+    if is_quiet:
+        logging.getLogger("lookalike").setLevel(logging.ERROR)
+
+
+class _Command(_Loudness, TyperCommand):
+    """A command that also takes -v, -q and the old spellings of its options."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        *params, help_option = super().get_params(ctx)
+        return [*params, *self.options, help_option]
+
+    def make_parser(self, ctx: Context) -> _OptionParser:
+        parser = super().make_parser(ctx)
+        known = parser._long_opt, parser._short_opt  # noqa: SLF001  (the one way to an option that no help shows)
+        for old, new in OLD_SPELLINGS.get(_path(ctx), {}).items():
+            options = known[len(old) == len("-n")]
+            options[old] = options[new]
+        return parser
+
+
+class _Group(_Loudness, TyperGroup):
+    """Commands in groups, each with a summary that is never cut off."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        *params, help_option = super().get_params(ctx)
+        return [*params, *self.options, help_option]
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002  (Click's signature)
+        width = max(map(len, self.commands))
+        for heading, names in self._panels().items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), _summary(self.commands[name].help)) for name in names])
+
+    def _panels(self) -> dict[str, list[str]]:
+        panels: dict[str, list[str]] = {}
+        for name, each in self.commands.items():
+            panels.setdefault(getattr(each, "rich_help_panel", None) or "Commands", []).append(name)
+        return {name: panels[name] for name in (FIND, GALLERY, ENCODERS, RESEARCH, "Commands") if name in panels}
+
+
+def _summary(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split())
+
+
+def _path(ctx: Context) -> str:
+    """The command of a context without the program's name, such as `bench search`."""
+    return " ".join(reversed([str(each.info_name) for each in _with_parents(ctx) if each.parent is not None]))
+
+
+def _with_parents(ctx: Context | None) -> Iterator[Context]:
+    while ctx is not None:
+        yield ctx
+        ctx = ctx.parent
+
 
 app = typer.Typer(
     name="lookalike",
+    cls=_Group,
     help="Find the pictures in your own collection that look alike. Nothing leaves this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawn by rich, the help alone costs twice the import of typer and rich
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  (Typer's signature)
+    if wanted:
+        typer.echo(f"lookalike {lookalike.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Every command explains its options with examples: lookalike COMMAND --help")
+def _frame(
+    *,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find the pictures in your own collection that look alike. Nothing leaves this machine."""
+
+
+def command(
+    name: str, *examples: str, panel: str | None = None, under: typer.Typer = app
+) -> Callable[[_Function], _Function]:
+    """Register a function as a command, in a group of the help, with examples below its options."""
+    return under.command(name, cls=_Command, rich_help_panel=panel, epilog=_shown_examples(examples))
+
+
+def group(name: str, *examples: str, panel: str, text: str, is_command: bool = False) -> typer.Typer:
+    """Register a command with commands of its own below it. is_command: whether it does something alone."""
+    made = typer.Typer(
+        cls=_Group,
+        help=text,
+        epilog=_shown_examples(examples),
+        invoke_without_command=is_command,
+        no_args_is_help=not is_command,
+    )
+    app.add_typer(made, name=name, rich_help_panel=panel)
+    return made
+
+
+def _shown_examples(examples: tuple[str, ...]) -> str:
+    return "\b\n" + "\n".join([f"Example{'s' if len(examples) > 1 else ''}:", *(f"  {line}" for line in examples)])
+
+
+def complete_encoder(incomplete: str) -> list[tuple[str, str]]:
+    """The names of encoders that begin so, each with what it was trained on."""
+    from lookalike.encoders import encoder_names, learned_names  # noqa: PLC0415  (only when a shell asks)
+
+    found = [(name, "built in") for name in encoder_names()]
+    found += [(name, "learned from your own pictures") for name in learned_names()]
+    return [(name, text) for name, text in found if name.startswith(incomplete)]
+
+
+def complete_preset(incomplete: str) -> list[tuple[str, str]]:
+    """The names of presets that begin so, each with its description."""
+    from lookalike.encoders import learned_names  # noqa: PLC0415  (only when a shell asks)
+
+    found = [*_complete_experiments(), *((name, "learned from small pieces, no network") for name in learned_names())]
+    return [(name, text) for name, text in found if name.startswith(incomplete)]
+
+
+def complete_experiment(incomplete: str) -> list[tuple[str, str]]:
+    """The names of experiments that begin so, each with its description."""
+    return [(name, text) for name, text in _complete_experiments() if name.startswith(incomplete)]
+
+
+def _complete_experiments() -> list[tuple[str, str]]:
+    from lookalike.training.presets import PRESETS  # noqa: PLC0415  (only when a shell asks)
+
+    return [(preset.name, preset.description) for preset in PRESETS.values()]
+
 
 IndexOption = Annotated[
     Path | None,
@@ -51,95 +235,34 @@ IndexOption = Annotated[
         "--index",
         metavar="DIR",
         envvar="LOOKALIKE_INDEX",
-        help="The gallery's folder; by default the nearest .lookalike, here or above.",
+        help="Folder of the gallery (default: the nearest .lookalike in this folder or above it).",
     ),
 ]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "-e",
+        "--encoder",
+        metavar="NAME|FILE",
+        autocompletion=complete_encoder,
+        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME@COMMIT.",
+    ),
+]
+SplitOption = Annotated[
+    Path | None, typer.Option(metavar="CSV", help="CSV file with the columns file, class and split.")
+]
+ModelOption = Annotated[Path | None, typer.Option("-m", "--model", metavar="DIR", help="Folder of a trained model.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-FollowLinksOption = Annotated[bool, typer.Option("--follow-links", help="Follow links to files.")]
-MegapixelsOption = Annotated[float, typer.Option("--max-megapixels", help="Skip larger pictures.")]
+FollowLinksOption = Annotated[bool, typer.Option("--follow-links", help="Follow symbolic links to files.")]
+MegapixelsOption = Annotated[
+    float, typer.Option(metavar="N", help="Skip pictures of more than this many million pixels.")
+]
 OrderOption = Annotated[
     Literal["distance", "diffusion"],
-    typer.Option(help="Nearest first, or as pictures are reached through others that are alike: more of a kind."),
+    typer.Option(help="distance: nearest first; diffusion: re-rank to bring up more of the same kind."),
 ]
-WaitOption = Annotated[float, typer.Option(min=0, help="Seconds to wait for another process to finish.")]
-ProgressOption = Annotated[bool, typer.Option("--no-progress", help="Draw no progress bar.")]
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """Print one document to stdout."""
-    sys.stdout.write(as_json(document, indent=2) + "\n")
-
-
-def as_json(document: dict[str, Any], *, indent: int | None = None) -> str:
-    """A document as text that stdout can take, whatever its encoding."""
-    is_any = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    return json.dumps(document, ensure_ascii=not is_any, indent=indent)
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under headings, numbers to the right: drawn in a terminal, plain text in a pipe."""
-    cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    right = [bool(rows) and all(isinstance(row[n], int | float) for row in rows) for n in range(len(columns))]
-    if sys.stdout.isatty():
-        _draw_table(columns, cells, right)
-        return
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    for line in (columns, *cells):
-        aligned = [
-            cell.rjust(width) if is_number else cell.ljust(width)
-            for cell, width, is_number in zip(line, widths, right, strict=True)
-        ]
-        sys.stdout.write("  ".join(aligned).rstrip() + "\n")
-
-
-def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  (heavy, 0.07 s: only where somebody is looking)
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column, is_number in zip(columns, right, strict=True):
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
-
-
-def warn(line: str) -> None:
-    """Print one line to stderr."""
-    sys.stderr.write(line + "\n")
-
-
-@contextmanager
-def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr as a callback (done, total); None where nobody is watching."""
-    if hidden or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def path_fields(path: bytes) -> dict[str, str]:
-    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
-    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
-
-    text = path.decode("utf-8", "surrogateescape")
-    encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
-    return {"path": encoded, "display": show_path(path)}
-
-
-def print_paths(paths: Sequence[bytes], *, null: bool = False) -> None:
-    """Print paths for other programs: as shown, a line each, or as they are with a NUL behind each."""
-    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
-
-    if null:
-        sys.stdout.buffer.write(b"".join(path + b"\0" for path in paths))
-    else:
-        sys.stdout.write("".join(f"{show_path(path)}\n" for path in paths))
+WaitOption = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait while another process is writing.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already there.")]
+ProgressOption = Annotated[bool, typer.Option("--no-progress", help="Hide the progress bar.")]

@@ -1,4 +1,4 @@
-"""`lookalike bench`: how fast this machine is at it, as ratios to the bare libraries."""
+"""`lookalike bench`: speed and memory on this machine, as ratios to the bare libraries."""
 
 from __future__ import annotations
 
@@ -9,44 +9,67 @@ from typing import Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import IndexOption, JsonOption, ProgressOption, app, print_json, print_table, warn
+from lookalike.cli.app import RESEARCH, EncoderOption, IndexOption, JsonOption, ProgressOption, command, group
+from lookalike.cli.printing import note, print_json, print_table
 
 __all__: list[str] = []
 
 _LEAST = 20  # pictures; the nearest ten among fewer are no measurement
 
-bench = typer.Typer(help="Measure speed and memory here, as ratios to the bare libraries.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+bench = group(
+    "bench",
+    "lookalike bench index Photos",
+    "lookalike bench search --sizes 1000,10000",
+    panel=RESEARCH,
+    text="Measure speed and memory on this machine.",
+)
 
 
-@bench.command("index")
+@command("index", "lookalike bench index Photos", under=bench)
 def bench_index(
-    folder: Annotated[Path, typer.Argument(help="The pictures to index, into a temporary gallery.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures to index, into a temporary gallery.")],
     *,
-    encoder: Annotated[str, typer.Option("-e", "--encoder", help="An encoder's name or model file.")] = "",
+    encoder: EncoderOption = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Indexing against decoding alone and encoding alone; encoding against ONNX Runtime alone."""
+    """Measure indexing against its parts alone.
+
+    The parts are decoding and encoding; encoding is compared with ONNX Runtime alone.
+    """
     name = encoder or lookalike.encoder_names()[0]
     _print(_measure().bench_index(os.fsencode(folder.absolute()), name), as_json=json)
 
 
-@bench.command("search")
+@command("search", "lookalike bench search --sizes 1000,10000", under=bench)
 def bench_search(
     *,
-    sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Pictures of the galleries.")] = "1000,10000,100000",
-    dim: Annotated[int, typer.Option(min=1, help="Numbers of a made-up embedding.")] = 128,
-    rows: Annotated[Path | None, typer.Option(metavar="FILE.npy", help="Real embeddings, float32 (n, dim).")] = None,
-    draw: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw time against size (extra train).")] = None,
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N,...", help="How many pictures each gallery has.")
+    ] = "1000,10000,100000",
+    dim: Annotated[int, typer.Option(metavar="N", min=1, help="Dimensions of the made-up embeddings.")] = 128,
+    embeddings: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Use real embeddings, float32 (n, dim), instead.")
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw time against size into this picture file; needs the extra `train`."),
+    ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Writing, searching and adding in galleries of several sizes, against the bare product and exact search."""
+    """Measure writing, searching and adding at several sizes.
+
+    Searches are compared with a bare matrix product and with exact search.
+    """
     from lookalike.evaluation import scaling  # noqa: PLC0415  (numpy)
 
-    made = (lambda count: scaling.load_rows(rows, count)) if rows else (lambda count: scaling.clustered(count, dim))
-    figures = scaling.bench_scaling(_sizes(sizes), made, report=(lambda _: None) if no_progress else warn)
+    made = (
+        (lambda count: scaling.load_rows(embeddings, count))
+        if embeddings
+        else (lambda count: scaling.clustered(count, dim))
+    )
+    figures = scaling.bench_scaling(_sizes(sizes), made, report=(lambda _: None) if no_progress else note)
     if draw is not None:
         from lookalike.training.plots import draw_scaling  # noqa: PLC0415  (matplotlib)
 
@@ -58,16 +81,19 @@ def bench_search(
     print_table(["figure", *(f"{figure['pictures']:,}" for figure in figures)], table)
 
 
-@bench.command("cold")
+@command("cold", "lookalike bench cold beach.jpg", under=bench)
 def bench_cold(
-    query: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to look for.")],
+    query: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to search with.")],
     *,
     gallery: IndexOption = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Pairs of processes.")] = 9,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How many pairs of processes to start.")] = 9,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Whole processes: a search against embedding one picture by hand, `--help` against its imports."""
+    """Measure a search that starts from nothing.
+
+    The whole process is compared with embedding one picture by hand, and `--help` with its imports.
+    """
     _print(_measure().bench_cold(gallery or lookalike.find_gallery(), query, rounds), as_json=json)
 
 
@@ -77,7 +103,7 @@ def _sizes(text: str) -> list[int]:
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < _LEAST:
-        raise typer.BadParameter(f"--sizes is {text!r}; numbers from {_LEAST} on, separated by commas")
+        raise typer.BadParameter(f"--sizes is {text!r}; give numbers from {_LEAST} on, separated by commas")
     return sizes
 
 

@@ -1,4 +1,4 @@
-"""`lookalike demo`, behind `make demo`: all of it on a collection that is at hand."""
+"""`lookalike demo`, behind `make demo`: index a collection, search it and draw the hits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import lookalike
-from lookalike.cli.app import ProgressOption, app, path_fields, print_table, progress_bar, warn
+from lookalike.cli.app import FIND, ProgressOption, command
+from lookalike.cli.printing import counted, note, path_fields, print_table, progress_bar
 from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,13 +27,18 @@ _NAMED = 5  # skipped files
 _HERE = Path("demo")
 
 
-@app.command()
+@command("demo", "lookalike demo", "lookalike demo Photos", panel=FIND)
 def demo(
-    folder: Annotated[Path | None, typer.Argument(help="Your own pictures; by default 8 Scenes.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Your own pictures (default: 8 Scenes, downloaded once).")
+    ] = None,
     *,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Index a collection, answer some queries and draw them, in the folder ./demo."""
+    """Index a sample collection, search it and draw the hits.
+
+    Everything is written into the folder ./demo. Without a network, crops of photographs are used instead.
+    """
     _make_home()
     photos = folder or _sample(hidden=no_progress)
     with (
@@ -40,8 +46,9 @@ def demo(
         progress_bar("indexing", hidden=no_progress) as progress,
     ):
         report = gallery.index(photos, progress=progress)
-        warn(f"{len(gallery):,} pictures of {_shown(photos)}, {report.added:,} of them new, in {report.seconds:.1f} s")
-        _warn_of(report)
+        size, new = counted(len(gallery), "picture"), f"{report.added:,} of them new"
+        note(f"{size} of {_shown(photos)}, {new}, in {report.seconds:.1f} s")
+        _note_skipped(report)
         queries = _spread(gallery, _QUERIES)
         answers = [gallery.search(query, k=_HITS) for query in queries]
     if not answers:
@@ -50,11 +57,11 @@ def demo(
     print(_drawn(answers))  # noqa: T201  (a result)
 
 
-def _warn_of(report: Report) -> None:
+def _note_skipped(report: Report) -> None:
     for path, reason in report.skipped[:_NAMED]:
-        warn(f"skipped {path_fields(path)['display']}: {reason}")
+        note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(report.skipped) > _NAMED:
-        warn(f"... and {len(report.skipped) - _NAMED:,} more")
+        note(f"... and {len(report.skipped) - _NAMED:,} more")
 
 
 def _print_answers(queries: Sequence[bytes], answers: Sequence[Hits]) -> None:
@@ -79,7 +86,9 @@ def _make_home() -> None:
     try:
         _HERE.mkdir(exist_ok=True)
     except OSError as error:
-        raise UsageError(f"./{_HERE} cannot be made: {error.strerror}", hint="cd to a folder of yours") from None
+        raise UsageError(
+            f"./{_HERE} cannot be made: {error.strerror}", hint="run it in a folder that you can write to"
+        ) from None
 
 
 def _gallery_of(photos: Path) -> Path:
@@ -103,12 +112,12 @@ def _name(path: bytes) -> str:
 
 
 def _sample(*, hidden: bool) -> Path:
-    """8 Scenes, or what can be had without a network."""
+    """The folder of 8 Scenes; without a network, one of crops of photographs."""
     from lookalike.datasets import samples  # noqa: PLC0415  (Pillow)
 
     try:
         with progress_bar("fetching 8 Scenes", hidden=hidden) as progress:
             return samples.fetch_scenes8(progress)
     except lookalike.LookalikeError as error:
-        warn(f"{error}; instead of 8 Scenes, crops of the photographs in scikit-image are taken")
+        note(f"{error}; using crops of the photographs in scikit-image instead of 8 Scenes")
         return samples.cut_crops(_HERE / "photographs")

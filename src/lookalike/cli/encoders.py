@@ -1,4 +1,4 @@
-"""Which encoders there are, and which of them suits a collection."""
+"""`lookalike encoders`: list, compare, check, adopt and fetch encoders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
+from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, SplitOption, command, complete_encoder, group
+from lookalike.cli.printing import note, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
     from lookalike.datasets.labelled import Dataset
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-encoders = typer.Typer(
-    help="List the encoders that are there, or try them on a collection.", invoke_without_command=True
+_TEXT = "List encoders, compare them on your pictures, or add one."
+
+encoders = group(
+    "encoders",
+    "lookalike encoders",
+    "lookalike encoders compare Photos",
+    panel=ENCODERS,
+    text=_TEXT,
+    is_command=True,
 )
-app.add_typer(encoders, name="encoders")
 
 _FIGURES = {
     "mAP": "mAP",
@@ -35,9 +42,9 @@ _FIGURES = {
 }
 
 
-@encoders.callback()
+@encoders.callback(help=_TEXT)
 def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """List the encoders that are there, or try them on a collection."""
+    """List the encoders unless one of the commands below was asked for."""
     if context.invoked_subcommand is not None:
         return
     rows = [_described(name) for name in lookalike.encoder_names()] + [_learned(name) for name in _learned_names()]
@@ -49,22 +56,34 @@ def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progre
         print_table([column.replace("_", " ") for column in columns], shown)
 
 
-@encoders.command("compare")
+@command("compare", "lookalike encoders compare Photos -e histogram -e patches", under=encoders)
 def compare_encoders(
-    folder: Annotated[Path, typer.Argument(help="The pictures; one folder for each class, if there are classes.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The pictures, in one folder for each class if there are classes.")
+    ],
     *,
     encoder: Annotated[
-        list[str] | None, typer.Option("-e", "--encoder", metavar="NAME|FILE", help="One to try; all if none is named.")
+        list[str] | None,
+        typer.Option(
+            "-e",
+            "--encoder",
+            metavar="NAME|FILE",
+            autocompletion=complete_encoder,
+            help="An encoder to compare (default: all). Repeatable.",
+        ),
     ] = None,
-    split: Annotated[Path | None, typer.Option(help="A CSV file with the columns file, class and split.")] = None,
-    no_labels: Annotated[bool, typer.Option("--no-labels", help="The folders are no classes.")] = False,
-    drawing: Annotated[Path | None, typer.Option("--draw", metavar="FILE", help="Draw it, too.")] = None,
+    split: SplitOption = None,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore the folders: they are not classes.")] = False,
+    drawing: Annotated[
+        Path | None, typer.Option("--draw", metavar="FILE", help="Also draw the comparison into this picture file.")
+    ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Try encoders on a collection: quality, size, speed, and which of them to take.
+    """Compare encoders on a collection, and recommend one.
 
-    With a folder for each class by the protocol of `lookalike evaluate`, otherwise by finding altered pictures again.
+    They are compared by quality, size and speed. With a folder for each class, quality is measured as `lookalike
+    evaluate` does it; otherwise each encoder is tested on finding altered copies of the pictures.
     """
     from lookalike.evaluation import compare as comparing  # noqa: PLC0415  (numpy and onnxruntime)
 
@@ -80,19 +99,20 @@ def compare_encoders(
         print_json({"encoders": compared.rows, "recommended": compared.recommended, "reason": compared.reason})
         return
     _print(compared.rows)
-    warn(f"recommended: {compared.recommended} ({compared.reason})")
+    note(f"recommended: {compared.recommended} ({compared.reason})")
 
 
-@encoders.command("check")
+@command("check", "lookalike encoders check model.onnx", under=encoders)
 def check_encoder(
-    model: Annotated[Path, typer.Argument(help="An .onnx file with its card beside it, or a folder.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx file with its card beside it, or a folder.")],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Try a model file in a process of its own, with limits on time and memory; exits with 1 if it fails.
+    """Try a model file in a separate, limited process.
 
-    Of a pair of towers both, with a text. `index -e FILE` does so by itself before a model is first used.
+    Time and memory are limited; the exit status is 1 if the model fails. The text encoder of a CLIP-like pair is tried
+    as well. `index -e FILE` does the same before a model is first used.
     """
     from lookalike.encoders import MODEL, hub_names  # noqa: PLC0415
     from lookalike.encoders.huggingface import hub  # noqa: PLC0415
@@ -110,19 +130,20 @@ def check_encoder(
         print_table(list(fields), [list(fields.values())])
 
 
-@encoders.command("adopt")
+@command("adopt", "lookalike encoders adopt clip-vit-base-patch32 -o clip", under=encoders)
 def adopt_export(
     export: Annotated[
         Path, typer.Argument(metavar="EXPORT", help="A folder with model.onnx and preprocessor_config.json.")
     ],
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The encoder, a new folder.")],
-    name: Annotated[str, typer.Option(help="What it is called; by default as EXPORT is.")] = "",
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The new folder for the encoder.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the encoder (default: that of EXPORT).")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Make an encoder from a model that other tools have exported, in Hugging Face's layout, and try it.
+    """Make an encoder from a model exported by another tool.
 
-    Also of a pair of vision_model.onnx and text_model.onnx with tokenizer.json. No network is used.
+    The export has Hugging Face's layout: one model.onnx, or vision_model.onnx and text_model.onnx with tokenizer.json.
+    The encoder is tried before it is kept. No network is used.
     """
     from lookalike.encoders.huggingface.exported import adopt_new  # noqa: PLC0415
 
@@ -132,31 +153,33 @@ def adopt_export(
         print_json({"model": str(output), **fields, "fingerprint": encoder.fingerprint})
     else:
         print_table(list(fields), [list(fields.values())])
-        warn(f"use it: lookalike index FOLDER -e {output}")
+        note(f"use it: lookalike index FOLDER -e {output}")
 
 
-@encoders.command("fetch")
+@command("fetch", "lookalike encoders fetch hf:OWNER/NAME@COMMIT", under=encoders)
 def fetch_encoder(
-    name: Annotated[str, typer.Argument(metavar="hf:OWNER/NAME@COMMIT", help="A model of the hub at one commit.")],
+    name: Annotated[
+        str, typer.Argument(metavar="hf:OWNER/NAME@COMMIT", help="A model on the Hugging Face hub, at one commit.")
+    ],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Fetch a model from the Hugging Face hub over the network, once, and try it.
+    """Download a model from the Hugging Face hub.
 
-    `index -e NAME` does so as well. Every address is printed; the files are kept with their SHA-256 and never asked
-    for again.
+    `index -e NAME` does the same. Every address is printed; the files are kept with their SHA-256, tried, and not
+    downloaded again.
     """
     from lookalike.encoders.huggingface import hub  # noqa: PLC0415
 
-    place = hub.fetch(name, warn, bars=not (no_progress or json) and sys.stderr.isatty())
+    place = hub.fetch(name, note, bars=not (no_progress or json) and sys.stderr.isatty())
     encoder = lookalike.load_encoder(name)
     fields = _fields(encoder)
     if json:
         print_json({"model": name, **fields, "fingerprint": encoder.fingerprint, "folder": str(place)})
     else:
         print_table(list(fields), [list(fields.values())])
-        warn(f"kept in {place}; use it: lookalike index FOLDER -e {name}")
+        note(f"saved in {place}; use it: lookalike index FOLDER -e {name}")
 
 
 def _fields(encoder: Encoder) -> dict[str, Any]:
@@ -174,13 +197,13 @@ def _data(folder: Path, split: Path | None, *, no_labels: bool) -> Dataset | lis
         try:
             return datasets.split_by_content(datasets.load_labelled(folder))
         except lookalike.LookalikeError:
-            warn("no folders of classes: pictures are looked for by what may have become of them")
+            note("no folders of classes: each encoder is tested on finding altered copies")
     return sorted(entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
     figures = [figure for figure in _FIGURES if any(figure in row for row in rows)]
-    columns = ["encoder", *(_FIGURES[figure] for figure in figures), "numbers", "pictures/s", "MB"]
+    columns = ["encoder", *(_FIGURES[figure] for figure in figures), "dimensions", "pictures/s", "MB"]
     measured = [
         (
             row["name"],
@@ -195,7 +218,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     print_table(columns, measured)
     for row in rows:
         if "reason" in row:
-            warn(f"{row['name']}: {row['reason']}")
+            note(f"{row['name']}: {row['reason']}")
 
 
 def _learned_names() -> list[str]:
@@ -205,7 +228,7 @@ def _learned_names() -> list[str]:
 
 
 def _learned(name: str) -> dict[str, Any]:
-    """An encoder that is not there before it is learned."""
+    """The row of an encoder that is learned when a gallery is made."""
     unknown: dict[str, Any] = dict.fromkeys(("dim", "size", "fingerprint"))
     return {"name": name, "metric": "cosine", "trained_on": "your own pictures", **unknown, "available": True}
 

@@ -1,4 +1,4 @@
-"""Commands that tell how good an encoder is, and what it looks at."""
+"""`lookalike evaluate`: how good an encoder is on a labelled folder."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import lookalike
 from lookalike.cli.app import (
-    IndexOption,
+    RESEARCH,
+    EncoderOption,
     JsonOption,
+    ModelOption,
     OrderOption,
     ProgressOption,
-    app,
-    print_json,
-    print_table,
-    progress_bar,
-    warn,
+    SplitOption,
+    command,
 )
+from lookalike.cli.printing import note, print_json, print_table, progress_bar
+from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,39 +30,50 @@ __all__: list[str] = []
 _EXTREMES = 10  # pictures that are drawn of either end
 
 
-@app.command()
+@command(
+    "evaluate",
+    "lookalike evaluate Photos",
+    "lookalike evaluate Photos -e histogram --split split.csv --json",
+    panel=RESEARCH,
+)
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="One folder for each class, pictures inside.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder with one folder of pictures for each class.")
+    ],
     *,
-    encoder: Annotated[str, typer.Option("-e", "--encoder", metavar="NAME|FILE", help="What is measured.")] = "",
-    split: Annotated[Path | None, typer.Option(help="A CSV file with the columns file, class and split.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Do not adapt the embeddings to the gallery.")] = False,
+    encoder: EncoderOption = None,
+    split: SplitOption = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Compare the embeddings as they are, not adapted to the gallery.")
+    ] = False,
     blend: Annotated[
         bool | None,
-        typer.Option("--blend/--no-blend", help="Let pictures vouch for their neighbours. Default: where it helps."),
+        typer.Option(
+            "--blend/--no-blend", help="Smooth each picture with its nearest neighbours (default: where it helps)."
+        ),
     ] = None,
     order: OrderOption = "distance",
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Apart, also adapt to the gallery pictures' classes.")
-    ] = False,
-    model: Annotated[Path | None, typer.Option("-m", "--model", help="A training's folder.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Also report results adapted to the class labels.")] = False,
+    model: ModelOption = None,
     drawing: Annotated[
-        Path | None, typer.Option("--draw", metavar="FILE", help="Draw what --model reconstructs best and worst.")
+        Path | None,
+        typer.Option("--draw", metavar="FILE", help="Draw the pictures that --model reconstructs best and worst."),
     ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Measure retrieval on a labelled folder; with --model also how well a trained model reconstructs it.
+    """Measure retrieval quality on a labelled folder.
 
-    Train pictures of the split are searched with its test pictures; without one, those a --model was trained on with
-    the others, or three quarters with the rest.
+    The train pictures of the split are searched with its test pictures. Without a split, the pictures that --model was
+    trained on are searched with the held-out ones; without either, three quarters of each class with the rest. --model
+    also measures how well that model reconstructs the pictures.
     """
     from lookalike.evaluation import retrieval as protocol  # noqa: PLC0415  (numpy and onnxruntime)
 
     if raw and blend is not None:
-        raise typer.BadParameter("raw embeddings are not blended", param_hint="--blend")
+        raise UsageError("raw embeddings are not blended: leave out --raw or --blend")
     if drawing is not None and model is None:
-        raise typer.BadParameter("what is drawn are the reconstructions of a --model", param_hint="--draw")
+        raise UsageError("--draw needs --model: it draws what that model reconstructs")
     dataset = _dataset(folder, split, model)
     figures = _reconstruction(model, folder, drawing, hidden=no_progress or json) if model is not None else {}
     with progress_bar("indexing", hidden=no_progress or json) as progress:
@@ -80,30 +91,6 @@ def evaluate(
         _print_figures(figures)
 
 
-@app.command("inspect")
-def inspect_match(
-    query: Annotated[Path, typer.Argument(metavar="QUERY", help="One picture.")],
-    hit: Annotated[Path, typer.Argument(metavar="HIT", help="Another: mostly one that a search has found.")],
-    *,
-    gallery: IndexOption = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The drawing.")] = Path("heat.png"),
-    json: JsonOption = False,
-    no_progress: ProgressOption = False,
-) -> None:
-    """Draw what of two pictures matches: what makes them less alike when it is covered."""
-    with lookalike.Gallery.open(gallery) as opened:
-        found = opened.explain(query, hit)
-    try:
-        found.draw().save(output)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"the drawing cannot be written to {output}: {error}", param_hint="-o") from None
-    if json:
-        heats = {"query_heat": found.query_heat.tolist(), "hit_heat": found.hit_heat.tolist()}
-        print_json({"distance": found.distance, **heats, "output": str(output)})
-    else:
-        print_table(["distance", "drawing"], [(found.distance, str(output))])
-
-
 def _dataset(folder: Path, split: Path | None, model: Path | None) -> Dataset:
     from lookalike.datasets import labelled as datasets  # noqa: PLC0415
 
@@ -118,12 +105,12 @@ def _dataset(folder: Path, split: Path | None, model: Path | None) -> Dataset:
 
 
 def _trained_on(model: Path, dataset: Dataset) -> int | None:
-    """How many of the queries the model has seen: what it was fitted on is no fair question."""
+    """Count the queries that the model was trained on, and warn of them: results for those are too good."""
     from lookalike import training  # noqa: PLC0415
 
     count = training.count_trained(model, dataset.queries)
     if count:
-        warn(f"warning: the model was trained on {count:,} of the {len(dataset.queries):,} queries")
+        note(f"warning: the model was trained on {count:,} of the {len(dataset.queries):,} queries")
     return count
 
 
@@ -137,7 +124,7 @@ def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: 
         names = measured.ranked
         extremes = names[:_EXTREMES] + names[_EXTREMES:][-_EXTREMES:]
         originals, made = training.reconstructions(model, folder, extremes)
-        plots.draw_reconstructions(originals, made, "The best reconstructions, and the worst", drawing)
+        plots.draw_reconstructions(originals, made, "The best reconstructions and the worst", drawing)
     return training.summary(measured)
 
 
@@ -149,7 +136,7 @@ def _print_figures(figures: dict[str, Any]) -> None:
 
 
 def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """A line for each figure, also for each of those that belong together."""
+    """A line for each figure, and for each value of a figure by class."""
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from ((f"{name}: {key}", _shown(part)) for key, part in value.items())

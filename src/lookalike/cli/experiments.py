@@ -1,4 +1,4 @@
-"""`lookalike experiments`: the described trainings by name, run and reported."""
+"""`lookalike experiments`: list, run and report the described trainings."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
-from lookalike.cli.train import train_and_draw, varied
+from lookalike.cli.app import RESEARCH, JsonOption, ProgressOption, command, complete_experiment, group
+from lookalike.cli.printing import note, print_json, print_table, progress_bar
+from lookalike.cli.train import EpochsOption, SizeOption, train_and_draw, varied
 
 if TYPE_CHECKING:
     from lookalike.training.experiments import Result
 
 __all__: list[str] = []
 
-experiments = typer.Typer(help="The described experiments by name.", no_args_is_help=True)
-app.add_typer(experiments, name="experiments")
+experiments = group(
+    "experiments",
+    "lookalike experiments list",
+    "lookalike experiments run Photos exp3 final",
+    panel=RESEARCH,
+    text="List, run and report the described experiments.",
+)
 
 _COLUMNS = ("preset", "size", "epochs", "held_out_mse", "train_mse", "mAP", "seconds")
 
 
-@experiments.command("list")
+@command("list", "lookalike experiments list --json", under=experiments)
 def list_experiments(*, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
-    """List the experiments and what each changes."""
+    """List the experiments and what each of them changes."""
     from lookalike.training.presets import PRESETS  # noqa: PLC0415
 
     if json:
@@ -35,24 +41,37 @@ def list_experiments(*, json: JsonOption = False, no_progress: ProgressOption = 
     print_table([column.replace("_", " ") for column in columns], rows)
 
 
-@experiments.command("run")
+@command("run", "lookalike experiments run Photos exp3 final --epochs 5", under=experiments)
 def run_experiments(
-    folder: Annotated[Path, typer.Argument(help="The pictures to learn from.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Experiments; all of them if none is named.")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures to learn from.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]", autocompletion=complete_experiment, help="The experiments to run (default: all)."
+        ),
+    ] = None,
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="A folder for each goes in here.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where a folder for each experiment is made.")
     ] = Path("output"),
     results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A file for each that is finished; by default output/results.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where a file for each finished experiment is written (default: output/results)."
+        ),
     ] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Vary them all.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
-    size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of every preset. Repeatable.")
+    ] = None,
+    epochs: EpochsOption = None,
+    size: SizeOption = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Train some experiments or all, one after the other, and measure each; broken off, the same command goes on."""
+    """Train experiments one after another, and measure each.
+
+    If interrupted, run the same command again: it resumes.
+    """
     from lookalike.training.presets import PRESETS  # noqa: PLC0415
 
     chosen = [varied(name, changes or [], epochs, size) for name in names or PRESETS]
@@ -67,29 +86,37 @@ def run_experiments(
         print_table(_COLUMNS, [["" if row[column] is None else row[column] for column in _COLUMNS] for row in done])
 
 
-@experiments.command("report")
+@command("report", "lookalike experiments report output/exp3 -o experiments.md", under=experiments)
 def report_experiments(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Finished trainings to add.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Folders of finished trainings to add.")
+    ] = None,
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="The page; its pictures go into images beside it.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The page to write; its pictures go into the folder `images` beside it.",
+        ),
     ] = Path("docs/experiments.md"),
     results: Annotated[
-        Path, typer.Option(metavar="DIR", help="A file for each training; all of them are reported.")
+        Path, typer.Option(metavar="DIR", help="Folder with a file of results for each training.")
     ] = Path("docs/results"),
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Make the page of all experiments from their results, and measure finished trainings that have none yet.
+    """Write a page about all experiments from their results.
 
-    A training is measured on the pictures that it was made of, which have to be where they were.
+    Finished trainings that are named are measured first, on the pictures that they were trained with.
     """
-    from lookalike.training import experiments as told  # noqa: PLC0415  (matplotlib)
+    from lookalike.training.experiments import write_page  # noqa: PLC0415  (matplotlib)
     from lookalike.training.folder import read_notes  # noqa: PLC0415
 
     for run in runs or []:
         _record(run, Path(read_notes(run)["pictures"]), results, hidden=no_progress or json)
-    count = told.write_page(results, output)
+    count = write_page(results, output)
     if json:
         print_json({"page": str(output), "results": count})
     else:
@@ -101,7 +128,7 @@ def _record(home: Path, folder: Path, results: Path, *, hidden: bool) -> dict[st
 
     with progress_bar("measuring", hidden=hidden) as progress:
         path, result = record(home, folder, results, progress=progress)
-    warn(f"{home}: {path}")
+    note(f"{home}: {path}")
     return _fields(result) | {"result": str(path)}
 
 

@@ -1,16 +1,17 @@
-"""`lookalike neighbours`: every picture's nearest others."""
+"""`lookalike neighbours` and `inspect`: every picture's nearest others, and what two pictures have in common."""
 
 from __future__ import annotations
 
-import json as json_
 import os
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import lookalike
-from lookalike.cli.app import IndexOption, JsonOption, ProgressOption, app, path_fields, print_json, progress_bar
+from lookalike.cli.app import FIND, IndexOption, JsonOption, ProgressOption, command
+from lookalike.cli.printing import path_fields, print_json, print_json_line, print_table, progress_bar
+from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,21 +21,27 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-@app.command()
+@command("neighbours", "lookalike neighbours --top 3", "lookalike neighbours --threshold 0.05 --json", panel=FIND)
 def neighbours(
     *,
     gallery: IndexOption = None,
-    top: Annotated[int, typer.Option("-k", "--top", help="How many neighbours of each picture.")] = 10,
+    top: Annotated[int, typer.Option("-k", "--top", metavar="N", help="How many neighbours of each picture.")] = 10,
     threshold: Annotated[
-        float | None, typer.Option(help="Only neighbours at most so far; pictures without one are left out.")
+        float | None,
+        typer.Option(
+            metavar="DISTANCE", help="Only neighbours within this distance; pictures without any are left out."
+        ),
     ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Also where the gallery is very large.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
+    ] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Every picture with those most like it: a JSON document on each line, or one of all with --json.
+    """List every picture with the pictures most like it.
 
-    No list of all pairs is made; a gallery of a million takes minutes and little memory.
+    Each picture is a JSON document on a line of its own; with --json there is one document for all. A gallery of a
+    million pictures takes minutes and little memory.
     """
     with (
         lookalike.Gallery.open(gallery) as opened,
@@ -46,7 +53,7 @@ def neighbours(
             print_json({"pictures": list(lines)})
             return
         for done, line in enumerate(lines, 1):
-            sys.stdout.write(json_.dumps(line, ensure_ascii=False) + "\n")
+            print_json_line(line)
             if progress is not None:
                 progress(done, len(opened))
 
@@ -57,3 +64,32 @@ def _lines(gallery: Gallery, top: int, threshold: float | None) -> Iterator[dict
         if near or threshold is None:
             rows = [{**path_fields(os.fsencode(hit.path)), "distance": hit.distance} for hit in near]
             yield {**path_fields(os.fsencode(path)), "neighbours": rows}
+
+
+@command("inspect", "lookalike inspect beach.jpg Photos/beach.jpg -o heat.png", panel=FIND)
+def inspect_match(
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="One picture.")],
+    hit: Annotated[Path, typer.Argument(metavar="HIT", help="A second picture, usually a search hit.")],
+    *,
+    gallery: IndexOption = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The picture file to draw into.")
+    ] = Path("heat.png"),
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Draw which parts of two pictures match.
+
+    A part matters when the two pictures become less similar once it is covered.
+    """
+    with lookalike.Gallery.open(gallery) as opened:
+        found = opened.explain(query, hit)
+    try:
+        found.draw().save(output)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the drawing cannot be written to {output}: {error}") from None
+    if json:
+        heats = {"query_heat": found.query_heat.tolist(), "hit_heat": found.hit_heat.tolist()}
+        print_json({"distance": found.distance, **heats, "output": str(output)})
+    else:
+        print_table(["distance", "drawing"], [(found.distance, str(output))])

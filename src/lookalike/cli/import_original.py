@@ -1,4 +1,4 @@
-"""`lookalike import-original`: what the described system left behind, converted."""
+"""`lookalike import-original`: convert the model and the index of the original system."""
 
 from __future__ import annotations
 
@@ -7,48 +7,62 @@ from typing import Annotated, Any
 
 import typer
 
-from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
+from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, command
+from lookalike.cli.printing import note, print_fields, print_json, progress_bar
+from lookalike.errors import UsageError
 
 __all__: list[str] = []
 
 
-@app.command("import-original")
+@command("import-original", "lookalike import-original final_model.h5 features.pkl -o output/original", panel=ENCODERS)
 def import_original(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="A features.pkl, a Keras .h5, or both.")],
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the converted files go.")] = Path(
-        "output/original"
-    ),
-    slope: Annotated[float | None, typer.Option(min=0, max=1, help="Of the leaky units, if the .h5 has none.")] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the converted files.")
+    ] = Path("output/original"),
+    slope: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, max=1, help="LeakyReLU slope, if the .h5 does not record it."),
+    ] = None,
     relu: Annotated[
-        bool | None, typer.Option("--relu/--no-relu", help="Whether one follows the embedding, likewise.")
+        bool | None,
+        typer.Option("--relu/--no-relu", help="Whether a ReLU follows the embedding, if the .h5 does not record it."),
     ] = None,
     pictures: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="The pictures that were indexed: make a gallery of both files."),
+        typer.Option(metavar="FOLDER", help="The pictures that were indexed; makes a gallery from both files."),
     ] = None,
     listed: Annotated[
-        Path | None, typer.Option("--list", metavar="FILE", help="Their order, a path a line; by default sorted.")
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="The order of the pictures, one path per line (default: sorted)."),
     ] = None,
     index: Annotated[
-        Path | None, typer.Option("-i", "--index", metavar="DIR", help="The gallery; by default output/DIR/features.")
+        Path | None,
+        typer.Option(
+            "-i",
+            "--index",
+            metavar="DIR",
+            help="Folder of the gallery (default: `features` in the folder of --output).",
+        ),
     ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Convert an index and a model of the described system. Nothing that is in the files is ever run.
+    """Convert a model and an index of the original system.
 
-    The model becomes an encoder: lookalike index FOLDER -e DIR. The index becomes DIR/features.npz, and with --pictures
-    a gallery if every picture, encoded again, comes to the embedding in its place.
+    Nothing in the files is ever executed. The model becomes an encoder: lookalike index FOLDER -e DIR. The index
+    becomes DIR/features.npz. With --pictures it also becomes a gallery, if every picture is encoded to the embedding
+    that the index has for it.
     """
     from lookalike.training import original  # noqa: PLC0415  (numpy; TensorFlow for a model)
 
     models = [file for file in files if original.is_weights_file(file)]
     indexes = [file for file in files if file not in models]
     if len(models) > 1 or len(indexes) > 1:
-        raise typer.BadParameter("one model and one index at most", param_hint="FILE")
+        raise UsageError("one model and one index can be converted at a time")
     if pictures is not None and not (models and indexes):
-        raise typer.BadParameter("a gallery needs a model and an index", param_hint="--pictures")
+        raise UsageError("--pictures needs a model and an index: a gallery is made from both")
     features = original.read_features(indexes[0]) if indexes else None
     done: dict[str, Any] = {"output": str(output)}
     if models:
@@ -65,9 +79,9 @@ def import_original(
     if json:
         print_json(done)
     else:
-        print_table(["", ""], [(name.replace("_", " "), str(value)) for name, value in done.items()])
+        print_fields(done)
         if models:
-            warn(f"use it: lookalike index FOLDER -e {output}")
+            note(f"use it: lookalike index FOLDER -e {output}")
 
 
 def _model_fields(done: Any) -> dict[str, Any]:  # noqa: ANN401

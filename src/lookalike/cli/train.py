@@ -1,4 +1,4 @@
-"""Commands that train encoders of one's own."""
+"""`lookalike train`: train an encoder on a folder of pictures."""
 
 from __future__ import annotations
 
@@ -10,42 +10,74 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.app import JsonOption, ProgressOption, app, print_json, print_table, progress_bar, warn
+from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, command, complete_preset
+from lookalike.cli.printing import counted, note, print_json, print_table, progress_bar
+from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
     from lookalike.training import Finished, Step
     from lookalike.training.presets import Preset
     from lookalike.training.trainer import After
 
-__all__ = ["train_and_draw", "varied"]
+__all__ = ["EpochsOption", "SizeOption", "train_and_draw", "varied"]
 
 _SHOWN = 5  # epochs of the history that are printed
 
 
-@app.command()
+EpochsOption = Annotated[int | None, typer.Option(metavar="N", help="Short for --set epochs=N.")]
+SizeOption = Annotated[int | None, typer.Option(metavar="N", help="Short for --set size=N.")]
+
+
+@command(
+    "train",
+    "lookalike train Photos",
+    "lookalike train Photos --preset final --epochs 20 -o output/mine",
+    panel=ENCODERS,
+)
 def train(
-    folder: Annotated[Path, typer.Argument(help="The pictures to learn from.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures to learn from.")],
     *,
-    preset: Annotated[str, typer.Option(help="An experiment's name: lookalike experiments list.")] = "tiny",
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where all of it goes.")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Vary the preset.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
-    size: Annotated[int | None, typer.Option(help="Short for --set size=N.")] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_preset,
+            help="What to train: patches, selfsup, or a name from `lookalike experiments list`.",
+        ),
+    ] = "tiny",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for the results (default: output/PRESET)."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the preset. Repeatable."),
+    ] = None,
+    epochs: EpochsOption = None,
+    size: SizeOption = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="For selfsup: a folder of class folders, or a CSV file with the columns file and class."),
+        typer.Option(
+            metavar="FOLDER|CSV",
+            help="For selfsup: a folder of class folders, or a CSV file with the columns file and class.",
+        ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on.")] = False,
-    early_stopping: Annotated[int | None, typer.Option(min=1, help="End after N epochs without progress.")] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events into output/tensorboard.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start from the beginning instead of resuming.")] = False,
+    early_stopping: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Stop after N epochs without improvement.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write events for TensorBoard into output/tensorboard.")
+    ] = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Train the described autoencoder on a folder; broken off, the same command goes on where it was.
+    """Train an encoder on your own pictures.
 
-    The presets `patches` and `selfsup` learn from small pieces of the pictures instead: a minute, and no TensorFlow.
+    Most presets train the described autoencoder with TensorFlow. `patches` and `selfsup` learn from small pieces of the
+    pictures instead, in about a minute and without TensorFlow. If interrupted, run the same command again: it resumes.
 
-    The result, in output/PRESET by default, is an encoder: lookalike index FOLDER -e output/PRESET.
+    The result is an encoder: lookalike index FOLDER -e output/PRESET.
     """
     from lookalike import encoders, training  # noqa: PLC0415  (numpy; TensorFlow when it begins)
 
@@ -54,9 +86,7 @@ def train(
         _learn(preset, folder, home, labels=labels, fresh=fresh, json=json, hidden=no_progress or json)
         return
     if labels is not None:
-        raise typer.BadParameter(
-            "a network takes the folders that pictures lie in: --preset supervised", param_hint="--labels"
-        )
+        raise UsageError(f"the preset {preset} takes no --labels", hint="class folders as labels: --preset supervised")
     chosen = varied(preset, changes or [], epochs, size)
     if fresh:
         training.start_afresh(home)
@@ -71,12 +101,12 @@ def train(
 
 
 def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: bool, json: bool, hidden: bool) -> None:
-    """Learn an encoder that is no network: there are no epochs to print."""
+    """Learn an encoder from small pieces of the pictures: it has no epochs to print."""
     from lookalike.encoders import find_learner  # noqa: PLC0415  (numpy)
     from lookalike.indexing.learned import forget, learn_into  # noqa: PLC0415
 
     if labels is not None and not find_learner(name).takes_labels:
-        raise typer.BadParameter(f"{name} makes nothing of them", param_hint="--labels")
+        raise UsageError(f"the preset {name} takes no --labels", hint="take --preset selfsup")
     known = None
     if labels is not None:
         from lookalike.datasets.labels import read_labels  # noqa: PLC0415  (a gallery comes with it)
@@ -85,7 +115,7 @@ def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: b
     if fresh:
         forget(home)
     elif (home / "encoder.onnx").exists():
-        raise typer.BadParameter(f"there is an encoder in {home}; --fresh begins anew", param_hint="--output")
+        raise UsageError(f"there is already an encoder in {home}", hint="--fresh starts from the beginning")
     start = time.monotonic()
     with progress_bar(name, hidden=hidden) as progress:
         learn_into(home, name, [folder], labels=known, progress=progress)
@@ -94,11 +124,11 @@ def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: b
         print_json({"output": str(home), "preset": {"name": name}, "seconds": seconds})
     else:
         print_table(["learned", "seconds"], [(name, seconds)])
-        warn(f"everything is in {home}; use it: lookalike index FOLDER -e {home}")
+        note(f"everything is in {home}; use it: lookalike index FOLDER -e {home}")
 
 
 def varied(name: str, changes: list[str], epochs: int | None, size: int | None) -> Preset:
-    """A preset with what the options change of it."""
+    """The preset of this name, changed as the options say."""
     from lookalike.training.presets import find_preset, vary  # noqa: PLC0415
 
     for change in changes:
@@ -112,7 +142,7 @@ def varied(name: str, changes: list[str], epochs: int | None, size: int | None) 
 def train_and_draw(
     folder: Path, home: Path, preset: Preset, *, patience: int | None = None, after: After | None = None, hidden: bool
 ) -> Finished:
-    """Train with a bar for each of its two parts, and draw how it went."""
+    """Train with a bar for each of its two parts, and draw the losses, the layers and some reconstructions."""
     from lookalike import training  # noqa: PLC0415
 
     with progress_bar("decoding", hidden=hidden) as decoding, progress_bar(preset.name, hidden=hidden) as bar:
@@ -130,11 +160,11 @@ def _draw(done: Finished, folder: Path, preset: Preset) -> None:
     from lookalike import training  # noqa: PLC0415  (matplotlib)
     from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
-    title = f"{preset.name}: {preset.latent_dim} numbers, {preset.size} pixels"
+    title = f"{preset.name}: {preset.latent_dim} dimensions, {preset.size} pixels"
     plots.draw_losses(done.history, title, done.folder / "loss.png")
     plots.draw_layers(done.layers, title, done.folder / "model.png")
     originals, made = training.reconstructions(done.folder, folder)
-    title = f"Pictures above what {preset.name} keeps of them in {preset.latent_dim} numbers"
+    title = f"Pictures and, below them, their reconstructions by {preset.name} from {preset.latent_dim} dimensions"
     plots.draw_reconstructions(originals, made, title, done.folder / "reconstructions.png")
 
 
@@ -149,7 +179,7 @@ def _fields(done: Finished, preset: Preset) -> dict[str, Any]:
 
 
 def _finite(fields: dict[str, float]) -> dict[str, float | None]:
-    """What is not a number is null: JSON knows no NaN."""
+    """Replace values that are not a number with null, because JSON has no NaN."""
     return {key: value if math.isfinite(value) else None for key, value in fields.items()}
 
 
@@ -158,5 +188,5 @@ def _print(done: Finished) -> None:
     rows = [[getattr(epoch, column) for column in columns] for epoch in done.history[-_SHOWN:]]
     print_table(columns, rows)
     if done.skipped:
-        warn(f"{done.skipped} files were skipped: {done.folder / 'skipped.csv'}")
-    warn(f"everything is in {done.folder}; use it: lookalike index FOLDER -e {done.folder}")
+        note(f"{counted(done.skipped, 'file')} skipped: {done.folder / 'skipped.csv'}")
+    note(f"everything is in {done.folder}; use it: lookalike index FOLDER -e {done.folder}")

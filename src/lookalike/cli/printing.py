@@ -1,0 +1,216 @@
+"""How results, progress and warnings are printed: results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from lookalike import Report
+
+__all__ = [
+    "counted",
+    "note",
+    "path_fields",
+    "print_error",
+    "print_fields",
+    "print_json",
+    "print_json_line",
+    "print_line",
+    "print_paths",
+    "print_report",
+    "print_table",
+    "progress_bar",
+    "report_fields",
+    "set_up_logging",
+    "skipped_fields",
+    "summarize",
+]
+
+_LISTED = 20  # skipped files named after a run; `lookalike skipped` names them all
+
+
+class _Stderr(logging.Handler):
+    """Print log lines to whatever stderr is at that moment: a progress bar puts its own in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+
+
+def set_up_logging() -> None:
+    """Print warnings of the library to stderr until -v or -q says otherwise."""
+    handler = _Stderr()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("lookalike")
+    logger.handlers = [handler]
+    logger.setLevel(logging.WARNING)
+
+
+def note(line: str) -> None:
+    """Print one line to stderr: what was done, or a warning. With -q it is left out."""
+    if logging.getLogger("lookalike").isEnabledFor(logging.WARNING):
+        sys.stderr.write(line + "\n")
+
+
+def print_error(message: str, hint: str = "") -> None:
+    """Print an error to stderr, and the command that mends it on a line of its own."""
+    sys.stderr.write(f"lookalike: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one document to stdout."""
+    sys.stdout.write(_as_json(document, indent=2) + "\n")
+
+
+def print_json_line(document: dict[str, Any]) -> None:
+    """Print one of many documents to stdout, on one line."""
+    sys.stdout.write(_as_json(document) + "\n")
+
+
+def _as_json(document: dict[str, Any], *, indent: int | None = None) -> str:
+    """A document as text that stdout can take, whatever its encoding."""
+    is_any = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    return json.dumps(document, ensure_ascii=not is_any, indent=indent)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under headings, numbers to the right: drawn in a terminal, plain text in a pipe."""
+    cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    right = [bool(rows) and all(isinstance(row[n], int | float) for row in rows) for n in range(len(columns))]
+    if sys.stdout.isatty():
+        _draw_table(columns, cells, right)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for line in (columns, *cells):
+        aligned = [
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(line, widths, right, strict=True)
+        ]
+        sys.stdout.write("  ".join(aligned).rstrip() + "\n")
+
+
+def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  (heavy, 0.07 s: only for a terminal)
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column, is_number in zip(columns, right, strict=True):
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
+def print_fields(fields: dict[str, Any]) -> None:
+    """Print names and values, a line each; the underscores of JSON names become spaces."""
+    print_table(["", ""], [(name.replace("_", " "), str(value)) for name, value in fields.items()])
+
+
+def print_paths(paths: Sequence[bytes], *, null: bool = False) -> None:
+    """Print paths for other programs: as shown, a line each, or unchanged with a NUL after each."""
+    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
+
+    if null:
+        sys.stdout.buffer.write(b"".join(path + b"\0" for path in paths))
+    else:
+        sys.stdout.write("".join(f"{show_path(path)}\n" for path in paths))
+
+
+@contextmanager
+def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr as a callback (done, total); None where it is hidden or stderr is not a terminal."""
+    if hidden or not sys.stderr.isatty() or not logging.getLogger("lookalike").isEnabledFor(logging.WARNING):
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def path_fields(path: bytes) -> dict[str, str]:
+    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
+    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
+
+    text = path.decode("utf-8", "surrogateescape")
+    encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
+    return {"path": encoded, "display": show_path(path)}
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: `1 picture`, `2,688 pictures`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def print_report(report: Report, gallery: Path | None, *, in_json: bool) -> None:
+    """Print counts to stdout, and to stderr which files were skipped and which folders are missing."""
+    if in_json:
+        print_json(report_fields(report))
+    else:
+        counts = (report.added, report.unchanged, report.renamed, report.removed, len(report.skipped))
+        print_table(["added", "unchanged", "renamed", "removed", "skipped"], [counts])
+        _warn_of_skipped(report.skipped, gallery)
+    _warn_of_missing(report)
+
+
+def print_line(report: Report, *, in_json: bool) -> None:
+    """Print what one of many runs did, on one line."""
+    if in_json:
+        print_json_line(report_fields(report))
+    else:
+        counts = ("added", "unchanged", "renamed", "removed")
+        parts = [f"{getattr(report, name):,} {name}" for name in counts] + [f"{len(report.skipped):,} skipped"]
+        sys.stdout.write(", ".join(parts) + "\n")
+    sys.stdout.flush()
+    _warn_of_missing(report)
+
+
+def summarize(report: Report, pictures: int) -> str:
+    """What a run did, such as `438 pictures, 438 added in 2.9 s (152/s)`."""
+    counts = ("added", "renamed", "removed")
+    changed = [f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name)]
+    parts = ", ".join([counted(pictures, "picture"), *(changed or ["nothing changed"])])
+    rate = report.added / report.seconds if report.seconds else 0.0
+    return f"{parts} in {report.seconds:.1f} s" + (f" ({rate:,.{0 if rate >= 10 else 1}f}/s)" if rate else "")
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """The document that scripts rely on."""
+    return {
+        "added": report.added,
+        "unchanged": report.unchanged,
+        "renamed": report.renamed,
+        "removed": report.removed,
+        "skipped": skipped_fields(report.skipped),
+        "missing": [path_fields(root) for root in report.missing],
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def skipped_fields(found: Sequence[tuple[bytes, str]]) -> list[dict[str, str]]:
+    """Files and reasons for a document."""
+    return [{**path_fields(path), "reason": reason} for path, reason in found]
+
+
+def _warn_of_missing(report: Report) -> None:
+    for root in report.missing:
+        note(f"warning: {path_fields(root)['display']} is not there; its pictures stay in the gallery")
+
+
+def _warn_of_skipped(skipped: Sequence[tuple[bytes, str]], gallery: Path | None) -> None:
+    for path, reason in skipped[:_LISTED]:
+        note(f"skipped {path_fields(path)['display']}: {reason}")
+    if len(skipped) > _LISTED:
+        where = f" -i {gallery}" if gallery else ""
+        note(f"... and {len(skipped) - _LISTED} more: lookalike skipped{where}")

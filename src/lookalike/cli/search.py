@@ -1,0 +1,272 @@
+"""`lookalike search`: by a picture, by a text, or with the pictures that a trained model has not seen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import lookalike
+from lookalike.cli.app import FIND, IndexOption, JsonOption, OrderOption, ProgressOption, command
+from lookalike.cli.printing import counted, note, path_fields, print_json, print_paths, print_table
+from lookalike.errors import UsageError
+
+if TYPE_CHECKING:
+    from lookalike import Hits
+    from lookalike.training.held_out import Answer, Sample
+
+__all__: list[str] = []
+
+
+@command(
+    "search",
+    "lookalike search beach.jpg",
+    "lookalike search beach.jpg --top 20 --filter 'width:>1000' --montage hits.jpg",
+    "lookalike search --text 'a red boat'",
+    panel=FIND,
+)
+def search(
+    query: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="The picture to search with.")] = None,
+    *,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Search with a description instead of IMAGE; needs an encoder that also understands text, such as "
+            "CLIP or SigLIP.",
+        ),
+    ] = None,
+    gallery: IndexOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("-m", "--model", metavar="DIR", help="Folder of the trained model that made the gallery."),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "-s",
+            "--sample",
+            metavar="N",
+            min=1,
+            help="Search with N held-out pictures of --model, and draw each query and its hits.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Change it to draw another --sample.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where --sample draws (default: beside the folder of --model).")
+    ] = None,
+    top: Annotated[int, typer.Option("-k", "--top", metavar="N", help="How many hits to show.")] = 10,
+    filepath_only: Annotated[
+        bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="Print only the paths, unescaped, each followed by a NUL.")
+    ] = False,
+    montage: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the query and its hits into this picture file.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight",
+            metavar="NAME=SHARE",
+            help="Weight of one part of a hybrid encoder, e.g. histogram=0.3. Repeatable.",
+        ),
+    ] = None,
+    order: OrderOption = "distance",
+    include_self: Annotated[
+        bool, typer.Option("--include-self", help="Show the query itself too, if it is in the gallery.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="FIELD:VALUE",
+            help="Only pictures that match: folder:beach, width:>1000. Repeatable.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD:VALUE", help="Leave out pictures that match: label:forest, name:*_thumb.*. Repeatable."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="DISTANCE", help="Show only hits within this distance (0 = identical)."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
+    ] = False,
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Find the pictures most like a picture or a description.
+
+    The nearest come first. With --model and --sample instead of IMAGE, each held-out picture is drawn as query_N.jpg
+    and its hits as results_N.jpg.
+    """
+    of_pictures: dict[str, object] = {
+        "--weight": weights,
+        "--include-self": include_self,
+        "--order": order != "distance",
+    }
+    of_one: dict[str, object] = {
+        "--montage": montage,
+        "--filepath-only": filepath_only,
+        "--null": null,
+        "--filter": where,
+        "--exclude": exclude,
+        "--threshold": threshold is not None,
+        "--exact": exact,
+    }
+    _require_one({"IMAGE": query, "--text": text, "--sample": sample})
+    if sample is not None:
+        _refuse("--sample", of_one | of_pictures)
+        _answer_sample(_Asked(gallery, model, sample, seed, top), output, as_json=json)
+        return
+    if text is not None:
+        _refuse("--text", of_pictures)
+    with lookalike.Gallery.open(gallery, encoder=model) as opened:
+        opened.exact = exact
+        terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
+        if query is None:
+            hits = opened.search_text(text or "", top, where=terms)
+        else:
+            shares = _weights(weights or [])
+            hits = opened.search(query, top, include_self=include_self, where=terms, weights=shares, order=order)
+        encoder = opened.store.space.encoder
+    hits = hits.within(threshold)
+    if montage is not None:
+        _save(hits, montage)
+    if json:
+        print_json({"query": _query_fields(query, text), "hits": _rows_of(hits), "encoder": encoder})
+    elif filepath_only or null:
+        print_paths([os.fsencode(hit.path) for hit in hits], null=null)
+    else:
+        print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
+
+
+def _require_one(queries: dict[str, object]) -> None:
+    """Raise UsageError unless exactly one of the queries was given."""
+    if sum(query is not None for query in queries.values()) != 1:
+        raise UsageError("give exactly one of IMAGE, --text or --sample", hint="lookalike search --help")
+
+
+def _refuse(option: str, others: dict[str, object]) -> None:
+    """Raise UsageError when one of the others was given: they mean nothing beside this option."""
+    if given := [name for name, value in others.items() if value]:
+        raise UsageError(f"{option} and {given[0]} cannot be combined")
+
+
+def _weights(texts: list[str]) -> dict[str, float]:
+    """`histogram=0.3` as {"histogram": 0.3}; the name may contain a `=`."""
+    weights = {}
+    for text in texts:
+        name, _, share = text.rpartition("=")
+        try:
+            weights[name] = float(share)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not NAME=SHARE", param_hint="--weight") from None
+    return weights
+
+
+def _query_fields(query: Path | None, text: str | None) -> dict[str, Any]:
+    return path_fields(os.fsencode(query)) if query is not None else {"text": text}
+
+
+def _rows_of(hits: Hits) -> list[dict[str, Any]]:
+    return [
+        {"rank": hit.rank, **path_fields(os.fsencode(hit.path)), "distance": hit.distance, "id": hit.id} for hit in hits
+    ]
+
+
+def _shown(path: Path) -> str:
+    """A path below the current folder is shown relative to it."""
+    below = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return path_fields(os.fsencode(below))["display"]
+
+
+def _save(hits: Hits, file: Path) -> None:
+    try:
+        hits.montage().save(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the montage cannot be written to {file}: {error}") from None
+    note(f"montage: {file}")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `--sample` asks for."""
+
+    gallery: Path | None
+    model: Path | None
+    count: int
+    seed: int
+    top: int
+
+
+def _answer_sample(asked: _Asked, output: Path | None, *, as_json: bool) -> None:
+    """Search with held-out pictures of a model; draw and print what they find."""
+    from lookalike.training.held_out import search_sample  # noqa: PLC0415  (numpy)
+
+    if asked.model is None:
+        raise UsageError("--sample needs --model, the folder of the model that made the gallery")
+    output = output or asked.model.parent
+    with lookalike.Gallery.open(asked.gallery, encoder=asked.model) as gallery:
+        sample = search_sample(gallery, asked.model, asked.count, k=asked.top, seed=asked.seed)
+        encoder = gallery.store.space.encoder
+    drawn = [_draw(answer, output) for answer in sample.answers]
+    _note_limits(sample, asked.count)
+    if as_json:
+        searches = [_answer_fields(answer, files) for answer, files in zip(sample.answers, drawn, strict=True)]
+        print_json({"queries": sample.kind, "missing": sample.missing, "searches": searches, "encoder": encoder})
+    else:
+        print_table(["number", "query", "rank", "distance", "hit"], _rows(sample))
+        note(f"drawn into {output}: query_N.jpg and results_N.jpg, N the number")
+
+
+def _draw(answer: Answer, output: Path) -> tuple[Path, Path]:
+    from lookalike.images.decode import on_white  # noqa: PLC0415  (Pillow)
+
+    files = output / f"query_{answer.number}.jpg", output / f"results_{answer.number}.jpg"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        on_white(answer.hits.query).save(files[0], quality=92)
+        answer.hits.montage().save(files[1], quality=92)
+    except OSError as error:
+        raise UsageError(f"{output} cannot be drawn into: {error.strerror or error}") from None
+    return files
+
+
+def _note_limits(sample: Sample, count: int) -> None:
+    """Say where the queries come from if they were not held out, and how many could not be had."""
+    if sample.kind == "trained on":
+        note("the model was trained on all of its pictures: some of them are the queries")
+    elif sample.kind == "of the gallery":
+        note("the model was imported, and nobody knows what it was trained on: pictures of the gallery are the queries")
+    if sample.missing:
+        note(f"warning: {counted(sample.missing, 'picture')} of the sample could not be found; others were drawn")
+    if len(sample.answers) < count:
+        note(f"warning: only {counted(len(sample.answers), 'picture')} {sample.kind} can be found")
+
+
+def _answer_fields(answer: Answer, files: tuple[Path, Path]) -> dict[str, Any]:
+    query = path_fields(os.fsencode(answer.path))
+    drawn = [str(file) for file in files]
+    return {"number": answer.number, "query": query, "hits": _rows_of(answer.hits), "drawn": drawn}
+
+
+def _rows(sample: Sample) -> list[tuple[object, ...]]:
+    return [
+        (answer.number, _name(answer.path), hit.rank, hit.distance, _name(hit.path))
+        for answer in sample.answers
+        for hit in answer.hits
+    ]
+
+
+def _name(path: Path) -> str:
+    return path_fields(os.fsencode(path.name))["display"]
