@@ -256,7 +256,7 @@ class TestRemoving:
     ) -> None:
         gallery.index(make_photos(2, "photos2", first=50), options=ONE)
         assert gallery.remove(photos) == 12
-        assert {Path(os.fsdecode(item.key)).parent.name for item in gallery.pictures()} == {"photos2"}
+        assert {Path(os.fsdecode(item.path)).parent.name for item in gallery.pictures()} == {"photos2"}
 
     def test_what_is_not_there_cannot_be_removed(self, gallery: Gallery, photos: Path) -> None:
         with pytest.raises(UsageError, match=r"absent\.jpg"):
@@ -310,8 +310,8 @@ class TestAdapting:
         assert tiles.info()["dim"] == 5
         assert tiles.info()["adapted_on"] == 12
         for item in tiles.pictures():
-            first, *_ = tiles.search(item.key, k=1, include_self=True)
-            assert os.fsencode(first.path) == item.key
+            first, *_ = tiles.search(item.path, k=1, include_self=True)
+            assert os.fsencode(first.path) == item.path
             assert first.distance == 0
         assert tiles.adapt() == 11  # never more than there are directions
         assert folder / "001.png" not in {hit.path for hit in tiles.search(folder / "001.png", k=99)}

@@ -17,6 +17,7 @@
         ├── NewerFormat            written by a newer version of Lookalike
         ├── Corrupt                a row does not match its checksum
         ├── DiskFull               no space left; what was committed is safe
+        ├── ClosedGallery          it was closed, or carried over a fork
         └── StoreBusy              another process is writing (exit status 75, EX_TEMPFAIL: try again later)
 
 One bad file in a collection is not an error but data: see `lookalike.gallery.Report.skipped`.
@@ -102,6 +103,10 @@ class Corrupt(StoreError):
 
 class DiskFull(StoreError):
     """No space left; what was committed before is safe."""
+
+
+class ClosedGallery(StoreError):
+    """The gallery was closed, or is used in a forked process that has to open it again."""
 
 
 class StoreBusy(StoreError):

@@ -23,20 +23,21 @@ from lookalike.errors import (
     StoreError,
     UsageError,
 )
+from lookalike.explore.neighbours import neighbours
 from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import Root
 from lookalike.indexing.adapt import adapt, adapt_if_grown, adapt_to_labels
-from lookalike.indexing.folders import absolute, is_within, known_roots, named_roots, remember
+from lookalike.indexing.folders import known_roots, named_roots, remember
 from lookalike.indexing.opening import FOLDER, check_encoder, find_gallery, own_encoder
 from lookalike.indexing.update import IndexOptions, Report, encode_pictures, update
-from lookalike.search.filters import matching, parse_filter
+from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Hit, Hits, closest
 from lookalike.search.query import draw_query, looks_at, read_query, views_of
 from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import nearest_to_text
-from lookalike.store import Space, open_store
-from lookalike.store.sqlite.rename import moved_key
+from lookalike.store import Maintained, SearchSpace, Space, open_store
+from lookalike.store.keys import absolute, is_within, moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from lookalike.indexing.update import Progress
     from lookalike.search.explain import Inspection
     from lookalike.search.query import Query
-    from lookalike.store import Known, Near, Store
+    from lookalike.store import Near, Record, Store
+    from lookalike.store.filter import Filter
     from lookalike.store.sqlite.repair import Repair
 
 __all__ = ["FOLDER", "Gallery", "find_gallery"]
@@ -69,7 +71,6 @@ class Gallery:
         self._encoder = encoder
         self._home = home
         self.exact = False
-        self._filtered: tuple[tuple[Any, ...], NDArray[np.int64]] | None = None
         if encoder is not None:
             try:
                 check_encoder(encoder, self.store.space)
@@ -102,7 +103,7 @@ class Gallery:
     @property
     def place(self) -> Path:
         """The folder that the gallery is in."""
-        return self.store.place
+        return Path(self.store.location)
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +156,8 @@ class Gallery:
         except DiskFull as error:
             raise DiskFull(f"{error}; {len(self):,} pictures are safely indexed", hint=error.hint) from error
         with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
-            self.store.prepare()
+            if isinstance(self.store, Maintained):
+                self.store.prepare()
         return report
 
     def retry(
@@ -188,11 +190,11 @@ class Gallery:
         `old`, or one in its new place as well.
         """
         source, target = absolute(old), absolute(new)
-        found = [item.key for item in self._below(source)]
+        found = [record.path for record in self._below(source)]
         if not found:
             raise UsageError(f"the gallery knows no picture in {show_path(source)}", hint="lookalike info")
-        moved = {moved_key(key, source, target) for key in found}
-        if taken := sorted(self.store.find(moved - set(found))):
+        there = {moved(key, source, target) for key in found}
+        if taken := sorted(self.store.find(there - set(found))):
             raise UsageError(
                 f"{len(taken)} pictures are known in the new place as well, such as {show_path(taken[0])}",
                 hint=f"forget one of the two folders: lookalike remove {show_path(target)}",
@@ -242,7 +244,7 @@ class Gallery:
             return []
         looks = self.looks_at([image for image, _ in read])
         with self.store.reading():
-            found = self.nearest(looks, k + 1, among=self._allowed(where), weights=weights, order=order)
+            found = self.nearest(looks, k + 1, where=parse_filters(where), weights=weights, order=order)
             items = self.store.get({id_ for near in found for id_, _ in near})
         return [
             self._hits(near, items, k, query, None if include_self else query[1])
@@ -259,7 +261,7 @@ class Gallery:
         if k < 1:
             raise UsageError(f"k is {k}; at least 1 hit can be asked for")
         with self.store.reading():
-            near = nearest_to_text(self.store, self.encoder, text, k, among=self._allowed(where))
+            near = nearest_to_text(self.store, self.encoder, text, k, where=parse_filters(where))
             items = self.store.get({id_ for id_, _ in near})
         return self._hits(near, items, k, (draw_query(text), None), None)
 
@@ -270,7 +272,7 @@ class Gallery:
         """
         if k < 1:
             raise UsageError(f"k is {k}; at least 1 neighbour can be asked for")
-        joined = self.store.neighbours(k, exact=self.exact)
+        joined = neighbours(self.store, k, exact=self.exact)
         while some := dict(islice(joined, _JOINED)):
             items = self.store.get({*some, *(id_ for near in some.values() for id_, _ in near)})
             for id_ in some.keys() & items.keys():
@@ -294,22 +296,23 @@ class Gallery:
         queries: Sequence[NDArray[np.float32]],
         k: int,
         *,
-        among: NDArray[np.int64] | None = None,
+        where: Filter | None = None,
         weights: Mapping[str, float] | None = None,
         order: Order = "distance",
     ) -> list[Near]:
         """The k pictures nearest to each query, given as its `looks`: as near as they are to the nearest look.
 
-        among: the ids that may be found, all by default; weights and order as in `search`.
+        where: which may be found, all by default; weights and order as in `search`.
         """
         if order not in get_args(Order):
             raise UsageError(f"no order {order!r}", hint=f"one of {', '.join(get_args(Order))}")
         if order == "diffusion":
-            stretch = self._stretch(weights) if weights else None
+            space = self._search_space(weights)
             with self.store.reading():
-                found = self.nearest(queries, max(k, CANDIDATES), among=among, weights=weights)
-                return [by_diffusion(self.store, near, stretch=stretch)[:k] for near in found]
-        each = iter(self._found(np.concatenate(queries), k, among, weights))
+                found = self.nearest(queries, max(k, CANDIDATES), where=where, weights=weights)
+                return [by_diffusion(self.store, near, space=space)[:k] for near in found]
+        space = self._search_space(weights)
+        each = iter(self.store.search(np.concatenate(queries), k, space=space, where=where, exact=self.exact))
         return [closest(list(islice(each, len(looks))), k) for looks in queries]
 
     def read(self, query: Query) -> Image.Image:
@@ -339,7 +342,7 @@ class Gallery:
         """
         key = absolute(path)
         with self.store.writing(wait=wait):
-            found = [item.id for item in self._below(key)]
+            found = [record.id for record in self._below(key)]
             kept = {root: rules for root, rules in self.store.roots.items() if not is_within(root, key)}
             if not found and len(kept) == len(self.store.roots):
                 raise UsageError(f"{show_path(key)} is not in the gallery")
@@ -349,11 +352,11 @@ class Gallery:
 
     def skipped(self) -> list[tuple[bytes, str]]:
         """Every file that is not part of the gallery though it was met, with the reason, by path."""
-        return [(item.key, str(item.info.get("reason", ""))) for item in self.store.items() if item.digest is None]
+        return [(record.path, record.skipped_because or "") for record in self.store.scan() if record.digest is None]
 
-    def pictures(self) -> Iterator[Known]:
+    def pictures(self) -> Iterator[Record]:
         """Every picture of the gallery as the store knows it, by path."""
-        return (item for item in self.store.items() if item.digest is not None)
+        return (record for record in self.store.scan() if record.digest is not None)
 
     @property
     def roots(self) -> list[Root]:
@@ -366,7 +369,7 @@ class Gallery:
 
     def verify(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
-        return self.store.check()
+        return self.store.verify() if isinstance(self.store, Maintained) else []
 
     @classmethod
     def repair(
@@ -395,9 +398,10 @@ class Gallery:
 
         Raises UsageError when there is such a file and not `force`; Corrupt, DiskFull, StoreError.
         """
-        backup = importlib.import_module("lookalike.store.sqlite.backup")
+        if not isinstance(self.store, Maintained):
+            raise UsageError(f"{self.store.location} cannot be exported")
         learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
-        return int(backup.export(self.place, Path(file), force=force, beside=learned))
+        return self.store.backup(Path(file), force=force, beside=learned)
 
     @staticmethod
     def restore(file: str | Path, place: str | Path, *, force: bool = False) -> int:
@@ -416,8 +420,9 @@ class Gallery:
 
     def compact(self) -> None:
         """Give back the room that removed pictures took. Raises StoreBusy, DiskFull; nothing is lost then."""
-        with self.store.writing():
-            self.store.compact()
+        if isinstance(self.store, Maintained):
+            with self.store.writing():
+                self.store.compact()
 
     def adapt(self, *, dim: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
         """Fit the projection again to all embeddings; the dimension of the vectors that are compared is returned.
@@ -445,7 +450,7 @@ class Gallery:
     def info(self) -> dict[str, Any]:
         """What there is to know of the gallery, as the command `info --json` prints it."""
         pictures, skipped = self.store.count()
-        files = _sizes(self.place)
+        files = self.store.sizes() if isinstance(self.store, Maintained) else {}
         space, projection = self.store.space, self.store.projection
         return {
             "pictures": pictures,
@@ -468,62 +473,33 @@ class Gallery:
         """Give back files and locks."""
         self.store.close()
 
-    def _found(
-        self,
-        embeddings: NDArray[np.float32],
-        k: int,
-        among: NDArray[np.int64] | None,
-        weights: Mapping[str, float] | None,
-    ) -> list[Near]:
-        if not weights:
-            return self.store.search_many(embeddings, k, among=among, exact=self.exact)
-        stretch = self._stretch(weights)
-        return [self.store.search_stretched(embedding, k, stretch, among=among) for embedding in embeddings]
-
-    def _allowed(self, where: Sequence[str]) -> NDArray[np.int64] | None:
-        """The ids that pass these filters; None for all. What was asked last is remembered."""
-        if not where:
-            return None
-        asked = (self.store.generation, *where)
-        if self._filtered is None or self._filtered[0] != asked:
-            self._filtered = asked, matching(self.store.facts(), [parse_filter(term) for term in where])
-        return self._filtered[1]
-
     def _hits(
-        self, near: Near, items: dict[int, Known], k: int, query: tuple[Image.Image, bytes | None], own: bytes | None
+        self, near: Near, items: dict[int, Record], k: int, query: tuple[Image.Image, bytes | None], own: bytes | None
     ) -> Hits:
         image, path = query
         if any(id_ not in items for id_, _ in near):
             raise Corrupt("pictures that were found are not listed in the gallery", hint="lookalike verify")
-        others = [pair for pair in near if items[pair[0]].key != own]
+        others = [pair for pair in near if items[pair[0]].path != own]
         return Hits(_ranked(others[:k], items), image, show_path(os.path.basename(path)) if path else "query")
 
-    def _stretch(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
-        """What the numbers that are compared have to be multiplied by to give the parts of a hybrid these weights."""
+    def _search_space(self, weights: Mapping[str, float] | None) -> SearchSpace:
+        """The adapted vectors, their dimensions weighted so that the parts of a hybrid count as much as they are to."""
+        if not weights:
+            return SearchSpace()
         parts, projection = parts_of(self.encoder), self.store.projection
         if projection is not None and projection.classes:
             raise UsageError("a gallery that is adapted to labels has no weights", hint="lookalike adapt")
         widths = projection.widths if projection is not None else [part.dim for part in parts]
-        return np.repeat(np.array(balance(parts, weights), np.float32), widths)
+        return SearchSpace(weights=tuple(np.repeat(np.array(balance(parts, weights), np.float32), widths).tolist()))
 
-    def _below(self, path: bytes) -> Iterator[Known]:
-        """The items that are `path` or below it."""
-        return (item for item in self.store.items(path) if is_within(item.key, path))
+    def _below(self, path: bytes) -> Iterator[Record]:
+        """The records at `path` or below it."""
+        return (record for record in self.store.scan(path) if is_within(record.path, path))
 
 
-def _ranked(near: Near, items: Mapping[int, Known]) -> list[Hit]:
+def _ranked(near: Near, items: Mapping[int, Record]) -> list[Hit]:
     return [Hit(rank, _path(items[id_]), distance, id_) for rank, (id_, distance) in enumerate(near, 1)]
 
 
-def _path(item: Known) -> Path:
-    return Path(os.fsdecode(item.key))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file, by its name below the folder."""
-    sizes = {}
-    for file in sorted(folder.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):  # a log that its writer has put away just now
-            if file.is_file():
-                sizes[str(file.relative_to(folder))] = file.stat().st_size
-    return sizes
+def _path(record: Record) -> Path:
+    return Path(os.fsdecode(record.path))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Keras's, TensorFlow's and tf2onnx's own making
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Keras's and TensorFlow's own making
 
 LINEAR = ("--epochs", 2, "--size", 16, "--set", "latent_dim=6")
 

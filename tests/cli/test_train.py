@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Keras's, TensorFlow's and tf2onnx's own making
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Keras's and TensorFlow's own making
 
 LINEAR = ("--preset", "linear", "--epochs", 2, "--size", 16, "--set", "latent_dim=6")
 QUICK = ("--epochs", 2, "--size", 16, "--set", "filters=4,8", "--set", "latent_dim=6", "--set", "batch_size=8")

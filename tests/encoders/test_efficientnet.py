@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from lookalike import load_encoder
 from lookalike.encoders.efficientnet import _LITE0_WEIGHTS
 from lookalike.encoders.untrusted.torchfile import read_tensors
-from lookalike.errors import EncoderError, UntrustedModel
 
 
 def cached_models() -> list[Path]:
@@ -74,31 +71,6 @@ def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout == "1904\n"
-
-
-class Evil:
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self.canary,))
-
-
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_a_weights_file_that_names_a_function_is_refused_and_nothing_runs(tmp_path: Path, protocol: int) -> None:
-    canary, file = tmp_path / "canary", tmp_path / "evil.pth"
-    file.write_bytes(pickle.dumps(Evil(canary), protocol=protocol))
-    with pytest.raises(UntrustedModel, match="which is no tensor"):
-        read_tensors(file)
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize("keep", [0, 10, 1000, 100_000])
-def test_a_truncated_weights_file_is_an_error_with_its_path(tmp_path: Path, keep: int) -> None:
-    file = tmp_path / "short.pth"
-    file.write_bytes(_LITE0_WEIGHTS.path().read_bytes()[:keep])
-    with pytest.raises(EncoderError, match=r"short\.pth"):
-        read_tensors(file)
 
 
 def test_whole_numbers_come_near_the_floats() -> None:

@@ -117,7 +117,7 @@ def blocks(gallery: Gallery) -> list[np.ndarray]:
 def test_a_weight_moved_at_the_search_is_exact(gallery: Gallery, tmp_path: Path) -> None:
     query = tmp_path / "photos" / "007.jpg"
     ids = [int(id_) for some, _ in gallery.store.embeddings() for id_ in some]
-    own = ids.index(next(item.id for item in gallery.pictures() if item.key.endswith(b"007.jpg")))
+    own = ids.index(next(item.id for item in gallery.pictures() if item.path.endswith(b"007.jpg")))
     for share in (0.0, 0.1, 0.4, 0.75, 1.0):
         hits = gallery.search(query, len(gallery), include_self=True, weights={"histogram": share})
         expected = sum(

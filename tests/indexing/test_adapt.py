@@ -44,8 +44,8 @@ def test_pretrained_features_are_blended_by_themselves(gallery: Gallery) -> None
 
 def test_every_picture_is_at_distance_0_from_itself(gallery: Gallery) -> None:
     for item in gallery.pictures():
-        first, *_ = gallery.search(item.key, k=1, include_self=True)
-        assert (os.fsencode(first.path), first.distance < 1e-12) == (item.key, True)
+        first, *_ = gallery.search(item.path, k=1, include_self=True)
+        assert (os.fsencode(first.path), first.distance < 1e-12) == (item.path, True)
 
 
 def test_what_is_added_changes_no_other_distance(gallery: Gallery, photos: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_query_is_looked_at_as_the_encoder_does_and_whole(gallery: Gallery, ph
     inner = image.crop((16, 16, 240, 240))  # what the encoder sees of it
     np.testing.assert_allclose(gallery.looks(inner)[1], looks[0], rtol=0.2, atol=0.02)
     ((first, _), *_), *_ = gallery.nearest([looks], 3)
-    assert gallery.store.get([first])[first].key == os.fsencode(photos / "007.jpg")
+    assert gallery.store.get([first])[first].path == os.fsencode(photos / "007.jpg")
 
 
 def test_an_encoder_that_sees_all_of_a_picture_looks_once(photos: Path, tmp_path: Path) -> None:

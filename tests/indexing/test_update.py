@@ -55,7 +55,7 @@ class Run:
     @property
     def names(self) -> list[str]:
         """Of the pictures, below the folder of the test."""
-        return [os.path.relpath(os.fsdecode(item.key), self.place) for item in self.gallery.pictures()]
+        return [os.path.relpath(os.fsdecode(item.path), self.place) for item in self.gallery.pictures()]
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def content(place: Path) -> dict[bytes, tuple[bytes | None, bytes]]:
             for ids, some in gallery.store.embeddings()
             for id_, row in zip(ids, some, strict=True)
         }
-        return {item.key: (item.digest, rows[item.id]) for item in gallery.pictures()}
+        return {item.path: (item.digest, rows[item.id]) for item in gallery.pictures()}
 
 
 class TestInterrupted:
@@ -480,14 +480,14 @@ class TestRelocating:
         (run.photos / "bad.png").write_bytes(b"no picture")
         run.add("below/x.png", 50)
         run.index()
-        before = {os.path.basename(item.key): (item.id, item.digest) for item in run.gallery.pictures()}
+        before = {os.path.basename(item.path): (item.id, item.digest) for item in run.gallery.pictures()}
         run.encoder.encoded = 0
         run.photos.rename(run.place / "moved")
         assert run.gallery.relocate(run.photos, run.place / "moved", dry_run=True) == 12
         assert "photos/3.png" in run.names
         assert run.gallery.relocate(run.photos, run.place / "moved") == 12
         assert "moved/below/x.png" in run.names
-        assert {os.path.basename(item.key): (item.id, item.digest) for item in run.gallery.pictures()} == before
+        assert {os.path.basename(item.path): (item.id, item.digest) for item in run.gallery.pictures()} == before
         assert [root.path for root in run.gallery.roots] == [os.fsencode(run.place / "moved")]
         assert counts(run.gallery.index(options=IndexOptions(workers=1))) == (0, 11, 0, 0)
         first, *_ = run.gallery.search(run.place / "moved" / "3.png", k=1, include_self=True)

@@ -55,7 +55,7 @@ class Watch:
     @property
     def names(self) -> set[str]:
         with Gallery.open(self.gallery) as gallery:
-            return {os.path.relpath(os.fsdecode(item.key), self.photos) for item in gallery.pictures()}
+            return {os.path.relpath(os.fsdecode(item.path), self.photos) for item in gallery.pictures()}
 
     def until(self, names: set[str]) -> None:
         wait_for(lambda: self.names == names)

@@ -13,18 +13,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import Corrupt, NoGallery, StoreError
-from lookalike.store import Store, open_store
+from lookalike.errors import ClosedGallery, Corrupt, NoGallery, StoreError
+from lookalike.store import SearchSpace, Store, open_store
 from lookalike.store.sqlite.backup import export, restore
 from lookalike.store.sqlite.repair import repair
+from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
-from tests.store.making import DIM, embedding, put, space, told
+from tests.store.making import columns_of, embedding, listed, nearest, put, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KEYS = 400
-_TUNING = Tuning(facts_from=1)
+_TUNING = Tuning(columns_from=1)
 
 
 def say(word: object) -> None:
@@ -71,7 +72,7 @@ def care(folder: str, copy: str) -> None:
     say("ready")
     while True:
         for old, new in ((b"/photos", b"/moved"), (b"/moved", b"/photos")):
-            store = open_store(place)
+            store = SqliteStore(place)
             with store.writing(wait=5):
                 store.rename(old, new)
                 store.compact()
@@ -152,7 +153,7 @@ def fork(folder: str) -> None:
     if process == 0:
         try:
             store.count()
-        except RuntimeError:
+        except ClosedGallery:
             os._exit(0)
         os._exit(1)
     say("refused" if os.waitpid(process, 0)[1] == 0 else "accepted")
@@ -172,7 +173,7 @@ def unprivileged(folder: str, other: str) -> None:
 def mutate(folder: str, first: str, count: str, approximate_from: str = "30000") -> None:
     """Damage copies of the gallery at `folder`, each by its own seed, and say what came of each."""
     global _TUNING  # noqa: PLW0603  (of this process)
-    _TUNING = Tuning(approximate_from=int(approximate_from), facts_from=1)
+    _TUNING = Tuning(approximate_from=int(approximate_from), columns_from=1)
     source, wanted = Path(folder), answer(f"{folder}.sound")
     for seed in range(int(first), int(first) + int(count)):
         place = source.with_name("mutated")
@@ -187,20 +188,20 @@ def _used(folder: str, wanted: object) -> tuple[str, str]:
 
 def answer(folder: str) -> object:
     """All that a gallery can be asked; what is approximate must be true, if not the same each time."""
-    store = open_store(folder, tuning=_TUNING)
+    store = SqliteStore(folder, tuning=_TUNING)
     try:
         with store.reading():
-            found = [store.search(embedding(n), 9, exact=True) for n in range(4)]
+            found = [nearest(store, embedding(n), 9, exact=True) for n in range(4)]
             for n in range(4):
-                if not set(store.search(embedding(n), 3)) <= set(store.search(embedding(n), 10**6)):
+                if not set(nearest(store, embedding(n), 3)) <= set(nearest(store, embedding(n), 10**6)):
                     raise AssertionError("not as near as was said")
             keys = store.get({id_ for hits in found for id_, _ in hits})
             if missing := {id_ for hits in found for id_, _ in hits} - set(keys):
                 raise Corrupt(f"{missing} are not there")
-            named = [[(keys[id_].key, distance) for id_, distance in hits] for hits in found]
-            items = [(known.key, known.digest, known.stamp) for known in store.items()]
-            as_put = store.search_as_put(embedding(1), 9, slice(0, DIM))
-            return named, store.count(), items, store.roots, told(store.facts()), as_put
+            named = [[(keys[id_].path, distance) for id_, distance in hits] for hits in found]
+            items = [(known.path, known.digest, known.size, known.mtime_ns) for known in store.scan()]
+            as_put = nearest(store, embedding(1), 9, space=SearchSpace(raw=True))
+            return named, store.count(), items, store.roots, listed(columns_of(store)), as_put
     finally:
         store.close()
 
@@ -217,9 +218,9 @@ def write(folder: str) -> None:
 
 def look_after(folder: str) -> None:
     """Check, then write."""
-    store = open_store(folder)
+    store = SqliteStore(folder)
     try:
-        store.check()
+        store.verify()
     finally:
         store.close()
     write(folder)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.store import Item, Space, Store
+from lookalike.store import Maintained, Near, Record, Space, Store
+from lookalike.store.sqlite.store import SqliteStore
 from lookalike.vectors.metric import Metric, distances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store.sqlite.column_cache import Coded, Facts
+    from lookalike.store.columns import Coded, Columns
 
 DIM = 8
 
@@ -33,9 +34,14 @@ def embedding(content: int, dim: int = DIM) -> np.ndarray[tuple[int], np.dtype[n
     return np.random.default_rng(content).integers(-50, 50, dim).astype(np.float32)
 
 
-def item(key: bytes, content: int | None = None, stamp: str = "1:1") -> Item:
-    info = {"reason": "not an image"} if content is None else {"width": 3, "format": "PNG"}
-    return Item(key, stamp, None if content is None else digest(content), info)
+def record(path: bytes, content: int | None = None, stamp: str = "1:1") -> Record:
+    """stamp: size and mtime_ns of its file."""
+    size, mtime_ns = map(int, stamp.split(":"))
+    if content is None:
+        return Record(path, size, mtime_ns, skipped_because="not an image", max_megapixels=100.0)
+    camera = "Camera %d" % (content % 3) if content % 2 else None
+    taken_at = datetime(2024, 5, 1 + content % 28, 10) if content % 4 == 1 else None  # noqa: DTZ001  (its own clock)
+    return Record(path, size, mtime_ns, digest(content), 3, 2, "PNG", taken_at, camera)
 
 
 def put(store: Store, contents: dict[bytes, int | None], stamp: str = "1:1") -> None:
@@ -43,7 +49,17 @@ def put(store: Store, contents: dict[bytes, int | None], stamp: str = "1:1") -> 
     numbers = {content for content in contents.values() if content is not None}
     known = store.known(map(digest, numbers))
     new = {digest(number): embedding(number) for number in numbers if digest(number) not in known}
-    store.put([item(key, content, stamp) for key, content in contents.items()], new)
+    store.put([record(key, content, stamp) for key, content in contents.items()], new)
+
+
+def nearest(store: Store, query: np.ndarray[Any, np.dtype[np.float32]], k: int, **options: Any) -> Near:
+    """What a search with one query finds."""
+    return store.search(query[None], k, **options)[0]
+
+
+def problems(store: Store) -> list[str]:
+    """What a store finds wrong with itself; nothing where it cannot look."""
+    return store.verify() if isinstance(store, Maintained) else []
 
 
 def expected(
@@ -76,18 +92,17 @@ def assert_same_answer(got: list[tuple[int, float]], wanted: list[tuple[int, flo
             assert one[0] == other[0]
 
 
-def told(parts: Iterable[Facts]) -> dict[int, tuple[Any, ...]]:
-    """What facts say of each item that counts, by its id: folder, name, size, second, information."""
+def listed(parts: Iterable[Columns]) -> dict[int, tuple[Any, ...]]:
+    """What columns say of each record that counts, by its id: folder, name, size, second, fields."""
     found: dict[int, tuple[Any, ...]] = {}
     for part in parts:
         folders, names = decoded(part.folders), part.split_names()
-        fields = {field: decoded(column) for field, column in part.information.items()}
+        fields = {name: decoded(column) for name, column in part.fields.items()}
         for n, id_ in enumerate(part.ids.tolist()):
             if part.alive is None or part.alive[n]:
                 assert id_ not in found
-                info = {field: values[n] for field, values in fields.items() if part.information[field].codes[n]}
-                numbers = (None if np.isnan(one[n]) else float(one[n]) for one in (part.sizes, part.moments))
-                found[id_] = folders[n], names[n], *numbers, json.dumps(info, sort_keys=True)
+                numbers = (None if np.isnan(one[n]) else float(one[n]) for one in (part.sizes, part.seconds))
+                found[id_] = folders[n], names[n], *numbers, *(values[n] for values in fields.values())
     return found
 
 
@@ -95,13 +110,21 @@ def decoded(column: Coded) -> list[Any]:
     return [column.values[code - 1] if code else None for code in column.codes.tolist()]
 
 
-def wanted_facts(store: Store) -> dict[int, tuple[Any, ...]]:
-    """What `told` must give, from the items themselves."""
+def wanted_columns(store: Store) -> dict[int, tuple[Any, ...]]:
+    """What `listed` must give, from the records themselves."""
     found = {}
-    for known in store.items():
-        if known.digest is not None:
-            size, _, moment = known.stamp.partition(":")
-            numbers = (float(size), float(round(int(moment) / 1e9))) if moment else (None, None)
-            folder, _, name = os.fsdecode(known.key).rpartition("/")
-            found[known.id] = folder, name, *numbers, json.dumps(dict(known.info), sort_keys=True)
+    for one in store.scan():
+        if one.digest is not None:
+            second = None if one.mtime_ns is None else float(round(one.mtime_ns / 1e9))
+            folder, _, name = os.fsdecode(one.path).rpartition("/")
+            taken_at = one.taken_at.isoformat() if one.taken_at else None
+            fields = (one.width, one.height, one.format, taken_at, one.camera)
+            found[one.id] = folder, name, None if one.size is None else float(one.size), second, *fields
     return found
+
+
+def columns_of(store: Store) -> list[Columns]:
+    """The columns of a store in SQLite."""
+    assert isinstance(store, SqliteStore)
+    with store.reading():
+        return store._search._all_columns(store.generation)

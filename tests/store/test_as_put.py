@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.adaptation.projection import fit_projection
-from lookalike.store import Item, Space, Store, open_store
+from lookalike.store import Item, Space, Store
 from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.tables import Tables
 from lookalike.store.sqlite.vector_cache import Tuning
@@ -39,10 +39,10 @@ def put(store: Store, numbers: Sequence[int], shift: int = 0) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A gallery with a projection, whose embeddings were searched as they were put, grown since and searched again."""
-    store = open_store(tmp_path, create=SPACE, tuning=TUNING)
+    store = SqliteStore(tmp_path, create=SPACE, tuning=TUNING)
     put(store, range(50))
     with store.writing():
-        store.project(fit_projection([ROWS], 12, 4))
+        store.set_projection(fit_projection([ROWS], 12, 4))
     store.search_as_put(QUERY, 5, ALL)
     put(store, range(50, 54))
     put(store, range(5, 7), shift=60)
@@ -64,7 +64,7 @@ def wanted(store: Store, query: np.ndarray, k: int, columns: slice, among: set[i
 @pytest.mark.parametrize("columns", [ALL, SOME])
 @pytest.mark.parametrize("among", [None, {1, 2, 7, 30, 52}])
 def test_the_nearest_are_those_of_the_definition(folder: Path, columns: slice, among: set[int] | None) -> None:
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     ids = None if among is None else np.array(sorted(among))
     for k in (1, 7, 100):
         query = QUERY[columns]
@@ -81,10 +81,10 @@ def nothing_but_none(_: Tables, ids: Sequence[int] | None = None) -> Iterator[li
 def test_it_reads_no_embeddings_again_and_needs_none_of_a_projection(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     before = store.search_as_put(QUERY, 60, ALL)
     with store.writing():
-        store.project(None)
+        store.set_projection(None)
     monkeypatch.setattr(Tables, "embedded", nothing_but_none)
     assert store.search_as_put(QUERY, 60, ALL) == before
     store.close()
@@ -92,7 +92,7 @@ def test_it_reads_no_embeddings_again_and_needs_none_of_a_projection(
 
 @pytest.mark.parametrize("name", cache.AS_PUT)
 def test_damaged_or_deleted_files_change_no_answer(folder: Path, name: str) -> None:
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     before = store.search_as_put(QUERY, 60, ALL)
     store.close()
     sound = (folder / name).read_bytes()
@@ -104,6 +104,6 @@ def test_damaged_or_deleted_files_change_no_answer(folder: Path, name: str) -> N
         else:
             damaged[place] ^= 1 << int(rng.integers(8))
             (folder / name).write_bytes(bytes(damaged))
-        store = open_store(folder, tuning=TUNING)
+        store = SqliteStore(folder, tuning=TUNING)
         assert store.search_as_put(QUERY, 60, ALL) == before
         store.close()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +14,10 @@ import pytest
 
 from lookalike.adaptation.expansion import Blend
 from lookalike.adaptation.projection import Projection, blended, fit_projection
-from lookalike.errors import NoGallery, StoreBusy
-from lookalike.store import Item, Space, Store, open_store
+from lookalike.errors import ClosedGallery, NoGallery, StoreBusy, UsageError
+from lookalike.store import Maintained, Record, SearchSpace, Space, Store, open_store
+from lookalike.store.filter import All, Any, Condition, Not
+from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from lookalike.vectors.metric import distances
 from tests.store.making import (
@@ -20,29 +26,36 @@ from tests.store.making import (
     digest,
     embedding,
     expected,
-    item,
+    nearest,
+    problems,
     put,
+    record,
     space,
-    told,
-    wanted_facts,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
 
     Open = Callable[[Space | None], Store]
 
-STORES = {"sqlite": None, "sqlite in lists": Tuning(approximate_from=12, facts_from=1, added=6)}
+STORES: dict[str, Callable[[Path, Space | None], Store]] = {
+    "memory": lambda folder, create: open_store(f"memory:{folder}", create=create),
+    "sqlite": lambda folder, create: open_store(folder, create=create),
+    "sqlite in lists": lambda folder, create: SqliteStore(
+        folder, create=create, tuning=Tuning(approximate_from=12, columns_from=1, added=6)
+    ),
+}
 METRICS: list[Metric] = ["cosine", "euclidean"]
 
 
 @pytest.fixture(params=list(STORES))
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Open the store of this test again; with a space, make it if it is not there."""
-    return lambda create: open_store(tmp_path / "gallery", create=create, tuning=STORES[request.param])
+    return lambda create: STORES[request.param](tmp_path / "gallery", create)
 
 
 @pytest.fixture
@@ -54,7 +67,7 @@ def store(reopen: Open) -> Iterator[Store]:
 
 def _state(store: Store) -> object:
     rows = [(id_, row.tolist()) for ids, some in store.embeddings() for id_, row in zip(ids, some, strict=True)]
-    return store.generation, list(store.items()), rows, store.count()
+    return store.generation, list(store.scan()), rows, store.count()
 
 
 def test_a_store_that_is_not_there_is_no_gallery(reopen: Open) -> None:
@@ -75,30 +88,58 @@ def test_items_are_found_by_key_by_id_and_in_order(store: Store) -> None:
     found = store.find([b"a", b"c", b"absent"])
     assert set(found) == {b"a", b"c"}
     assert found[b"a"].digest == digest(1)
-    assert found[b"a"].info == {"width": 3, "format": "PNG"}
-    assert found[b"a"].stamp == "1:1"
+    assert found[b"a"] == record(b"a", 1)._replace(id=found[b"a"].id)
+    assert (found[b"a"].taken_at, found[b"a"].camera) == (datetime(2024, 5, 2, 10), "Camera 1")  # noqa: DTZ001
     assert found[b"c"].digest is None
-    assert found[b"c"].info == {"reason": "not an image"}
+    assert found[b"c"].skipped_because == "not an image"
     assert store.get([found[b"a"].id, 10**6]) == {found[b"a"].id: found[b"a"]}
-    assert [known.key for known in store.items()] == [b"a", b"b", b"c", b"\xff\n"]
+    assert [known.path for known in store.scan()] == [b"a", b"b", b"c", b"\xff\n"]
     assert store.count() == (3, 1)
 
 
-def test_facts_are_those_of_items_with_an_embedding(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        (Condition("camera", "=", "camera 1"), {1, 7}),
+        (Condition("format", "=", "png"), set(range(12))),
+        (Not(Condition("camera", "=", "*")), {0, 2, 4, 6, 8, 10}),
+        (Condition("date", "=", "2024-05-02"), {1}),
+        (Condition("date", ">", "2024-05-02"), {5, 9}),
+        (Condition("date", "<", "2024"), {0, 2, 3, 4, 6, 7, 8, 10, 11}),
+        (Condition("size", ">=", 2.0), set()),
+        (Condition("label", "=", "odd"), {1, 3, 5, 7, 9, 11}),
+        (Condition("folder", "=", "even"), {0, 2, 4, 6, 8, 10}),
+        (Condition("name", "=", "1*"), {1, 10, 11}),
+        (All((Condition("label", "=", "odd"), Condition("name", "=", "?"))), {1, 3, 5, 7, 9}),
+        (Any((Condition("name", "=", "1"), Condition("name", "=", "2"))), {1, 2}),
+    ],
+)
+def test_a_filter_lets_pass_what_qualifies(store: Store, where: Filter, names: set[int]) -> None:
     with store.writing():
-        put(store, {b"b": 2, b"a": 1, b"c": None})
-    found = store.find([b"a", b"b"])
-    facts = told(store.facts())
-    assert sorted(facts) == store.ids().tolist() == sorted(item.id for item in found.values())
-    assert facts == wanted_facts(store)
+        put(
+            store, {b"/p/%s/%d" % (b"odd" if n % 2 else b"even", n): n for n in range(12)} | {b"/p/odd/1/skipped": None}
+        )
+    wanted = {one.id for one in store.scan() if one.digest and int(one.path.rpartition(b"/")[2]) in names}
+    assert set(store.ids(where).tolist()) == wanted
+    assert {id_ for id_, _ in nearest(store, embedding(3), 20, where=where)} == wanted
+    assert [id_ for id_, _ in nearest(store, embedding(3), 2, where=where)] == [
+        id_ for id_, _ in nearest(store, embedding(3), 20, exact=True) if id_ in wanted
+    ][:2]
+
+
+def test_a_field_that_no_picture_has_is_named(store: Store) -> None:
+    with store.writing():
+        put(store, {b"/a": 0})
+    with pytest.raises(UsageError, match="camera"):
+        store.ids(Condition("camera", "=", "x"))
 
 
 def test_items_are_listed_below_a_prefix(store: Store) -> None:
     with store.writing():
         put(store, {b"/a/1": 1, b"/a/2": None, b"/ab": 2, b"/b/1": 1})
-    assert [known.key for known in store.items(b"/a/")] == [b"/a/1", b"/a/2"]
-    assert [known.key for known in store.items(b"/a")] == [b"/a/1", b"/a/2", b"/ab"]
-    assert list(store.items(b"/c")) == []
+    assert [known.path for known in store.scan(b"/a/")] == [b"/a/1", b"/a/2"]
+    assert [known.path for known in store.scan(b"/a")] == [b"/a/1", b"/a/2", b"/ab"]
+    assert list(store.scan(b"/c")) == []
 
 
 def test_more_items_than_fit_into_one_statement_are_found(store: Store) -> None:
@@ -116,17 +157,17 @@ def test_putting_a_key_again_replaces_its_item_and_keeps_its_id(store: Store) ->
         before = store.find([b"a"])[b"a"]
         put(store, {b"a": 3}, stamp="2:2")
     after = store.find([b"a"])[b"a"]
-    assert (after.id, after.digest, after.stamp) == (before.id, digest(3), "2:2")
+    assert (after.id, after.digest, after.size, after.mtime_ns) == (before.id, digest(3), 2, 2)
     assert store.count() == (2, 0)
-    assert store.search(embedding(3), 1)[0][0] == after.id
+    assert nearest(store, embedding(3), 1)[0][0] == after.id
 
 
 def test_of_items_with_the_same_key_the_last_counts(store: Store) -> None:
     with store.writing():
-        store.put([item(b"a", 1), item(b"a", 2)], {digest(1): embedding(1), digest(2): embedding(2)})
+        store.put([record(b"a", 1), record(b"a", 2)], {digest(1): embedding(1), digest(2): embedding(2)})
     assert store.find([b"a"])[b"a"].digest == digest(2)
     assert store.known([digest(1), digest(2)]) == {digest(2)}
-    assert store.check() == []
+    assert problems(store) == []
 
 
 def test_an_item_may_lose_its_embedding_and_get_one(store: Store) -> None:
@@ -134,7 +175,7 @@ def test_an_item_may_lose_its_embedding_and_get_one(store: Store) -> None:
         put(store, {b"a": 1})
         put(store, {b"a": None})
         assert store.count() == (0, 1)
-        assert store.search(embedding(1), 5) == []
+        assert nearest(store, embedding(1), 5) == []
         put(store, {b"a": 1})
     assert store.count() == (1, 0)
 
@@ -145,7 +186,7 @@ def test_removed_items_are_gone(store: Store) -> None:
         ids = [store.find([key])[key].id for key in (b"a", b"c")]
         assert store.remove([*ids, 10**6]) == 2
         assert store.remove(ids) == 0
-    assert [known.key for known in store.items()] == [b"b"]
+    assert [known.path for known in store.scan()] == [b"b"]
     assert store.count() == (1, 0)
     assert store.known([digest(1)]) == set()
 
@@ -155,7 +196,7 @@ def test_an_id_is_never_used_again(store: Store) -> None:
     with store.writing():
         for n in range(4):
             put(store, {b"a": n, b"b%d" % n: None})
-            ids = {known.id for known in store.items()}
+            ids = {known.id for known in store.scan()}
             assert not ids & seen
             assert min(ids) > 0
             seen |= ids
@@ -166,8 +207,8 @@ def test_equal_contents_share_one_embedding_until_the_last_is_gone(store: Store)
     with store.writing():
         put(store, {b"a": 1, b"b": 1})
         put(store, {b"c": 1})
-        ids = [known.id for known in store.items()]
-        assert [id_ for id_, _ in store.search(embedding(1), 5)] == ids
+        ids = [known.id for known in store.scan()]
+        assert [id_ for id_, _ in nearest(store, embedding(1), 5)] == ids
         store.remove(ids[:2])
         assert store.known([digest(1)]) == {digest(1)}
         store.remove(ids[2:])
@@ -181,27 +222,27 @@ def test_the_generation_grows_with_every_change_and_with_nothing_else(store: Sto
         for change in (
             lambda: put(store, {b"a": 1}),
             lambda: put(store, {b"a": 2}),
-            lambda: store.project(projection),
-            lambda: store.project(None),
+            lambda: store.set_projection(projection),
+            lambda: store.set_projection(None),
             lambda: store.remove([1]),
         ):
             change()
             met.append(store.generation)
     assert met == sorted(set(met))
-    list(store.items())
-    store.search(embedding(1), 3)
-    store.check()
+    list(store.scan())
+    nearest(store, embedding(1), 3)
+    problems(store)
     assert store.generation == met[-1]
 
 
 def test_everything_is_there_when_the_store_is_opened_again(reopen: Open, store: Store) -> None:
     with store.writing():
         put(store, {b"%d" % n: n % 5 for n in range(20)})
-        store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 3))
-    answer, state = store.search(embedding(7), 6), _state(store)
+        store.set_projection(fit_projection((rows for _, rows in store.embeddings()), DIM, 3))
+    answer, state = nearest(store, embedding(7), 6), _state(store)
     again = reopen(None)
     assert _state(again) == state
-    assert again.search(embedding(7), 6) == answer
+    assert nearest(again, embedding(7), 6) == answer
     again.close()
 
 
@@ -209,8 +250,8 @@ def test_embeddings_come_back_as_they_were_put(store: Store) -> None:
     with store.writing():
         put(store, {b"%d" % n: n for n in range(10)})
     ids, rows = next(iter(store.embeddings()))
-    assert ids.tolist() == sorted(known.id for known in store.items())
-    contents = {known.id: int(known.key) for known in store.items()}
+    assert ids.tolist() == sorted(known.id for known in store.scan())
+    contents = {known.id: int(known.path) for known in store.scan()}
     for id_, row in zip(ids.tolist(), rows, strict=True):
         assert row.tolist() == embedding(contents[id_]).tolist()
     some = [int(ids[3]), int(ids[5])]
@@ -223,10 +264,10 @@ def test_embeddings_of_any_scale_keep_their_ranking(reopen: Open, scale: float) 
     store = reopen(space("euclidean"))
     rows = {digest(n): embedding(n) * np.float32(scale) for n in range(30)}
     with store.writing():
-        store.put([item(b"%d" % n, n) for n in range(30)], rows)
-    contents = {known.id: int(known.key) for known in store.items()}
+        store.put([record(b"%d" % n, n) for n in range(30)], rows)
+    contents = {known.id: int(known.path) for known in store.scan()}
     for n in range(30):
-        (first, distance), *_ = store.search(embedding(n) * np.float32(scale), 3)
+        (first, distance), *_ = nearest(store, embedding(n) * np.float32(scale), 3)
         assert contents[first] == n
         assert distance == 0
     store.close()
@@ -241,12 +282,12 @@ def test_search_is_exact(reopen: Open, metric: Metric, cut: int | str | None) ->
         projection = None
         if cut is not None:
             projection = _blended(store) if cut == "blended" else fit_projection(_rows(store), DIM, 3)
-            store.project(projection)
-    rows = {known.id: int(known.key) % 150 for known in store.items()}
+            store.set_projection(projection)
+    rows = {known.id: int(known.path) % 150 for known in store.scan()}
     for n in range(0, 200, 9):
         for k in (1, 7, 399, 400, 1000):
             wanted = expected(rows, embedding(n), k, metric=metric, projection=projection)
-            assert_same_answer(store.search(embedding(n), k, exact=True), wanted)
+            assert_same_answer(nearest(store, embedding(n), k, exact=True), wanted)
     store.close()
 
 
@@ -260,13 +301,13 @@ def test_equally_near_items_come_in_the_order_of_their_ids(
     store = reopen(space(metric))
     with store.writing():
         put(store, {b"x%d" % n: n for n in range(50)})
-        same = [item(b"same%d" % n, 1000 + n) for n in range(150)]
+        same = [record(b"same%d" % n, 1000 + n) for n in range(150)]
         store.put(same, {digest(1000 + n): embedding(77) for n in range(150)})
         put(store, {b"y%d" % n: n for n in range(50)})
         if cut is not None:
-            store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, cut))
-    ids = sorted(known.id for known in store.items(b"same"))
-    found = store.search(embedding(77), k)
+            store.set_projection(fit_projection((rows for _, rows in store.embeddings()), DIM, cut))
+    ids = sorted(known.id for known in store.scan(b"same"))
+    found = nearest(store, embedding(77), k)
     assert [id_ for id_, _ in found] == ids[:k]
     assert len({distance for _, distance in found}) == 1
     store.close()
@@ -276,19 +317,19 @@ def test_an_embedding_of_length_zero_is_at_cosine_distance_1_from_everything(sto
     zero = np.zeros(DIM, np.float32)
     with store.writing():
         put(store, {b"a": 1, b"b": 2})
-        store.put([item(b"zero", 3)], {digest(3): zero})
-    assert [distance for _, distance in store.search(zero, 3)] == [1.0, 1.0, 1.0]
+        store.put([record(b"zero", 3)], {digest(3): zero})
+    assert [distance for _, distance in nearest(store, zero, 3)] == [1.0, 1.0, 1.0]
     zero_id = store.find([b"zero"])[b"zero"].id
-    assert dict(store.search(embedding(1), 3))[zero_id] == 1.0
+    assert dict(nearest(store, embedding(1), 3))[zero_id] == 1.0
 
 
 def test_fewer_come_back_when_there_are_fewer(store: Store) -> None:
-    assert store.search(embedding(1), 10) == []
+    assert nearest(store, embedding(1), 10) == []
     with store.writing():
         put(store, {b"a": 1, b"b": None})
-    assert len(store.search(embedding(1), 10)) == 1
-    assert store.search(embedding(1), 0) == []
-    assert store.search(embedding(1), -1) == []
+    assert len(nearest(store, embedding(1), 10)) == 1
+    assert nearest(store, embedding(1), 0) == []
+    assert nearest(store, embedding(1), -1) == []
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -299,28 +340,30 @@ def test_rows_are_what_a_search_compares(
     store = reopen(space(metric))
     with store.writing():
         put(store, {b"%d" % n: n for n in range(40)})
-        store.project(fit_projection(_rows(store), DIM, 3))
-        store.prepare()
+        store.set_projection(fit_projection(_rows(store), DIM, 3))
+        if isinstance(store, Maintained):
+            store.prepare()
         put(store, {b"%d" % n: 100 + n for n in range(0, 10, 2)})  # stands elsewhere now, as what is new does
         put(store, {b"new %d" % n: 200 + n for n in range(5)})
         store.remove([store.find([b"11"])[b"11"].id])
-    known = {item.id: item for item in store.items()}
-    near = store.search(embedding(3), 44) if stretch is None else store.search_stretched(embedding(3), 44, stretch)
+    known = {item.id: item for item in store.scan()}
+    space_ = SearchSpace() if stretch is None else SearchSpace(weights=tuple(stretch.tolist()))
+    near = nearest(store, embedding(3), 44, space=space_)
     ids = [id_ for id_, _ in near]
     assert set(ids) == set(known)
-    rows = store.rows(ids, stretch=stretch)
-    own = rows[[known[id_].key for id_ in ids].index(b"3")]
+    rows = store.vectors(ids, space=space_)
+    own = rows[[known[id_].path for id_ in ids].index(b"3")]
     np.testing.assert_allclose(distances(own, rows, metric), [distance for _, distance in near], atol=1e-5)
     for gone in ([11_000], [*ids, 12_000], [0]):
         with pytest.raises(KeyError):
-            store.rows(gone)
-    assert store.rows([]).shape[0] == 0
+            store.vectors(gone)
+    assert store.vectors([]).shape[0] == 0
     store.close()
 
 
 def test_a_store_without_pictures_has_no_rows(store: Store) -> None:
     with pytest.raises(KeyError):
-        store.rows([1])
+        store.vectors([1])
 
 
 BAD = {
@@ -342,10 +385,10 @@ def test_an_embedding_that_is_none_is_refused_and_nothing_changes(
         put(store, {b"a": 1, b"b": 2})
         before = _state(store)
         with pytest.raises(ValueError, match="embedding"):
-            store.put([item(b"a", 8), item(b"c", 9)], {digest(8): embedding(8), digest(9): bad})
+            store.put([record(b"a", 8), record(b"c", 9)], {digest(8): embedding(8), digest(9): bad})
         assert _state(store) == before
     with pytest.raises(ValueError, match="embedding"):
-        store.search(bad, 1)
+        nearest(store, bad, 1)
 
 
 def test_a_digest_without_embedding_is_refused_and_nothing_changes(store: Store) -> None:
@@ -353,7 +396,7 @@ def test_a_digest_without_embedding_is_refused_and_nothing_changes(store: Store)
         put(store, {b"a": 1})
         before = _state(store)
         with pytest.raises(ValueError, match="no embedding for 1"):
-            store.put([item(b"a", 8), item(b"c", 9)], {digest(8): embedding(8)})
+            store.put([record(b"a", 8), record(b"c", 9)], {digest(8): embedding(8)})
         assert _state(store) == before
         assert store.known([digest(8)]) == set()
 
@@ -363,7 +406,7 @@ def test_an_item_that_cannot_be_stored_takes_its_whole_batch_with_it(store: Stor
         put(store, {b"a": 1})
         before = _state(store)
         with pytest.raises(TypeError):
-            store.put([item(b"b", 1), Item(b"c", "1:1", None, {"odd": object()})], {})
+            store.put([record(b"b", 1), Record(b"c", size="odd")], {})  # type: ignore[arg-type]
         assert _state(store) == before
 
 
@@ -371,8 +414,8 @@ def test_a_blended_projection_is_kept_as_it_is(reopen: Open, store: Store) -> No
     with store.writing():
         put(store, {b"%d" % n: n for n in range(60)})
         projection = _blended(store)
-        store.project(projection)
-    answer = store.search(embedding(3), 9)
+        store.set_projection(projection)
+    answer = nearest(store, embedding(3), 9)
     store.close()
     again = reopen(None)
     kept = again.projection
@@ -382,7 +425,7 @@ def test_a_blended_projection_is_kept_as_it_is(reopen: Open, store: Store) -> No
     assert wanted is not None
     assert (blend.anchors == wanted.anchors).all()
     assert (blend.deviations == wanted.deviations).all()
-    assert again.search(embedding(3), 9) == answer
+    assert nearest(again, embedding(3), 9) == answer
     assert answer[0][1] == 0
     again.close()
 
@@ -442,7 +485,7 @@ def test_a_projection_that_does_not_fit_is_refused(store: Store, projection: Pro
     with store.writing():
         generation = store.generation
         with pytest.raises(ValueError, match="projection"):
-            store.project(projection)
+            store.set_projection(projection)
     assert store.generation == generation
     assert store.projection is None
 
@@ -450,21 +493,21 @@ def test_a_projection_that_does_not_fit_is_refused(store: Store, projection: Pro
 def test_a_projection_is_kept_and_can_be_taken_back(store: Store) -> None:
     with store.writing():
         put(store, {b"%d" % n: n for n in range(20)})
-        plain = store.search(embedding(1), 20)
+        plain = nearest(store, embedding(1), 20)
         projection = fit_projection((rows for _, rows in store.embeddings()), DIM, 2)
-        store.project(projection)
+        store.set_projection(projection)
         kept = store.projection
         assert kept is not None
         assert kept.fitted_on == 20
         assert (kept.mean == projection.mean).all()
         assert (kept.components == projection.components).all()
-        contents = {known.id: int(known.key) for known in store.items()}
+        contents = {known.id: int(known.path) for known in store.scan()}
         wanted = expected(contents, embedding(1), 20, projection=projection)
-        assert_same_answer(store.search(embedding(1), 20), wanted)
-        assert store.search(embedding(1), 20) != plain
-        store.project(None)
+        assert_same_answer(nearest(store, embedding(1), 20), wanted)
+        assert nearest(store, embedding(1), 20) != plain
+        store.set_projection(None)
     assert store.projection is None
-    assert store.search(embedding(1), 20) == plain
+    assert nearest(store, embedding(1), 20) == plain
 
 
 def test_a_store_is_written_to_only_by_its_writer(store: Store) -> None:
@@ -474,7 +517,7 @@ def test_a_store_is_written_to_only_by_its_writer(store: Store) -> None:
     for write in (
         lambda: put(store, {b"b": 1}),
         lambda: store.remove([1]),
-        lambda: store.project(None),
+        lambda: store.set_projection(None),
     ):
         with pytest.raises(RuntimeError, match="writing"):
             write()
@@ -491,7 +534,7 @@ def test_there_is_one_writer_at_a_time(reopen: Open, store: Store) -> None:
         put(store, {b"a": 1})  # the refused ones have not taken the right to write away
     with other.writing():
         put(other, {b"b": 1})
-    assert [known.key for known in store.items()] == [b"a", b"b"]
+    assert [known.path for known in store.scan()] == [b"a", b"b"]
     other.close()
 
 
@@ -512,12 +555,12 @@ def test_an_error_of_the_caller_ends_writing_and_keeps_what_was_put(reopen: Open
 
 def test_a_search_is_as_new_as_the_store(reopen: Open, store: Store) -> None:
     other = reopen(None)
-    assert other.search(embedding(1), 3) == []
+    assert nearest(other, embedding(1), 3) == []
     with store.writing():
         put(store, {b"a": 1})
-        assert [id_ for id_, _ in other.search(embedding(1), 3)] == [1]
+        assert [id_ for id_, _ in nearest(other, embedding(1), 3)] == [1]
         store.remove([1])
-        assert other.search(embedding(1), 3) == []
+        assert nearest(other, embedding(1), 3) == []
     other.close()
 
 
@@ -526,20 +569,71 @@ def test_what_is_read_together_is_of_one_moment(reopen: Open, store: Store) -> N
         put(store, {b"a": 1})
     other = reopen(None)
     with other.reading():
-        (found,) = other.search(embedding(1), 3)
+        (found,) = nearest(other, embedding(1), 3)
         with store.writing():
             store.remove([found[0]])
-        assert other.get([found[0]])[found[0]].key == b"a"
+        assert other.get([found[0]])[found[0]].path == b"a"
         assert other.count() == (1, 0)
     assert other.count() == (0, 0)
     other.close()
 
 
 def test_a_sound_store_has_no_problems(store: Store) -> None:
-    assert store.check() == []
+    assert problems(store) == []
     with store.writing():
         put(store, {b"a": 1, b"b": 1, b"c": None, b"d": 4})
-        store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 1))
+        store.set_projection(fit_projection((rows for _, rows in store.embeddings()), DIM, 1))
         store.remove([1])
-        assert store.check() == []
-    assert store.check() == []
+        assert problems(store) == []
+    assert problems(store) == []
+
+
+def test_a_closed_store_raises_one_named_error(reopen: Open) -> None:
+    store = reopen(space())
+    with store.writing():
+        put(store, {b"a": 1})
+    store.close()
+    store.close()
+    uses: list[Callable[[], object]] = [
+        *(lambda: store.generation, lambda: store.projection, lambda: store.roots, store.count, store.ids),
+        *(lambda: list(store.scan()), lambda: store.find([b"a"]), lambda: store.get([1]), lambda: store.known([])),
+        *(lambda: list(store.embeddings()), lambda: store.vectors([1]), lambda: nearest(store, embedding(1), 1)),
+        *(lambda: put(store, {b"b": 2}), lambda: store.remove([1]), lambda: store.set_roots({})),
+        *(store.writing().__enter__, store.reading().__enter__),
+    ]
+    for use in uses:
+        with pytest.raises(ClosedGallery):
+            use()
+
+
+def test_eight_threads_search_while_one_writes_and_see_whole_generations(reopen: Open) -> None:
+    """The writer gives all pictures other contents at once; no reader may see some old beside some new."""
+    store = reopen(space())
+    with store.writing():
+        put(store, {b"%d" % n: n for n in range(20)})
+    done = threading.Event()
+    met: list[set[int]] = []
+
+    def read() -> None:
+        while not done.is_set():
+            with store.reading():
+                found = nearest(store, embedding(1), 30)
+                records = store.get([id_ for id_, _ in found])
+                contents = [int(bytes(records[id_].digest or b"").split()[1]) for id_, _ in found]
+                met.append({content // 100 for content in contents})
+                assert len(found) == 20
+                wanted = {id_: content for (id_, _), content in zip(found, contents, strict=True)}
+                assert_same_answer(found, expected(wanted, embedding(1), 20))
+
+    with ThreadPoolExecutor(8) as pool:
+        readers = [pool.submit(read) for _ in range(8)]
+        for turn in range(1, 12):
+            with store.writing():
+                put(store, {b"%d" % n: 100 * turn + n for n in range(20)})
+            time.sleep(0.02)
+        done.set()
+        for reader in readers:
+            reader.result()
+    assert all(len(some) == 1 for some in met)
+    assert len({min(some) for some in met}) > 1
+    store.close()

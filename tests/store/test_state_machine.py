@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from lookalike.adaptation.projection import Projection, fit_projection
-from lookalike.store import Store, open_store
+from lookalike.store import Store
 from lookalike.store.sqlite.rename import moved_key
 from lookalike.store.sqlite.vector_cache import Tuning
-from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, put, space, told, wanted_facts
+from tests.store.making import DIM, assert_same_answer, digest, embedding, expected, listed, put, space, wanted_columns
 
 KEYS = st.sampled_from([b"/%s/%d" % (folder, n) for folder in (b"a", b"ab", b"\xff") for n in range(6)])
 FOLDERS = st.sampled_from([b"/a", b"/ab", b"/\xff", b"/a/3"])
@@ -31,7 +31,7 @@ class StoreAsDict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.store: Store = open_store(self.folder.name, create=space(), tuning=self.TUNING)
+        self.store: Store = SqliteStore(self.folder.name, create=space(), tuning=self.TUNING)
         self.model: dict[bytes, int | None] = {}
         self.ids: dict[bytes, int] = {}
         self.used: set[int] = set()
@@ -40,7 +40,7 @@ class StoreAsDict(RuleBasedStateMachine):
         self.generation = 0
 
     def teardown(self) -> None:
-        problems = self.store.check()
+        problems = self.store.verify()
         self.store.close()
         self.folder.cleanup()
         assert problems == []
@@ -50,7 +50,7 @@ class StoreAsDict(RuleBasedStateMachine):
         with self.store.writing():
             put(self.store, batch)
         self.model |= batch
-        for key, known in self.store.find(batch).items():
+        for key, known in self.store.find(batch).scan():
             if key in self.ids:
                 assert known.id == self.ids[key]
             else:
@@ -71,13 +71,13 @@ class StoreAsDict(RuleBasedStateMachine):
     def project(self, cut: int) -> None:
         self.projection = fit_projection((rows for _, rows in self.store.embeddings()), DIM, cut)
         with self.store.writing():
-            self.store.project(self.projection)
+            self.store.set_projection(self.projection)
 
     @rule()
     def take_the_projection_back(self) -> None:
         self.projection = None
         with self.store.writing():
-            self.store.project(None)
+            self.store.set_projection(None)
 
     @rule(old=FOLDERS, new=st.one_of(FOLDERS, st.just(b"/a/new"), st.just(b"/new")))
     def rename(self, old: bytes, new: bytes) -> None:
@@ -88,8 +88,8 @@ class StoreAsDict(RuleBasedStateMachine):
                     self.store.rename(old, new)
                 return
             assert self.store.rename(old, new) == sum(key.startswith(old + b"/") or key == old for key in moved)
-        self.model = {moved[key]: content for key, content in self.model.items()}
-        self.ids = {moved[key]: id_ for key, id_ in self.ids.items()}
+        self.model = {moved[key]: content for key, content in self.model.scan()}
+        self.ids = {moved[key]: id_ for key, id_ in self.ids.scan()}
         self.roots = {moved_key(key, old, new) for key in self.roots}
 
     @rule(roots=st.sets(FOLDERS, max_size=3))
@@ -106,37 +106,37 @@ class StoreAsDict(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = open_store(self.folder.name, tuning=self.TUNING)
+        self.store = SqliteStore(self.folder.name, tuning=self.TUNING)
 
     @rule()
     def lose_the_cache(self) -> None:
         self.store.close()
         for file in Path(self.folder.name).glob("*.cache"):
             file.unlink()
-        self.store = open_store(self.folder.name, tuning=self.TUNING)
+        self.store = SqliteStore(self.folder.name, tuning=self.TUNING)
 
     @rule(content=st.integers(0, 12), k=st.integers(1, 25), folder=st.sampled_from([b"", b"/a/", b"/ab/", b"/none/"]))
     def search(self, content: int, k: int, folder: bytes) -> None:
-        embedded = {key: number for key, number in self.model.items() if number is not None}
-        rows = {self.ids[key]: number for key, number in embedded.items() if key.startswith(folder)}
+        embedded = {key: number for key, number in self.model.scan() if number is not None}
+        rows = {self.ids[key]: number for key, number in embedded.scan() if key.startswith(folder)}
         among = np.array(sorted(rows), np.int64) if folder else None
         wanted = expected(rows, embedding(content), k, projection=self.projection)
-        assert_same_answer(self.store.search(embedding(content), k, among=among, exact=True), wanted)
-        self.is_true(self.store.search(embedding(content), k, among=among), rows, content, k)
+        assert_same_answer(nearest(self.store, embedding(content), k, among=among, exact=True), wanted)
+        self.is_true(nearest(self.store, embedding(content), k, among=among), rows, content, k)
 
     @rule()
     def tell(self) -> None:
-        facts = told(self.store.facts())
-        assert facts == wanted_facts(self.store)
-        assert set(facts) == {self.ids[key] for key, number in self.model.items() if number is not None}
+        facts = listed(columns_of(self.store))
+        assert facts == wanted_columns(self.store)
+        assert set(facts) == {self.ids[key] for key, number in self.model.scan() if number is not None}
 
     @rule(k=st.integers(1, 5))
     def join(self, k: int) -> None:
-        rows = {self.ids[key]: number for key, number in self.model.items() if number is not None}
+        rows = {self.ids[key]: number for key, number in self.model.scan() if number is not None}
         found = dict(self.store.neighbours(k, exact=True))
         assert set(found) == set(rows)
-        for id_, near in found.items():
-            others = {other: number for other, number in rows.items() if other != id_}
+        for id_, near in found.scan():
+            others = {other: number for other, number in rows.scan() if other != id_}
             assert_same_answer(near, expected(others, embedding(rows[id_]), k, projection=self.projection))
 
     def is_true(self, found: list[tuple[int, float]], rows: dict[int, int], content: int, k: int) -> None:
@@ -149,11 +149,11 @@ class StoreAsDict(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_was_put(self) -> None:
-        items: dict[bytes, Any] = {known.key: known for known in self.store.items()}
-        wanted = {key: None if number is None else digest(number) for key, number in self.model.items()}
-        assert {key: known.digest for key, known in items.items()} == wanted
+        items: dict[bytes, Any] = {known.path: known for known in self.store.scan()}
+        wanted = {key: None if number is None else digest(number) for key, number in self.model.scan()}
+        assert {key: known.digest for key, known in items.scan()} == wanted
         assert list(items) == sorted(self.model)
-        assert {key: known.id for key, known in items.items()} == self.ids
+        assert {key: known.id for key, known in items.scan()} == self.ids
         assert set(self.store.roots) == self.roots
         used = {number for number in self.model.values() if number is not None}
         assert self.store.known(digest(number) for number in range(13)) == {digest(number) for number in used}
@@ -169,7 +169,7 @@ class StoreAsDict(RuleBasedStateMachine):
 class StoreInListsAsDict(StoreAsDict):
     """The same with lists and files of facts from the eighth item on, made anew every few changes."""
 
-    TUNING = Tuning(approximate_from=8, facts_from=8, added=4)
+    TUNING = Tuning(approximate_from=8, columns_from=8, added=4)
 
 
 _SETTINGS = settings(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.adaptation.expansion import fit_blend
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -91,7 +92,7 @@ class Projection:
         """Each of length the root of its share: a product of rows is the weighted mean of the groups' similarities."""
         groups = self.split(numbers)
         if self.classes:
-            groups = [_likely(groups[0] + np.array(self.classes)), _unit(groups[1])]
+            groups = [_likely(groups[0] + np.array(self.classes)), unit(groups[1])]
         else:
             groups = self._blended(groups)
         return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
@@ -100,7 +101,7 @@ class Projection:
         if not self.shares and not self.blends:
             return groups
         return [
-            blend.rows(group.astype(np.float32)).astype(np.float64) if blend else _unit(group)
+            blend.rows(group.astype(np.float32)).astype(np.float64) if blend else unit(group)
             for group, blend in zip(groups, self.blends or (None,) * len(groups), strict=True)
         ]
 
@@ -109,11 +110,6 @@ def _likely(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The roots of the probabilities that go with log odds (n, classes): rows of length 1."""
     likely = np.exp(odds - odds.max(axis=1, keepdims=True))
     return np.asarray(np.sqrt(likely / likely.sum(axis=1, keepdims=True)))
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
 
 
 def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:

@@ -100,7 +100,7 @@ def _spread(gallery: Gallery, count: int) -> list[bytes]:
     """Some pictures of the gallery, as far apart in the order of their paths as they can be."""
     total = len(gallery)
     wanted = {(2 * n + 1) * total // (2 * count) for n in range(count)} if total else set()
-    return [item.key for number, item in enumerate(gallery.pictures()) if number in wanted]
+    return [item.path for number, item in enumerate(gallery.pictures()) if number in wanted]
 
 
 def _shown(path: Path) -> str:

@@ -133,7 +133,7 @@ def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
     digests, images, side = [], [], 4 * gallery.encoder.view.size
     for item in known[:: -(-len(known) // _QUERIES) or 1]:
         try:
-            with open_file(os.path.realpath(item.key), at_least=side) as image:
+            with open_file(os.path.realpath(item.path), at_least=side) as image:
                 images.append(on_white(image))
                 digests.append(item.digest or b"")
         except Unreadable:  # it has gone since it was indexed

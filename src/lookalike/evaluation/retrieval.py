@@ -102,7 +102,7 @@ def _evaluated(
             gallery.index(*paths, progress=progress)
             if way.adaption == "none":
                 with gallery.store.writing():
-                    gallery.store.project(None)
+                    gallery.store.set_projection(None)
             elif way.adaption is not None:
                 gallery.adapt(blend=way.adaption == "blended")
             return _figures(gallery, dataset, way)
@@ -175,5 +175,5 @@ def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Itera
 
 def _labels_by_id(gallery: Gallery, pictures: Sequence[Picture]) -> NDArray[np.str_]:
     labels = {picture.path: picture.label for picture in pictures}
-    by_id = {item.id: labels[item.key] for item in gallery.pictures()}
+    by_id = {item.id: labels[item.path] for item in gallery.pictures()}
     return np.array([by_id.get(id_, "") for id_ in range(max(by_id, default=0) + 1)])

@@ -12,13 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.errors import UsageError
-from lookalike.store import Item, Space, Store, open_store
+from lookalike.store import Record, Space
+from lookalike.store.filter import Condition
+from lookalike.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +39,7 @@ _TURN = 20  # of them one after another
 _WARMED = 2000  # pictures that are asked with before anything is timed
 _ROUNDS = 5
 _K = 10
+_WIDTHS = 1000  # different widths of pictures, so that a filter lets one in so many pass
 
 # Everything is imported before the clock starts; what is resident and not mapped from a file is the process's own.
 _COLD = """
@@ -51,10 +55,10 @@ def memory():
 queries = numpy.load(sys.argv[2])
 start = time.perf_counter()
 store = open_store(sys.argv[1])
-store.search(queries[0], 10)
+store.search(queries[:1], 10)
 seconds = time.perf_counter() - start
 for query in queries:
-    store.search(query, 10)
+    store.search(query[None], 10)
 print(json.dumps({"seconds": seconds, **memory()}))
 """
 
@@ -108,10 +112,10 @@ class _Size:
 
     def measure(self) -> dict[str, Any]:
         dim = self._rows.shape[1]
-        store = open_store(self._folder, create=Space("bench", "bench", dim, "cosine", "bench"))
+        store = SqliteStore(self._folder, create=Space("bench", "bench", dim, "cosine", "bench"))
         written = _seconds(lambda: self._put(store, range(self._size)))
         built = _seconds(store.prepare)
-        figures = {"pictures": self._size, "dim": dim, "approximate": store.prepare().approximate}
+        figures = {"pictures": self._size, "dim": dim, "approximate": store.is_approximate}
         figures |= {
             "write_rate": self._size / written,
             "write_seconds": written,
@@ -122,27 +126,26 @@ class _Size:
         store.close()
         return figures | self._cold() | self._added() | self._bytes()
 
-    def _put(self, store: Store, numbers: range) -> None:
+    def _put(self, store: SqliteStore, numbers: range) -> None:
         with store.writing():
             for start in range(numbers.start, numbers.stop, _BATCH):
                 some = range(start, min(start + _BATCH, numbers.stop))
-                info = {"width": 256, "height": 256, "format": "JPEG"}
-                items = [Item(b"/photos/%08d.jpg" % n, "1:1", b"%032d" % n, info) for n in some]
-                store.put(items, {b"%032d" % n: self._rows[n] for n in some})
+                records = [_record(n) for n in some]
+                store.put(records, {b"%032d" % n: self._rows[n] for n in some})
 
-    def _warm(self, store: Store) -> dict[str, Any]:
+    def _warm(self, store: SqliteStore) -> dict[str, Any]:
         """One query after another, some in turn with as many bare products of the same numbers; batches; recall."""
         matrix = self._rows[: self._size] / np.linalg.norm(self._rows[: self._size], axis=1, keepdims=True)
-        store.search_many(self._rows[: min(self._size, _WARMED)], _K)  # blocks are checked when they are first used
+        store.search(self._rows[: min(self._size, _WARMED)], _K)  # blocks are checked when they are first used
         ours, bare = [], []
         # Not query by query: a product with a large matrix leaves nothing else in the processor's cache.
         for start in range(0, _QUERIES, _TURN):
             some = self._queries[start : start + _TURN]
-            ours += [_seconds(lambda query=query: store.search(query, _K)) for query in some]  # type: ignore[misc]
+            ours += [_seconds(lambda query=query: store.search(query[None], _K)) for query in some]  # type: ignore[misc]
             bare += [_seconds(lambda query=query: matrix @ query) for query in some]  # type: ignore[misc]
         search, product = statistics.median(ours), statistics.median(bare)
-        batch = min(_seconds(lambda: store.search_many(self._queries, _K)) for _ in range(_ROUNDS))
-        exact = min(_seconds(lambda: store.search(self._queries[0], _K, exact=True)) for _ in range(_ROUNDS))
+        batch = min(_seconds(lambda: store.search(self._queries, _K)) for _ in range(_ROUNDS))
+        exact = min(_seconds(lambda: store.search(self._queries[:1], _K, exact=True)) for _ in range(_ROUNDS))
         return {
             "search_us": 1e6 * search,
             "bare_us": 1e6 * product,
@@ -152,16 +155,15 @@ class _Size:
             "recall": _recall(store, self._queries, None),
         }
 
-    def _filtered(self, store: Store) -> dict[str, Any]:
+    def _filtered(self, store: SqliteStore) -> dict[str, Any]:
         """With one picture in two, in ten and in a thousand allowed, at random."""
         figures: dict[str, Any] = {}
         for share in (2, 10, 1000):
-            count = max(1, self._size // share)
-            among = np.sort(np.random.default_rng(share).choice(self._size, count, replace=False)) + 1
-            store.search(self._queries[0], _K, among=among)
-            times = _seconds(lambda among=among: [store.search(q, _K, among=among) for q in self._queries])  # type: ignore[misc]
+            where = Condition("width", "<", _WIDTHS / share)
+            store.search(self._queries[:1], _K, where=where)
+            times = _seconds(lambda where=where: [store.search(q[None], _K, where=where) for q in self._queries])  # type: ignore[misc]
             figures[f"one_in_{share}_us"] = 1e6 * times / _QUERIES
-            figures[f"one_in_{share}_recall"] = _recall(store, self._queries[:50], among)
+            figures[f"one_in_{share}_recall"] = _recall(store, self._queries[:50], where)
         return figures
 
     def _cold(self) -> dict[str, Any]:
@@ -176,13 +178,13 @@ class _Size:
 
     def _added(self) -> dict[str, Any]:
         """More pictures, from their writing to the first answer that may hold them."""
-        store = open_store(self._folder)
+        store = SqliteStore(self._folder)
         store.prepare()
         first = self._size + _QUERIES
 
         def add() -> None:
             self._put(store, range(first, first + _ADDED))
-            store.search(self._rows[first], _K)
+            store.search(self._rows[first][None], _K)
 
         seconds = _seconds(add)
         store.close()
@@ -194,10 +196,10 @@ class _Size:
         return {"database_mib": sizes["gallery.db"] / 2**20, "cache_mib": cache / 2**20}
 
 
-def _recall(store: Store, queries: Rows, among: NDArray[np.int64] | None) -> float:
+def _recall(store: SqliteStore, queries: Rows, where: Condition | None) -> float:
     """How many of the nearest by an exact search are found."""
-    found = store.search_many(queries, _K, among=among)
-    exact = store.search_many(queries, _K, among=among, exact=True)
+    found = store.search(queries, _K, where=where)
+    exact = store.search(queries, _K, where=where, exact=True)
     return float(np.mean(list(_shares(found, exact))))
 
 
@@ -206,6 +208,11 @@ def _shares(
 ) -> Iterator[float]:
     for one, other in zip(found, exact, strict=True):
         yield len(dict(one).keys() & dict(other).keys()) / max(1, len(other))
+
+
+def _record(number: int) -> Record:
+    width = zlib.crc32(b"%d" % number) % _WIDTHS
+    return Record(b"/photos/%08d.jpg" % number, 1, 1, b"%032d" % number, width, 256, "JPEG")
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -43,11 +43,6 @@ class Entry:
         """The path to open: never that of a link."""
         return self.target or self.path
 
-    @property
-    def stamp(self) -> str:
-        """What must be equal for the file to count as unchanged. Equality only: clocks run backwards."""
-        return f"{self.size}:{self.mtime_ns}"
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -52,7 +52,7 @@ def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool
         raise UsageError(f"the gallery cannot be adapted: {error}") from None
     # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
     projection = replace(projection, fitted_on=store.count()[0])
-    store.project(projection)
+    store.set_projection(projection)
     return sum(projection.widths)
 
 
@@ -87,7 +87,7 @@ def adapt_to_labels(
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
         if choice.is_better:
-            store.project(fit_classes(rows, known, plain, choice))
+            store.set_projection(fit_classes(rows, known, plain, choice))
         return choice
 
 
@@ -110,9 +110,11 @@ def _sample(store: Store) -> Iterator[NDArray[np.float32]]:
 
 def _labelled(store: Store, labels: Mapping[bytes, str]) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Embeddings with a label, each content once: copies on both sides of a fold would flatter it."""
-    by_content = {item.digest: item for item in store.items() if item.digest is not None and labels.get(item.key)}
+    by_content = {
+        record.digest: record for record in store.scan() if record.digest is not None and labels.get(record.path)
+    }
     chosen = list(by_content.values())[:: -(-len(by_content) // _SAMPLE) or 1]
-    known = {item.id: labels[item.key] for item in chosen}
+    known = {record.id: labels[record.path] for record in chosen}
     parts = list(store.embeddings(sorted(known)))
     rows = np.concatenate([some for _, some in parts]) if parts else np.empty((0, store.space.dim), np.float32)
     return rows, np.array([known[id_] for ids, _ in parts for id_ in ids.tolist()], np.str_)

@@ -7,23 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lookalike.images.walk import Root, Rules
+from lookalike.store.keys import absolute, is_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lookalike.store import Store
 
-__all__ = ["absolute", "is_within", "known_roots", "named_roots", "remember"]
-
-
-def absolute(path: str | bytes | os.PathLike[str]) -> bytes:
-    """The key that a path has in a store."""
-    return os.path.abspath(os.fsencode(path))
-
-
-def is_within(key: bytes, folder: bytes) -> bool:
-    """Whether `key` is `folder` or below it."""
-    return key == folder or key.startswith(folder.rstrip(b"/") + b"/")
+__all__ = ["known_roots", "named_roots", "remember"]
 
 
 def named_roots(paths: Iterable[str | bytes | os.PathLike[str]], rules: Rules) -> list[Root]:

@@ -14,7 +14,7 @@ import numpy as np
 from lookalike.images.decode import VANISHED, Limits, Picture
 from lookalike.images.pool import Reader
 from lookalike.images.walk import Root, Rules, count, walk
-from lookalike.store import Item
+from lookalike.store import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lookalike.encoders import Encoder
     from lookalike.images.walk import Entry
-    from lookalike.store import Known, Store
+    from lookalike.store import Store
 
     Progress = Callable[[int, int], None]
     """Called with how many files are dealt with and how many there are."""
@@ -136,7 +136,7 @@ class _Run:
         self.roots = [root for root in self.roots if root not in gone]
         vanished: list[int] = []
         for item in self._items_below_roots():
-            if self._is_seen(item.id) or self._is_hidden_from_us(item.key):
+            if self._is_seen(item.id) or self._is_hidden_from_us(item.path):
                 continue
             vanished.append(item.id)
             if item.digest is None:
@@ -166,7 +166,7 @@ class _Run:
                     yield entry.source
             self._put([problem for problem in problems if problem is not None])
 
-    def _problem(self, entry: Entry, item: Known | None) -> Item | None:
+    def _problem(self, entry: Entry, item: Record | None) -> Record | None:
         """Note a file that cannot even be opened; None if that is no news, or no file."""
         self._advance(1)
         if entry.problem == VANISHED:
@@ -177,24 +177,23 @@ class _Run:
             return None
         if item is not None:
             self._see(item.id)
-            if item.info.get("reason") == entry.problem:
+            if item.skipped_because == entry.problem:
                 return None
-        return Item(entry.path, "", None, {"reason": entry.problem})
+        return Record(entry.path, skipped_because=entry.problem)
 
-    def _is_unchanged(self, entry: Entry, item: Known) -> bool:
+    def _is_unchanged(self, entry: Entry, item: Record) -> bool:
+        if (item.size, item.mtime_ns) != (entry.size, entry.mtime_ns):
+            return False
         if item.digest is not None:
-            return item.stamp == entry.stamp
-        return item.stamp == self._skip_stamp(entry) and not self.options.retry
+            return True
+        # A skipped file is tried again when the limit that may have kept it out has changed.
+        return item.max_megapixels == self.options.limits.megapixels and not self.options.retry
 
-    def _skip_stamp(self, entry: Entry) -> str:
-        """A skipped file is tried again when it changes, and when the limit that may have kept it out does."""
-        return f"{entry.stamp}:{self.options.limits.megapixels:g}"
-
-    def _keep_unchanged(self, item: Known) -> None:
+    def _keep_unchanged(self, item: Record) -> None:
         self._see(item.id)
         self._advance(1)
         if item.digest is None:
-            self.report.skipped.append((item.key, str(item.info["reason"])))
+            self.report.skipped.append((item.path, item.skipped_because or ""))
         else:
             self.report.unchanged += 1
 
@@ -210,7 +209,7 @@ class _Run:
             if isinstance(result, str):
                 items += self._skip(entry, result, before.get(entry.path))
                 continue
-            items.append(Item(entry.path, entry.stamp, result.digest, _info(result)))
+            items.append(_record(entry, result))
             same = before.get(entry.path)
             if same is not None and same.digest == result.digest:
                 self.report.unchanged += 1  # touched, not changed
@@ -220,17 +219,18 @@ class _Run:
                     self._copies[result.digest] += 1
         self._put(items, self._embeddings(new))
 
-    def _skip(self, entry: Entry, reason: str, before: Known | None) -> list[Item]:
+    def _skip(self, entry: Entry, reason: str, before: Record | None) -> list[Record]:
         if reason == VANISHED:
             return []
         self.report.skipped.append((entry.path, reason))
-        stamp = self._skip_stamp(entry)
+        size: int | None = entry.size
         if reason.startswith(_PASSING):
             self._unreadable.append(entry.path)
             if before is not None and before.digest is not None:
                 return []  # a picture that cannot be read for now stays what it was
-            stamp = ""
-        return [Item(entry.path, stamp, None, {"reason": reason})]
+            size = None  # so that it is read again next time
+        limit = self.options.limits.megapixels
+        return [Record(entry.path, size, entry.mtime_ns, skipped_because=reason, max_megapixels=limit)]
 
     def _embeddings(self, pictures: list[Picture]) -> Embeddings:
         if not pictures or self.options.dry_run:
@@ -238,18 +238,18 @@ class _Run:
         rows = encode_pictures(self.encoder, pictures)
         return {picture.digest: row for picture, row in zip(pictures, rows, strict=True)}
 
-    def _put(self, items: list[Item], embeddings: Embeddings | None = None) -> None:
+    def _put(self, items: list[Record], embeddings: Embeddings | None = None) -> None:
         if not items:
             return
         if not self.options.dry_run:
             self.store.put(items, embeddings or {})
-        for item in self.store.find(item.key for item in items).values():
+        for item in self.store.find(item.path for item in items).values():
             self._see(item.id)
 
-    def _items_below_roots(self) -> Iterator[Known]:
+    def _items_below_roots(self) -> Iterator[Record]:
         for root in self.roots:
             yield from self.store.find([root.path]).values()
-            yield from self.store.items(root.path.rstrip(b"/") + b"/")
+            yield from self.store.scan(root.path.rstrip(b"/") + b"/")
 
     def _is_hidden_from_us(self, key: bytes) -> bool:
         return any(key == path or key.startswith(path + b"/") for path in self._unreadable)
@@ -268,5 +268,6 @@ class _Run:
             self._progress(self._done, max(self._total, self._done))
 
 
-def _info(picture: Picture) -> dict[str, object]:
-    return {"width": picture.width, "height": picture.height, "format": picture.format}
+def _record(entry: Entry, picture: Picture) -> Record:
+    about = (picture.width, picture.height, picture.format)
+    return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)

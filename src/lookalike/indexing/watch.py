@@ -13,8 +13,8 @@ from watchfiles import watch as watch_files
 from lookalike.errors import LookalikeError, StoreBusy
 from lookalike.images import ignore
 from lookalike.images.walk import EXTENSIONS, is_passed_over
-from lookalike.indexing.folders import is_within
 from lookalike.indexing.update import Report
+from lookalike.store.keys import is_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

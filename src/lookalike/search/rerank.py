@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lookalike.store import ADAPTED
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.store import Near, Store
+    from lookalike.store import Near, SearchSpace, Store
     from lookalike.vectors.metric import Metric
 
 __all__ = ["CANDIDATES", "Order", "by_diffusion", "diffused"]
@@ -31,16 +33,16 @@ _STEPS = 10
 _SAME = 1e-6  # of the rows' mean square: a spread that is nothing but rounding
 
 
-def by_diffusion(store: Store, near: Near, *, stretch: NDArray[np.float32] | None = None) -> Near:
+def by_diffusion(store: Store, near: Near, *, space: SearchSpace = ADAPTED) -> Near:
     """An answer of the store's search, its first CANDIDATES in the order of diffusion; distances stay what they are.
 
-    stretch: what the search was with, if it was `search_stretched`. The query's copies and the nearest other stay
+    space: that of the search. The query's copies and the nearest other stay
     first. To be called in the `store.reading()` of the search.
     """
     first, rest = near[:CANDIDATES], near[CANDIDATES:]
     if len(first) < 3:  # the nearest stays, and one other has no order
         return near
-    rows = store.rows([id_ for id_, _ in first], stretch=stretch)
+    rows = store.vectors([id_ for id_, _ in first], space=space)
     distances = np.array([distance for _, distance in first])
     places = diffused(rows, _squares(distances, store.space.metric), still=1 + int((distances == 0.0).sum()))
     return [first[place] for place in places.tolist()] + rest

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 
 from lookalike.encoders.hybrid import HybridEncoder
 from lookalike.errors import NoTextTower, UsageError
+from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lookalike.encoders import Encoder
     from lookalike.encoders.onnx import EncodeTexts
     from lookalike.store import Near, Store
+    from lookalike.store.filter import Filter
 
 __all__ = ["nearest_to_text"]
 
 
-def nearest_to_text(
-    store: Store, encoder: Encoder, text: str, k: int, *, among: NDArray[np.int64] | None = None
-) -> Near:
-    """The k pictures nearest to a text by cosine, of all or of those with an id in `among`; always exact.
+def nearest_to_text(store: Store, encoder: Encoder, text: str, k: int, *, where: Filter | None = None) -> Near:
+    """The k pictures nearest to a text by cosine, of all or of those that qualify; always exact.
 
     Of a hybrid, by its first part that has a text tower. Raises NoTextTower, MissingExtra, EncoderError; UsageError
     for an empty text.
@@ -40,7 +37,8 @@ def nearest_to_text(
             hint="a pair of an image and a text tower takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
         )
     encode_texts, columns = found
-    return store.search_as_put(encode_texts([text])[0], k, columns, among=among)
+    space = SearchSpace(raw=True, columns=(columns.start, columns.stop))
+    return store.search(encode_texts([text]), k, space=space, where=where)[0]
 
 
 def _text_tower(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:

@@ -1,17 +1,26 @@
-"""Where a gallery lives. A store knows items, embeddings and a fingerprint; no images, no encoders.
+"""What a gallery remembers. A store knows records, embeddings and whose they are; no images, no encoders.
 
-An *item* has a key (bytes, unique), a stamp (equal while the thing behind the key is unchanged), a small dict
-and, unless it could not be embedded, the digest of its content. Items of equal content share one embedding.
+    store = open_store("Photos/.lookalike", create=space)
+    with store.writing():
+        store.put([Record(b"/home/me/Photos/1.jpg", size=10, digest=digest)], {digest: embedding})
+
+`Store` is what every engine can answer, `Maintained` what one may offer besides, and `open_store` finds the engine by
+the location. Every store passes the one contract suite in tests/store/test_contract.py.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
+
+from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -19,22 +28,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store.sqlite.cache_files import Tuning
-    from lookalike.store.sqlite.column_cache import Facts
+    from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
-    from lookalike.vectors.searcher import Searcher
 
-__all__ = ["Item", "Known", "Near", "Space", "Store", "open_store"]
+__all__ = [
+    "ADAPTED",
+    "Capability",
+    "Maintained",
+    "Near",
+    "Record",
+    "SearchSpace",
+    "Space",
+    "Store",
+    "check_types",
+    "is_folder",
+    "open_store",
+]
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
+
+Capability = Literal["crash-safe", "snapshots", "one writer", "approximate"]
+"""What engines differ in: committed batches survive a kill; `reading()` sees one moment; `writing()` excludes others;
+large galleries are searched approximately unless asked otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
     """Whose embeddings a store holds: the encoder's name and fingerprint, their dimension and metric.
 
-    `source` is what the encoder was loaded from, so that a gallery can be opened without naming it again.
+    source: what the encoder was loaded from, so that a gallery can be opened without naming it again.
     """
 
     encoder: str
@@ -44,29 +67,83 @@ class Space:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What is put into a store. Without a digest it is known but has no embedding (`info` says why)."""
+class Record(NamedTuple):  # a fifth of the time of a frozen dataclass, and every file of a run needs one
+    """What a store keeps about one picture, or about a file that was met and skipped.
 
-    key: bytes
-    stamp: str
-    digest: bytes | None
-    info: Mapping[str, Any] = field(default_factory=dict)
+    path: absolute; unique in a store.
+    size, mtime_ns: of the file, in bytes and nanoseconds; None where it is to be read again in any case.
+    digest: SHA-256 of the file. Records of equal content share one embedding; None for a file that was skipped.
+    width, height: pixels of the picture, upright. format: as Pillow names it.
+    taken_at: by the camera's own clock; aware where the camera recorded its offset from UTC.
+    camera: maker and model.
+    skipped_because: why there is no embedding. max_megapixels: the limit that was in force then.
+    id: positive, given by the store and never used again for another path; 0 before that.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Known(Item):
-    """An item as the store has it, with its id (positive; never used again for another key)."""
-
+    path: bytes
+    size: int | None = None
+    mtime_ns: int | None = None
+    digest: bytes | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    taken_at: datetime | None = None
+    camera: str | None = None
+    skipped_because: str | None = None
+    max_megapixels: float | None = None
     id: int = 0
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "path": (bytes,),
+    **dict.fromkeys(("size", "mtime_ns", "width", "height"), (int, type(None))),
+    **dict.fromkeys(("format", "camera", "skipped_because"), (str, type(None))),
+    "digest": (bytes, type(None)),
+    "taken_at": (datetime, type(None)),
+    "max_megapixels": (float, int, type(None)),
+}
+
+
+def check_types(records: Sequence[Record]) -> None:
+    """Raise TypeError, naming the field, for a record that holds what no store can keep."""
+    for record in records:
+        for name, types in _TYPES.items():
+            if not isinstance(getattr(record, name), types):
+                raise TypeError(f"{name} of a record is {getattr(record, name)!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """Which vectors a search compares, and what it is asked with.
+
+    By default embeddings, adapted to the gallery as all of its vectors are.
+    weights: a factor for each dimension of the adapted vectors, for queries and pictures alike; always exact.
+    raw: embeddings as they were put, compared by cosine and always exactly; columns: the dimensions from start to stop.
+    compared: the queries are vectors as `Store.vectors` returns them, not embeddings.
+    """
+
+    weights: tuple[float, ...] = ()
+    raw: bool = False
+    columns: tuple[int, int] | None = None
+    compared: bool = False
+
+
+ADAPTED = SearchSpace()
+
+
 class Store(Protocol):
-    """What every store does. Methods raise StoreError and its kinds; those that change anything need `writing()`."""
+    """What every store does. Safe to read from many threads while one of them writes.
+
+    Methods raise StoreError and its kinds, ClosedGallery after `close`; those that change anything need `writing()`.
+    """
 
     @property
-    def place(self) -> Path:
-        """The folder that everything of the store is in."""
+    def location(self) -> str:
+        """What `open_store` opens it by."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What can be relied on here and not everywhere."""
 
     @property
     def space(self) -> Space:
@@ -78,134 +155,140 @@ class Store(Protocol):
 
     @property
     def projection(self) -> Projection | None:
-        """What embeddings go through before they are compared."""
+        """How embeddings become the vectors that are compared; None: as they are."""
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
-        """Keys that items are gathered below, each with a small dict of how; nothing but remembered here."""
+        """Paths that records are gathered below, each with a small dict of how; only remembered here."""
 
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
-        """Be the only writer while the context lasts, after at most `wait` seconds.
+        """Be the only writer while the context lasts, after at most `wait` seconds, in this thread.
 
         Raises StoreBusy, naming the process that is writing.
         """
 
     def reading(self) -> AbstractContextManager[None]:
-        """Read everything inside as of one moment, whatever other processes write."""
+        """Read everything inside as of one moment, in this thread, whatever others write."""
 
-    def put(self, items: Sequence[Item], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Add or replace items by key, all or none, on disk when it returns.
+    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Add or replace records by path, all or none, on disk when it returns.
 
-        embeddings: float32 (dim,) by digest, for the digests not yet `known`. Of items with the same key the
-        last counts. Raises ValueError for an embedding that is not finite or of another length, and for a
-        digest without an embedding.
+        embeddings: float32 (dim,) by digest, for the digests not yet `known`. Among records of one path the last
+        counts. Raises ValueError for an embedding that is not finite or of another length, and for a digest without an
+        embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Remove items, all or none; how many there were."""
+        """Remove records, all or none; how many there were."""
 
-    def project(self, projection: Projection | None) -> None:
-        """Keep a projection with the embeddings; None compares them as they are.
+    def rename(self, old: bytes, new: bytes) -> int:
+        """Move the record at `old`, and all below it, to `new`, all or none; how many there were.
 
-        Raises ValueError for one that is not finite or of another dimension.
+        Records keep their ids and embeddings; roots go with them. Raises ValueError if a path would be there twice.
         """
+
+    def set_projection(self, projection: Projection | None) -> None:
+        """Keep a projection with the embeddings. Raises ValueError for one that is not finite or does not fit."""
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Keep these roots and no others."""
 
-    def rename(self, old: bytes, new: bytes) -> int:
-        """Move the item with the key `old`, and all whose keys begin with it and a slash, to `new`: all or none.
-
-        Items keep their ids and embeddings; roots go with them. How many items there were.
-        Raises ValueError if a key would be there twice.
-        """
-
-    def compact(self) -> None:
-        """Give back the room of what was removed. Nothing that can be asked changes."""
-
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Which of the digests have an embedding."""
+        """The digests among these that have an embedding."""
 
-    def find(self, keys: Iterable[bytes]) -> dict[bytes, Known]:
-        """The items with these keys; keys that no item has are left out."""
+    def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
+        """The records at these paths, by path; paths without one are left out."""
 
-    def get(self, ids: Iterable[int]) -> dict[int, Known]:
-        """The items with these ids; ids that no item has are left out."""
+    def get(self, ids: Iterable[int]) -> dict[int, Record]:
+        """The records with these ids, by id; ids without one are left out."""
 
-    def items(self, prefix: bytes = b"") -> Iterator[Known]:
-        """Every item whose key starts with `prefix`, ordered by key."""
-
-    def facts(self) -> list[Facts]:
-        """What every item with an embedding can be told by, each in one of some parts."""
-
-    def ids(self) -> NDArray[np.int64]:
-        """Those of all items with an embedding, in order."""
-
-    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids and embeddings as they were put, in chunks: of all items ordered by id, or of these."""
+    def scan(self, prefix: bytes = b"") -> Iterator[Record]:
+        """Every record whose path begins with `prefix`, ordered by path."""
 
     def count(self) -> tuple[int, int]:
-        """How many items have an embedding, and how many have none."""
+        """How many records have an embedding, and how many have none."""
 
-    def prepare(self) -> Searcher:
-        """What is searched, as new as the store: made ready now, which a search would otherwise do first."""
+    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Ids int64 (n,) and embeddings as they were put, float32 (n, dim), in chunks: all ordered by id, or these."""
+
+    def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
+        """The ids of all records with an embedding, or of those that qualify, in order, int64 (n,).
+
+        Raises UsageError for a field that no record has: it is most likely misspelt.
+        """
+
+    def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
+        """What a search compares of these records, float32 (n, w), in their order; of length 1 for cosine.
+
+        Raises KeyError for an id without an embedding.
+        """
 
     def search(
-        self, query: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
-    ) -> Near:
-        """The k nearest items to float32 (dim,); of those with an id in `among`, sorted, if that is given.
-
-        k come back where k exist; k < 1 gives none. Where items are very many it is approximate unless `exact`:
-        of the ten nearest 99% are found, with their exact distances. Raises ValueError for a query that is not
-        finite or of another length.
-        """
-
-    def search_many(
-        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None, exact: bool = False
-    ) -> list[Near]:
-        """`search` for each of float32 (m, dim), at once."""
-
-    def search_stretched(
         self,
-        query: NDArray[np.float32],
+        queries: NDArray[np.float32],
         k: int,
-        stretch: NDArray[np.float32],
         *,
-        among: NDArray[np.int64] | None = None,
-    ) -> Near:
-        """`search`, always exact, with the projected numbers multiplied by float32 (width,) before they are compared.
+        space: SearchSpace = ADAPTED,
+        where: Filter | None = None,
+        exact: bool = False,
+    ) -> list[Near]:
+        """The k nearest records to each of float32 (m, d), or of those that qualify.
 
-        Those of the query and those of the items.
+        k come back where k exist; k < 1 gives none. A store that is approximate finds 99% of the ten nearest, with
+        their exact distances, unless `exact`. Raises ValueError for a query that is not finite or of another length.
         """
-
-    def rows(self, ids: Sequence[int], *, stretch: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """What a search compares of the items with these ids, float32 (n, w), in their order; for cosine of length 1.
-
-        stretch: as in `search_stretched`. Raises KeyError for an id without an embedding.
-        """
-
-    def search_as_put(
-        self, query: NDArray[np.float32], k: int, columns: slice, *, among: NDArray[np.int64] | None = None
-    ) -> Near:
-        """The k nearest items to float32 (w,) by cosine, exactly: of embeddings as they were put, no projection.
-
-        columns: which w numbers of an embedding are compared. among: as in `search`.
-        """
-
-    def neighbours(self, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
-        """Every item with its k nearest others, in no order, as of the first that is taken."""
-
-    def check(self) -> list[str]:
-        """What is wrong with the stored data, a line each; empty when all is well."""
 
     def close(self) -> None:
-        """Give back files and locks; the store cannot be used any more."""
+        """Let go of files and locks."""
 
 
-def open_store(place: str | Path, *, create: Space | None = None, tuning: Tuning | None = None) -> Store:
-    """Open the store at a folder; with `create`, make one there if there is none. tuning: when searches change ways.
+@runtime_checkable
+class Maintained(Protocol):
+    """What a store that keeps its own files offers besides."""
 
-    Raises NoGallery, StoreError.
+    def prepare(self) -> None:
+        """Make ready what a search needs, which the next one would otherwise do first."""
+
+    def verify(self) -> list[str]:
+        """What is wrong with the stored data, a line each; empty when everything checks."""
+
+    def compact(self) -> None:
+        """Free the space of removed records. Nothing that can be asked changes."""
+
+    def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
+        """Copy everything into one file, checked, also while it is being written; how many pictures are in it.
+
+        beside: files that go with it, by their paths below the store's folder.
+        """
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by its name below the store's folder."""
+
+
+def open_store(location: str | Path, *, create: Space | None = None) -> Store:
+    """Open the store at a location; with `create`, make one there if there is none.
+
+    A location is a folder, or a URL: `memory:` for one that is gone with its process, `memory:NAME` for one that can be
+    opened again by its name. Raises NoGallery, StoreError; UsageError for a URL that no store answers to.
     """
-    sqlite = importlib.import_module("lookalike.store.sqlite.store")
-    return cast("Store", sqlite.SqliteStore(place, create=create, tuning=tuning))
+    scheme = _scheme(location)
+    if scheme is not None and scheme not in _SCHEMES:
+        known = ", ".join(["a folder", *(f"{name}:" for name in _SCHEMES)])
+        raise UsageError(f"{location}: no store answers to {scheme}:", hint=f"a gallery's location is one of: {known}")
+    module, name = _SCHEMES[scheme].split(":") if scheme else ("sqlite.store", "SqliteStore")
+    kind = getattr(importlib.import_module(f"lookalike.store.{module}"), name)
+    return cast("Callable[..., Store]", kind)(location, create=create)
+
+
+_SCHEMES = {"memory": "memory:MemoryStore"}
+
+
+def is_folder(location: str | Path) -> bool:
+    """Whether a location names a folder rather than a URL."""
+    return _scheme(location) is None
+
+
+def _scheme(location: str | Path) -> str | None:
+    """What stands before the colon of a URL; None for a folder, also for one on a drive of Windows."""
+    found = re.match(r"([a-z][a-z0-9+.-]+):(?!\\)", location) if isinstance(location, str) else None
+    return found[1] if found and not os.path.lexists(location) else None

@@ -4,7 +4,7 @@
     Not(Condition("folder", "=", "2024/beach"))
     Any((Condition("label", "=", "coast"), Condition("label", "=", "forest")))
 
-`lookalike.search.filters` parses what people write into such a tree; `lookalike.store.columns` evaluates one with numpy.
+`lookalike.search.filters` parses what people write into such a tree; `lookalike.store.evaluate` decides with numpy.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ FIELDS = ("folder", "label", "name", "date", "size", "width", "height", "format"
 folder    text: consecutive folders above the picture, or an absolute path down to one; only "="
 label     text: the folder that the picture lies in; only "="
 name      text: a shell pattern for the name of the file; only "="
-date      text, `2024`, `2024-05` or `2024-05-17`: the day it was taken by the camera's clock, else the file's local time;
+date      text, `2024`, `2024-05` or `2024-05-17`: when it was taken by the camera's clock, else the file's local time;
           as much of a date is compared as the value has
 size, width, height   a number: bytes, pixels
-format, camera        text, compared without regard to case; only "="
+format, camera        text: a shell pattern, compared without regard to case; only "="
 """
 
 

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["write_parquet"]
 
+_FIELDS = ("path", "size", "mtime_ns", "width", "height", "format", "camera", "digest")
+
 
 def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
     """Write a row for each picture, by id, as of one moment; how many.
 
-    Columns: `path` (bytes), `id`, `size` (bytes), `mtime_ns`, `width`, `height`, `format`, `digest` (SHA-256 of the
-    file), `embedding` (float32, as the encoder gave it and the gallery keeps it). The encoder's name and fingerprint
+    Columns: `path` (bytes), `id`, `size` (bytes), `mtime_ns`, `width`, `height`, `format`, `taken_at` (ISO 8601, by the
+    camera's clock), `camera`, `digest` (SHA-256 of the file), `embedding` (float32, as the encoder gave it and the
+    gallery keeps it). The encoder's name and fingerprint
     are in the file's metadata. Raises UsageError when `target` exists and not `force`; MissingExtra, StoreError.
     """
     try:
@@ -47,7 +50,8 @@ def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
 
 def _schema(pa: Any, store: Store) -> Any:  # noqa: ANN401  (pyarrow has no types)
     numbers = {name: pa.int64() for name in ("id", "size", "mtime_ns", "width", "height")}
-    columns = {"path": pa.binary(), **numbers, "format": pa.string(), "digest": pa.binary()}
+    texts = {name: pa.string() for name in ("format", "taken_at", "camera")}
+    columns = {"path": pa.binary(), **numbers, **texts, "digest": pa.binary()}
     about = {"lookalike.encoder": store.space.encoder, "lookalike.fingerprint": store.space.fingerprint}
     embedding = pa.list_(pa.float32(), store.space.dim)
     return pa.schema([*columns.items(), ("embedding", embedding)], metadata=about)
@@ -61,14 +65,10 @@ def _chunks(store: Store) -> Iterator[dict[str, Any]]:
     """The columns of some rows at a time."""
     for ids, rows in store.embeddings():
         known = store.get(ids.tolist())
-        items = [known[id_] for id_ in ids.tolist()]
-        stamps = [item.stamp.split(":") for item in items]
+        records = [known[id_] for id_ in ids.tolist()]
         yield {
-            "path": [item.key for item in items],
             "id": ids,
-            "size": [int(size) for size, _ in stamps],
-            "mtime_ns": [int(time) for _, time in stamps],
-            **{name: [item.info.get(name) for item in items] for name in ("width", "height", "format")},
-            "digest": [item.digest for item in items],
+            **{name: [getattr(record, name) for record in records] for name in _FIELDS},
+            "taken_at": [record.taken_at.isoformat() if record.taken_at else None for record in records],
             "embedding": rows,
         }

@@ -61,7 +61,7 @@ def search_sample(gallery: Gallery, home: Path, count: int, *, k: int = 10, seed
     copies: defaultdict[bytes, set[int]] = defaultdict(set)
     for item in gallery.pictures():
         if item.digest is not None:
-            by_digest[item.digest] = item.key
+            by_digest[item.digest] = item.path
             copies[item.digest].add(item.id)
     draw = _Draw(home, by_digest)
     hidden = draw.digests if draw.kind == "held out" else set()

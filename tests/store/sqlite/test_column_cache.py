@@ -16,14 +16,14 @@ from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.column_cache import FILES
 from lookalike.store.sqlite.tables import Tables
-from tests.store.making import DIM, space, told, wanted_facts
+from tests.store.making import DIM, listed, space, wanted_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 BASE, MORE = FILES
-TUNING = Tuning(facts_from=10, added=12)
+TUNING = Tuning(columns_from=10, added=12)
 KEYS = [b"/photos/%d/IMG_%d.jpg", b"/photos/\xff/%d,%d", b"/%d\n%d", b"no slash %d-%d", b"/photos/%d/%d/"]
 
 
@@ -40,9 +40,9 @@ def put(store: Store, numbers: range, *, version: int = 0, digest: bytes | None 
 
 
 def facts(folder: Path, tuning: Tuning = TUNING) -> dict[int, tuple[Any, ...]]:
-    store = open_store(folder, tuning=tuning)
+    store = SqliteStore(folder, tuning=tuning)
     try:
-        return told(store.facts())
+        return listed(columns_of(store))
     finally:
         store.close()
 
@@ -50,7 +50,7 @@ def facts(folder: Path, tuning: Tuning = TUNING) -> dict[int, tuple[Any, ...]]:
 def wanted(folder: Path) -> dict[int, tuple[Any, ...]]:
     store = open_store(folder)
     try:
-        return wanted_facts(store)
+        return wanted_columns(store)
     finally:
         store.close()
 
@@ -59,7 +59,7 @@ def wanted(folder: Path) -> dict[int, tuple[Any, ...]]:
 def folder(tmp_path: Path) -> Path:
     """A gallery whose facts have been asked for."""
     place = tmp_path / "gallery"
-    store = open_store(place, create=space(), tuning=TUNING)
+    store = SqliteStore(place, create=space(), tuning=TUNING)
     put(store, range(40))
     put(store, range(40, 43), digest=None)
     store.facts()
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def grown(folder: Path) -> Path:
     """The same with items added, replaced and removed since, two that have lost their embedding; asked again."""
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     put(store, range(50, 53))
     put(store, range(5, 7), version=9)
     put(store, range(8, 10), digest=None)
@@ -87,17 +87,17 @@ def unread(*_: object) -> object:
 
 
 def test_a_gallery_whose_facts_nobody_asks_for_has_no_files_for_them(tmp_path: Path) -> None:
-    store = open_store(tmp_path, create=space(), tuning=TUNING)
+    store = SqliteStore(tmp_path, create=space(), tuning=TUNING)
     put(store, range(40))
-    store.search(np.ones(DIM, np.float32), 3)
+    nearest(store, np.ones(DIM, np.float32), 3)
     store.close()
     assert not {BASE, MORE} & {file.name for file in tmp_path.iterdir()}
 
 
 def test_nor_has_a_small_one(folder: Path, tmp_path: Path) -> None:
-    store = open_store(tmp_path / "small", create=space(), tuning=TUNING)
+    store = SqliteStore(tmp_path / "small", create=space(), tuning=TUNING)
     put(store, range(9))
-    assert told(store.facts()) == wanted_facts(store)
+    assert listed(columns_of(store)) == wanted_columns(store)
     store.close()
     assert not (tmp_path / "small" / BASE).exists()
     assert (folder / BASE).exists()
@@ -114,10 +114,10 @@ def test_facts_are_what_the_items_are(grown: Path) -> None:
 
 def test_they_come_from_the_files(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = wanted(grown)
-    store = open_store(grown, tuning=TUNING)
+    store = SqliteStore(grown, tuning=TUNING)
     monkeypatch.setattr(Tables, "rows", unread)
     monkeypatch.setattr(Tables, "with_embedding", unread)
-    assert told(store.facts()) == expected
+    assert listed(columns_of(store)) == expected
     assert store.facts() is store.facts()
     store.close()
 
@@ -125,7 +125,7 @@ def test_they_come_from_the_files(grown: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_was_added_replaced_and_removed_since_is_all_that_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     base = (folder / BASE).read_bytes()
     read: list[int] = []
     with_embedding = Tables.with_embedding
@@ -139,45 +139,45 @@ def test_what_was_added_replaced_and_removed_since_is_all_that_is_read(
     put(store, range(5, 6), version=9)
     with store.writing():
         store.remove([20])
-    assert told(store.facts()) == wanted_facts(store)
+    assert listed(columns_of(store)) == wanted_columns(store)
     assert sorted(read) == [6, 20, 44, 45]
     read.clear()
     put(store, range(52, 53))
-    assert told(store.facts()) == wanted_facts(store)
+    assert listed(columns_of(store)) == wanted_columns(store)
     assert read == [46]
     assert (folder / BASE).read_bytes() == base
     store.close()
 
 
 def test_a_folder_that_was_moved_has_its_new_path(grown: Path) -> None:
-    store = open_store(grown, tuning=TUNING)
+    store = SqliteStore(grown, tuning=TUNING)
     with store.writing():
         assert store.rename(b"/photos", b"/new\xff") > 20
-    assert told(store.facts()) == wanted_facts(store)
-    assert not any(folder.startswith("/photos") for folder, *_ in told(store.facts()).values())
+    assert listed(columns_of(store)) == wanted_columns(store)
+    assert not any(folder.startswith("/photos") for folder, *_ in listed(columns_of(store)).values())
     store.close()
 
 
 def test_when_much_was_added_or_removed_the_first_file_is_made_anew(grown: Path) -> None:
     base = (grown / BASE).read_bytes()
-    store = open_store(grown, tuning=TUNING)
+    store = SqliteStore(grown, tuning=TUNING)
     put(store, range(60, 80))
-    assert told(store.facts()) == wanted_facts(store)
+    assert listed(columns_of(store)) == wanted_columns(store)
     added = (grown / BASE).read_bytes()
     assert added != base
     with store.writing():
         store.remove(range(30))
-    assert told(store.facts()) == wanted_facts(store)
+    assert listed(columns_of(store)) == wanted_columns(store)
     assert (grown / BASE).read_bytes() != added
     store.close()
 
 
 def test_an_item_that_changes_over_and_over_takes_no_more_room(folder: Path) -> None:
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     sizes = []
     for version in range(1000, 1010):
         put(store, range(5, 6), version=version)
-        assert told(store.facts()) == wanted_facts(store)
+        assert listed(columns_of(store)) == wanted_columns(store)
         sizes.append((folder / MORE).stat().st_size)
     store.close()
     assert max(sizes) - min(sizes) < 64
@@ -187,7 +187,7 @@ def test_an_item_that_changes_over_and_over_takes_no_more_room(folder: Path) -> 
     "statement", ["DELETE FROM change", "UPDATE change SET id = 'x' WHERE id = 21", "UPDATE change SET id = id + 5"]
 )
 def test_nothing_rests_on_the_list_of_changes(folder: Path, statement: str) -> None:
-    store = open_store(folder, tuning=TUNING)
+    store = SqliteStore(folder, tuning=TUNING)
     with store.writing():
         store.remove([20, 21])
     put(store, range(30, 31), version=9)
@@ -202,7 +202,7 @@ def test_nothing_rests_on_the_list_of_changes(folder: Path, statement: str) -> N
 @pytest.mark.parametrize("name", FILES)
 def test_stale_files_are_not_read(grown: Path, name: str) -> None:
     old = (grown / name).read_bytes()
-    store = open_store(grown, tuning=TUNING)
+    store = SqliteStore(grown, tuning=TUNING)
     put(store, range(60, 80))
     store.facts()
     put(store, range(80, 82))
@@ -213,9 +213,9 @@ def test_stale_files_are_not_read(grown: Path, name: str) -> None:
 
 
 def test_nor_are_those_of_another_gallery_or_of_rows(grown: Path, tmp_path: Path) -> None:
-    store = open_store(tmp_path / "other", create=space(), tuning=TUNING)
+    store = SqliteStore(tmp_path / "other", create=space(), tuning=TUNING)
     put(store, range(20, 80))
-    store.search(np.ones(DIM, np.float32), 3)
+    nearest(store, np.ones(DIM, np.float32), 3)
     store.close()
     for file in FILES:
         shutil.copy(grown / file, tmp_path / "other" / file)
@@ -247,7 +247,7 @@ def test_damaged_files_are_made_anew_whatever_the_damage(grown: Path, name: str)
                 del damaged[place:]
             else:
                 damaged[place:place] = rng.bytes(8)
-            for file, content in sound.items():
+            for file, content in sound.scan():
                 (grown / file).write_bytes(damaged if file == name else content)
             assert facts(grown) == expected
 
@@ -266,13 +266,13 @@ def test_files_that_cannot_be_written_are_done_without(folder: Path) -> None:
 
 
 def test_what_another_process_wrote_is_known_at_once(folder: Path) -> None:
-    reader, writer = (open_store(folder, tuning=TUNING) for _ in range(2))
+    reader, writer = (SqliteStore(folder, tuning=TUNING) for _ in range(2))
     reader.facts()
     with reader.reading():
         before = told(reader.facts())
         put(writer, range(50, 53))
         assert told(reader.facts()) == before
-    assert told(reader.facts()) == wanted_facts(writer) != before
+    assert told(reader.facts()) == wanted_columns(writer) != before
     reader.close()
     writer.close()
 
@@ -292,9 +292,9 @@ def test_a_damaged_database_gives_an_error_or_what_is_in_the_files(folder: Path,
 
 
 def test_an_empty_gallery_has_facts_too(tmp_path: Path) -> None:
-    store = open_store(tmp_path, create=space(), tuning=Tuning(facts_from=0))
-    assert told(store.facts()) == {}
+    store = SqliteStore(tmp_path, create=space(), tuning=Tuning(columns_from=0))
+    assert listed(columns_of(store)) == {}
     put(store, range(3))
-    assert told(store.facts()) == wanted_facts(store)
+    assert listed(columns_of(store)) == wanted_columns(store)
     store.close()
-    assert facts(tmp_path, Tuning(facts_from=0)) == wanted(tmp_path)
+    assert facts(tmp_path, Tuning(columns_from=0)) == wanted(tmp_path)

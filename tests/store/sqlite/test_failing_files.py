@@ -46,11 +46,11 @@ class Failing:
 
 
 def put(place: Path) -> None:
-    store = open_store(place, create=space(), tuning=Tuning(facts_from=1))
+    store = SqliteStore(place, create=space(), tuning=Tuning(columns_from=1))
     try:
         with store.writing():
             do(_STEPS, store, model_after(_STEPS))
-        store.search(embedding(1), 3)  # and its cache is written
+        nearest(store, embedding(1), 3)  # and its cache is written
         store.facts()  # and theirs
     finally:
         store.close()
@@ -120,9 +120,9 @@ def look(place: Path, generations: set[int] | None) -> None:
     if generations is None:
         repair(place)
     store = open_store(place, create=space())
-    assert store.check() == []
+    assert store.verify() == []
     if generations is None:
-        assert contents(store).items() <= wanted_after(_STEPS).items()
+        assert contents(store).scan() <= wanted_after(_STEPS).scan()
     else:
         assert store.generation in generations
         assert contents(store) == wanted_after(store.generation)

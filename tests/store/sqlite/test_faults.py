@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from lookalike.store.sqlite.checksums import checksum
 from PIL import Image
 
 from lookalike.adaptation.projection import fit_projection
@@ -31,12 +32,11 @@ from lookalike.store import Store, open_store
 from lookalike.store.sqlite import column_cache as facts
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite import vector_cache as cache
-from lookalike.store.sqlite.checksums import checksum
 from lookalike.store.sqlite.repair import repair
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from tests.store.child import answer, do, model_after
-from tests.store.making import DIM, digest, embedding, item, put, space
+from tests.store.making import DIM, digest, embedding, put, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ NOW = len(layout.MIGRATIONS)  # the format of today
 def make_caches(store: Store) -> None:
     assert store.prepare().approximate
     store.facts()
-    store.search_as_put(embedding(1), 9, slice(0, DIM))
+    nearest(store, embedding(1), 9, space=SearchSpace(raw=True))
 
 
 @contextlib.contextmanager
@@ -89,12 +89,12 @@ def kill(process: subprocess.Popen[str]) -> list[str]:
 
 
 def contents(store: Store) -> dict[bytes, bytes | None]:
-    return {known.key: known.digest for known in store.items()}
+    return {known.path: known.digest for known in store.scan()}
 
 
 def wanted_after(steps: int) -> dict[bytes, bytes | None]:
     model = model_after(steps)
-    return {key: None if number is None else digest(number) for key, number in model.items()}
+    return {key: None if number is None else digest(number) for key, number in model.scan()}
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ class TestKilled:
             done = store.generation
             assert acknowledged <= done <= acknowledged + 1
             assert contents(store) == wanted_after(done)
-            assert store.check() == []
+            assert store.verify() == []
             store.close()
         with step_through(tmp_path / "undisturbed", done).reading():
             pass
@@ -153,7 +153,7 @@ class TestKilled:
         rng, place = random.Random(5), tmp_path / "gallery"
         step_through(place, 40).close()
         before, rounds, wanted = shutil.copytree(place, tmp_path / "before"), 0, wanted_after(40)
-        moved = {key.replace(b"/photos", b"/moved"): content for key, content in wanted.items()}
+        moved = {key.replace(b"/photos", b"/moved"): content for key, content in wanted.scan()}
         for _ in range(KILLS):
             with started("care", place, tmp_path / "copy") as process:
                 line(process)
@@ -163,7 +163,7 @@ class TestKilled:
                 shutil.rmtree(left)
             repair(place)
             store = open_store(place)
-            assert store.check() == []
+            assert store.verify() == []
             assert contents(store) in (wanted, moved)
             with store.writing():
                 store.rename(b"/moved", b"/photos")
@@ -181,7 +181,7 @@ class TestKilled:
                 time.sleep(rng.uniform(0, 0.012))
                 kill(process)
             store = open_store(place, create=space())
-            assert store.check() == []
+            assert store.verify() == []
             assert sorted(path.name for path in place.iterdir() if "new" in path.name) == []
             store.close()
 
@@ -205,14 +205,14 @@ class TestKilled:
         store = open_store(hot)
         for _ in range(2):
             with pytest.raises(Corrupt, match="missing"):
-                store.search(embedding(1), 3)
-        assert any("missing" in problem for problem in store.check())
+                nearest(store, embedding(1), 3)
+        assert any("missing" in problem for problem in store.verify())
         before = store.generation
         with store.writing():
             put(store, {b"/photos/1": 1})
         assert store.generation > 80 > before
-        assert store.search(embedding(1), 1)[0][1] == pytest.approx(0, abs=1e-6)
-        assert store.check() == []
+        assert nearest(store, embedding(1), 1)[0][1] == pytest.approx(0, abs=1e-6)
+        assert store.verify() == []
         store.close()
 
 
@@ -243,9 +243,9 @@ class TestManyProcesses:
             said = [process.communicate(timeout=120)[0].split() for process in (one, other)]
         assert [len(lines) for lines in said] == [600, 600]
         store = open_store(folder)
-        assert Counter(known.key[:1] for known in store.items()) == {b"a": 600, b"b": 600}
+        assert Counter(known.path[:1] for known in store.scan()) == {b"a": 600, b"b": 600}
         assert store.generation == 1200
-        assert store.check() == []
+        assert store.verify() == []
         store.close()
 
     def test_two_that_make_the_same_store_get_the_same(self, tmp_path: Path) -> None:
@@ -262,13 +262,13 @@ class TestManyProcesses:
         store, sizes = open_store(folder), []
         with started("batches", folder, 60) as process:
             while process.poll() is None:
-                sizes.append(len(list(store.items())))
+                sizes.append(len(list(store.scan())))
                 with store.reading():
-                    assert store.count()[0] == len(store.search(embedding(1), 10**6)) == len(list(store.items()))
+                    assert store.count()[0] == len(nearest(store, embedding(1), 10**6)) == len(list(store.scan()))
         assert process.returncode == 0
         assert not any(size % 50 for size in sizes)
         assert len(set(sizes)) > 2
-        assert len(list(store.items())) == 3000
+        assert len(list(store.scan())) == 3000
         store.close()
 
     def test_a_batch_that_comes_at_the_end_of_a_listing_is_no_damage(
@@ -283,8 +283,8 @@ class TestManyProcesses:
             return read()
 
         monkeypatch.setattr(reader._tables, "tally", late)  # type: ignore[attr-defined]
-        assert list(reader.items()) == []
-        assert len(list(store.items())) == 1
+        assert list(reader.scan()) == []
+        assert len(list(store.scan())) == 1
         reader.close()
         store.close()
 
@@ -292,7 +292,7 @@ class TestManyProcesses:
         store, reader = open_store(folder), open_store(folder)
         with store.writing():
             put(store, {b"%03d" % n: n for n in range(200)})
-        listing = reader.items()
+        listing = reader.scan()
         next(listing)
         start = time.monotonic()
         with store.writing():
@@ -356,7 +356,7 @@ class TestNoRoom:
         store.close()
         store = open_store(place)
         assert contents(store) == wanted_after(done)
-        assert store.check() == []
+        assert store.verify() == []
         with store.writing():
             for step in range(done, done + 20):
                 do(step, store, model)
@@ -383,10 +383,10 @@ class TestNoRoom:
             store, model = open_store(place, create=space()), dict[bytes, int | None]()
             done = steps_until_full(store, model, 0)
             assert contents(store) == wanted_after(done)
-            assert store.search(embedding(1), 3)
+            assert nearest(store, embedding(1), 3)
             store.close()
             store = open_store(place)
-            assert store.check() == []
+            assert store.verify() == []
             store.close()
             shutil.copytree(place, tmp_path / "larger")
         finally:
@@ -447,7 +447,7 @@ class TestFailingStatements:
             again = open_store(place)
             assert contents(again) == wanted_after(again.generation)
             assert again.generation in {last, last + 1}
-            assert again.check() == []
+            assert again.verify() == []
             again.close()
             if store._tables.connection._left > 0:  # type: ignore[attr-defined]
                 break
@@ -471,7 +471,7 @@ class TestDamaged:
         """Test list 7: never another answer, never another error, never a signal."""
         store = step_through(tmp_path / "clean", 60)
         with store.writing():
-            store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
+            store.set_projection(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
         store.close()
         rows = damaged_outcomes(tmp_path / "clean", MUTATIONS)
         assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
@@ -480,14 +480,14 @@ class TestDamaged:
 
     def test_a_damaged_cache_gives_the_same_answer(self, tmp_path: Path) -> None:
         """Of lists, of what filters look at, and of what was added since: most of the damage is done to them here."""
-        tuning = Tuning(approximate_from=50, facts_from=50)
+        tuning = Tuning(approximate_from=50, columns_from=50)
         store = step_through(tmp_path / "clean", 60)
         store.close()
-        store = open_store(tmp_path / "clean", tuning=tuning)
+        store = SqliteStore(tmp_path / "clean", tuning=tuning)
         make_caches(store)
         with store.writing():
             put(store, {b"/photos/new%d" % n: n for n in range(40)})
-            store.remove([known.id for known in itertools.islice(store.items(), 5)])
+            store.remove([known.id for known in itertools.islice(store.scan(), 5)])
         make_caches(store)
         store.close()
         (tmp_path / "clean" / "writer.lock").unlink()
@@ -547,7 +547,7 @@ class TestDamaged:
             answer(str(tmp_path / "gallery"))
         with contextlib.suppress(StoreError):
             store = open_store(tmp_path / "gallery")
-            assert store.check() != []
+            assert store.verify() != []
             store.close()
 
     @pytest.mark.parametrize(
@@ -585,7 +585,7 @@ class TestDamaged:
         """CRC-32 is against accidents; whoever forges one still gets no further than an error."""
         store = step_through(tmp_path / "gallery", 10)
         with store.writing():
-            store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
+            store.set_projection(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
         store.close()
         db = sqlite3.connect(tmp_path / "gallery" / "gallery.db")
         db.execute("UPDATE meta SET value = ?, crc = ? WHERE key = ?", (value, checksum(key.encode(), value), key))
@@ -639,9 +639,9 @@ class TestNotAGallery:
     def test_a_log_that_a_deleted_gallery_left_does_not_get_into_the_new_one(self, hot: Path) -> None:
         (hot / "gallery.db").unlink()
         store = open_store(hot, create=space())
-        assert list(store.items()) == []
-        assert store.search(embedding(1), 3) == []
-        assert store.check() == []
+        assert list(store.scan()) == []
+        assert nearest(store, embedding(1), 3) == []
+        assert store.verify() == []
         store.close()
 
 
@@ -692,7 +692,7 @@ class TestFormats:
         with store.writing():
             store.set_roots({b"/photos": {"hidden": True}})
         assert store.roots == {b"/photos": {"hidden": True}}
-        assert store.check() == []
+        assert store.verify() == []
         store.close()
 
     def test_a_migration_that_fails_leaves_the_older_format_and_can_be_tried_again(
@@ -761,6 +761,6 @@ def test_embeddings_that_are_put_can_be_written_fast(tmp_path: Path) -> None:
     with store.writing():
         for first in range(0, n, 500):
             some = range(first, first + 500)
-            store.put([item(b"%d" % k, k) for k in some], {digest(k): rows[k] for k in some})
+            store.put([record(b"%d" % k, k) for k in some], {digest(k): rows[k] for k in some})
     assert n / (time.monotonic() - start) > 2000
     store.close()

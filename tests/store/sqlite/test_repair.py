@@ -35,7 +35,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with store.writing():
         put(store, CONTENTS)
         store.set_roots(ROOTS)
-        store.project(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
+        store.set_projection(fit_projection((rows for _, rows in store.embeddings()), DIM, 5))
     store.close()
     return place
 
@@ -68,20 +68,20 @@ def _children(data: bytes, number: int) -> list[int]:
 
 
 def state(store: Store) -> dict[bytes, tuple[int, str, bytes | None]]:
-    return {item.key: (item.id, item.stamp, item.digest) for item in store.items()}
+    return {item.path: (item.id, item.stamp, item.digest) for item in store.scan()}
 
 
 def assert_part_of_the_sound_one(place: Path, sound: Path) -> int:
     """Sound, and everything in it is as it was; how many items."""
     store, whole = open_store(place), open_store(sound)
-    assert store.check() == []
+    assert store.verify() == []
     kept, before = state(store), state(whole)
-    assert kept.items() <= before.items()
+    assert kept.scan() <= before.scan()
     rows = {int(id_): row.tobytes() for ids, some in whole.embeddings() for id_, row in zip(ids, some, strict=True)}
     for ids, some in store.embeddings():
         assert all(rows[int(id_)] == row.tobytes() for id_, row in zip(ids, some, strict=True))
     assert store.space == whole.space
-    store.search(embedding(1), 5)
+    nearest(store, embedding(1), 5)
     store.close()
     whole.close()
     return len(kept)
@@ -155,7 +155,7 @@ def test_a_projection_whose_blends_are_lost_is_lost(place: Path, statement: str)
     assert store.projection is not None
     with store.writing():
         rows = (rows for _, rows in store.embeddings())
-        store.project(blended(store.projection, rows, [True], smoothed=3, whitened=4))
+        store.set_projection(blended(store.projection, rows, [True], smoothed=3, whitened=4))
     store.close()
     run(place, f"{statement} WHERE key = 'projection.blends'")
     assert repair(place).kept == COUNT

@@ -40,11 +40,11 @@ def tuning(request: pytest.FixtureRequest) -> Tuning:
 @pytest.fixture
 def folder(tmp_path: Path, tuning: Tuning) -> Path:
     """A gallery that has been searched once, so that it has a cache."""
-    store = open_store(tmp_path, create=SPACE, tuning=tuning)
+    store = SqliteStore(tmp_path, create=SPACE, tuning=tuning)
     put(store, range(40))
     with store.writing():
-        store.project(fit_projection([ROWS], 16, 8))
-    store.search(ROWS[0], 5)
+        store.set_projection(fit_projection([ROWS], 16, 8))
+    nearest(store, ROWS[0], 5)
     store.close()
     return tmp_path
 
@@ -52,12 +52,12 @@ def folder(tmp_path: Path, tuning: Tuning) -> Path:
 @pytest.fixture
 def grown(folder: Path, tuning: Tuning) -> Path:
     """The same with pictures added, replaced and removed since, and searched again."""
-    store = open_store(folder, tuning=tuning)
+    store = SqliteStore(folder, tuning=tuning)
     put(store, range(40, 44))
     put(store, range(5, 7), first_row=40)
     with store.writing():
         store.remove([20, 30])
-    store.search(ROWS[0], 5)
+    nearest(store, ROWS[0], 5)
     store.close()
     assert (folder / cache.MORE).exists()
     return folder
@@ -65,10 +65,10 @@ def grown(folder: Path, tuning: Tuning) -> Path:
 
 def answers(folder: Path, tuning: Tuning | None = None) -> list[list[tuple[int, float]]]:
     """All that is there by its distance from some queries: the same whether there are lists or not."""
-    store = open_store(folder, tuning=tuning)
-    found = [store.search(row, 7, exact=True) for row in ROWS[::6]]
-    for row, wanted in zip(ROWS[::6], (store.search(row, 60, exact=True) for row in ROWS[::6]), strict=True):
-        assert set(store.search(row, 3)) <= set(wanted)
+    store = SqliteStore(folder, tuning=tuning)
+    found = [nearest(store, row, 7, exact=True) for row in ROWS[::6]]
+    for row, wanted in zip(ROWS[::6], (nearest(store, row, 60, exact=True) for row in ROWS[::6]), strict=True):
+        assert set(nearest(store, row, 3)) <= set(wanted)
     store.close()
     return found
 
@@ -105,17 +105,17 @@ def unread(*_: object) -> object:
 def test_a_search_reads_the_cache_and_not_the_embeddings(
     grown: Path, tuning: Tuning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(grown, tuning=tuning)
+    store = SqliteStore(grown, tuning=tuning)
     monkeypatch.setattr(Tables, "embedded", unread)
-    assert store.search(ROWS[3], 1)[0][0] == 4
-    assert store.search(ROWS[42], 1)[0][0] == 43
+    assert nearest(store, ROWS[3], 1)[0][0] == 4
+    assert nearest(store, ROWS[42], 1)[0][0] == 43
     store.close()
 
 
 def test_what_was_added_replaced_and_removed_since_is_all_that_is_read(
     folder: Path, tuning: Tuning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(folder, tuning=tuning)
+    store = SqliteStore(folder, tuning=tuning)
     base = (folder / cache.FILE).read_bytes()
     read: list[int] = []
     embedded = Tables.embedded
@@ -130,12 +130,12 @@ def test_what_was_added_replaced_and_removed_since_is_all_that_is_read(
     with store.writing():
         store.remove([20])
     for row, id_ in ((40, 41), (41, 42), (45, 6), (18, 19)):
-        assert store.search(ROWS[row], 1)[0][0] == id_
-    assert 20 not in dict(store.search(ROWS[19], 41, exact=True))
+        assert nearest(store, ROWS[row], 1)[0][0] == id_
+    assert 20 not in dict(nearest(store, ROWS[19], 41, exact=True))
     assert sorted(read) == [6, 20, 41, 42]
     read.clear()
     put(store, range(42, 43))
-    assert store.search(ROWS[42], 1)[0][0] == 43
+    assert nearest(store, ROWS[42], 1)[0][0] == 43
     assert read == [43]
     assert (folder / cache.FILE).read_bytes() == base
     store.close()
@@ -151,16 +151,16 @@ def test_when_much_was_added_or_removed_the_cache_is_made_anew(
     grown: Path, tuning: Tuning, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     base = (grown / cache.FILE).read_bytes()
-    store = open_store(grown, tuning=tuning)
+    store = SqliteStore(grown, tuning=tuning)
     put(store, range(44, 60))
-    store.search(ROWS[0], 1)
+    nearest(store, ROWS[0], 1)
     store.close()
     assert (grown / cache.FILE).read_bytes() != base
     assert answers(grown, tuning) == without_cache(grown, tmp_path_factory)
 
 
 def test_a_gallery_that_has_become_large_enough_gets_lists(folder: Path) -> None:
-    store = open_store(folder, tuning=Tuning(approximate_from=41))
+    store = SqliteStore(folder, tuning=Tuning(approximate_from=41))
     assert not store.prepare().approximate or (folder / cache.FILE).stat().st_size > 0
     put(store, range(40, 42))
     assert store.prepare().approximate
@@ -170,13 +170,13 @@ def test_a_gallery_that_has_become_large_enough_gets_lists(folder: Path) -> None
 @pytest.mark.parametrize("name", [cache.FILE, cache.MORE])
 def test_a_stale_cache_is_not_read(grown: Path, tuning: Tuning, name: str) -> None:
     old = (grown / name).read_bytes()
-    store = open_store(grown, tuning=tuning)
+    store = SqliteStore(grown, tuning=tuning)
     put(store, range(44, 60))
-    assert store.search(ROWS[50], 1)[0][0] == 51
+    assert nearest(store, ROWS[50], 1)[0][0] == 51
     store.close()
     (grown / name).write_bytes(old)
-    store = open_store(grown, tuning=tuning)
-    assert store.search(ROWS[50], 1)[0][0] == 51
+    store = SqliteStore(grown, tuning=tuning)
+    assert nearest(store, ROWS[50], 1)[0][0] == 51
     store.close()
 
 
@@ -185,7 +185,7 @@ def test_a_stale_cache_is_not_read(grown: Path, tuning: Tuning, name: str) -> No
 )
 def test_nothing_rests_on_the_list_of_changes(folder: Path, tuning: Tuning, statement: str) -> None:
     """The rows must add up to the tally, or the cache is made anew."""
-    store = open_store(folder, tuning=tuning)
+    store = SqliteStore(folder, tuning=tuning)
     with store.writing():
         store.remove([20, 21])
     store.close()
@@ -193,17 +193,17 @@ def test_nothing_rests_on_the_list_of_changes(folder: Path, tuning: Tuning, stat
     db.execute(statement)
     db.commit()
     db.close()
-    store = open_store(folder, tuning=tuning)
-    assert not {20, 21} & set(dict(store.search(ROWS[20], 40, exact=True)))
+    store = SqliteStore(folder, tuning=tuning)
+    assert not {20, 21} & set(dict(nearest(store, ROWS[20], 40, exact=True)))
     assert len(store.prepare()) == 38
     store.close()
 
 
 def test_another_projection_is_another_cache(folder: Path, tuning: Tuning) -> None:
     before = answers(folder, tuning)
-    store = open_store(folder, tuning=tuning)
+    store = SqliteStore(folder, tuning=tuning)
     with store.writing():
-        store.project(None)
+        store.set_projection(None)
     store.close()
     assert answers(folder, tuning) != before
 
@@ -212,10 +212,10 @@ def test_a_cache_of_another_gallery_is_not_read(
     folder: Path, tuning: Tuning, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = tmp_path_factory.mktemp("other")
-    store = open_store(other, create=SPACE, tuning=tuning)
+    store = SqliteStore(other, create=SPACE, tuning=tuning)
     put(store, range(20, 60))
     with store.writing():
-        store.project(fit_projection([ROWS], 16, 8))
+        store.set_projection(fit_projection([ROWS], 16, 8))
     store.close()
     expected = answers(other, tuning)
     shutil.copy(folder / cache.FILE, other / cache.FILE)
@@ -237,7 +237,7 @@ def test_a_damaged_cache_is_made_anew_whatever_the_damage(grown: Path, tuning: T
             del damaged[start:]
         else:
             damaged[start:start] = rng.bytes(8)
-        for file, content in sound.items():
+        for file, content in sound.scan():
             (grown / file).write_bytes(damaged if file == name else content)
         assert answers(grown, tuning) == expected
 
@@ -272,13 +272,13 @@ def test_a_cache_that_cannot_be_written_is_done_without(folder: Path, tuning: Tu
 
 def test_an_empty_gallery_and_a_euclidean_one_have_caches_too(tmp_path: Path) -> None:
     store = open_store(tmp_path, create=Space("test", "fingerprint", 16, "euclidean", "test"))
-    assert store.search(ROWS[0], 3) == []
+    assert nearest(store, ROWS[0], 3) == []
     store.close()
     store = open_store(tmp_path)
-    assert store.search(ROWS[0], 3) == []
+    assert nearest(store, ROWS[0], 3) == []
     put(store, range(5))
-    first = store.search(ROWS[2], 5)
+    first = nearest(store, ROWS[2], 5)
     store.close()
     store = open_store(tmp_path)
-    assert store.search(ROWS[2], 5) == first
+    assert nearest(store, ROWS[2], 5) == first
     store.close()

@@ -149,7 +149,7 @@ def test_a_list_in_itself_and_a_thousandfold_one_are_what_they_are() -> None:
 
 
 def test_more_instructions_than_any_index_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.training.original.pickles._MOST_STEPS", 1000)
+    monkeypatch.setattr("lookalike.encoders.untrusted.pickles._MOST_STEPS", 1000)
     with pytest.raises(EncoderError, match="instructions"):
         read_plain(b"]" * 2000 + b".")
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookalike.vectors.metric import unit
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -77,17 +79,12 @@ def _whitening(centred: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _spherical_means(rows: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """float32 (count, d): directions of length 1 (or 0, if all rows are) that rows cluster around."""
-    means = unit_rows(rows[rng.choice(len(rows), count)])
+    means = unit(rows[rng.choice(len(rows), count)])
     for _ in range(_ROUNDS):
         nearest = (rows @ means.T).argmax(axis=1)
         order = np.argsort(nearest, kind="stable")
         used, starts = np.unique(nearest[order], return_index=True)
         sums = rows[rng.choice(len(rows), count)]  # one that nothing is near begins anew elsewhere
         sums[used] = np.add.reduceat(rows[order], starts)
-        means = unit_rows(sums)
+        means = unit(sums)
     return means
-
-
-def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-9), np.float32)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lookalike.encoders.patches.dictionary import unit_rows
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,7 @@ def _as_wide(spread: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
 
 def mutual_neighbours(rows: NDArray[np.floating], most: int) -> NDArray[np.bool_]:
     """Where two pictures are each among the other's nearest by their angle, `most` of them or fewer: bool (n, n)."""
-    units = unit_rows(rows.astype(np.float32))
+    units = unit(rows.astype(np.float32))
     likeness = units @ units.T
     np.fill_diagonal(likeness, -np.inf)
     count = max(1, min(most, len(rows) // _SHARE))

@@ -1,18 +1,19 @@
 """Read the tensors of a PyTorch weights file with numpy alone, running nothing that the file says.
 
-Pickle runs code by naming functions. This reader knows three names: an ordered dict, "a tensor of this
-storage" and the kinds of storage; any other name ends the reading.
+The format is the one that PyTorch wrote before 1.6: five pickles, and after them the numbers of each storage. The
+pickles may use three names: an ordered dict, "a tensor of this storage" and the kinds of storage (`pickles`).
 """
 
 from __future__ import annotations
 
-import collections
-import pickle
+import io
+import math
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lookalike.errors import EncoderError, UntrustedModel
+from lookalike.encoders.untrusted.pickles import Name, Vocabulary, expect, read_pickle
+from lookalike.errors import EncoderError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_tensors"]
 
-_MAGIC = 0x1950A86A20F9469CFC6C  # of the format that PyTorch wrote before 1.6
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_MAGIC = 0x1950A86A20F9469CFC6C
+_MAX_BYTES = 1 << 30  # of a file: that of the default encoder has 19 MB
+_DTYPES: dict[str, np.dtype[Any]] = {"torch.FloatStorage": np.dtype("<f4"), "torch.LongStorage": np.dtype("<i8")}
 
 
 class _Storage(NamedTuple):
@@ -39,33 +41,40 @@ class _Tensor(NamedTuple):
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Every tensor of the file by its name, float32 or int64.
+    """Return every tensor of the file by its name, float32 or int64.
 
     Raises UntrustedModel when the file names anything else, EncoderError when it is damaged.
     """
     try:
-        with path.open("rb") as file:
-            return _read(file)
-    except (OSError, EOFError, ValueError, pickle.UnpicklingError, TypeError, KeyError, IndexError) as error:
-        raise EncoderError(f"{path} is no weights file that can be read: {error}") from error
+        return _read(io.BytesIO(_content(path)))
+    except EncoderError as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint) from error
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise EncoderError(f"{path} is not a weights file that can be read: {error}") from error
 
 
-def _read(file: IO[bytes]) -> dict[str, NDArray[Any]]:
-    if _RestrictedUnpickler(file).load() != _MAGIC:
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > _MAX_BYTES:
+        raise EncoderError(f"it is larger than the {_MAX_BYTES >> 20:,} MiB that a weights file may have")
+    return path.read_bytes()
+
+
+def _read(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
+    if read_pickle(stream, _VOCABULARY) != _MAGIC:
         raise ValueError("wrong magic number")
-    _version, _system = _RestrictedUnpickler(file).load(), _RestrictedUnpickler(file).load()
-    tensors: dict[str, _Tensor] = _RestrictedUnpickler(file).load()
-    keys: list[str] = _RestrictedUnpickler(file).load()
+    _version, _system = read_pickle(stream, _VOCABULARY), read_pickle(stream, _VOCABULARY)
+    tensors: dict[str, _Tensor] = read_pickle(stream, _VOCABULARY)
+    keys: list[str] = read_pickle(stream, _VOCABULARY)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    data = {key: _read_storage(file, storages[key]) for key in keys}
+    data = {key: _read_storage(stream, storages[key]) for key in keys}
     return {name: _strided(data[tensor.storage.key], tensor) for name, tensor in tensors.items()}
 
 
-def _read_storage(file: IO[bytes], storage: _Storage) -> NDArray[Any]:
-    count = int.from_bytes(file.read(8), "little")
+def _read_storage(stream: IO[bytes], storage: _Storage) -> NDArray[Any]:
+    count = int.from_bytes(stream.read(8), "little")
     if count != storage.length:
         raise ValueError(f"storage {storage.key} has {count} numbers, expected {storage.length}")
-    raw = file.read(count * storage.dtype.itemsize)
+    raw = stream.read(count * storage.dtype.itemsize)
     return np.frombuffer(raw, storage.dtype, count)
 
 
@@ -73,20 +82,30 @@ def _strided(data: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
     last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
     if tensor.offset < 0 or min(tensor.strides, default=0) < 0 or last >= len(data):
         raise ValueError("a tensor reaches beyond its storage")
+    if min(tensor.shape, default=0) < 0 or math.prod(tensor.shape) > len(data):  # strides of zero repeat numbers
+        raise ValueError(f"a tensor of shape {tensor.shape} in {len(data):,} numbers")
     steps = [stride * data.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(data[tensor.offset :], tensor.shape, steps).copy()
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (pickle's own signature)
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
-        if module == "torch" and name in _DTYPES:
-            return _DTYPES[name]
-        raise UntrustedModel(f"the weights file asks for {module}.{name}, which is no tensor")
+def _make_tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> _Tensor:
+    return _Tensor(expect(_Storage, storage), expect(int, offset), expect(tuple, shape), expect(tuple, strides))
 
-    def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401
-        _kind, dtype, key, _device, count, _view = pid
-        return _Storage(dtype, key, count)
+
+def _make_storage(number: object) -> _Storage:
+    _kind, name, key, _device, count, _view = expect(tuple, number)
+    return _Storage(_DTYPES[expect(Name, name).name], expect(str, key), expect(int, count))
+
+
+def _ignore_state(target: object, _state: object) -> None:
+    """Let an ordered dict carry attributes, the versions of PyTorch's layers, and leave them out."""
+    expect(dict, target)
+
+
+_VOCABULARY = Vocabulary(
+    what="part of a tensor",
+    calls={"collections.OrderedDict": dict, "torch._utils._rebuild_tensor_v2": _make_tensor},
+    types=frozenset(_DTYPES),
+    build=_ignore_state,
+    load_persistent=_make_storage,
+)

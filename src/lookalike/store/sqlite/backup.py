@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
-from lookalike.store.sqlite import schema as layout
-from lookalike.store.sqlite.checksums import checksum, is_sound
+from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
+from lookalike.store.sqlite.format3 import base_of
 from lookalike.store.sqlite.lock import WriterLock
+from lookalike.store.sqlite.rows import checksum, is_sound
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ def export(folder: Path, target: Path, *, force: bool = False, beside: Iterable[
     """
     if os.path.lexists(target) and not force:
         raise UsageError(f"{target} is there already", hint="another name, or --force to replace it")
-    with _checked_copy(folder / DATABASE, target.absolute().parent) as (copy, pictures), named_errors(target):
+    with _checked_copy(folder / DATABASE, target.absolute().parent, folder) as (copy, pictures), named_errors(target):
         _pack(copy, {name: (folder / name).read_bytes() for name in beside})
         copy.replace(target)
-        layout.sync_folder(target.absolute().parent)
+        schema.sync_folder(target.absolute().parent)
     return pictures
 
 
@@ -52,32 +53,35 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> int:
         raise UsageError(f"there is a gallery in {folder} already", hint="another folder, or --force to replace it")
     with named_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-    with _checked_copy(file, folder) as (copy, pictures):
+    with _checked_copy(file, folder, folder) as (copy, pictures):
         lock = WriterLock(folder)
         with lock.held(wait=0), named_errors(path):
             for name, content in _unpacked(copy).items():
                 _write(folder / name, content)
-            layout.put_in_place(copy, path)
+            schema.put_in_place(copy, path)
             lock.forget()  # what a writer said of the gallery that was there
     return pictures
 
 
 @contextlib.contextmanager
-def _checked_copy(source: Path, beside: Path) -> Iterator[tuple[Path, int]]:
-    """A sound copy of a gallery's database in a folder of its own inside `beside`, and how many pictures it has."""
+def _checked_copy(source: Path, beside: Path, folder: Path) -> Iterator[tuple[Path, int]]:
+    """A sound copy of a gallery's database in a folder of its own inside `beside`, and how many pictures it has.
+
+    folder: that of the gallery, from which it follows what relative keys of an older format become relative to.
+    """
     with named_errors(beside), tempfile.TemporaryDirectory(prefix=".lookalike-", dir=beside) as place:
         copy = Path(place) / DATABASE
         with named_errors(source):
             _copy(source, copy)
-        store = SqliteStore(place)
+        store = SqliteStore(place, base=base_of(folder))
         try:
-            if problems := store.check():
+            if problems := store.verify():
                 raise corrupt(source, problems[0])
             pictures, _ = store.count()
         finally:
             store.close()
         with named_errors(copy):
-            layout.make_single(copy)
+            schema.make_single(copy)
         yield copy, pictures
 
 
@@ -89,7 +93,7 @@ def _pack(copy: Path, files: dict[str, bytes]) -> None:
         db.execute("CREATE TABLE beside (name TEXT PRIMARY KEY, content BLOB NOT NULL, crc INTEGER NOT NULL)")
         for name, content in files.items():
             db.execute("INSERT INTO beside VALUES (?, ?, ?)", (name, content, checksum(name.encode(), content)))
-    layout.make_single(copy)
+    schema.make_single(copy)
 
 
 def _unpacked(copy: Path) -> dict[str, bytes]:
@@ -102,7 +106,7 @@ def _unpacked(copy: Path) -> dict[str, bytes]:
         db.execute("VACUUM")
     if not all(_is_file_of_a_gallery(name) and is_sound(crc, name.encode(), content) for name, content, crc in rows):
         raise corrupt(copy, "a file that goes with it does not match its checksum")
-    layout.make_single(copy)
+    schema.make_single(copy)
     return {name: content for name, content, _ in rows}
 
 
@@ -123,7 +127,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """By SQLite's own backup, in one step: a copy as of one moment, with what is still in the log."""
-    db = layout.connect(source)
+    db = schema.connect(source)
     try:
         copy = sqlite3.connect(target)
         try:

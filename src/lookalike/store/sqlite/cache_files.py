@@ -32,12 +32,12 @@ __all__ = ["Chunk", "Kind", "Source", "State", "Tuning", "discard", "load"]
 class Tuning:
     """When a search changes its ways; the numbers are measured in docs/performance.md.
 
-    approximate_from: rows; fewer are searched exactly. facts_from: items; of fewer, what filters look at is read from
-    the database. added: items beside the first file before it is made anew, at least.
+    approximate_from: rows; fewer are searched exactly. columns_from: records; for fewer, what filters look at is read
+    from the database. added: items beside the first file before it is made anew, at least.
     """
 
     approximate_from: int = 30_000
-    facts_from: int = 5_000
+    columns_from: int = 5_000
     added: int = 2_000
     added_share: float = 1 / 32
     removed_share: float = 1 / 4

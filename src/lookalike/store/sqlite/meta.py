@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.adaptation.serialize import taken_apart
 from lookalike.store import Space
-from lookalike.store.sqlite.checksums import checksum
+from lookalike.store.sqlite.rows import checksum
 
 if TYPE_CHECKING:
     from lookalike.adaptation.projection import Projection
 
-__all__ = ["fitted_checksum", "read_roots", "read_space"]
+__all__ = ["fitted_checksum", "read_base", "read_roots", "read_space"]
 
 _MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
 
@@ -31,6 +31,11 @@ def read_space(parts: dict[str, Any]) -> Space:
 def read_roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
     """Roots from parsed JSON. Raises TypeError, ValueError."""
     return {bytes(key, "latin-1"): dict(info) for key, info in entries}
+
+
+def read_base(text: str) -> bytes:
+    """The folder that keys are relative to, from parsed JSON. Raises TypeError, ValueError."""
+    return bytes(text, "latin-1")
 
 
 def fitted_checksum(projection: Projection) -> int:

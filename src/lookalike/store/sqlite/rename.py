@@ -1,61 +1,54 @@
-"""Other keys for items that stay what they are: a folder of pictures that was moved."""
+"""New keys for records that stay what they are: a folder of pictures that was moved."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lookalike.store.sqlite.checksums import item_checksum
+from lookalike.store.keys import key_ranges, moved, to_key, to_path
+from lookalike.store.sqlite.rows import CRC, DIGEST, ID, ITEM, KEY, with_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from lookalike.store.sqlite.tables import Tables
 
-__all__ = ["moved_key", "rename"]
+__all__ = ["rename"]
 
 _CHUNK = 1024  # rows read at once
 _AWAY = b"\0"  # before the keys of items that are on their way: no path begins like that
 
 
-def moved_key(key: bytes, old: bytes, new: bytes) -> bytes:
-    """What becomes of `key` when `old` and all below it are moved to `new`."""
-    if key == old or key.startswith(_below(old)):
-        return new + key[len(old) :] if key == old else _below(new) + key[len(_below(old)) :]
-    return key
-
-
-def rename(
-    db: sqlite3.Connection, old: bytes, new: bytes, *, check: Callable[[tuple[Any, ...]], None]
-) -> tuple[int, int]:
+def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
     """Move items inside a transaction: how many, and by how much the sum of their checksums has grown.
 
-    Rows are checked before they get their new checksum. Raises ValueError if a key would be there twice.
+    Rows are checked before they get their new checksum. Raises ValueError if a path would be there twice.
     """
     # Two steps, because `old` may lie within `new` or the other way round: until all are away, none arrives.
-    moved = db.execute(
-        "UPDATE item SET key = CAST(? || key AS BLOB) WHERE key = ? OR (key >= ? AND key < ?)",
-        (_AWAY, old, _below(old), _below(old)[:-1] + b"0"),  # 0 follows / in ASCII
-    ).rowcount
+    count = _send_away(tables, old)
     change = 0
-    while rows := db.execute(
-        "SELECT id, key, stamp, digest, info, crc FROM item WHERE key < ? LIMIT ?", (b"\1", _CHUNK)
-    ).fetchall():
+    while rows := tables.db.execute(f"{ITEM} WHERE key < ? LIMIT ?", (b"\1", _CHUNK)).fetchall():
         arrived = []
-        for id_, away, *rest, crc in rows:
-            key = away[len(_AWAY) :]
-            check((id_, key, *rest, crc))
-            new_crc = item_checksum(id_, moved_key(key, old, new), *rest)
-            arrived.append((moved_key(key, old, new), new_crc, id_))
-            change += new_crc - crc if rest[1] is not None else 0
-        _arrive(db, arrived)
-    return moved, change
+        for away in rows:
+            row = (away[ID], away[KEY][len(_AWAY) :], *away[DIGEST:])
+            tables.check(row)
+            there = with_key(row, to_key(moved(to_path(row[KEY], tables.base), old, new), tables.base))
+            arrived.append((there[KEY], there[CRC], there[ID]))
+            change += there[CRC] - row[CRC] if row[DIGEST] is not None else 0
+        _arrive(tables.db, arrived)
+    return count, change
+
+
+def _send_away(tables: Tables, old: bytes) -> int:
+    """Mark the item at `old` and all below it; how many there are."""
+    send = "UPDATE item SET key = CAST(? || key AS BLOB) WHERE "
+    count = tables.db.execute(send + "key = ?", (_AWAY, to_key(old, tables.base))).rowcount
+    for prefix in key_ranges(old.rstrip(b"/") + b"/", tables.base):
+        ends = prefix[:-1] + b"0"  # 0 follows / in ASCII; all of these prefixes end with one
+        count += tables.db.execute(send + "key >= ? AND key < ?", (_AWAY, prefix, ends)).rowcount
+    return count
 
 
 def _arrive(db: sqlite3.Connection, rows: list[tuple[bytes, int, int]]) -> None:
     try:
         db.executemany("UPDATE item SET key = ?, crc = ? WHERE id = ?", rows)
     except sqlite3.IntegrityError as error:
-        raise ValueError("a key would be there twice") from error
-
-
-def _below(folder: bytes) -> bytes:
-    return folder.rstrip(b"/") + b"/"
+        raise ValueError("a path would be there twice") from error

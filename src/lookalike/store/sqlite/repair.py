@@ -14,10 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.adaptation.serialize import read_summary
 from lookalike.errors import Corrupt, NewerFormat, StoreError
-from lookalike.store.sqlite import schema as layout
-from lookalike.store.sqlite.checksums import Tally, checksum, is_sound, is_sound_item
+from lookalike.store.keys import to_path
+from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import named_errors
+from lookalike.store.sqlite.format3 import base_of, is_sound_old, relative_roots, to_new_row
 from lookalike.store.sqlite.lock import WriterLock
+from lookalike.store.sqlite.meta import read_base
+from lookalike.store.sqlite.rows import (
+    COLUMNS,
+    DIGEST,
+    KEY,
+    PLACEHOLDERS,
+    Row,
+    Tally,
+    checksum,
+    is_sound,
+    is_sound_row,
+)
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
 
 if TYPE_CHECKING:
@@ -52,19 +65,19 @@ def repair(folder: Path) -> Repair:
     mended = path.with_name(path.name + ".mended")
     if mended.exists() and not os.path.lexists(path):  # a repair that ended between two names
         with lock.held(wait=0), named_errors(path):
-            layout.put_in_place(mended, path)
+            schema.put_in_place(mended, path)
     problems = _problems(folder)
     if not problems:
         return Repair([])
     with lock.held(wait=0), named_errors(path):
         saved = _save(path, mended, lock.noted_generation())
-        aside = layout.put_aside(path)
+        aside = schema.put_aside(path)
         if saved is None:
             raise Corrupt(
                 f"{path}: nothing of it can be saved; it is kept as {aside.name}",
                 hint=f"make the gallery anew: lookalike index PHOTOS -i {folder}",
             )
-        layout.put_in_place(mended, path)
+        schema.put_in_place(mended, path)
         lock.forget()
     return Repair(problems, saved.kept, saved.lost, aside)
 
@@ -79,7 +92,7 @@ def _problems(folder: Path) -> list[str]:
             raise
         return [str(error)]
     try:
-        return store.check()
+        return store.verify()
     finally:
         store.close()
 
@@ -99,23 +112,31 @@ def _save(path: Path, mended: Path, noted: int) -> _Saving | None:
         entries = _sound_entries(damaged)
         if "space" not in entries:
             return None
-        saving = _Saving(damaged)
+        saving = _Saving(damaged, _base(entries, path))
         mended.unlink(missing_ok=True)
-        layout.create(mended, lambda db: saving.fill(db, entries, noted))
+        schema.create(mended, lambda db: saving.fill(db, entries, noted))
         return saving
 
 
 def _sound_entries(db: sqlite3.Connection) -> dict[str, bytes]:
-    """Of the table meta."""
+    """The entries of the table meta that match their checksums."""
     rows = _readable(db, "meta", "key, value, crc")
     return {key: value for key, value, crc in rows if isinstance(key, str) and is_sound(crc, key.encode(), value)}
+
+
+def _base(entries: dict[str, bytes], path: Path) -> bytes:
+    """The folder that the keys are relative to."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return read_base(json.loads(entries["base"]))
+    return base_of(path.parent)
 
 
 class _Saving:
     """One database being filled with the sound rows of another."""
 
-    def __init__(self, damaged: sqlite3.Connection) -> None:
+    def __init__(self, damaged: sqlite3.Connection, base: bytes) -> None:
         self._damaged = damaged
+        self._base = base
         self.kept = 0
         self.lost: list[bytes] = []
 
@@ -131,26 +152,37 @@ class _Saving:
             "generation": max(_number(entries, "generation"), noted) + 1,
             "next_id": max(_number(entries, "next_id"), last_id + 1),
             "tally": tally,
+            "base": self._base.decode("latin-1"),
         }
         kept = {key: value for key, value in entries.items() if key not in counted}
         if not _has_projection(entries):
             kept = {key: value for key, value in kept.items() if not key.startswith("projection")}
             kept["projection"] = b"null"
-        kept.setdefault("roots", b"[]")
+        kept["roots"] = relative_roots(kept.get("roots", b"[]"), self._base)
         for key, value in {**kept, **{key: json.dumps(value).encode() for key, value in counted.items()}}.items():
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
 
     def _fill_items(self, db: sqlite3.Connection) -> Tally:
         tally = Tally()
         has = "SELECT 1 FROM content WHERE digest = ?"
-        for row in _readable(self._damaged, "item", "id, key, stamp, digest, info, crc"):
-            if is_sound_item(row) and (row[3] is None or db.execute(has, (row[3],)).fetchone()):
-                if db.execute("INSERT OR IGNORE INTO item VALUES (?, ?, ?, ?, ?, ?)", row).rowcount:
+        for key, row in self._items():
+            if row is not None and (row[DIGEST] is None or db.execute(has, (row[DIGEST],)).fetchone()):
+                if db.execute(f"INSERT OR IGNORE INTO item VALUES ({PLACEHOLDERS})", row).rowcount:  # noqa: S608
                     tally = tally.plus([row])
-            elif isinstance(row[1], bytes):
-                self.lost.append(row[1])
-        self.kept = tally.items
+            elif isinstance(key, bytes):
+                self.lost.append(to_path(key, self._base))
+        self.kept = tally.records
         return tally
+
+    def _items(self) -> Iterator[tuple[object, Row | None]]:
+        """The key of each item as far as it can be read, and its row, whatever the format; None if it is damaged."""
+        columns = {name for _, name, *_ in self._damaged.execute("PRAGMA table_info(item)")}
+        if "stamp" in columns:
+            for row in _readable(self._damaged, "item", "id, key, stamp, digest, info, crc"):
+                yield row[1], to_new_row(row, self._base) if is_sound_old(row) else None
+        else:
+            for row in _readable(self._damaged, "item", COLUMNS):
+                yield row[KEY], row if is_sound_row(row) else None
 
 
 def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.errors import NewerFormat, StoreError
+from lookalike.store.sqlite.format3 import type_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ _PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each would t
 PATIENCE = 10.0  # seconds to wait for another process's commit
 
 # A database of format n has had the first n applied.
-MIGRATIONS: tuple[str, ...] = (
+MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL);
     CREATE TABLE content (
@@ -53,6 +54,8 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE change (generation INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (generation, id)) WITHOUT ROWID;
     """,
+    # What is known of a picture in typed columns; keys relative to the gallery's parent folder.
+    type_items,
 )
 
 
@@ -63,7 +66,14 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise StoreError(f"{path} is not a file, so not a gallery")
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, isolation_level=None, timeout=PATIENCE)
+    # From any thread, because those of ended threads serve the next (see `connections`), one thread at a time.
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{_mode(path)}",
+        uri=True,
+        isolation_level=None,
+        timeout=PATIENCE,
+        check_same_thread=False,
+    )
     try:
         # What is read comes from a file that anybody may have made: no mapped pages that could vanish under
         # us, no functions called by its schema, no cells beyond their page.
@@ -90,7 +100,7 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         with transaction(db):
-            _apply(db, 0)
+            _apply(db, 0, path)
             fill(db)
         db.close()
         new.replace(path)
@@ -111,7 +121,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         return
     _copy(db, path.with_name(f"{path.name}.format-{version}"))
     with transaction(db):
-        _apply(db, version)
+        _apply(db, version, path)
 
 
 def make_single(path: Path) -> None:
@@ -189,8 +199,11 @@ def _check_format(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _apply(db: sqlite3.Connection, version: int) -> None:
+def _apply(db: sqlite3.Connection, version: int, path: Path) -> None:
     for migration in MIGRATIONS[version:]:
+        if callable(migration):
+            migration(db, path)
+            continue
         for statement in migration.split(";"):
             db.execute(statement)
     db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

@@ -1,38 +1,43 @@
-"""Searches of a store as of its newest generation, with what is made for them kept between one and the next."""
+"""Searches of a database as of its newest generation, with what they need kept from one to the next.
+
+What is searched is loaded once for a generation and shared by all threads; a thread whose transaction is of an older
+moment than what is loaded begins it again, or, where it has read something already, searches what it can see.
+"""
 
 from __future__ import annotations
 
-from itertools import islice
+import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from lookalike.store.sqlite import column_cache as facts
-from lookalike.store.sqlite import vector_cache as cache
+from lookalike.store.columns import Columns, concat, place_below
+from lookalike.store.evaluate import qualifying
+from lookalike.store.sqlite import column_cache, vector_cache
 from lookalike.store.sqlite.float16 import rounded
-from lookalike.store.sqlite.sources import FactsSource, RowsSource
+from lookalike.store.sqlite.sources import ColumnsSource, VectorsSource
 from lookalike.vectors.exact import search_queries
 from lookalike.vectors.mapped import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Near, Space
+    from lookalike.store import Near, SearchSpace, Space
+    from lookalike.store.filter import Filter
     from lookalike.store.sqlite.cache_files import Tuning
-    from lookalike.store.sqlite.column_cache import Facts
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.exact import Nearest
     from lookalike.vectors.searcher import Searcher
 
-    Rows = NDArray[np.float32]
+    Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-__all__ = ["Newest"]
+__all__ = ["Search"]
 
 _T = TypeVar("_T")
 
@@ -45,97 +50,98 @@ class _Loaded(NamedTuple):
     searcher: Searcher
 
 
-class Newest:
+class _Raw(NamedTuple):
+    """Embeddings as they were put, as of one generation."""
+
+    generation: int
+    columns: tuple[int, int]
+    searcher: Searcher
+
+
+class _Qualified(NamedTuple):
+    """The ids that a filter lets pass, as of one generation."""
+
+    generation: int
+    where: Filter
+    ids: Ids
+
+
+class Search:
     """See `lookalike.store.Store` for what its methods do.
 
     reading: a transaction that has made sure that nothing is missing of what was written last.
+    restart: begins this thread's transaction again unless something was read in it; whether it did.
     """
 
     def __init__(
-        self, tables: Tables, space: Space, tuning: Tuning, reading: Callable[[], AbstractContextManager[None]]
+        self,
+        tables: Tables,
+        space: Space,
+        tuning: Tuning,
+        *,
+        reading: Callable[[], AbstractContextManager[None]],
+        restart: Callable[[], bool],
     ) -> None:
-        self._tables, self._space, self._tuning, self._reading = tables, space, tuning, reading
+        self._tables, self._space, self._tuning = tables, space, tuning
+        self._reading, self._restart = reading, restart
+        self._lock = threading.RLock()  # while something is loaded; never while a query is encoded or searched
         self._loaded: _Loaded | None = None
-        self._put: tuple[int, slice, Searcher] | None = None  # as of a generation
-        self._facts: tuple[int, list[Facts]] | None = None  # as of a generation
-        self._seen = -1  # what SQLite's data_version was when `_loaded` was found to be as new as the database
+        self._raw: _Raw | None = None
+        self._columns: tuple[int, list[Columns]] | None = None
+        self._qualified: _Qualified | None = None
+        self._seen = threading.local()  # what this thread's connection was found to be up to date with
 
     def prepare(self) -> Searcher:
-        """What is searched."""
+        """What is searched, loaded."""
         return self._current().searcher
 
-    def facts(self) -> list[Facts]:
-        """What filters look at."""
+    def ids(self, where: Filter) -> Ids:
+        """The ids of records that qualify, in order."""
         with self._reading():
-            generation = self._tables.number("generation")
-            if self._facts is None or self._facts[0] != generation:
-                self._facts = generation, facts.load(self._folder, FactsSource(self._tables), self._tuning)
-            return self._facts[1]
+            return self._undamaged(lambda: self._qualifying(where))
 
-    def search_many(self, queries: Rows, k: int, *, among: Ids | None, exact: bool) -> list[Near]:
-        """The nearest to each of float32 (m, dim)."""
-        asked = rounded(queries, self._space.dim)
+    def search(self, queries: Vectors, k: int, space: SearchSpace, *, where: Filter | None, exact: bool) -> list[Near]:
+        """The nearest to each query."""
+        if where is None:
+            return self._undamaged(lambda: self._search(queries, k, space, among=None, exact=exact))
+        with self._reading():
+            return self._undamaged(lambda: self._search(queries, k, space, among=self._qualifying(where), exact=exact))
 
-        def search() -> list[Near]:
-            now = self._current()
-            projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected, self._space.metric)
-            return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
-
-        return self._undamaged(search)
-
-    def search_stretched(self, query: Rows, k: int, stretch: Rows, *, among: Ids | None) -> Near:
-        """The nearest to float32 (dim,), of numbers that are multiplied by float32 (width,)."""
-        asked = rounded(query[None], self._space.dim)
-
-        def search() -> Near:
-            now = self._current()
-            projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected * stretch, self._space.metric)
-            (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
-            return _pairs(near)
-
-        return self._undamaged(search)
-
-    def rows(self, ids: Sequence[int], stretch: Rows | None) -> Rows:
-        """What is compared of these items, float32 (n, w)."""
-
-        def take() -> Rows:
-            searcher = self.prepare()
-            return (searcher if stretch is None else searcher.stretched(stretch)).rows(np.array(ids, np.int64))
-
-        return self._undamaged(take)
-
-    def search_as_put(self, query: Rows, k: int, columns: slice, *, among: Ids | None) -> Near:
-        """The nearest to float32 (w,) by cosine, of embeddings as they were put, or of these w numbers of each."""
-        wanted = search_queries(query[None], "cosine")
-
-        def search() -> Near:
-            (near,) = self._as_put(columns).search(wanted, k, among=among, exact=True)
-            return _pairs(near)
-
-        return self._undamaged(search)
-
-    def neighbours(self, k: int, *, exact: bool) -> Iterator[tuple[int, Near]]:
-        """Every item with its k nearest others."""
-        met = 0
-        while True:
-            try:
-                for id_, near in islice(self._current().searcher.neighbours(k, exact=exact), met, None):
-                    yield id_, _pairs(near)
-                    met += 1
-            except Damaged:
-                self._forget_cache()
-            else:
-                return
+    def vectors(self, ids: Sequence[int], space: SearchSpace) -> Vectors:
+        """What is compared of these records, float32 (n, w)."""
+        wanted = np.array(ids, np.int64)
+        return self._undamaged(lambda: self._searcher(space).rows(wanted))
 
     def look_again(self) -> None:
-        """Something was written by this connection, of which SQLite's data_version does not tell."""
-        self._seen = -1
+        """Something was written by this thread's connection, of which SQLite's data_version does not tell."""
+        self._seen.version = None
 
     def close(self) -> None:
         """Let go of files: a drive with a mapped one cannot be taken out."""
-        self._loaded = self._put = self._facts = None
+        self._forget()
+
+    def _search(self, queries: Vectors, k: int, space: SearchSpace, *, among: Ids | None, exact: bool) -> list[Near]:
+        if space.raw:
+            wanted = search_queries(queries, "cosine")
+            found = self._searcher(space).search(wanted, k, among=among, exact=True)
+            return [_pairs(near) for near in found]
+        if space.compared:
+            return [_pairs(near) for near in self._searcher(space).search(queries, k, among=among, exact=exact)]
+        asked = rounded(queries, self._space.dim)
+        now = self._current()
+        vectors = now.projection.apply(asked) if now.projection else asked
+        searcher = now.searcher
+        if space.weights:
+            weights = np.array(space.weights, np.float32)
+            vectors, searcher = vectors * weights, searcher.stretched(weights)
+        wanted = search_queries(vectors, self._space.metric)
+        return [_pairs(near) for near in searcher.search(wanted, k, among=among, exact=exact)]
+
+    def _searcher(self, space: SearchSpace) -> Searcher:
+        if space.raw:
+            return self._current_raw(space.columns or (0, self._space.dim))
+        searcher = self._current().searcher
+        return searcher.stretched(np.array(space.weights, np.float32)) if space.weights else searcher
 
     @property
     def _folder(self) -> Path:
@@ -144,38 +150,81 @@ class Newest:
     def _current(self) -> _Loaded:
         # Before the generation is read: what is committed in between is looked at by the next search. A third of the
         # time of reading the generation, which only has to be done when another connection has committed anything.
-        version = self._tables.data_version()
-        if self._loaded is None or (version != self._seen and self._is_old(self._loaded)):
-            with self._reading():
-                source = RowsSource(self._tables, self._space)
-                searcher = cache.load(self._folder, source, self._tuning)
-                self._loaded = _Loaded(source.state.generation, source.projection, searcher)
-        self._seen = version
-        return self._loaded
-
-    def _as_put(self, columns: slice) -> Searcher:
-        """What is searched of these columns of embeddings as they were put: of others the files are made anew."""
+        seen, version = self._seen, self._tables.data_version()
+        loaded: _Loaded | None = getattr(seen, "loaded", None)
+        if loaded is not None and seen.version == version and loaded is self._loaded:
+            return loaded
         with self._reading():
-            generation = self._tables.number("generation")
-            if self._put is None or self._put[:2] != (generation, columns):
-                source = RowsSource(self._tables, self._space, as_put=columns)
-                self._put = generation, columns, cache.load(self._folder, source, self._tuning, cache.AS_PUT)
-            return self._put[2]
+            seen.loaded = loaded = self._load()
+        seen.version = version
+        return loaded
 
-    def _is_old(self, loaded: _Loaded) -> bool:
-        return loaded.generation != self._tables.number("generation")
+    def _load(self) -> _Loaded:
+        """What is searched as of this thread's transaction."""
+        generation = self._tables.number("generation")
+        loaded = self._loaded
+        if loaded is not None and loaded.generation == generation:
+            return loaded
+        with self._lock:
+            loaded = self._loaded
+            if loaded is not None and loaded.generation > generation:
+                if self._restart():
+                    return self._load()
+                source = VectorsSource(self._tables, self._space)
+                return _Loaded(generation, source.projection, vector_cache.load_in_memory(source))
+            if loaded is None or loaded.generation < generation:
+                source = VectorsSource(self._tables, self._space)
+                searcher = vector_cache.load(self._folder, source, self._tuning)
+                self._loaded = loaded = _Loaded(generation, source.projection, searcher)
+            return loaded
+
+    def _current_raw(self, columns: tuple[int, int]) -> Searcher:
+        """What is searched of these columns of embeddings as they were put: for others the files are made again."""
+        with self._reading(), self._lock:
+            generation = self._tables.number("generation")
+            raw = self._raw
+            if raw is not None and raw[:2] == (generation, columns):
+                return raw.searcher
+            source = VectorsSource(self._tables, self._space, raw=slice(*columns))
+            if raw is not None and raw.generation > generation:
+                return vector_cache.load_in_memory(source)
+            searcher = vector_cache.load(self._folder, source, self._tuning, vector_cache.RAW)
+            self._raw = _Raw(generation, columns, searcher)
+            return searcher
+
+    def _qualifying(self, where: Filter) -> Ids:
+        """Inside one transaction, the generation of which is searched afterwards."""
+        self._current()  # first, as it may begin the transaction again
+        generation = self._tables.number("generation")
+        known = self._qualified
+        if known is None or known[:2] != (generation, where):
+            self._qualified = known = _Qualified(generation, where, qualifying(where, self._all_columns(generation)))
+        return known.ids
+
+    def _all_columns(self, generation: int) -> list[Columns]:
+        with self._lock:
+            known = self._columns
+            if known is not None and known[0] == generation:
+                return known[1]
+            source = ColumnsSource(self._tables)
+            if known is not None and known[0] > generation:
+                return [place_below(concat(list(source.rows())), self._tables.base)]
+            parts = column_cache.load(self._folder, source, self._tuning)
+            self._columns = generation, [place_below(part, self._tables.base) for part in parts]
+            return self._columns[1]
 
     def _undamaged(self, search: Callable[[], _T]) -> _T:
-        """What it finds; again, with caches made anew, if damage to one comes to light."""
+        """What it finds; again, with caches made again, if damage to one comes to light."""
         try:
             return search()
         except Damaged:
-            self._forget_cache()
+            with self._lock:
+                self._forget()
+                vector_cache.discard(self._folder)
             return search()
 
-    def _forget_cache(self) -> None:
-        self._loaded = self._put = None
-        cache.discard(self._folder)
+    def _forget(self) -> None:
+        self._loaded = self._raw = self._columns = self._qualified = None
 
 
 def _pairs(near: Nearest) -> Near:

@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lookalike.adaptation.serialize import assembled, read_summary
-from lookalike.store import Known
-from lookalike.store.sqlite.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item
+from lookalike.store.keys import to_path
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import from_blobs
+from lookalike.store.sqlite.rows import (
+    COLUMNS,
+    ID,
+    ITEM,
+    KEY,
+    Row,
+    Tally,
+    checksum,
+    is_sound,
+    is_sound_content,
+    is_sound_row,
+    to_record,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,36 +35,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
+    from lookalike.store import Record
+    from lookalike.store.sqlite.connections import Connections
 
-__all__ = ["Row", "Tables", "write_meta"]
+__all__ = ["Tables", "write_meta"]
 
 _CHUNK = 512  # rows with embeddings read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
 _ITEMS = 8192  # rows of items read at once: most of their values are not met for the first time
 _VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
-_EMBEDDED = (
-    "SELECT item.id, key, stamp, item.digest, info, item.crc, embedding, content.crc"
-    " FROM item JOIN content ON content.digest = item.digest"
-)
+_WIDTH = COLUMNS.count(",") + 1
+_QUALIFIED = ", ".join(f"item.{name.strip()}" for name in COLUMNS.split(","))
+_EMBEDDED = f"SELECT {_QUALIFIED}, embedding, content.crc FROM item JOIN content ON content.digest = item.digest"  # noqa: S608
 
 _T = TypeVar("_T")
-Row = tuple[Any, ...]
 
 
 class Tables:
-    """Of the database at `path`. Methods raise StoreError and its kinds: Corrupt for what is not as it was written."""
+    """The database at `path`. Methods raise StoreError and its kinds: Corrupt for what is not as it was written.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    base: the folder that keys are relative to.
+    """
+
+    def __init__(self, connections: Connections, path: Path, base: bytes) -> None:
         self.path = path
-        self.connection = connection
-        self._process = os.getpid()
+        self.base = base
+        self._connections = connections
 
     @property
     def db(self) -> sqlite3.Connection:
-        """The connection, where it may be used."""
-        if os.getpid() != self._process:
-            # https://sqlite.org/howtocorrupt.html 2.6: a connection carried over a fork corrupts the database
-            raise RuntimeError("a store cannot be used in a forked process: open it there")
-        return self.connection
+        """This thread's connection. Raises ClosedGallery."""
+        return self._connections.own()
 
     def data_version(self) -> int:
         """Another whenever another connection has committed: https://sqlite.org/pragma.html#pragma_data_version."""
@@ -85,7 +97,7 @@ class Tables:
         return self.entry("tally", lambda parts: Tally(*map(int, parts)))
 
     def projection(self, dim: int) -> Projection | None:
-        """What embeddings of `dim` numbers go through; read inside one transaction."""
+        """How embeddings of `dim` dimensions are adapted; read inside one transaction."""
         summary = self.entry("projection", read_summary)
         if summary is None:
             return None
@@ -106,14 +118,13 @@ class Tables:
 
     def check(self, row: Row) -> None:
         """Raise Corrupt for a row of the table item that is not what was written."""
-        if not is_sound_item(row):
-            raise corrupt(self.path, f"item {row[0]} does not match its checksum")
+        if not is_sound_row(row):
+            raise corrupt(self.path, f"item {row[ID]} does not match its checksum")
 
-    def item(self, row: Row) -> Known:
+    def record(self, row: Row) -> Record:
         """A row of the table item, checked, as what it stands for."""
         self.check(row)
-        id_, key, stamp, digest, info, _ = row
-        return Known(key, stamp, digest, json.loads(info), id_)
+        return to_record(row, self.base)
 
     def rows(self, column: str, values: Iterable[Any]) -> list[Row]:
         """Checked rows of the table item."""
@@ -122,6 +133,22 @@ class Tables:
         for row in rows:
             self.check(row)
         return rows
+
+    def ordered(self, prefix: bytes) -> Iterator[Row]:
+        """Checked rows of the items whose key begins with `prefix`, ordered by it. Raises Corrupt if they are not.
+
+        Relative keys only for a prefix that is relative itself.
+        """
+        last, others = b"", "" if prefix >= b"./" else "AND NOT (key >= x'2e2f' AND key < x'2e30')"
+        with named_errors(self.path):
+            for row in self.db.execute(f"{ITEM} WHERE key >= ? {others} ORDER BY key", (prefix,)):
+                self.check(row)
+                if not row[KEY].startswith(prefix):
+                    return
+                if last and row[KEY] <= last:
+                    raise corrupt(self.path, "the list of items is out of order")
+                last = row[KEY]
+                yield row
 
     def with_embedding(self, ids: Iterable[int] | None) -> Iterator[list[Row]]:
         """Checked rows of items that have one, in chunks: of all ordered by id, or of these."""
@@ -133,7 +160,7 @@ class Tables:
             yield chunk
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
-        """The ids of items that may have changed since, at most so many and one."""
+        """The ids of items that may have changed since; where they are more than `most`, one more than that."""
         select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
         with named_errors(self.path):
             rows = self.db.execute(select, (generation, next_id, most + 1))
@@ -142,7 +169,7 @@ class Tables:
     # Embeddings
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Which of the digests have an embedding."""
+        """The digests among these that have an embedding."""
         with named_errors(self.path):
             return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
 
@@ -153,10 +180,11 @@ class Tables:
     def checked(self, rows: list[Row], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Ids int64 (n,) and embeddings float32 (n, dim) of such rows."""
         for row in rows:
-            self.check(row[:6])
-            if not is_sound_content(row[7], row[3], row[6], dim):
-                raise corrupt(self.path, f"the embedding of {os.fsdecode(row[1])!r} does not match its checksum")
-        return np.array([row[0] for row in rows], np.int64), from_blobs([row[6] for row in rows], dim)
+            self.check(row[:_WIDTH])
+            if not is_sound_content(row[-1], row[2], row[-2], dim):
+                name = os.fsdecode(to_path(row[KEY], self.base))
+                raise corrupt(self.path, f"the embedding of {name!r} does not match its checksum")
+        return np.array([row[ID] for row in rows], np.int64), from_blobs([row[-2] for row in rows], dim)
 
     def _chunks(
         self, whole: str, ids: Iterable[int] | None, size: int, select: str, column: str

@@ -1,8 +1,8 @@
 """What is searched, as files beside the database.
 
 `search.cache` holds the rows of one state of the database, sorted into lists when they are many; `search.more` what
-has changed since. `put.cache` and `put.more` hold embeddings as they were put, where these are searched. `beside` keeps
-them in step.
+has changed since. `put.cache` and `put.more` hold embeddings as they were put, where these are searched. `cache_files`
+keeps them in step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lookalike.store.sqlite import cache_files as beside
+from lookalike.store.sqlite import cache_files
 from lookalike.store.sqlite.cache_files import State, Tuning
 from lookalike.vectors.exact import BLOCK, Matrix
 from lookalike.vectors.searcher import Part, Searcher
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from lookalike.vectors.mapped import Segment, Writer
     from lookalike.vectors.metric import Metric
 
-__all__ = ["AS_PUT", "FILE", "MORE", "Chunk", "Source", "State", "Tuning", "discard", "load"]
+__all__ = ["FILE", "MORE", "RAW", "Chunk", "Source", "State", "Tuning", "discard", "load", "load_in_memory"]
 
 FILE = "search.cache"
 MORE = "search.more"
-AS_PUT = ("put.cache", "put.more")
+RAW = ("put.cache", "put.more")
 _WRITTEN = 65536  # rows written at once
 
 
@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
     rows: NDArray[np.float32]
 
 
-class Source(beside.Source[Chunk], Protocol):
+class Source(cache_files.Source[Chunk], Protocol):
     """The database, as the cache sees it, at one moment."""
 
     width: int
@@ -58,19 +58,26 @@ def load(folder: Path, source: Source, tuning: Tuning, files: tuple[str, str] = 
     What is searched as it was put is always searched exactly and has no lists. Raises what reading the source raises;
     Damaged if even new files are.
     """
-    lists_from = math.inf if files == AS_PUT else tuning.approximate_from
-    return beside.load(folder, source, _Rows(files, source.width, source.metric, lists_from), tuning)
+    lists_from = math.inf if files == RAW else tuning.approximate_from
+    return cache_files.load(folder, source, _Rows(files, source.width, source.metric, lists_from), tuning)
+
+
+def load_in_memory(source: Source) -> Searcher:
+    """What is searched as of the source's state, without files; always exact."""
+    kind = _Rows((FILE, MORE), source.width, source.metric, math.inf)
+    whole = kind.joined(list(source.rows()))
+    return Searcher([Part(Matrix(whole.ids, whole.rows, source.metric))])
 
 
 def discard(folder: Path) -> None:
     """Take files away that turned out to be damaged."""
-    for files in ((FILE, MORE), AS_PUT):
-        beside.discard(folder, files)
+    for files in ((FILE, MORE), RAW):
+        cache_files.discard(folder, files)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """See `beside.Kind`."""
+    """See `cache_files.Kind`."""
 
     files: tuple[str, str]
     width: int
@@ -81,7 +88,7 @@ class _Rows:
         """Not if it is to get lists."""
         return state.embedded < self.lists_from or "lists" in header
 
-    def made(self, source: beside.Source[Chunk]) -> Callable[[Writer], dict[str, Any]]:
+    def made(self, source: cache_files.Source[Chunk]) -> Callable[[Writer], dict[str, Any]]:
         """All rows, list by list where they are many."""
         whole = self._whole(source)
         clusters, header = _clustered(whole.rows, self.metric, self.lists_from)
@@ -125,7 +132,7 @@ class _Rows:
         parts = [_part(base, self.metric, alive)]
         return Searcher(parts if more is None else [*parts, _part(more, self.metric)])
 
-    def _whole(self, source: beside.Source[Chunk]) -> Chunk:
+    def _whole(self, source: cache_files.Source[Chunk]) -> Chunk:
         """All rows, in one piece of memory that is asked for once."""
         count = source.state.embedded
         whole = Chunk(np.empty(count, np.int64), np.empty(count, np.uint32), np.empty((count, self.width), np.float32))

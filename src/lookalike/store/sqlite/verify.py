@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lookalike.errors import StoreError
-from lookalike.store.sqlite.checksums import ITEM, is_sound, is_sound_content, is_sound_item
 from lookalike.store.sqlite.errors import named_errors
+from lookalike.store.sqlite.rows import ID, ITEM, is_sound, is_sound_content, is_sound_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,8 +49,8 @@ def _in_entries(db: sqlite3.Connection) -> Iterator[str]:
 
 def _in_items(db: sqlite3.Connection) -> Iterator[str]:
     for row in db.execute(f"{ITEM} NOT INDEXED"):
-        if not is_sound_item(row):
-            yield f"item {row[0]} does not match its checksum"
+        if not is_sound_row(row):
+            yield f"item {row[ID]} does not match its checksum"
 
 
 def _in_contents(db: sqlite3.Connection, dim: int) -> Iterator[str]:

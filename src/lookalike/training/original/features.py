@@ -20,7 +20,7 @@ from lookalike.images.decode import Picture, show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
 from lookalike.indexing.update import encode_pictures
-from lookalike.store import Item
+from lookalike.store import Record
 from lookalike.training.folder import replace, write_arrays, writing_to
 from lookalike.training.original.pickles import read_plain
 
@@ -135,7 +135,7 @@ def make_gallery(
 
 def _verified(
     encoder: Encoder, entries: Sequence[Entry], embeddings: NDArray[np.float32], progress: Progress | None
-) -> Iterator[tuple[Item, NDArray[np.float32]]]:
+) -> Iterator[tuple[Record, NDArray[np.float32]]]:
     """Every picture as an item of a gallery, with its embedding, once it is found to be its own."""
     waiting = iter(zip(entries, embeddings, strict=True))
     bound = _NEAR * _spread(embeddings)
@@ -148,7 +148,7 @@ def _verified(
             for picture, row, (entry, embedding) in zip(read, encode_pictures(encoder, read), expected, strict=True):
                 if np.linalg.norm(row - embedding) > bound:
                     raise DatasetError(f"{show_path(entry.path)} does not come to {_ELSEWHERE}", hint=_ORDER)
-                yield _item(entry, picture), embedding
+                yield _record(entry, picture), embedding
             done += len(some)
             if progress is not None:
                 progress(done, len(entries))
@@ -166,10 +166,10 @@ def _spread(embeddings: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.square(apart).mean())) or float(np.linalg.norm(embeddings[0]))
 
 
-def _item(entry: Entry, picture: Picture) -> Item:
+def _record(entry: Entry, picture: Picture) -> Record:
     """As indexing would put it, so that the next indexing finds it unchanged."""
-    info = {"width": picture.width, "height": picture.height, "format": picture.format}
-    return Item(entry.path, entry.stamp, picture.digest, info)
+    about = (picture.width, picture.height, picture.format)
+    return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)
 
 
 def _as_features(found: Any) -> Features:  # noqa: ANN401  (whatever was pickled)

@@ -1,0 +1,156 @@
+"""What filters look at, as columns: the fields of many records side by side, each different value once."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lookalike.store.keys import to_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+    Numbers = NDArray[np.float64]
+
+__all__ = ["FIELDS", "Coded", "Columns", "Fields", "build_columns", "concat", "place_below", "select"]
+
+FIELDS = ("width", "height", "format", "taken_at", "camera")
+"""The fields that are kept as coded columns, by the names that `Columns.fields` has."""
+
+_SECONDS = (-62_000_000_000.0, 253_000_000_000.0)  # the years 5 to 9987, whose dates Python knows everywhere
+
+
+class Fields(NamedTuple):
+    """One record as a row of columns; taken_at as ISO 8601 text."""
+
+    id: int
+    key: bytes
+    crc: int
+    size: int | None
+    mtime_ns: int | None
+    width: int | None
+    height: int | None
+    format: str | None
+    taken_at: str | None
+    camera: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One value for each record, or none, where few are different.
+
+    codes: uint32 (n,), 0 for none, else the index in `values`, counted from 1.
+    """
+
+    codes: NDArray[np.uint32]
+    values: list[Any]
+
+    def spread(self, fits: Mask) -> Mask:
+        """Which records have a value that fits, bool (n,), from which values fit."""
+        return np.concatenate([[False], fits])[self.codes]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Some records with an embedding, by columns.
+
+    ids: int64 (n,); crcs: uint32 (n,), the records' checksums; folders: what stands before the last slash of the path;
+    names: uint8, what stands behind it, each with a slash at its end; sizes: float64 (n,), bytes, and seconds: float64
+    (n,), whole seconds since 1970 of the file's last change, NaN where it has none; fields: by the names in `FIELDS`;
+    alive: bool (n,), which records count, None for all.
+    """
+
+    ids: NDArray[np.int64]
+    crcs: NDArray[np.uint32]
+    folders: Coded
+    names: NDArray[np.uint8]
+    sizes: Numbers
+    seconds: Numbers
+    fields: dict[str, Coded]
+    alive: Mask | None = None
+
+    def split_names(self) -> list[str]:
+        """The file name of each record."""
+        return os.fsdecode(self.names.tobytes()).split("/")[:-1]
+
+
+def build_columns(rows: Sequence[Fields] | Sequence[tuple[Any, ...]]) -> Columns:
+    """Columns of rows as `Fields` has them."""
+    ids, keys, crcs, sizes, times, *fields = zip(*rows, strict=True) if rows else [()] * len(Fields._fields)
+    paths = [os.fsdecode(key).rpartition("/") for key in keys]
+    return Columns(
+        np.array(ids, np.int64),
+        np.array(crcs, np.uint32),
+        _code(path[0] for path in paths),
+        np.frombuffer(os.fsencode("".join(f"{path[2]}/" for path in paths)), np.uint8),
+        np.array(sizes, np.float64),
+        _to_seconds(np.array(times, np.float64)),
+        {name: _code(values) for name, values in zip(FIELDS, fields, strict=True)},
+    )
+
+
+def concat(parts: Sequence[Columns]) -> Columns:
+    """All records of several parts, with every value once; parts have no dead records."""
+    some = [build_columns([]), *parts]
+    return Columns(
+        np.concatenate([one.ids for one in some]),
+        np.concatenate([one.crcs for one in some]),
+        _concat_coded([one.folders for one in some]),
+        np.concatenate([one.names for one in some]),
+        np.concatenate([one.sizes for one in some]),
+        np.concatenate([one.seconds for one in some]),
+        {name: _concat_coded([one.fields[name] for one in some]) for name in FIELDS},
+    )
+
+
+def select(columns: Columns, stays: Mask) -> Columns:
+    """The records that stay, with the values that they have."""
+    names = [name for name, one in zip(columns.split_names(), stays, strict=True) if one]
+    return Columns(
+        columns.ids[stays],
+        columns.crcs[stays],
+        _select_coded(columns.folders, stays),
+        np.frombuffer(os.fsencode("".join(f"{name}/" for name in names)), np.uint8),
+        columns.sizes[stays],
+        columns.seconds[stays],
+        {name: _select_coded(column, stays) for name, column in columns.fields.items()},
+    )
+
+
+def place_below(columns: Columns, base: bytes) -> Columns:
+    """Columns of keys as columns of paths, for a gallery whose parent folder is `base`."""
+    folders = [os.fsdecode(to_path(os.fsencode(folder), base)) for folder in columns.folders.values]
+    return replace(columns, folders=Coded(columns.folders.codes, folders))
+
+
+def _code(values: Iterable[Any]) -> Coded:
+    known: defaultdict[Any, int] = defaultdict(lambda: len(known))
+    known[None] = 0
+    codes = np.array([known[value] for value in values], np.uint32)
+    return Coded(codes, list(known)[1:])
+
+
+def _concat_coded(columns: Sequence[Coded]) -> Coded:
+    known: defaultdict[Any, int] = defaultdict(lambda: len(known))
+    known[None] = 0
+    codes = [np.array([0, *(known[value] for value in column.values)], np.uint32)[column.codes] for column in columns]
+    return Coded(np.concatenate(codes), list(known)[1:])
+
+
+def _select_coded(column: Coded, stays: Mask) -> Coded:
+    used, codes = np.unique(np.append(column.codes[stays], np.uint32(0)), return_inverse=True)
+    return Coded(codes[:-1].astype(np.uint32), [column.values[code - 1] for code in used[1:].tolist()])
+
+
+def _to_seconds(nanoseconds: Numbers) -> Numbers:
+    """Whole seconds, by way of microseconds, as `datetime.fromtimestamp` counts them."""
+    parts, seconds = np.modf(nanoseconds / 1e9)
+    micros = np.rint(parts * 1e6)
+    return np.asarray(np.clip(seconds + (micros >= 1e6) - (micros < 0), *_SECONDS))

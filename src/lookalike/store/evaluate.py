@@ -1,0 +1,181 @@
+"""Evaluate filters with numpy: which of many records qualify."""
+
+from __future__ import annotations
+
+import fnmatch
+import operator
+import re
+from bisect import bisect_left, bisect_right
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.errors import UsageError
+from lookalike.store.filter import FIELDS, All, Any, Condition, Not
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.store.columns import Coded, Columns
+    from lookalike.store.filter import Filter
+
+    Mask = NDArray[np.bool_]
+
+__all__ = ["passing", "qualifying"]
+
+_COMPARISONS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = range(-62_000_000_000, 253_000_000_001)  # those that columns have: the years 5 to 9987
+_DAY = 86_400.0  # seconds; no local time is as far from UTC
+_ALWAYS_THERE = ("folder", "label", "name", "date", "size")
+
+
+def qualifying(where: Filter, parts: Iterable[Columns]) -> NDArray[np.int64]:
+    """The ids of the records that a filter lets pass, in order.
+
+    Raises UsageError for a field that no record has: it is most likely misspelt.
+    """
+    some = list(parts)
+    _check_fields(some, set(_fields(where)))
+    ids = [np.empty(0, np.int64)]
+    for part in some:
+        alive = np.ones(len(part.ids), bool) if part.alive is None else part.alive
+        ids.append(part.ids[alive & passing(where, part)])
+    return np.sort(np.concatenate(ids))
+
+
+def passing(where: Filter, columns: Columns) -> Mask:
+    """Which records qualify, bool (n,)."""
+    match where:
+        case All(parts):
+            return np.asarray(
+                np.logical_and.reduce([np.ones(len(columns.ids), bool), *(passing(one, columns) for one in parts)])
+            )
+        case Any(parts):
+            return np.asarray(
+                np.logical_or.reduce([np.zeros(len(columns.ids), bool), *(passing(one, columns) for one in parts)])
+            )
+        case Not(part):
+            return ~passing(part, columns)
+        case Condition():
+            return _EVALUATORS.get(where.field, _nowhere)(where, columns)
+
+
+def _fields(where: Filter) -> Iterator[str]:
+    match where:
+        case All(parts) | Any(parts):
+            for part in parts:
+                yield from _fields(part)
+        case Not(part):
+            yield from _fields(part)
+        case Condition(field):
+            yield field
+
+
+def _check_fields(parts: Sequence[Columns], asked: set[str]) -> None:
+    met = {name for part in parts for name, column in part.fields.items() if _is_met(column, part.alive)}
+    known = [name for name in FIELDS if name in met or name in _ALWAYS_THERE]
+    if met and asked - set(known):
+        raise UsageError(
+            f"no picture has a {min(asked - set(known))!r} to filter by", hint=f"there are: {', '.join(known)}"
+        )
+
+
+def _is_met(column: Coded, alive: Mask | None) -> bool:
+    return bool((column.codes if alive is None else column.codes[alive]).any())
+
+
+def _nowhere(_condition: Condition, columns: Columns) -> Mask:
+    return np.zeros(len(columns.ids), bool)
+
+
+def _each(column: Coded, fits: Callable[[str], bool]) -> Mask:
+    """Which records have a value that fits; each different value is looked at once."""
+    return column.spread(np.fromiter(map(fits, column.values), bool, len(column.values)))
+
+
+def _folder(condition: Condition, columns: Columns) -> Mask:
+    text = str(condition.value)
+    wanted = text.rstrip("/").split("/")
+
+    def fits(path: str) -> bool:
+        folders = path.split("/")
+        starts = [0] if text.startswith("/") else range(len(folders))
+        return any(folders[n : n + len(wanted)] == wanted for n in starts)
+
+    return _each(columns.folders, fits)
+
+
+def _label(condition: Condition, columns: Columns) -> Mask:
+    return _each(columns.folders, lambda path: path.rpartition("/")[2] == condition.value)
+
+
+def _name(condition: Condition, columns: Columns) -> Mask:
+    # As `fnmatch.fnmatchcase` does, without looking its cache up for each name.
+    matches = re.compile(fnmatch.translate(str(condition.value))).match
+    return np.fromiter((matches(name) is not None for name in columns.split_names()), bool, len(columns.ids))
+
+
+def _size(condition: Condition, columns: Columns) -> Mask:
+    return np.asarray(_COMPARISONS[condition.operator](columns.sizes, condition.value) & ~np.isnan(columns.sizes))
+
+
+def _number(condition: Condition, columns: Columns) -> Mask:
+    compare = _COMPARISONS[condition.operator]
+    return _each(columns.fields[condition.field], lambda value: bool(compare(value, condition.value)))
+
+
+def _text(condition: Condition, columns: Columns) -> Mask:
+    matches = re.compile(fnmatch.translate(str(condition.value).casefold())).match
+    return _each(columns.fields[condition.field], lambda value: matches(value.casefold()) is not None)
+
+
+def _date(condition: Condition, columns: Columns) -> Mask:
+    """By the camera's clock where it is known, else by the file's time in local time."""
+    part, compare = str(condition.value), _COMPARISONS[condition.operator]
+    taken = columns.fields["taken_at"]
+    by_file = compare(_file_order(columns.seconds, part), 0) & ~np.isnan(columns.seconds)
+    by_camera = _each(taken, lambda moment: bool(compare(_order(moment[: len(part)], part), 0)))
+    return np.where(taken.codes > 0, by_camera, by_file)
+
+
+def _file_order(seconds: NDArray[np.float64], part: str) -> NDArray[np.int64]:
+    """-1, 0 or 1 for each moment: before, within, or after the day, month or year in local time."""
+    begins = _SECONDS[0] + bisect_left(_SECONDS, part, key=lambda second: _utc(second)[: len(part)])
+    ends = _SECONDS[0] + bisect_right(_SECONDS, part, key=lambda second: _utc(second)[: len(part)])
+    order = 1 * (seconds >= ends) - (seconds < begins)
+    # Local time may be another day, and run backwards there: what is near is looked at second by second.
+    near = (np.abs(seconds - begins) < _DAY) | (np.abs(seconds - ends) < _DAY)
+    moments, places = np.unique(seconds[near], return_inverse=True)
+    order[near] = np.array([_order(_local(moment)[: len(part)], part) for moment in moments.tolist()], order.dtype)[
+        places
+    ]
+    return np.asarray(order)
+
+
+def _utc(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat()
+
+
+def _local(second: float) -> str:
+    return datetime.fromtimestamp(second).astimezone().isoformat()
+
+
+def _order(one: str, other: str) -> int:
+    return (one > other) - (one < other)
+
+
+_EVALUATORS: dict[str, Callable[[Condition, Columns], Mask]] = {
+    "folder": _folder,
+    "label": _label,
+    "name": _name,
+    "date": _date,
+    "size": _size,
+    "width": _number,
+    "height": _number,
+    "format": _text,
+    "camera": _text,
+}

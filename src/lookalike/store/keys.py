@@ -1,0 +1,59 @@
+"""How a store names pictures: relative to the folder that its gallery lies in wherever that is possible.
+
+A gallery in `Photos/.lookalike` keeps `Photos/beach/1.jpg` as `./beach/1.jpg`, so that the two can be moved together;
+a picture elsewhere keeps its absolute path. Paths and keys are bytes, because names need not be text.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["absolute", "is_within", "key_ranges", "moved", "to_key", "to_path"]
+
+_HERE = b"."
+_BELOW = b"./"
+
+
+def absolute(path: str | bytes | os.PathLike[str]) -> bytes:
+    """The absolute path of a file or folder as bytes; links are not resolved."""
+    return os.path.abspath(os.fsencode(path))
+
+
+def is_within(path: bytes, folder: bytes) -> bool:
+    """Whether `path` is `folder` or below it."""
+    return path == folder or path.startswith(_with_slash(folder))
+
+
+def to_key(path: bytes, base: bytes) -> bytes:
+    """The key of a path in a gallery whose parent folder is `base`."""
+    if path == base:
+        return _HERE
+    below = _with_slash(base)
+    return _BELOW + path[len(below) :] if path.startswith(below) else path
+
+
+def to_path(key: bytes, base: bytes) -> bytes:
+    """The path that has this key in a gallery whose parent folder is `base`."""
+    if key.startswith(_BELOW):
+        return _with_slash(base) + key[len(_BELOW) :]
+    return base if key == _HERE else key
+
+
+def key_ranges(prefix: bytes, base: bytes) -> list[bytes]:
+    """The prefixes of the keys whose paths begin with `prefix`: below the base, elsewhere, or both."""
+    below = _with_slash(base)
+    if prefix.startswith(below):
+        return [_BELOW + prefix[len(below) :]]
+    return [_BELOW, prefix] if below.startswith(prefix) else [prefix]
+
+
+def moved(path: bytes, old: bytes, new: bytes) -> bytes:
+    """Where `path` is after `old`, and everything below it, has moved to `new`."""
+    if path == old:
+        return new
+    below = _with_slash(old)
+    return _with_slash(new) + path[len(below) :] if path.startswith(below) else path
+
+
+def _with_slash(folder: bytes) -> bytes:
+    return folder.rstrip(b"/") + b"/"

@@ -1,0 +1,313 @@
+"""A store that lives in this process: the reference that the others are compared with, and what quick tests use.
+
+Everything is in dictionaries that are replaced, never changed, when something is written; so a reader keeps its moment
+by keeping them. Searches are exact and compare with every vector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.adaptation.serialize import check_projection
+from lookalike.errors import ClosedGallery, NoGallery, StoreBusy
+from lookalike.store import ADAPTED, check_types
+from lookalike.store.columns import Fields, build_columns
+from lookalike.store.evaluate import qualifying
+from lookalike.store.keys import is_within, moved
+from lookalike.vectors.exact import Matrix, search_queries, search_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lookalike.adaptation.projection import Projection
+    from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store.filter import Filter
+    from lookalike.vectors.metric import Metric
+
+    Vectors = NDArray[np.float32]
+
+__all__ = ["MemoryStore"]
+
+_LARGEST = 1e16  # number of an embedding: float32 ends at 3e38, and lengths are squared and summed
+_CHUNK = 512  # embeddings given at once
+_POLL = 0.01  # seconds between two looks at whether the writer has finished
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Everything that a store holds at one moment; records by path, embeddings by digest."""
+
+    space: Space
+    generation: int = 0
+    next_id: int = 1
+    records: dict[bytes, Record] = field(default_factory=dict)
+    embeddings: dict[bytes, Vectors] = field(default_factory=dict)
+    projection: Projection | None = None
+    roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+
+    def embedded(self) -> list[Record]:
+        """The records with an embedding, by id."""
+        return sorted((one for one in self.records.values() if one.digest), key=lambda record: record.id)
+
+    def rows(self, records: Sequence[Record]) -> Vectors:
+        """Their embeddings, float32 (n, dim)."""
+        rows = [self.embeddings[record.digest] for record in records if record.digest]
+        return np.array(rows, np.float32).reshape(-1, self.space.dim)
+
+
+class _Shared:
+    """What all stores that are open under one name have in common."""
+
+    def __init__(self, space: Space) -> None:
+        self.state = _State(space)
+        self.lock = threading.Lock()
+
+
+_NAMED: dict[str, _Shared] = {}
+
+
+class MemoryStore:
+    """See `lookalike.store.Store` for what its methods do.
+
+    location: `memory:` for a store of its own, `memory:NAME` for one that every opening of this name shares.
+    """
+
+    capabilities: frozenset[Capability] = frozenset(("snapshots", "one writer"))
+
+    def __init__(self, location: str | Path, *, create: Space | None = None) -> None:
+        self.location = str(location)
+        shared = _NAMED.get(self.location)
+        if shared is None:
+            if create is None:
+                raise NoGallery(f"there is no gallery at {location}", hint="Gallery.open(..., create=True)")
+            shared = _Shared(create)
+            if self.location != "memory:":
+                shared = _NAMED.setdefault(self.location, shared)
+        self._shared = shared
+        self._is_closed = False
+        self._own = threading.local()
+
+    @property
+    def space(self) -> Space:
+        """Whose embeddings these are."""
+        return self._state.space
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change."""
+        return self._state.generation
+
+    @property
+    def projection(self) -> Projection | None:
+        """How embeddings become the vectors that are compared."""
+        return self._state.projection
+
+    @property
+    def roots(self) -> dict[bytes, dict[str, Any]]:
+        """Paths that records are gathered below."""
+        return {path: dict(how) for path, how in self._state.roots.items()}
+
+    @contextlib.contextmanager
+    def writing(self, *, wait: float = 0.0) -> Iterator[None]:
+        """Be the only writer while the context lasts."""
+        _ = self._state  # or it is closed
+        deadline = time.monotonic() + wait
+        while not self._shared.lock.acquire(blocking=False):
+            if time.monotonic() >= deadline:
+                raise StoreBusy(f"{self.location} is being written by another thread", hint="try again when it is done")
+            time.sleep(_POLL)
+        self._own.is_writing = True
+        try:
+            yield
+        finally:
+            self._own.is_writing = False
+            self._shared.lock.release()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read everything inside as of one moment."""
+        if getattr(self._own, "moment", None) is not None:
+            yield
+            return
+        self._own.moment = self._state
+        try:
+            yield
+        finally:
+            self._own.moment = None
+
+    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, Vectors]) -> None:
+        """Add or replace records by path, all or none."""
+        state = self._state
+        check_types(records)
+        after = {record.path: record for record in records}
+        wanted = {record.digest for record in after.values() if record.digest is not None}
+        known = {**{digest: self._checked(row) for digest, row in embeddings.items()}, **state.embeddings}
+        if missing := wanted - known.keys():
+            raise ValueError(f"no embedding for {len(missing)} of the digests")
+        next_id, everything = state.next_id, dict(state.records)
+        for path, record in after.items():
+            if path in everything:
+                everything[path] = record._replace(id=everything[path].id)
+            else:
+                everything[path] = record._replace(id=next_id)
+                next_id += 1
+        self._write(records=everything, embeddings=known, next_id=next_id)
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Remove records, all or none; how many there were."""
+        gone, before = set(ids), self._state.records
+        kept = {path: record for path, record in before.items() if record.id not in gone}
+        self._write(records=kept)
+        return len(before) - len(kept)
+
+    def rename(self, old: bytes, new: bytes) -> int:
+        """Move the record at `old` and all below it to `new`; how many there were."""
+        state = self._state
+        there = {path: moved(path, old, new) for path in state.records}
+        if len(set(there.values())) < len(there):
+            raise ValueError("a path would be there twice")
+        records = {there[path]: record._replace(path=there[path]) for path, record in state.records.items()}
+        self._write(records=records, roots={moved(path, old, new): how for path, how in state.roots.items()})
+        return sum(is_within(path, old) for path in there)
+
+    def set_projection(self, projection: Projection | None) -> None:
+        """Keep a projection with the embeddings."""
+        if projection is not None:
+            check_projection(projection, self.space.dim)
+        self._write(projection=projection)
+
+    def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
+        """Keep these roots and no others."""
+        self._write(roots={path: dict(how) for path, how in roots.items()})
+
+    def known(self, digests: Iterable[bytes]) -> set[bytes]:
+        """The digests among these that have an embedding."""
+        return self._state.embeddings.keys() & set(digests)
+
+    def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
+        """The records at these paths."""
+        records = self._state.records
+        return {path: records[path] for path in paths if path in records}
+
+    def get(self, ids: Iterable[int]) -> dict[int, Record]:
+        """The records with these ids."""
+        wanted = set(ids)
+        return {record.id: record for record in self._state.records.values() if record.id in wanted}
+
+    def scan(self, prefix: bytes = b"") -> Iterator[Record]:
+        """Every record whose path begins with `prefix`, ordered by path."""
+        records = self._state.records
+        return (records[path] for path in sorted(records) if path.startswith(prefix))
+
+    def count(self) -> tuple[int, int]:
+        """How many records have an embedding, and how many have none."""
+        state = self._state
+        embedded = len(state.embedded())
+        return embedded, len(state.records) - embedded
+
+    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these."""
+        state = self._state
+        some = [one for one in state.embedded() if ids is None or one.id in set(ids)]
+        for start in range(0, len(some), _CHUNK):
+            part = some[start : start + _CHUNK]
+            yield np.array([record.id for record in part], np.int64), state.rows(part)
+
+    def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
+        """The ids of all records with an embedding, or of those that qualify, in order."""
+        embedded = self._state.embedded()
+        if where is not None:
+            return qualifying(where, [build_columns([_to_fields(record) for record in embedded])])
+        return np.array([record.id for record in embedded], np.int64)
+
+    def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
+        """What a search compares of these records, float32 (n, w)."""
+        with self.reading():
+            matrix = self._matrix(space)
+        wanted = np.array(ids, np.int64)
+        _, places = matrix.find(wanted)
+        if len(places) < len(wanted):
+            raise KeyError(f"{len(wanted) - len(places)} of {len(wanted)} ids are not there")
+        return matrix.take(places)
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        space: SearchSpace = ADAPTED,
+        where: Filter | None = None,
+        exact: bool = False,  # noqa: ARG002  (always)
+    ) -> list[Near]:
+        """The k nearest records to each query, nearest first, ties by id."""
+        with self.reading():
+            matrix = self._matrix(space)
+            among = None if where is None else matrix.find(self.ids(where))[1]
+            asked = queries if space.compared or space.raw else self._checked(queries, many=True)
+            asked = asked if space.compared else self._compared(asked, space)
+        found = matrix.nearest(asked, k, among=among)
+        return [list(zip(near.ids.tolist(), near.distances.tolist(), strict=True)) for near in found]
+
+    def close(self) -> None:
+        """Let go of everything, unless others share it."""
+        self._is_closed = True
+
+    @property
+    def _state(self) -> _State:
+        if self._is_closed:
+            raise ClosedGallery(f"{self.location} is closed", hint="open it again: Gallery.open")
+        moment: _State | None = getattr(self._own, "moment", None)
+        return moment or self._shared.state
+
+    def _write(self, **changes: Any) -> None:  # noqa: ANN401  (fields of the state)
+        if not getattr(self._own, "is_writing", False):
+            _ = self._state  # or it is closed
+            raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
+        changed = replace(self._shared.state, generation=self._shared.state.generation + 1, **changes)
+        used = {record.digest for record in changed.records.values()}
+        kept = {digest: row for digest, row in changed.embeddings.items() if digest in used}
+        self._shared.state = replace(changed, embeddings=kept)
+
+    def _matrix(self, space: SearchSpace) -> Matrix:
+        embedded = self._state.embedded()
+        rows = self._state.rows(embedded)
+        if space.raw:
+            rows = rows[:, slice(*(space.columns or (0, self.space.dim)))]
+        ids = np.array([record.id for record in embedded], np.int64)
+        return Matrix(ids, self._compared(rows, space), self._metric(space))
+
+    def _compared(self, embeddings: Vectors, space: SearchSpace) -> Vectors:
+        """Embeddings as they are compared in this space."""
+        if space.raw:
+            return search_queries(embeddings, "cosine")
+        projection = self._state.projection
+        adapted = projection.apply(embeddings) if projection else embeddings
+        if space.weights:
+            adapted = adapted * np.array(space.weights, np.float32)
+        return search_rows(adapted, self.space.metric)
+
+    def _metric(self, space: SearchSpace) -> Metric:
+        return "cosine" if space.raw else self.space.metric
+
+    def _checked(self, embeddings: Vectors, *, many: bool = False) -> Vectors:
+        rows = np.asarray(embeddings, np.float32)
+        if rows.shape[1 if many else 0 :] != (self.space.dim,):
+            raise ValueError(f"an embedding of shape {rows.shape}, expected ({self.space.dim},)")
+        if not (np.abs(rows) <= _LARGEST).all():
+            raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
+        return rows.copy()
+
+
+def _to_fields(record: Record) -> Fields:
+    taken_at = record.taken_at.isoformat() if record.taken_at else None
+    about = (record.width, record.height, record.format, taken_at, record.camera)
+    return Fields(record.id, record.path, 0, record.size, record.mtime_ns, *about)

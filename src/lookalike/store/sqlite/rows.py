@@ -1,0 +1,144 @@
+"""Records as rows of the table `item`, and the checksums that tell damage from what was written.
+
+CRC-32 is against accidents, not against forgery. A checksum is of a row's own content, so that a row in another's place
+is found as well; what is missing altogether is found by the tally.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lookalike.store import Record
+from lookalike.store.columns import Fields
+from lookalike.store.keys import to_key, to_path
+from lookalike.store.sqlite.float16 import blob_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "COLUMNS",
+    "CRC",
+    "DIGEST",
+    "ID",
+    "ITEM",
+    "KEY",
+    "PLACEHOLDERS",
+    "Row",
+    "Tally",
+    "checksum",
+    "is_sound",
+    "is_sound_content",
+    "is_sound_row",
+    "row_checksum",
+    "to_fields",
+    "to_record",
+    "to_row",
+    "with_key",
+]
+
+Row = tuple[Any, ...]
+"""A row of the table `item`, its columns in the order of COLUMNS; of a damaged one each value may be of any type."""
+
+_COLUMNS = (
+    *("id", "key", "digest", "size", "mtime_ns", "width", "height", "format", "taken_at", "camera"),
+    *("skipped_because", "max_megapixels", "crc"),
+)
+ID, KEY, DIGEST, CRC = 0, 1, 2, len(_COLUMNS) - 1
+COLUMNS = ", ".join(_COLUMNS)
+PLACEHOLDERS = ", ".join("?" * len(_COLUMNS))
+ITEM = f"SELECT {COLUMNS} FROM item"  # noqa: S608  (names of columns)
+
+
+class Tally(NamedTuple):
+    """How many records there are, how many of them have an embedding, and the sum of the checksums of those.
+
+    A damaged tree can give fewer rows, some twice, or rows of long ago, and no error: then this does not add up.
+    """
+
+    records: int = 0
+    embedded: int = 0
+    checksums: int = 0
+
+    def plus(self, rows: Iterable[Row], sign: int = 1) -> Tally:
+        """The tally with these rows counted in."""
+        some = list(rows)
+        checksums = [row[CRC] for row in some if row[DIGEST] is not None]
+        return Tally(
+            self.records + sign * len(some),
+            self.embedded + sign * len(checksums),
+            self.checksums + sign * sum(checksums),
+        )
+
+    def minus(self, rows: Iterable[Row]) -> Tally:
+        """The tally without these rows."""
+        return self.plus(rows, -1)
+
+
+def checksum(*parts: bytes) -> int:
+    """CRC-32 of some parts and of where one ends and the next begins."""
+    crc = zlib.crc32(repr([len(part) for part in parts]).encode())
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc
+
+
+def is_sound(crc: object, *parts: Any) -> bool:  # noqa: ANN401  (a damaged row may hold any type)
+    """Whether `crc` is the checksum of these parts."""
+    try:
+        return checksum(*parts) == crc
+    except TypeError:
+        return False
+
+
+def row_checksum(row: Row) -> int:
+    """The checksum of a row, whatever its own says."""
+    # As text, 1.2 us: nothing that is assembled by hand from twelve columns is quicker.
+    return zlib.crc32(repr(row[:CRC]).encode())
+
+
+def is_sound_row(row: Row) -> bool:
+    """Whether a row matches its own checksum."""
+    return bool(row_checksum(row) == row[CRC])
+
+
+def is_sound_content(crc: object, digest: object, blob: object, dim: int) -> bool:
+    """Whether a row of the table `content` matches its checksum and is as long as an embedding of `dim` dimensions."""
+    return is_sound(crc, digest, blob) and len(blob) == blob_size(dim)  # type: ignore[arg-type]
+
+
+def to_row(record: Record, id_: int, base: bytes) -> Row:
+    """A record as a row, for a gallery whose parent folder is `base`."""
+    taken_at = record.taken_at.isoformat() if record.taken_at is not None else None
+    about = (record.width, record.height, record.format, taken_at, record.camera)
+    return _with_checksum(
+        (
+            *(id_, to_key(record.path, base), record.digest, record.size, record.mtime_ns),
+            *(*about, record.skipped_because, record.max_megapixels),
+        )
+    )
+
+
+def to_record(row: Row, base: bytes) -> Record:
+    """A sound row as a record."""
+    id_, key, digest, size, mtime_ns, width, height, format_, taken_at, camera, reason, limit, _ = row
+    moment = None if taken_at is None else datetime.fromisoformat(taken_at)
+    path = to_path(key, base)
+    return Record(path, size, mtime_ns, digest, width, height, format_, moment, camera, reason, limit, id_)
+
+
+def to_fields(row: Row) -> Fields:
+    """A sound row as filters look at it."""
+    id_, key, _, size, mtime_ns, width, height, format_, taken_at, camera, _, _, crc = row
+    return Fields(id_, key, crc, size, mtime_ns, width, height, format_, taken_at, camera)
+
+
+def with_key(row: Row, key: bytes) -> Row:
+    """The row under another key, with the checksum that goes with it."""
+    return _with_checksum((row[ID], key, *row[DIGEST:CRC]))
+
+
+def _with_checksum(row: Row) -> Row:
+    return (*row, row_checksum(row))

@@ -1,0 +1,45 @@
+"""The page about the architecture is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "lookalike"
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ROOMS = re.findall(r"^\| `([\w.]+)/?` \|", PAGE, re.MULTILINE)
+
+
+def test_the_page_lists_every_room_and_no_other() -> None:
+    there = {path.name for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert sorted(ROOMS) == sorted(there - {"__init__.py", "__pycache__"})
+
+
+def test_the_rooms_stand_in_the_order_of_the_layers() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
+    levels = {
+        name.strip(): level
+        for level, layer in enumerate(reversed(contract["layers"]))
+        for name in re.split(r"[|:]", layer)
+    }
+    order = [levels[room.removesuffix(".py")] for room in ROOMS]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:\w+/)*\w+\.py)`", PAGE))))
+def test_every_file_that_the_page_names_is_there(path: str) -> None:
+    assert (SOURCE / path).is_file() or (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(_?[A-Z]\w+)`", PAGE))))
+def test_every_name_that_the_page_uses_is_defined(name: str) -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8") for folder in (SOURCE, ROOT / "tests") for path in folder.rglob("*.py")
+    )
+    assert re.search(rf"^(?:class {name}\b|{name}\b.*=)", sources, re.MULTILINE)
