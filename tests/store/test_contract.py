@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lookalike.adaptation.expansion import Blend
-from lookalike.adaptation.projection import Projection, blended, fit_projection
+from lookalike.adaptation.projection import Projection, fit_blends, fit_projection
 from lookalike.errors import NoGallery, StoreBusy
 from lookalike.store import Item, Space, Store, open_store
 from lookalike.store.sqlite.vector_cache import Tuning
@@ -394,7 +394,7 @@ def _rows(store: Store) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.floa
 def _blended(store: Store) -> Projection:
     """Six directions, of which three are smoothed and all whitened."""
     plain = fit_projection(_rows(store), DIM, 6)
-    return blended(plain, _rows(store), [True], smoothed=3, whitened=6)
+    return fit_blends(plain, _rows(store), [True], smoothed=3, whitened=6)
 
 
 def _with_blends(*blends: Blend | None) -> Projection:

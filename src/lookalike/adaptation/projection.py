@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.expansion import Blend
 
-__all__ = ["Projection", "blended", "fit_parts", "fit_projection"]
+__all__ = ["Projection", "fit_blends", "fit_parts", "fit_projection"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Projection:
         if not self.shares and not self.blends:
             return groups
         return [
-            blend.rows(group.astype(np.float32)).astype(np.float64) if blend else _unit(group)
+            blend.apply(group.astype(np.float32)).astype(np.float64) if blend else _unit(group)
             for group, blend in zip(groups, self.blends or (None,) * len(groups), strict=True)
         ]
 
@@ -166,7 +166,7 @@ def fit_parts(
     return Projection(mean, components, fitted[0].fitted_on, tuple(shares), groups=tuple(widths))
 
 
-def blended(
+def fit_blends(
     projection: Projection,
     chunks: Iterable[NDArray[np.float32]],
     wanted: Sequence[bool],

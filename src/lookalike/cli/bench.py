@@ -45,7 +45,11 @@ def bench_search(
     """Writing, searching and adding in galleries of several sizes, against the bare product and exact search."""
     from lookalike.evaluation import scaling  # noqa: PLC0415  (numpy)
 
-    made = (lambda count: scaling.load_rows(rows, count)) if rows else (lambda count: scaling.clustered(count, dim))
+    made = (
+        (lambda count: scaling.load_embeddings(rows, count))
+        if rows
+        else (lambda count: scaling.make_clustered(count, dim))
+    )
     figures = scaling.bench_scaling(_sizes(sizes), made, report=(lambda _: None) if no_progress else warn)
     if draw is not None:
         from lookalike.training.plots import draw_scaling  # noqa: PLC0415  (matplotlib)

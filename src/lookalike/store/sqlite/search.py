@@ -11,7 +11,7 @@ from lookalike.store.sqlite import column_cache as facts
 from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.float16 import rounded
 from lookalike.store.sqlite.sources import FactsSource, RowsSource
-from lookalike.vectors.exact import search_queries
+from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.mapped import Damaged
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Newest:
         def search() -> list[Near]:
             now = self._current()
             projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected, self._space.metric)
+            wanted = prepare_vectors(projected, self._space.metric)
             return [_pairs(near) for near in now.searcher.search(wanted, k, among=among, exact=exact)]
 
         return self._undamaged(search)
@@ -91,8 +91,8 @@ class Newest:
         def search() -> Near:
             now = self._current()
             projected = now.projection.apply(asked) if now.projection else asked
-            wanted = search_queries(projected * stretch, self._space.metric)
-            (near,) = now.searcher.stretched(stretch).search(wanted, k, among=among)
+            wanted = prepare_vectors(projected * stretch, self._space.metric)
+            (near,) = now.searcher.weighted(stretch).search(wanted, k, among=among)
             return _pairs(near)
 
         return self._undamaged(search)
@@ -102,13 +102,13 @@ class Newest:
 
         def take() -> Rows:
             searcher = self.prepare()
-            return (searcher if stretch is None else searcher.stretched(stretch)).rows(np.array(ids, np.int64))
+            return (searcher if stretch is None else searcher.weighted(stretch)).vectors(np.array(ids, np.int64))
 
         return self._undamaged(take)
 
     def search_as_put(self, query: Rows, k: int, columns: slice, *, among: Ids | None) -> Near:
         """The nearest to float32 (w,) by cosine, of embeddings as they were put, or of these w numbers of each."""
-        wanted = search_queries(query[None], "cosine")
+        wanted = prepare_vectors(query[None], "cosine")
 
         def search() -> Near:
             (near,) = self._as_put(columns).search(wanted, k, among=among, exact=True)

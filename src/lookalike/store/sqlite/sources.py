@@ -11,7 +11,7 @@ from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.cache_files import State
 from lookalike.store.sqlite.errors import corrupt
 from lookalike.store.sqlite.meta import fitted_checksum
-from lookalike.vectors.exact import VERSION, search_rows
+from lookalike.vectors.exact import VERSION, prepare_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class RowsSource:
 
     def _made(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         projected = self.projection.apply(embeddings) if self.projection else embeddings
-        return search_rows(projected[:, self._columns], self.metric)
+        return prepare_vectors(projected[:, self._columns], self.metric)
 
 
 class FactsSource:

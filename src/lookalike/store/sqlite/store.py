@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.adaptation.serialize import Summary, check_projection, taken_apart
+from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite import verify as damage
@@ -366,7 +366,7 @@ class SqliteStore:
 
     def _keep(self, projection: Projection) -> Summary:
         """Write the numbers of a projection; what is to be known of them."""
-        summary, numbers = taken_apart(projection)
+        summary, numbers = to_entries(projection)
         for name, content in numbers.items():
             self._tables.set_meta(name, content)
         return summary

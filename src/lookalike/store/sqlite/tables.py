@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lookalike.adaptation.serialize import assembled, read_summary
+from lookalike.adaptation.serialize import from_entries, read_summary
 from lookalike.store import Known
 from lookalike.store.sqlite.checksums import ITEM, Tally, checksum, is_sound, is_sound_content, is_sound_item
 from lookalike.store.sqlite.errors import corrupt, named_errors
@@ -90,7 +90,7 @@ class Tables:
         if summary is None:
             return None
         try:
-            return assembled(summary, {name: self.meta(name) for name in summary.entries}, dim)
+            return from_entries(summary, {name: self.meta(name) for name in summary.entries}, dim)
         except ValueError as error:
             raise corrupt(self.path, str(error)) from None
 
