@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from tests.conftest import make_picture
 from tests.encoders.exports import write_pair_export
 from tests.encoders.test_onnx import means, save
+from tests.pairs import write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,42 +104,6 @@ def test_patches_are_trained_into_a_folder_like_any_preset(run: Run, labelled: P
     assert run("train", labelled, "--preset", "patches", "--output", home, "--fresh").status == 0
 
 
-def test_a_search_moves_the_weight_between_structure_and_colour(run: Run, labelled: Path) -> None:
-    run("index", labelled, "-e", "hybrid:patches+histogram")
-    search = ["search", labelled / "one" / "000.jpg", "-i", labelled / ".lookalike", "--json"]
-    first, second = (run(*search, "--weight", f"histogram={share}").json["hits"] for share in (0.1, 0.9))
-    assert [hit["distance"] for hit in first] != [hit["distance"] for hit in second]
-    for wrong in ("colour=0.5", "histogram=2", "histogram", "histogram=x"):
-        assert run(*search, "--weight", wrong).status == 2
-
-
-def test_labels_and_blending_exclude_each_other(run: Run, labelled: Path) -> None:
-    for blend in ("--blend", "--no-blend"):
-        refused = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled, blend)
-        assert refused.status == 2
-        assert "not blended" in refused.err
-
-
-def test_a_gallery_is_adapted_to_labels_and_says_whether_it_helped(run: Run, labelled: Path) -> None:
-    run("index", labelled, "-e", "patches")
-    figures = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled, "--json").json
-    assert figures["adapted"] == (figures["with_labels"]["mAP"] > figures["without_labels"]["mAP"])
-    shown = run("adapt", "-i", labelled / ".lookalike", "--labels", labelled)
-    assert "with_labels" in shown.out
-    assert "kept" in shown.err
-
-
-def test_what_matches_is_drawn(run: Run, labelled: Path, tmp_path: Path) -> None:
-    run("index", labelled, "-e", "histogram")
-    make_picture(99).save(tmp_path / "query.png")
-    inspect = ["inspect", tmp_path / "query.png", labelled / "one" / "001.jpg", "-i", labelled / ".lookalike"]
-    done = run(*inspect, "-o", tmp_path / "heat.png", "--json").json
-    with Image.open(tmp_path / "heat.png") as drawn:
-        assert drawn.width > 800
-    assert len(done["query_heat"]) == 12
-    assert run(*inspect, "-o", tmp_path / "no" / "folder.png").status == 2
-
-
 def test_the_command_checks_a_model_and_says_what_it_is(run: Run, tmp_path: Path) -> None:
     model = save(tmp_path, means([1, 2]))
     fields = run("encoders", "check", model, "--json").json
@@ -162,3 +126,13 @@ def test_an_export_of_another_tool_becomes_an_encoder(run: Run, labelled: Path, 
     other = run("encoders", "adopt", export, "-o", tmp_path / "other", "--name", "mine")
     assert other.out.splitlines()[1].split()[:2] == ["mine", "3"]
     assert run("encoders", "adopt", labelled, "-o", tmp_path / "none").status == 1
+
+
+def test_both_towers_are_checked(run: Run, tmp_path: Path) -> None:
+    pair = write_pair(tmp_path / "pair")
+    assert run("encoders", "check", pair, "--json").json["texts"] is True
+    assert "texts" in run("encoders", "check", pair).out
+    (pair / "tokenizer.json").write_text("{}")
+    done = run("encoders", "check", pair)
+    assert (done.status, done.out) == (1, "")
+    assert "tokenizer cannot be used" in done.err

@@ -40,7 +40,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     set_up_logging()
     try:
-        app()
+        app(prog_name="lookalike")  # also as `python -m lookalike`: the shell completes that name
     except LookalikeError as error:
         print_error(str(error), error.hint)
         sys.exit(error.exit_code)
