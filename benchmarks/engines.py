@@ -196,11 +196,11 @@ def python_for(name, home):
 
 def prepare(folder, options):
     """Rows, queries and the exact answers, as files."""
-    from lookalike.evaluation.scaling import clustered, load_rows
+    from lookalike.evaluation.scaling import load_embeddings, make_clustered
     from lookalike.vectors.metric import unit
 
     count = options.size + QUERIES
-    rows = unit(load_rows(options.rows, count) if options.rows else clustered(count, options.dim))
+    rows = unit(load_embeddings(options.rows, count) if options.rows else make_clustered(count, options.dim))
     queries, rows = rows[options.size :], rows[: options.size]
     truth = [np.argsort(-(rows @ query), kind="stable")[:K] for query in queries]
     for name, part in (("rows", rows), ("queries", queries), ("truth", np.array(truth))):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike import load_encoder
-from lookalike.adaptation.expansion import beside, expand, fit_blend, whiten
+from lookalike.adaptation.expansion import concat, expand, fit_blend, whiten
 from lookalike.adaptation.projection import fit_projection
 from lookalike.datasets.labelled import load_labelled, read_split
 from lookalike.images.augment import TONES, part_of
@@ -69,7 +69,7 @@ def beside_whitened(numbers: int, share: float) -> Method:
     def likeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
         deviations = rows.std(axis=0, dtype=np.float64)
         left, right = (
-            beside(unit(part[:, :numbers]), whiten(part, deviations), share=share) for part in (queries, rows)
+            concat(unit(part[:, :numbers]), whiten(part, deviations), share=share) for part in (queries, rows)
         )
         return left @ right.T
 
@@ -78,7 +78,7 @@ def beside_whitened(numbers: int, share: float) -> Method:
 
 def built_in(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
     made = fit_blend(rows, smoothed=32, whitened=224)
-    return made.rows(queries) @ made.rows(rows).T
+    return made.apply(queries) @ made.apply(rows).T
 
 
 def blend(*, k: int = 20, share: float = 0.5, numbers: int = 256, kept: float = 1.0) -> Method:
@@ -89,7 +89,7 @@ def blend(*, k: int = 20, share: float = 0.5, numbers: int = 256, kept: float = 
         first = unit(rows[:, :64])
         anchors = first[np.random.default_rng(3).permutation(len(first))[: round(kept * len(first))]]
         left, right = (
-            beside(expand(part[:, :64], anchors, k=k), whiten(part[:, : len(deviations)], deviations), share=share)
+            concat(expand(part[:, :64], anchors, k=k), whiten(part[:, : len(deviations)], deviations), share=share)
             for part in (queries, rows)
         )
         return left @ right.T
@@ -105,8 +105,8 @@ def most_alike(method: Method) -> Ranking:
 def in_diffusion_order(rows: np.ndarray, views: np.ndarray) -> np.ndarray:
     """What is built in, in the order that `search --order diffusion` gives: minus the places."""
     made = fit_blend(rows, smoothed=32, whitened=224)
-    own = made.rows(rows)
-    likeness = np.max([made.rows(view) @ own.T for view in views], axis=0)
+    own = made.apply(rows)
+    likeness = np.max([made.apply(view) @ own.T for view in views], axis=0)
     ranked = np.empty_like(likeness)
     for one, place in zip(likeness, ranked, strict=True):
         near = np.argsort(-one, kind="stable")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike import View, load_encoder
-from lookalike.adaptation.projection import blended, fit_projection
+from lookalike.adaptation.projection import fit_blends, fit_projection
 from lookalike.datasets.labelled import read_split
 from lookalike.images.decode import fit, open_file
 from lookalike.metrics import average_precision, precision_at
@@ -28,7 +28,7 @@ from lookalike.vectors.metric import unit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.datasets.labelled import Picture
+    from lookalike.datasets.labelled import LabelledPicture
 
 _NAMES = {
     "coast": "coast", "forest": "forest", "highway": "highway", "insidecity": "city", "mountain": "mountain",
@@ -113,7 +113,7 @@ def ways(rows: np.ndarray, texts: np.ndarray, words: np.ndarray) -> dict[str, np
     projection = fit_projection([rows], _DIM, 64)
     made["PCA-64, as a picture would be"] = unit(projection.apply(texts)) @ unit(projection.apply(rows)).T
     wide = fit_projection([rows], _DIM, 224)
-    blend = blended(wide, [rows], [True], smoothed=32, whitened=224)
+    blend = fit_blends(wide, [rows], [True], smoothed=32, whitened=224)
     made["blended, as a picture would be"] = blend.apply(texts) @ blend.apply(rows).T
     return made
 
@@ -177,7 +177,7 @@ def main() -> None:
         print(f"| {way} | " + " | ".join(f"{figure:.3f}" for figure in np.mean(figures, axis=0)) + " |")
 
 
-def look(gallery: Sequence[Picture]) -> tuple[np.ndarray, np.ndarray]:
+def look(gallery: Sequence[LabelledPicture]) -> tuple[np.ndarray, np.ndarray]:
     """The default's last features of every picture, and how bright it is."""
     encoder = load_encoder("efficientnet-lite0")
     rows, lights = [], []

@@ -6,10 +6,10 @@ import pytest
 from lookalike.metrics import (
     average_precision,
     mean_squared_error,
-    normalised_gain,
+    measure_retrieval,
+    ndcg_at,
     precision_at,
     recall_at,
-    retrieval_measures,
 )
 
 
@@ -43,19 +43,19 @@ def test_recall_is_the_share_of_what_there_is() -> None:
 
 
 def test_the_gain_is_one_for_the_best_order_and_discounts_later_ranks() -> None:
-    gains = normalised_gain(relevance("xx--", "x-x-", "--xx", "----"), 4)
+    gains = ndcg_at(relevance("xx--", "x-x-", "--xx", "----"), 4)
     assert gains[0] == pytest.approx(1)
     assert gains[1] == pytest.approx((1 + 1 / 2) / (1 + 1 / np.log2(3)))
     assert gains[0] > gains[1] > gains[2] > gains[3] == 0
 
 
 def test_the_gain_at_k_can_reach_one_when_more_than_k_are_relevant() -> None:
-    assert normalised_gain(relevance("xxxxxx"), 3)[0] == pytest.approx(1)
+    assert ndcg_at(relevance("xxxxxx"), 3)[0] == pytest.approx(1)
 
 
 def test_all_measures_lie_between_0_and_1_and_chance_is_the_share_of_the_class() -> None:
     relevant = np.random.default_rng(1).random((400, 300)) < 0.125
-    measures = retrieval_measures(relevant)
+    measures = measure_retrieval(relevant)
     assert all(0 <= value <= 1 for value in measures.values())
     assert measures["P@10"] == pytest.approx(0.125, abs=0.01)
     assert measures["mAP"] == pytest.approx(0.14, abs=0.02)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from lookalike.adaptation.lda import Choice
+    from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
     from lookalike.indexing.update import Progress
     from lookalike.search.explain import Inspection
@@ -434,7 +434,7 @@ class Gallery:
         with self.store.writing(wait=wait):
             return adapt(self.store, self.encoder, dim=dim, blend=blend)
 
-    def adapt_to_labels(self, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0) -> Choice:
+    def adapt_to_labels(self, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0) -> Validation:
         """Adapt to the classes of some or all pictures, by path, unless it is better without them.
 
         What was chosen comes back with the figures behind it. dim: dimensions beside the classes, 64 by default. Raises

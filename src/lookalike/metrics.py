@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     "average_precision",
     "mean_squared_error",
-    "normalised_gain",
+    "measure_retrieval",
+    "ndcg_at",
     "precision_at",
     "recall_at",
-    "retrieval_measures",
 ]
 
 
@@ -45,7 +45,7 @@ def recall_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
     return _divide(relevant[:, :k].sum(axis=1), relevant.sum(axis=1))
 
 
-def normalised_gain(relevant: Relevance, k: int) -> NDArray[np.float64]:
+def ndcg_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
     """Normalised discounted cumulative gain (nDCG) at k, float64 (queries,), in [0, 1].
 
     With relevance 0 or 1 and the discount log2(rank + 1) (Järvelin & Kekäläinen 2002).
@@ -56,7 +56,7 @@ def normalised_gain(relevant: Relevance, k: int) -> NDArray[np.float64]:
     return _divide(gain, best[np.minimum(relevant.sum(axis=1), len(discounts))])
 
 
-def retrieval_measures(relevant: Relevance) -> dict[str, float]:
+def measure_retrieval(relevant: Relevance) -> dict[str, float]:
     """The means over all queries, by the names that reports use: mAP, P@1 to P@10, top_1, recall@100, nDCG@10."""
     return {
         "mAP": float(average_precision(relevant).mean()),
@@ -65,7 +65,7 @@ def retrieval_measures(relevant: Relevance) -> dict[str, float]:
         "P@10": float(precision_at(relevant, 10).mean()),
         "top_1": float(precision_at(relevant, 1).mean()),
         "recall@100": float(recall_at(relevant, 100).mean()),
-        "nDCG@10": float(normalised_gain(relevant, 10).mean()),
+        "nDCG@10": float(ndcg_at(relevant, 10).mean()),
     }
 
 

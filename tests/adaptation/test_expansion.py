@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.adaptation import expansion as neighbours
-from lookalike.adaptation.expansion import Blend, beside, expand, fit_blend, whiten
+from lookalike.adaptation.expansion import Blend, concat, expand, fit_blend, whiten
 from lookalike.vectors.metric import unit
 
 
@@ -87,7 +87,7 @@ def test_smoothing_brings_a_group_together() -> None:
 
 def test_no_queries_are_no_error() -> None:
     assert expand(np.empty((0, 3), np.float32), unit(made(5, 3))).shape == (0, 3)
-    assert blended(made(40, 8)).rows(np.empty((0, 8), np.float32)).shape == (0, 16)
+    assert blended(made(40, 8)).apply(np.empty((0, 8), np.float32)).shape == (0, 16)
 
 
 def test_whitened_rows_have_directions_of_equal_weight() -> None:
@@ -100,7 +100,7 @@ def test_whitened_rows_have_directions_of_equal_weight() -> None:
 
 def test_a_product_of_rows_side_by_side_is_the_weighted_mean_of_the_products() -> None:
     first, second = unit(made(9, 4)), unit(made(9, 6, seed=1))
-    both = beside(first, second, share=0.25)
+    both = concat(first, second, share=0.25)
     np.testing.assert_allclose(both @ both.T, 0.75 * first @ first.T + 0.25 * second @ second.T, atol=1e-6)
 
 
@@ -108,9 +108,9 @@ def test_a_product_of_rows_side_by_side_is_the_weighted_mean_of_the_products() -
 def test_equal_embeddings_become_exactly_equal_rows_wherever_they_stand(count: int) -> None:
     rows = made(600, 100)
     blend = blended(np.concatenate([rows, rows[:200]]))
-    whole = blend.rows(rows)
+    whole = blend.apply(rows)
     for start in range(0, 600 - count, 7):
-        np.testing.assert_array_equal(blend.rows(rows[start : start + count]), whole[start : start + count])
+        np.testing.assert_array_equal(blend.apply(rows[start : start + count]), whole[start : start + count])
 
 
 def test_copies_count_once_as_anchors() -> None:
@@ -135,7 +135,7 @@ def test_of_many_rows_some_are_kept_that_are_spread_along_the_widest_direction(
 def test_a_row_depends_on_nothing_that_comes_later() -> None:
     rows = made(300, 40)
     blend = blended(rows[:200])
-    np.testing.assert_array_equal(blend.rows(rows)[:200], blend.rows(rows[:200]))
+    np.testing.assert_array_equal(blend.apply(rows)[:200], blend.apply(rows[:200]))
 
 
 def test_a_blend_finds_a_picture_of_many_of_its_kind_by_an_altered_copy() -> None:
@@ -144,7 +144,7 @@ def test_a_blend_finds_a_picture_of_many_of_its_kind_by_an_altered_copy() -> Non
     rows -= rows.mean(axis=0)
     copies = rows[::8] + np.float32(0.6) * made(100, 80, seed=3)
     blend, first = blended(rows), unit(rows[:, :16])
-    found = (blend.rows(copies) @ blend.rows(rows).T).argmax(axis=1)
+    found = (blend.apply(copies) @ blend.apply(rows).T).argmax(axis=1)
     found_smoothed = (expand(copies[:, :16], first) @ expand(first, first).T).argmax(axis=1)
     own = np.arange(0, 800, 8)
     assert (found == own).mean() > 0.95 > (found_smoothed == own).mean()
@@ -153,7 +153,7 @@ def test_a_blend_finds_a_picture_of_many_of_its_kind_by_an_altered_copy() -> Non
 def test_a_small_gallery_whitens_no_more_directions_than_it_knows() -> None:
     for count, dim, width in ((400, 300, 16 + 100), (40, 300, 16 + 10), (40, 8, 8 + 8), (1, 8, 8)):
         rows = made(count, dim)
-        assert blended(rows).rows(rows).shape == (count, width) == (count, blended(rows).width)
+        assert blended(rows).apply(rows).shape == (count, width) == (count, blended(rows).width)
 
 
 def test_memory_stays_far_below_that_of_all_products() -> None:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from lookalike.adaptation.expansion import fit_blend
-from lookalike.adaptation.serialize import packed, unpacked
+from lookalike.adaptation.serialize import pack_blends, unpack_blends
 
 
 def test_they_come_back_as_they_were() -> None:
     rows = np.random.default_rng(1).normal(size=(90, 12)).astype(np.float32)
     one, other = fit_blend(rows, smoothed=5, whitened=12), fit_blend(rows, smoothed=12, whitened=3)
-    shapes, content = packed([one, None, other])
+    shapes, content = pack_blends([one, None, other])
     assert shapes == ((90, 5, 12), None, (90, 12, 3))
-    again = unpacked(content, shapes)
+    again = unpack_blends(content, shapes)
     assert again[1] is None
     for blend, wanted in ((again[0], one), (again[2], other)):
         assert blend is not None
@@ -23,9 +23,9 @@ def test_they_come_back_as_they_were() -> None:
 
 
 def test_none_are_nothing() -> None:
-    assert packed([]) == ((), b"")
-    assert unpacked(b"", ()) == ()
-    assert unpacked(b"", (None,)) == (None,)
+    assert pack_blends([]) == ((), b"")
+    assert unpack_blends(b"", ()) == ()
+    assert unpack_blends(b"", (None,)) == (None,)
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_none_are_nothing() -> None:
 )
 def test_other_shapes_are_refused(content: bytes, shapes: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        unpacked(content, shapes)
+        unpack_blends(content, shapes)

@@ -60,7 +60,7 @@ def test_the_default_encoder_keeps_its_promise_on_a_part_of_8_scenes(scenes8: Pa
     """A twin of the full measurement: every fourth picture of each side, so that it takes seconds."""
     whole = read_split(scenes8 / "mit_split.csv", scenes8)
     part = Dataset(whole.gallery[::4], whole.queries[::8])
-    adapted, raw = evaluate_retrieval(part), evaluate_retrieval(part, adaption="none")
+    adapted, raw = evaluate_retrieval(part), evaluate_retrieval(part, adaptation="none")
     assert (adapted["adapted"], raw["adapted"]) == (True, False)
     assert adapted["dim"] == 32 + len(part.gallery) // 4
     assert adapted["mAP"] > 0.83
@@ -70,7 +70,7 @@ def test_the_default_encoder_keeps_its_promise_on_a_part_of_8_scenes(scenes8: Pa
 
 def test_every_way_of_comparing_is_told_and_the_gallerys_own_is_one_of_them(colours: Path) -> None:
     dataset = split_by_content(load_labelled(colours))
-    figures = evaluate_retrieval(dataset, "histogram", adaption="none", also=["ways"])
+    figures = evaluate_retrieval(dataset, "histogram", adaptation="none", also=["ways"])
     assert list(figures["retrieval"]) == ["raw_euclidean", "raw_cosine", "adapted_euclidean", "adapted_cosine"]
     same = figures["retrieval"]["raw_cosine"]  # how a histogram is compared
     assert all(figures[name] == value for name, value in same.items())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lookalike.adaptation.expansion import Blend
-from lookalike.adaptation.projection import Projection, blended, fit_projection
+from lookalike.adaptation.projection import Projection, fit_blends, fit_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy, UsageError
 from lookalike.store import Maintained, Record, SearchSpace, Space, Store, open_store
 from lookalike.store.filter import All, Any, Condition, Not
@@ -281,7 +281,7 @@ def test_search_is_exact(reopen: Open, metric: Metric, cut: int | str | None) ->
         put(store, {b"%d" % n: n % 150 for n in range(400)})
         projection = None
         if cut is not None:
-            projection = _blended(store) if cut == "blended" else fit_projection(_rows(store), DIM, 3)
+            projection = _fit_blends(store) if cut == "blended" else fit_projection(_rows(store), DIM, 3)
             store.set_projection(projection)
     rows = {known.id: int(known.path) % 150 for known in store.scan()}
     for n in range(0, 200, 9):
@@ -413,7 +413,7 @@ def test_an_item_that_cannot_be_stored_takes_its_whole_batch_with_it(store: Stor
 def test_a_blended_projection_is_kept_as_it_is(reopen: Open, store: Store) -> None:
     with store.writing():
         put(store, {b"%d" % n: n for n in range(60)})
-        projection = _blended(store)
+        projection = _fit_blends(store)
         store.set_projection(projection)
     answer = nearest(store, embedding(3), 9)
     store.close()
@@ -434,10 +434,10 @@ def _rows(store: Store) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.floa
     return (rows for _, rows in store.embeddings())
 
 
-def _blended(store: Store) -> Projection:
+def _fit_blends(store: Store) -> Projection:
     """Six directions, of which three are smoothed and all whitened."""
     plain = fit_projection(_rows(store), DIM, 6)
-    return blended(plain, _rows(store), [True], smoothed=3, whitened=6)
+    return fit_blends(plain, _rows(store), [True], smoothed=3, whitened=6)
 
 
 def _with_blends(*blends: Blend | None) -> Projection:

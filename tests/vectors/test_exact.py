@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.vectors.exact import Matrix, Nearest, search_rows
+from lookalike.vectors.exact import Matrix, Nearest, prepare_vectors
 from lookalike.vectors.metric import Metric, distances
 
 
@@ -14,7 +14,7 @@ def pairs(near: Nearest) -> list[tuple[int, float]]:
 
 
 def search(matrix: Matrix, query: np.ndarray[tuple[int], np.dtype[np.float32]], k: int) -> list[tuple[int, float]]:
-    (near,) = matrix.nearest(query[None], k)
+    (near,) = matrix.search(query[None], k)
     return pairs(near)
 
 
@@ -26,10 +26,10 @@ def test_rows_that_rounding_could_exchange_are_told_apart(metric: Metric, dim: i
     middle = rng.standard_normal(dim)
     rows = (middle + apart * rng.standard_normal((700, dim))).astype(np.float32)
     ids = rng.permutation(700) + 1
-    matrix = Matrix(ids, search_rows(rows, metric)[:, :dim], metric)
+    matrix = Matrix(ids, prepare_vectors(rows, metric)[:, :dim], metric)
     queries = (middle + apart * rng.standard_normal((5, dim))).astype(np.float32)
-    for query in search_rows(queries, metric)[:, :dim]:
-        measured = distances(query, matrix.rows, metric)
+    for query in prepare_vectors(queries, metric)[:, :dim]:
+        measured = distances(query, matrix.vectors, metric)
         order = np.lexsort((ids, measured))
         for k in (1, 10, 300):
             wanted = list(zip(ids[order[:k]].tolist(), measured[order[:k]].tolist(), strict=True))
@@ -55,7 +55,7 @@ def test_a_query_near_zero_tells_far_rows_apart() -> None:
     rows *= 1000 * (1 + 1e-7 * rng.standard_normal((700, 1))) / np.linalg.norm(rows, axis=1, keepdims=True)
     matrix = Matrix(np.arange(700), rows.astype(np.float32), "euclidean")
     query = np.full(64, 1e-6, np.float32)
-    measured = distances(query, matrix.rows, "euclidean")
+    measured = distances(query, matrix.vectors, "euclidean")
     assert [id_ for id_, _ in search(matrix, query, 10)] == np.lexsort((matrix.ids, measured))[:10].tolist()
 
 
@@ -64,11 +64,11 @@ def test_a_query_near_zero_tells_far_rows_apart() -> None:
 def test_rows_sorted_by_likeness_are_found_as_well_as_any(metric: Metric, k: int) -> None:
     """Where the nearest are all in a few groups of rows that stand together, as in a file sorted into lists."""
     rng = np.random.default_rng(2)
-    rows = search_rows(rng.standard_normal((20_000, 16)).astype(np.float32), metric)
+    rows = prepare_vectors(rng.standard_normal((20_000, 16)).astype(np.float32), metric)
     rows = rows[np.argsort(rows @ rows[0])]
     matrix = Matrix(np.arange(20_000), rows, metric)
     queries = np.ascontiguousarray(rows[::1999])
-    for query, near in zip(queries, matrix.nearest(queries, k), strict=True):
+    for query, near in zip(queries, matrix.search(queries, k), strict=True):
         measured = distances(query, rows, metric)
         assert near.ids.tolist() == np.lexsort((matrix.ids, measured))[:k].tolist()
         assert pairs(near) == search(matrix, query, k)
@@ -76,9 +76,9 @@ def test_rows_sorted_by_likeness_are_found_as_well_as_any(metric: Metric, k: int
 
 def test_only_the_rows_that_are_asked_for_are_found() -> None:
     rng = np.random.default_rng(3)
-    rows = search_rows(rng.standard_normal((9_000, 8)).astype(np.float32), "cosine")
+    rows = prepare_vectors(rng.standard_normal((9_000, 8)).astype(np.float32), "cosine")
     matrix = Matrix(rng.permutation(9_000), rows, "cosine")
     for among in (np.arange(0, 9_000, 3), np.array([5]), np.arange(8_999), np.empty(0, np.intp)):
-        (near,) = matrix.nearest(rows[5:6], 12, among=among)
+        (near,) = matrix.search(rows[5:6], 12, among=among)
         measured = distances(rows[5], rows[among], "cosine")
         assert near.ids.tolist() == matrix.ids[among][np.lexsort((matrix.ids[among], measured))[:12]].tolist()

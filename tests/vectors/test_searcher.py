@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lookalike.evaluation.scaling import clustered
+from lookalike.evaluation.scaling import make_clustered
 from lookalike.store import Item, Near, Space, Store, open_store
 from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.vector_cache import Tuning
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DIM = 20  # no multiple of 8
 COUNT = 6_000
-ROWS = clustered(COUNT + 800, DIM)
+ROWS = make_clustered(COUNT + 800, DIM)
 QUERIES = ROWS[-300:]
 TUNING = Tuning(approximate_from=1_000)
 METRICS: list[Metric] = ["cosine", "euclidean"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Blend", "beside", "expand", "fit_blend", "whiten"]
+__all__ = ["Blend", "concat", "expand", "fit_blend", "whiten"]
 
 _ANCHORS = 4096  # rows kept, at most: with an eighth of the gallery's P@10 is a hundredth lower (docs/decisions.md)
 _NEIGHBOURS = 20
@@ -59,7 +59,7 @@ class Blend:
         """Numbers of a projected embedding that are used."""
         return max(int(self.anchors.shape[1]), len(self.deviations))
 
-    def rows(self, projected: Rows) -> Rows:
+    def apply(self, projected: Rows) -> Rows:
         """float32 (n, d) in, float32 (n, width) out, of length 1: for the gallery and for queries alike.
 
         Equal embeddings become exactly equal rows, whatever their places.
@@ -67,7 +67,7 @@ class Blend:
         steady = expand(projected[:, : self.anchors.shape[1]], self.anchors)
         if not len(self.deviations):
             return steady
-        return beside(steady, whiten(projected[:, : len(self.deviations)], self.deviations), share=_SHARE)
+        return concat(steady, whiten(projected[:, : len(self.deviations)], self.deviations), share=_SHARE)
 
 
 def fit_blend(projected: Rows, *, smoothed: int, whitened: int) -> Blend:
@@ -92,8 +92,8 @@ def expand(queries: Rows, rows: Rows, *, k: int = _NEIGHBOURS, power: float = _P
     size = _block(max(len(rows), min(k + _SPARE, len(rows)) * own.shape[1]))
     for start in range(0, len(own), size):
         part = slice(start, start + size)
-        near, likeness = _nearest(own[part], rows, k)
-        means[part] = np.einsum("mkd,mk->md", near, np.maximum(likeness, 0.0) ** power)
+        near, similarity = _nearest(own[part], rows, k)
+        means[part] = np.einsum("mkd,mk->md", near, np.maximum(similarity, 0.0) ** power)
     return unit(means.astype(np.float32))
 
 
@@ -106,7 +106,7 @@ def whiten(rows: Rows, deviations: Rows) -> Rows:
     return unit(np.asarray(rows * scale, np.float32))
 
 
-def beside(first: Rows, second: Rows, *, share: float) -> Rows:
+def concat(first: Rows, second: Rows, *, share: float) -> Rows:
     """Two descriptions (n, a), (n, b) of length 1 as one: (n, a + b), of length 1.
 
     The product of two such rows is the weighted mean of the two similarities; `share` in [0, 1] is the second's.
@@ -124,9 +124,9 @@ def _nearest(queries: Rows, rows: Rows, k: int) -> tuple[NDArray[np.float64], ND
     found = min(k + _SPARE, len(rows))
     places = np.argpartition(products, len(rows) - found, axis=1)[:, len(rows) - found :]
     near = rows[places].astype(np.float64)
-    likeness = np.einsum("mkd,md->mk", near, queries.astype(np.float64))
-    order = np.lexsort((places, -likeness))[:, :k]
-    return np.take_along_axis(near, order[..., None], axis=1), np.take_along_axis(likeness, order, axis=1)
+    similarity = np.einsum("mkd,md->mk", near, queries.astype(np.float64))
+    order = np.lexsort((places, -similarity))[:, :k]
+    return np.take_along_axis(near, order[..., None], axis=1), np.take_along_axis(similarity, order, axis=1)
 
 
 def _block(numbers: int) -> int:

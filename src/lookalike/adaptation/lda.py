@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike.adaptation.projection import Projection, fit_projection
-from lookalike.metrics import retrieval_measures
+from lookalike.metrics import measure_retrieval
 from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float32]
     Labels = NDArray[np.str_]
 
-__all__ = ["LEAST", "Choice", "choose", "fit_classes"]
+__all__ = ["MIN_PER_CLASS", "Validation", "cross_validate", "fit_classes"]
 
-LEAST = 5  # pictures of a class: one for each fold
+MIN_PER_CLASS = 5  # pictures of a class: one for each fold
 _FOLDS = 5
 _SHRINKAGE = (0.01, 0.1, 0.3)
 _SOFTNESS = (0.1, 0.3, 1.0)  # factors of the log odds: of a thousand numbers they are far too sure of themselves
@@ -38,8 +38,8 @@ _JITTER = 1e-9  # of the mean spread: a covariance that is not shrunk may be sin
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What labels are worth: figures with and without them (`evaluation.retrieval_measures`), cross-validated.
+class Validation:
+    """What labels are worth: figures with and without them (`evaluation.measure_retrieval`), cross-validated.
 
     shrinkage and softness are those that were best with labels; their range is (0, 1].
     """
@@ -55,27 +55,27 @@ class Choice:
         return self.with_labels["mAP"] > self.without["mAP"]
 
 
-def choose(rows: Rows, labels: Labels, *, numbers: int, without: Callable[[Rows], Projection]) -> Choice:
-    """Try float32 (n, d) with their labels (n,), at least LEAST of each of two or more, and without.
+def cross_validate(rows: Rows, labels: Labels, *, dim: int, without: Callable[[Rows], Projection]) -> Validation:
+    """Try float32 (n, d) with their labels (n,), at least MIN_PER_CLASS of each of two or more, and without.
 
     In five folds, what is searched for being neither in the gallery that is searched nor in what is fitted.
-    numbers: of the plain projection beside the classes. without: fits what rows go through where there are no labels.
+    dim: of the plain projection beside the classes. without: fits what rows go through where there are no labels.
     Raises ValueError when the rows are all the same.
     """
     fold = _folds(labels)
     tried: dict[tuple[float, float], list[dict[str, float]]] = {}
     unlabelled = []
     for train in (fold != number for number in range(_FOLDS)):
-        plain = fit_projection([rows[train]], rows.shape[1], numbers)
+        plain = fit_projection([rows[train]], rows.shape[1], dim)
         unlabelled.append(_measured(without(rows[train]), rows, labels, train))
         for shrinkage, softness, projection in _fits(rows[train], labels[train], plain):
             tried.setdefault((shrinkage, softness), []).append(_measured(projection, rows, labels, train))
     means = {key: _mean(figures) for key, figures in tried.items()}
     best = max(means, key=lambda key: means[key]["mAP"])
-    return Choice(means[best], _mean(unlabelled), *best)
+    return Validation(means[best], _mean(unlabelled), *best)
 
 
-def fit_classes(rows: Rows, labels: Labels, plain: Projection, choice: Choice) -> Projection:
+def fit_classes(rows: Rows, labels: Labels, plain: Projection, choice: Validation) -> Projection:
     """The discriminant of float32 (n, d) beside a plain projection, with the strengths that were chosen."""
     return next(_softened(_Discriminant(rows, labels), plain, choice.shrinkage, (choice.softness,)))[2]
 
@@ -139,7 +139,7 @@ def _folds(labels: Labels) -> NDArray[np.intp]:
 def _measured(projection: Projection, rows: Rows, labels: Labels, train: NDArray[np.bool_]) -> dict[str, float]:
     made = unit(projection.apply(rows))
     order = np.argsort(-(made[~train] @ made[train].T), axis=1, kind="stable")
-    return retrieval_measures(labels[train][order] == labels[~train][:, None])
+    return measure_retrieval(labels[train][order] == labels[~train][:, None])
 
 
 def _mean(figures: list[dict[str, float]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lookalike.adaptation.projection import blended, fit_parts, fit_projection
+from lookalike.adaptation.projection import fit_blends, fit_parts, fit_projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.adaptation.projection import Projection
     from lookalike.vectors.metric import Metric
 
-__all__ = ["Plan", "adapts_at", "fit", "is_blended"]
+__all__ = ["Plan", "adapts_at", "fit_plan", "is_blended"]
 
 _PROJECTED = 64  # dimensions of a vector that is projected only: see docs/decisions.md for 8 to 256
 _BLENDED = 256  # of one that is blended
@@ -68,7 +68,7 @@ def is_blended(dim: int, metric: Metric, trained_on: str) -> bool:
     return bool(trained_on) and metric == "cosine" and dim >= _MANY
 
 
-def fit(plan: Plan, chunks: Callable[[], Iterable[NDArray[np.float32]]]) -> Projection:
+def fit_plan(plan: Plan, chunks: Callable[[], Iterable[NDArray[np.float32]]]) -> Projection:
     """Fit a projection to embeddings, float32 (n, dim) matrices; the stream is read more than once.
 
     Raises ValueError when there are fewer than two, or all the same.
@@ -79,4 +79,4 @@ def fit(plan: Plan, chunks: Callable[[], Iterable[NDArray[np.float32]]]) -> Proj
         projection = fit_projection(chunks(), plan.dims[0], plan.cuts[0])
     if not any(plan.blend):
         return projection
-    return blended(projection, chunks(), plan.blend, smoothed=plan.smoothed, whitened=plan.whitened)
+    return fit_blends(projection, chunks(), plan.blend, smoothed=plan.smoothed, whitened=plan.whitened)

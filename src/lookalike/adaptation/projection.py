@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.expansion import Blend
 
-__all__ = ["Projection", "blended", "fit_parts", "fit_projection"]
+__all__ = ["Projection", "fit_blends", "fit_parts", "fit_projection"]
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ class Projection:
         if self.classes:
             groups = [_likely(groups[0] + np.array(self.classes)), unit(groups[1])]
         else:
-            groups = self._blended(groups)
+            groups = self._fit_blends(groups)
         return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
 
-    def _blended(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    def _fit_blends(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         if not self.shares and not self.blends:
             return groups
         return [
-            blend.rows(group.astype(np.float32)).astype(np.float64) if blend else unit(group)
+            blend.apply(group.astype(np.float32)).astype(np.float64) if blend else unit(group)
             for group, blend in zip(groups, self.blends or (None,) * len(groups), strict=True)
         ]
 
@@ -162,7 +162,7 @@ def fit_parts(
     return Projection(mean, components, fitted[0].fitted_on, tuple(shares), groups=tuple(widths))
 
 
-def blended(
+def fit_blends(
     projection: Projection,
     chunks: Iterable[NDArray[np.float32]],
     wanted: Sequence[bool],

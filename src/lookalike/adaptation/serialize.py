@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Shapes",
     "Summary",
-    "assembled",
     "check_projection",
-    "packed",
+    "from_entries",
+    "pack_blends",
     "read_summary",
-    "taken_apart",
-    "unpacked",
+    "to_entries",
+    "unpack_blends",
 ]
 
 _MEAN, _COMPONENTS, _BLENDS = "projection.mean", "projection.components", "projection.blends"
@@ -59,15 +59,15 @@ def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
     )
 
 
-def taken_apart(projection: Projection) -> tuple[Summary, dict[str, bytes]]:
+def to_entries(projection: Projection) -> tuple[Summary, dict[str, bytes]]:
     """A projection as its summary, which JSON has as a list, and the entries with its numbers, by name."""
-    shapes, blends = packed(projection.blends)
+    shapes, blends = pack_blends(projection.blends)
     mean, components = (part.astype("<f4").tobytes() for part in (projection.mean, projection.components))
     summary = Summary(projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups)
     return summary, {_MEAN: mean, _COMPONENTS: components, _BLENDS: blends}
 
 
-def assembled(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Projection:
+def from_entries(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Projection:
     """A projection of embeddings of `dim` numbers from its entries. Raises ValueError, saying what is wrong."""
     mean, components = numbers[_MEAN], numbers[_COMPONENTS]
     if len(mean) != 4 * dim or len(components) % len(mean) or not components:
@@ -78,7 +78,7 @@ def assembled(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Proje
         summary.fitted_on,
         summary.shares,
         summary.classes,
-        unpacked(numbers.get(_BLENDS, b""), summary.shapes),
+        unpack_blends(numbers.get(_BLENDS, b""), summary.shapes),
         summary.groups,
     )
     if not projection.is_whole:
@@ -99,14 +99,14 @@ def check_projection(projection: Projection, dim: int) -> None:
         raise ValueError("a projection without anchors, or some that are not finite")
 
 
-def packed(blends: Sequence[Blend | None]) -> tuple[Shapes, bytes]:
+def pack_blends(blends: Sequence[Blend | None]) -> tuple[Shapes, bytes]:
     """The shapes of blends and their numbers as little-endian float32, anchors first, one blend after the other."""
     shapes = tuple((*blend.anchors.shape, len(blend.deviations)) if blend else None for blend in blends)
     numbers = [part.astype("<f4").tobytes() for blend in blends if blend for part in (blend.anchors, blend.deviations)]
     return shapes, b"".join(numbers)
 
 
-def unpacked(content: bytes, shapes: Shapes) -> tuple[Blend | None, ...]:
+def unpack_blends(content: bytes, shapes: Shapes) -> tuple[Blend | None, ...]:
     """The same blends. Raises ValueError for content of another length and shapes that are none."""
     blends: list[Blend | None] = []
     for shape in shapes:

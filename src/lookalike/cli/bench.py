@@ -65,9 +65,9 @@ def bench_search(
     from lookalike.evaluation import scaling  # noqa: PLC0415  (numpy)
 
     made = (
-        (lambda count: scaling.load_rows(embeddings, count))
+        (lambda count: scaling.load_embeddings(embeddings, count))
         if embeddings
-        else (lambda count: scaling.clustered(count, dim))
+        else (lambda count: scaling.make_clustered(count, dim))
     )
     figures = scaling.bench_scaling(_sizes(sizes), made, report=(lambda _: None) if no_progress else note)
     if draw is not None:

@@ -79,9 +79,14 @@ def evaluate(
     with progress_bar("indexing", hidden=no_progress or json) as progress:
         ways = model is not None and not encoder
         also = [name for name, wanted in (("ways", ways), ("labels", labels)) if wanted]
-        adaption: protocol.Adaption | None = None if blend is None else "blended" if blend else "projected"
+        adaptation: protocol.Adaptation | None = None if blend is None else "blended" if blend else "projected"
         figures |= protocol.evaluate_retrieval(
-            dataset, encoder or model, adaption="none" if raw else adaption, order=order, also=also, progress=progress
+            dataset,
+            encoder or model,
+            adaptation="none" if raw else adaptation,
+            order=order,
+            also=also,
+            progress=progress,
         )
     if model is not None and not encoder:
         figures["n_queries_trained_on"] = _trained_on(model, dataset)

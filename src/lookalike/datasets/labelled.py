@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset",
-    "Picture",
+    "LabelledPicture",
     "content_digest",
     "file_digest",
     "fixed_split",
@@ -31,7 +31,7 @@ _TRAIN, _TEST = "train", "test"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class LabelledPicture:
     """A file and its class."""
 
     path: bytes
@@ -42,18 +42,18 @@ class Picture:
 class Dataset:
     """Pictures to search in, and pictures to search with; no file is in both."""
 
-    gallery: tuple[Picture, ...]
-    queries: tuple[Picture, ...]
+    gallery: tuple[LabelledPicture, ...]
+    queries: tuple[LabelledPicture, ...]
 
 
-def load_labelled(folder: Path) -> list[Picture]:
+def load_labelled(folder: Path) -> list[LabelledPicture]:
     """Every picture file below `folder`, ordered by path; its class is the first folder on the way to it.
 
     Raises DatasetError when there are no two classes.
     """
     root = os.path.abspath(os.fsencode(folder))
     found = (entry.path for entry in walk(root) if not entry.problem)
-    pictures = [Picture(path, label) for path in sorted(found) if (label := _class_of(path, root))]
+    pictures = [LabelledPicture(path, label) for path in sorted(found) if (label := _class_of(path, root))]
     if len({picture.label for picture in pictures}) < 2:
         raise DatasetError(
             f"{folder} is no labelled folder: it has pictures of {len({p.label for p in pictures})} classes",
@@ -70,10 +70,10 @@ def read_split(file: Path, folder: Path) -> Dataset:
     a word that is neither train nor test.
     """
     root = os.path.abspath(os.fsencode(folder))
-    parts: dict[str, list[Picture]] = {_TRAIN: [], _TEST: []}
+    parts: dict[str, list[LabelledPicture]] = {_TRAIN: [], _TEST: []}
     seen: set[bytes] = set()
     for line, row in _rows(file):
-        picture = Picture(os.path.abspath(os.path.join(root, os.fsencode(row["file"]))), row["class"])
+        picture = LabelledPicture(os.path.abspath(os.path.join(root, os.fsencode(row["file"]))), row["class"])
         problem = _problem(row, picture, root) or (f"{row['file']} is named twice" if picture.path in seen else "")
         if problem:
             raise DatasetError(f"{file} line {line}: {problem}")
@@ -85,7 +85,7 @@ def read_split(file: Path, folder: Path) -> Dataset:
     return Dataset(tuple(parts[_TRAIN]), tuple(parts[_TEST]))
 
 
-def split_by_content(pictures: Sequence[Picture], fraction: float = 0.75) -> Dataset:
+def split_by_content(pictures: Sequence[LabelledPicture], fraction: float = 0.75) -> Dataset:
     """`fixed_split` of labelled pictures, by the SHA-256 of their files."""
     is_train = fixed_split([file_digest(picture.path) for picture in pictures], fraction)
     pairs = list(zip(pictures, is_train, strict=True))
@@ -128,7 +128,7 @@ def _class_of(path: bytes, root: bytes) -> str:
     return first if rest else ""
 
 
-def _problem(row: dict[str, str], picture: Picture, root: bytes) -> str:
+def _problem(row: dict[str, str], picture: LabelledPicture, root: bytes) -> str:
     """What is wrong with a line of a split; empty when all is well."""
     if row["split"] not in {_TRAIN, _TEST}:
         return f"split is {row['split']!r}, expected train or test"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     Found = list[list[bytes]]
     """For each query the digests of its hits, nearest first."""
 
-__all__ = ["CANDIDATES", "Compared", "compare"]
+__all__ = ["CANDIDATES", "Comparison", "compare_encoders"]
 
 CANDIDATES = (*encoder_names(), *learned_names(), f"hybrid:{DEFAULT}=0.8+histogram=0.2")
 _QUERIES = 200  # gallery pictures that are altered and looked for, at most
@@ -48,7 +48,7 @@ _HITS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """A row for each encoder, the name of the one that did best, and by what."""
 
     rows: list[dict[str, Any]]
@@ -56,9 +56,9 @@ class Compared:
     reason: str
 
 
-def compare(
+def compare_encoders(
     data: Dataset | Sequence[bytes], names: Sequence[str] = CANDIDATES, *, progress: Progress | None = None
-) -> Compared:
+) -> Comparison:
     """Try encoders on a labelled collection, or on the files of one without labels.
 
     An encoder that cannot be used has a row with the `reason`. Raises DatasetError when none can be measured.
@@ -71,7 +71,7 @@ def compare(
     return _recommended(rows, by=("mAP", "P@10") if isinstance(data, Dataset) else ("part_found", "mirrored_found"))
 
 
-def _recommended(rows: list[dict[str, Any]], by: tuple[str, str]) -> Compared:
+def _recommended(rows: list[dict[str, Any]], by: tuple[str, str]) -> Comparison:
     """The best by the mean of two figures; of those that are within a hundredth of it the fastest."""
     measured = [row for row in rows if by[0] in row]
     if not measured:
@@ -80,7 +80,7 @@ def _recommended(rows: list[dict[str, Any]], by: tuple[str, str]) -> Compared:
     near = [row for row in measured if quality[row["name"]] > max(quality.values()) - 0.01]
     chosen = max(near, key=lambda row: row["rate"])
     figures = ", ".join(f"{figure.replace('_', ' ')} {chosen[figure]:.3f}" for figure in by)
-    return Compared(rows, chosen["name"], f"{figures}, {chosen['rate']:.0f} pictures a second")
+    return Comparison(rows, chosen["name"], f"{figures}, {chosen['rate']:.0f} pictures a second")
 
 
 def _tried(name: str, data: Dataset | Sequence[bytes]) -> dict[str, Any]:

@@ -17,15 +17,15 @@ from lookalike.encoders import find_learner, learned_parts
 from lookalike.errors import DatasetError, UsageError
 from lookalike.gallery import Gallery
 from lookalike.indexing.learned import learn
-from lookalike.metrics import retrieval_measures
-from lookalike.vectors.exact import Matrix, search_queries, search_rows
+from lookalike.metrics import measure_retrieval
+from lookalike.vectors.exact import Matrix, prepare_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from lookalike.datasets.labelled import Dataset, Picture
+    from lookalike.datasets.labelled import Dataset, LabelledPicture
     from lookalike.indexing.update import Progress
     from lookalike.search.rerank import Order
     from lookalike.vectors.metric import Metric
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     """Of each query its class and its embeddings, float32 (views, dim)."""
 
 
-__all__ = ["WAYS", "Adaption", "evaluate_retrieval", "measure_gallery"]
+__all__ = ["WAYS", "Adaptation", "evaluate_retrieval", "measure_gallery"]
 
-Adaption = Literal["none", "projected", "blended"]
+Adaptation = Literal["none", "projected", "blended"]
 """Embeddings as they are, their principal directions, or these blended: see `lookalike.indexing.adapt`."""
 
 WAYS: dict[str, tuple[bool, Metric]] = {
@@ -52,21 +52,21 @@ def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     dataset: Dataset,
     encoder: str | Path | None = None,
     *,
-    adaption: Adaption | None = None,
+    adaptation: Adaptation | None = None,
     order: Order = "distance",
     also: Collection[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
 
-    adaption: how embeddings are adapted to the gallery, by default as the gallery does by itself. order: of what is
+    adaptation: how embeddings are adapted to the gallery, by default as the gallery does by itself. order: of what is
     found, as `Gallery.search` has it. also: "ways" tells, under `retrieval`, the figures of each of the four `WAYS` as
     well, "labels", under `with_labels`, what comes of adapting to the classes of the gallery pictures, and under
     `learned_with_labels` what comes of an encoder that is learned with them. Gallery pictures are encoded once, queries
     once for each look. Raises DatasetError when a side has no readable picture.
     """
     labels = {picture.path: picture.label for picture in dataset.gallery}
-    way = _Way(adaption, order, also)
+    way = _Way(adaptation, order, also)
     found = _evaluated(dataset, encoder, way, progress)
     if "labels" in also and any(find_learner(part).takes_labels for part in learned_parts(encoder or "")):
         found["learned_with_labels"] = _evaluated(dataset, encoder, way._replace(also=()), progress, labels)
@@ -81,7 +81,7 @@ def measure_gallery(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
 class _Way(NamedTuple):
     """How a gallery is made and measured: what `evaluate_retrieval` is told."""
 
-    adaption: Adaption | None = None
+    adaptation: Adaptation | None = None
     order: Order = "distance"
     also: Collection[str] = ()
 
@@ -100,11 +100,11 @@ def _evaluated(
         learn(encoder or "", paths, Path(folder), labels=labels, progress=progress)
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
             gallery.index(*paths, progress=progress)
-            if way.adaption == "none":
+            if way.adaptation == "none":
                 with gallery.store.writing():
                     gallery.store.set_projection(None)
-            elif way.adaption is not None:
-                gallery.adapt(blend=way.adaption == "blended")
+            elif way.adaptation is not None:
+                gallery.adapt(blend=way.adaptation == "blended")
             return _figures(gallery, dataset, way)
 
 
@@ -122,7 +122,7 @@ def _figures(gallery: Gallery, dataset: Dataset, way: _Way) -> dict[str, Any]:
     return figures
 
 
-def _embedded(gallery: Gallery, pictures: Sequence[Picture]) -> Queries:
+def _embedded(gallery: Gallery, pictures: Sequence[LabelledPicture]) -> Queries:
     wanted = {picture.path: picture.label for picture in pictures}
     looks: dict[bytes, list[NDArray[np.float32]]] = {path: [] for path in wanted}
     for view in gallery.views:
@@ -143,7 +143,7 @@ def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_], orde
         "order": order,
         "n_gallery": len(gallery),
         "n_queries": len(relevant),
-        **retrieval_measures(np.stack(relevant)),
+        **measure_retrieval(np.stack(relevant)),
     }
 
 
@@ -167,13 +167,13 @@ def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Itera
     for name, (adapted, metric) in WAYS.items():
         if adapted in sides:
             searched, asked = sides[adapted]
-            matrix = Matrix(ids, search_rows(searched, metric), metric)
-            found = matrix.nearest(search_queries(asked, metric), len(ids))
+            matrix = Matrix(ids, prepare_vectors(searched, metric), metric)
+            found = matrix.search(prepare_vectors(asked, metric), len(ids))
             relevant = [labels[near.ids] == label for near, (label, _) in zip(found, queries, strict=True)]
-            yield name, {"dim": asked.shape[1], **retrieval_measures(np.stack(relevant))}
+            yield name, {"dim": asked.shape[1], **measure_retrieval(np.stack(relevant))}
 
 
-def _labels_by_id(gallery: Gallery, pictures: Sequence[Picture]) -> NDArray[np.str_]:
+def _labels_by_id(gallery: Gallery, pictures: Sequence[LabelledPicture]) -> NDArray[np.str_]:
     labels = {picture.path: picture.label for picture in pictures}
     by_id = {item.id: labels[item.path] for item in gallery.pictures()}
     return np.array([by_id.get(id_, "") for id_ in range(max(by_id, default=0) + 1)])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["bench_scaling", "clustered", "load_rows"]
+__all__ = ["bench_scaling", "load_embeddings", "make_clustered"]
 
 _QUERIES = 200
 _ADDED = 1_000  # pictures
@@ -75,7 +75,7 @@ def bench_scaling(
     return figures
 
 
-def clustered(count: int, dim: int) -> Rows:
+def make_clustered(count: int, dim: int) -> Rows:
     """Made-up embeddings, float32 (count, dim): clusters of very unequal sizes, each next number less wide."""
     rng = np.random.default_rng(0)
     clusters = max(1, count // 50)
@@ -89,7 +89,7 @@ def clustered(count: int, dim: int) -> Rows:
     return rows
 
 
-def load_rows(file: Path, count: int) -> Rows:
+def load_embeddings(file: Path, count: int) -> Rows:
     """The first `count` of float32 (n, dim) in an .npy file. Raises UsageError if there are fewer, or none."""
     try:
         rows = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.adaptation.lda import LEAST, Choice, choose, fit_classes
-from lookalike.adaptation.plan import Plan, adapts_at, fit, is_blended
+from lookalike.adaptation.lda import MIN_PER_CLASS, Validation, cross_validate, fit_classes
+from lookalike.adaptation.plan import Plan, adapts_at, fit_plan, is_blended
 from lookalike.adaptation.projection import fit_projection
 from lookalike.encoders.hybrid import HybridEncoder, parts_of
 from lookalike.errors import UsageError
@@ -50,7 +50,7 @@ def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool
     """
     plan = plan_for(store, encoder, dim, blend=blend)
     try:
-        projection = fit(plan, lambda: _sample(store))
+        projection = fit_plan(plan, lambda: _sample(store))
     except ValueError as error:
         raise UsageError(f"the gallery cannot be adapted: {error}") from None
     # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
@@ -69,7 +69,7 @@ def plan_for(store: Store, encoder: Encoder, dim: int | None = None, *, blend: b
 
 def adapt_to_labels(
     store: Store, encoder: Encoder, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0
-) -> Choice:
+) -> Validation:
     """Adapt a gallery to the classes of some or all of its pictures, by path, unless it is better without them.
 
     Pictures without a label, and classes of fewer than five, stay in the gallery and are not fitted to. Better is
@@ -79,14 +79,16 @@ def adapt_to_labels(
     look = dim or _LOOK
     with store.writing(wait=wait):
         rows, known = _labelled(store, labels)
-        classes = {label for label, count in Counter(known.tolist()).items() if count >= LEAST}
+        classes = {label for label, count in Counter(known.tolist()).items() if count >= MIN_PER_CLASS}
         if len(classes) < 2:
-            raise UsageError(f"{len(classes)} classes have {LEAST} pictures or more in the gallery; it takes two")
+            raise UsageError(
+                f"{len(classes)} classes have {MIN_PER_CLASS} pictures or more in the gallery; it takes two"
+            )
         enough = np.isin(known, sorted(classes))
         rows, known = rows[enough], known[enough]
         try:
             plan = plan_for(store, encoder, dim)
-            choice = choose(rows, known, numbers=look, without=lambda some: fit(plan, lambda: [some]))
+            choice = cross_validate(rows, known, dim=look, without=lambda some: fit_plan(plan, lambda: [some]))
             plain = fit_projection((some for _, some in store.embeddings()), rows.shape[1], look)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None

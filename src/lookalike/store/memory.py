@@ -20,7 +20,7 @@ from lookalike.store import ADAPTED, check_types
 from lookalike.store.columns import Fields, build_columns
 from lookalike.store.evaluate import qualifying
 from lookalike.store.keys import is_within, moved
-from lookalike.vectors.exact import Matrix, search_queries, search_rows
+from lookalike.vectors.exact import Matrix, prepare_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -254,7 +254,7 @@ class MemoryStore:
             among = None if where is None else matrix.find(self.ids(where))[1]
             asked = queries if space.compared or space.raw else self._checked(queries, many=True)
             asked = asked if space.compared else self._compared(asked, space)
-        found = matrix.nearest(asked, k, among=among)
+        found = matrix.search(asked, k, among=among)
         return [list(zip(near.ids.tolist(), near.distances.tolist(), strict=True)) for near in found]
 
     def close(self) -> None:
@@ -288,12 +288,12 @@ class MemoryStore:
     def _compared(self, embeddings: Vectors, space: SearchSpace) -> Vectors:
         """Embeddings as they are compared in this space."""
         if space.raw:
-            return search_queries(embeddings, "cosine")
+            return prepare_vectors(embeddings, "cosine")
         projection = self._state.projection
         adapted = projection.apply(embeddings) if projection else embeddings
         if space.weights:
             adapted = adapted * np.array(space.weights, np.float32)
-        return search_rows(adapted, self.space.metric)
+        return prepare_vectors(adapted, self.space.metric)
 
     def _metric(self, space: SearchSpace) -> Metric:
         return "cosine" if space.raw else self.space.metric

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lookalike.datasets.labelled import Picture
+    from lookalike.datasets.labelled import LabelledPicture
 
 __all__ = ["count_trained", "own_split", "seen_by"]
 
@@ -31,13 +31,13 @@ def seen_by(home: Path) -> dict[bytes, tuple[str, bool]] | None:
         raise TrainingError(f"{home} has lost its {SPLIT}", hint="begin anew with --fresh") from None
 
 
-def own_split(home: Path, pictures: Sequence[Picture]) -> Dataset:
+def own_split(home: Path, pictures: Sequence[LabelledPicture]) -> Dataset:
     """A training's own split of labelled pictures: those it was trained on, to be searched with all others.
 
     Where it has seen all of them or none, or nobody knows, they are split as pictures without a training are.
     """
     seen = seen_by(home) or {}
-    sides: dict[bool, list[Picture]] = {True: [], False: []}
+    sides: dict[bool, list[LabelledPicture]] = {True: [], False: []}
     for picture in pictures:
         sides[_is_trained(seen, picture)].append(picture)
     if not all(sides.values()):
@@ -45,11 +45,11 @@ def own_split(home: Path, pictures: Sequence[Picture]) -> Dataset:
     return Dataset(tuple(sides[True]), tuple(sides[False]))
 
 
-def count_trained(home: Path, pictures: Sequence[Picture]) -> int | None:
+def count_trained(home: Path, pictures: Sequence[LabelledPicture]) -> int | None:
     """How many of the pictures the model was trained on; None for an imported model, of which nobody knows."""
     seen = seen_by(home)
     return None if seen is None else sum(_is_trained(seen, picture) for picture in pictures)
 
 
-def _is_trained(seen: dict[bytes, tuple[str, bool]], picture: Picture) -> bool:
+def _is_trained(seen: dict[bytes, tuple[str, bool]], picture: LabelledPicture) -> bool:
     return seen.get(file_digest(picture.path), ("", False))[1]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Clusters", "Lists", "calibrate", "cluster", "write_lists"]
+__all__ = ["Clusters", "InvertedLists", "calibrate", "cluster", "write_lists"]
 
 _PER_ROOT = 4  # lists for each square root of the rows: 4,000 at a million, 250 rows each (docs/performance.md)
 _LEAST = 4  # rows of a list, on average, in a gallery that is small for lists
@@ -40,7 +40,7 @@ _LIST = np.dtype([("size", "<u8"), ("capacity", "<u8"), ("offset", "<u8")])  # f
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """Lists of rows, and how a row becomes bytes.
+    """Inverted lists of vectors, and how a row becomes bytes.
 
     centroids: float32 (lists, d), nearest: int64 (n,), the list of every row, order: int64 (n,), the rows list by
     list, ends: int64 (lists,), of every list in that order, bounds: float32 (2, d), the least of every number, and
@@ -70,7 +70,7 @@ def cluster(rows: Rows, metric: Metric) -> Clusters:
 
 
 def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int], float]:
-    """How many lists to look into for each of DEPTHS nearest, and how wrong the likeness of a row's bytes may be.
+    """How many lists to look into for each of DEPTHS nearest, and how wrong the similarity of a row's bytes may be.
 
     Measured on some of the rows themselves: so many lists that _SHARE of their nearest others are found.
     """
@@ -79,7 +79,7 @@ def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int]
     ranking = _flat(clusters.centroids, metric).search(queries, len(clusters.ends))[1]
     found: list[list[NDArray[np.int64]]] = [[] for _ in DEPTHS]
     errors = [np.zeros(1)]
-    for place, near, ranked in zip(places.tolist(), matrix.nearest(queries, DEPTHS[-1] + 1), ranking, strict=True):
+    for place, near, ranked in zip(places.tolist(), matrix.search(queries, DEPTHS[-1] + 1), ranking, strict=True):
         others = near.ids[near.ids != place]
         rank = np.empty(len(ranked), np.int64)
         rank[ranked] = np.arange(len(ranked))
@@ -92,7 +92,7 @@ def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int]
 
 
 def write_lists(writer: Writer, clusters: Clusters, chunks: Callable[[], Iterator[Rows]], metric: Metric) -> None:
-    """Write what `Lists` reads. chunks: the rows in the order of the clusters, each chunk whole lists."""
+    """Write what `InvertedLists` reads. chunks: the rows in the order of the clusters, each chunk whole lists."""
     index = _index(_flat(clusters.centroids, metric), clusters.bounds, metric)
     shape = (len(clusters.order), clusters.centroids.shape[1])
     writer.array("centroids", clusters.centroids)
@@ -102,7 +102,7 @@ def write_lists(writer: Writer, clusters: Clusters, chunks: Callable[[], Iterato
     )
 
 
-class Lists:
+class InvertedLists:
     """The lists of an open segment. Not to be shared between threads."""
 
     def __init__(self, segment: Segment, metric: Metric) -> None:
@@ -122,18 +122,18 @@ class Lists:
         if hasattr(self, "_lists"):
             self._lists.ptr = None
 
-    def nearest(
+    def scan(
         self, queries: Rows, k: int, probes: int, *, among: NDArray[np.bool_] | None = None
     ) -> tuple[Rows, NDArray[np.int64]]:
-        """The k likest rows to each query (m, d) by their bytes, of those in the `probes` nearest lists.
+        """The k most similar rows to each query (m, d) by their bytes, of those in the `probes` nearest lists.
 
-        Their likeness (m, k), which grows as rows come nearer, and their places (m, k), -1 where the lists hold no
+        Their similarity (m, k), which grows as rows come nearer, and their places (m, k), -1 where the lists hold no
         more. d is a multiple of 8. among: bool (n,), rows that may be found. Raises Damaged.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         distances, nearest = self._quantizer.search(queries, min(probes, len(self)))
-        self._codes.touch(nearest)
-        likeness = np.empty((len(queries), k), np.float32)
+        self._codes.check(nearest)
+        similarity = np.empty((len(queries), k), np.float32)
         places = np.empty((len(queries), k), np.int64)
         parameters, _bits = self._parameters(nearest.shape[1], among)
         # Not the method without _c, which takes no parameters.
@@ -143,12 +143,12 @@ class Lists:
             k,
             faiss.swig_ptr(nearest),
             faiss.swig_ptr(distances),
-            faiss.swig_ptr(likeness),
+            faiss.swig_ptr(similarity),
             faiss.swig_ptr(places),
             False,  # noqa: FBT003  (positional only in C++)
             parameters,
         )
-        return (likeness if self._metric == "cosine" else -likeness), places
+        return (similarity if self._metric == "cosine" else -similarity), places
 
     def _map(self) -> None:
         """Lend faiss the bytes where they are mapped, and the places of their rows.
@@ -212,11 +212,13 @@ def _index(quantizer: Any, bounds: Rows, metric: Metric) -> Any:  # noqa: ANN401
 
 
 def _byte_errors(query: Rows, rows: Rows, clusters: Clusters, metric: Metric) -> NDArray[np.float64]:
-    """How far off the likeness to each row is when the row is read from its bytes."""
+    """How far off the similarity to each row is when the row is read from its bytes."""
     index = _index(_flat(clusters.centroids, metric), clusters.bounds, metric)
     read = index.sq.decode(index.sq.compute_codes(np.ascontiguousarray(rows)))
-    likeness = [-((some - query) ** 2).sum(axis=1) if metric == "euclidean" else some @ query for some in (rows, read)]
-    return np.abs(likeness[0] - likeness[1]).astype(np.float64)
+    similarity = [
+        -((some - query) ** 2).sum(axis=1) if metric == "euclidean" else some @ query for some in (rows, read)
+    ]
+    return np.abs(similarity[0] - similarity[1]).astype(np.float64)
 
 
 def _places(firsts: NDArray[np.int64], counts: NDArray[np.int64], *, like: NDArray[np.uint8]) -> NDArray[np.int64]:

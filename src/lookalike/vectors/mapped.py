@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Blocks", "Damaged", "Segment", "Writer", "kept", "opened"]
+__all__ = ["Blocks", "Damaged", "Segment", "Writer", "open_segment", "write_segment"]
 
 _MAGIC = b"LKAL search cache 2\n"
 _START = struct.Struct("<20sQQII")  # magic; where the header is, its length, its CRC-32; CRC-32 of these
@@ -53,7 +53,7 @@ class Blocks:
         self._unseen = np.ones(len(ends), bool)
         self.left = len(ends)
 
-    def touch(self, blocks: NDArray[Any] | None = None) -> None:
+    def check(self, blocks: NDArray[Any] | None = None) -> None:
         """See to it that these blocks, in an array of any shape, or all, are what was written. Raises Damaged."""
         unseen = self._unseen if blocks is None else np.zeros(0, bool)
         if blocks is not None:
@@ -172,7 +172,7 @@ class Writer:
         self._arrays[name] = {"type": kind, "shape": list(shape), "offset": offset, "crc": crc}
 
 
-def opened(path: Path) -> Segment | None:
+def open_segment(path: Path) -> Segment | None:
     """The file at `path`, mapped; None if there is none. Raises Damaged."""
     try:
         with path.open("rb") as file:
@@ -181,7 +181,7 @@ def opened(path: Path) -> Segment | None:
         return None
 
 
-def kept(path: Path, write: Callable[[Writer], None]) -> Segment:
+def write_segment(path: Path, write: Callable[[Writer], None]) -> Segment:
     """What `write` writes, as a file at `path`; in memory where there is no room or no leave to write."""
     with contextlib.suppress(OSError):
         temporary = path.with_name(f"{path.name}.{os.getpid()}")

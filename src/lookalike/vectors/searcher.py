@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from lookalike.vectors.exact import DEPTHS, Nearest, merged
+from lookalike.vectors.exact import DEPTHS, Nearest, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.vectors.exact import Matrix
-    from lookalike.vectors.ivf import Lists
+    from lookalike.vectors.ivf import InvertedLists
     from lookalike.vectors.metric import Metric
 
     Rows = NDArray[np.float32]
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
     matrix: Matrix
     alive: Mask | None = None
-    lists: Lists | None = None
+    lists: InvertedLists | None = None
     probes: Sequence[int] = ()
     error: float = 0.0
 
@@ -55,7 +55,7 @@ class Searcher:
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
         self._chosen: tuple[Ids | None, list[_Choice]] | None = None
-        self._stretched: tuple[bytes, Searcher] | None = None
+        self._weighted: tuple[bytes, Searcher] | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -70,25 +70,25 @@ class Searcher:
         choices = self._choices(among)
         found = [_found(part, some, queries, k, exact=exact) for part, some in zip(self._parts, choices, strict=True)]
         for answers in zip(*found, strict=True):
-            yield answers[0] if len(answers) == 1 else merged(answers, k)
+            yield answers[0] if len(answers) == 1 else merge(answers, k)
 
-    def stretched(self, stretch: NDArray[np.float32]) -> Searcher:
+    def weighted(self, weights: NDArray[np.float32]) -> Searcher:
         """The same rows with their numbers multiplied by float32 (width,); always exact. Raises Damaged.
 
         A copy of all rows, so the last is remembered: many searches have the same weights.
         """
-        asked = stretch.tobytes()
-        if self._stretched is None or self._stretched[0] != asked:
-            self._stretched = None  # before the next is made: there is room for one
-            self._stretched = (
+        asked = weights.tobytes()
+        if self._weighted is None or self._weighted[0] != asked:
+            self._weighted = None  # before the next is made: there is room for one
+            self._weighted = (
                 asked,
-                Searcher([Part(part.matrix.stretched(stretch), part.alive) for part in self._parts]),
+                Searcher([Part(part.matrix.weighted(weights), part.alive) for part in self._parts]),
             )
-        return self._stretched[1]
+        return self._weighted[1]
 
-    def rows(self, ids: Ids) -> Rows:
+    def vectors(self, ids: Ids) -> Rows:
         """The rows that are searched of these ids, float32 (n, w), in their order. Raises KeyError; Damaged."""
-        found = np.empty((len(ids), self._parts[0].matrix.rows.shape[1]), np.float32)
+        found = np.empty((len(ids), self._parts[0].matrix.vectors.shape[1]), np.float32)
         left = len(ids)
         for part in self._parts:
             asked, places = part.matrix.find(ids)
@@ -156,7 +156,7 @@ def _found(part: Part, choice: _Choice, queries: Rows, k: int, *, exact: bool) -
     depth = k * total / max(1, allowed)
     few = min(_FEW, total // _RARE)
     if part.lists is None or exact or k * _LARGE > allowed or allowed <= few or depth > DEPTHS[-1]:
-        return part.matrix.nearest(queries, k, among=choice.places)
+        return part.matrix.search(queries, k, among=choice.places)
     probes = np.exp(np.interp(np.log(max(depth, 1)), np.log(DEPTHS), np.log(part.probes)))
     return _near(_Look(part, choice, k, round(float(probes))), queries, max(_FETCHED * k, _LEAST_FETCHED))
 
@@ -164,19 +164,19 @@ def _found(part: Part, choice: _Choice, queries: Rows, k: int, *, exact: bool) -
 def _near(look: _Look, queries: Rows, fetched: int) -> Iterator[Nearest]:
     """First by bytes, then measured; again with more rows while a row that was not measured could be nearer."""
     part, choice, k, probes = look
-    likeness, places = cast("Lists", part.lists).nearest(queries, fetched, probes, among=choice.mask)
-    for query, some, least in zip(queries, places, likeness[:, -1].tolist(), strict=True):
+    similarity, places = cast("InvertedLists", part.lists).scan(queries, fetched, probes, among=choice.mask)
+    for query, some, least in zip(queries, places, similarity[:, -1].tolist(), strict=True):
         met = some[some >= 0]
-        near = part.matrix.measured(query, met, k)
+        near = part.matrix.measure(query, met, k)
         if len(near.ids) < k:
-            yield from part.matrix.nearest(query[None], k, among=choice.places)
-        elif len(met) < fetched or _likeness(near, part.matrix.metric) > least + part.error:
+            yield from part.matrix.search(query[None], k, among=choice.places)
+        elif len(met) < fetched or _similarity(near, part.matrix.metric) > least + part.error:
             yield near
         else:
             yield from _near(look, query[None], _DEEPER * fetched)
 
 
-def _likeness(near: Nearest, metric: Metric) -> float:
+def _similarity(near: Nearest, metric: Metric) -> float:
     """Of the farthest, as lists have it."""
     farthest = float(near.distances[-1])
     return 1.0 - farthest if metric == "cosine" else -farthest * farthest

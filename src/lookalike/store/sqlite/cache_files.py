@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from lookalike.vectors.mapped import Damaged, Segment, Writer, kept, opened
+from lookalike.vectors.mapped import Damaged, Segment, Writer, open_segment, write_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,7 +147,7 @@ class _Cache(Generic[C, U]):
     @classmethod
     def open(cls, folder: Path, kind: Kind[C, U]) -> _Cache[C, U] | None:
         """Raises Damaged."""
-        base, more = (opened(folder / name) for name in kind.files)
+        base, more = (open_segment(folder / name) for name in kind.files)
         if base is None:
             return None
         try:
@@ -214,10 +214,12 @@ class _Cache(Generic[C, U]):
             writer.array("removed", removed)
             writer.finish({"state": asdict(state), "base": self._base.identity, **header})
 
-        return kept(self._folder / self._kind.files[1], write)
+        return write_segment(self._folder / self._kind.files[1], write)
 
 
 def _built(folder: Path, source: Source[C], kind: Kind[C, U]) -> Segment:
     """All of the database as one file."""
     made = kind.made(source)
-    return kept(folder / kind.files[0], lambda writer: writer.finish({"state": asdict(source.state), **made(writer)}))
+    return write_segment(
+        folder / kind.files[0], lambda writer: writer.finish({"state": asdict(source.state), **made(writer)})
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lookalike.adaptation.serialize import taken_apart
+from lookalike.adaptation.serialize import to_entries
 from lookalike.store import Space
 from lookalike.store.sqlite.rows import checksum
 
@@ -40,5 +40,5 @@ def read_base(text: str) -> bytes:
 
 def fitted_checksum(projection: Projection) -> int:
     """Of all that rows depend on."""
-    (_, *parts), numbers = taken_apart(projection)
+    (_, *parts), numbers = to_entries(projection)
     return checksum(json.dumps(parts).encode(), *numbers.values())

@@ -16,7 +16,7 @@ from lookalike.store.evaluate import qualifying
 from lookalike.store.sqlite import column_cache, vector_cache
 from lookalike.store.sqlite.float16 import rounded
 from lookalike.store.sqlite.sources import ColumnsSource, VectorsSource
-from lookalike.vectors.exact import search_queries
+from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.mapped import Damaged
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Search:
     def vectors(self, ids: Sequence[int], space: SearchSpace) -> Vectors:
         """What is compared of these records, float32 (n, w)."""
         wanted = np.array(ids, np.int64)
-        return self._undamaged(lambda: self._searcher(space).rows(wanted))
+        return self._undamaged(lambda: self._searcher(space).vectors(wanted))
 
     def look_again(self) -> None:
         """Something was written by this thread's connection, of which SQLite's data_version does not tell."""
@@ -122,7 +122,7 @@ class Search:
 
     def _search(self, queries: Vectors, k: int, space: SearchSpace, *, among: Ids | None, exact: bool) -> list[Near]:
         if space.raw:
-            wanted = search_queries(queries, "cosine")
+            wanted = prepare_vectors(queries, "cosine")
             found = self._searcher(space).search(wanted, k, among=among, exact=True)
             return [_pairs(near) for near in found]
         if space.compared:
@@ -133,15 +133,15 @@ class Search:
         searcher = now.searcher
         if space.weights:
             weights = np.array(space.weights, np.float32)
-            vectors, searcher = vectors * weights, searcher.stretched(weights)
-        wanted = search_queries(vectors, self._space.metric)
+            vectors, searcher = vectors * weights, searcher.weighted(weights)
+        wanted = prepare_vectors(vectors, self._space.metric)
         return [_pairs(near) for near in searcher.search(wanted, k, among=among, exact=exact)]
 
     def _searcher(self, space: SearchSpace) -> Searcher:
         if space.raw:
             return self._current_raw(space.columns or (0, self._space.dim))
         searcher = self._current().searcher
-        return searcher.stretched(np.array(space.weights, np.float32)) if space.weights else searcher
+        return searcher.weighted(np.array(space.weights, np.float32)) if space.weights else searcher
 
     @property
     def _folder(self) -> Path:

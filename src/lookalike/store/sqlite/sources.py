@@ -13,7 +13,7 @@ from lookalike.store.sqlite.errors import corrupt
 from lookalike.store.sqlite.meta import fitted_checksum
 from lookalike.store.sqlite.rows import CRC, to_fields
 from lookalike.store.sqlite.vector_cache import Chunk
-from lookalike.vectors.exact import VERSION, search_rows
+from lookalike.vectors.exact import VERSION, prepare_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ class VectorsSource:
 
     def _adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         adapted = self.projection.apply(embeddings) if self.projection else embeddings
-        return search_rows(adapted[:, self._columns], self.metric)
+        return prepare_vectors(adapted[:, self._columns], self.metric)
 
 
 class ColumnsSource:

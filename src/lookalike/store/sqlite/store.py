@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lookalike.adaptation.serialize import Summary, check_projection, taken_apart
+from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store import ADAPTED, check_types
 from lookalike.store.keys import key_ranges, moved, to_key, to_path
@@ -458,7 +458,7 @@ class SqliteStore:
 
     def _keep(self, projection: Projection) -> Summary:
         """Write the arrays of a projection; its summary is returned."""
-        summary, arrays = taken_apart(projection)
+        summary, arrays = to_entries(projection)
         for name, content in arrays.items():
             self._tables.set_meta(name, content)
         return summary

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lookalike.adaptation.serialize import assembled, read_summary
+from lookalike.adaptation.serialize import from_entries, read_summary
 from lookalike.store.keys import to_path
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import from_blobs
@@ -102,7 +102,7 @@ class Tables:
         if summary is None:
             return None
         try:
-            return assembled(summary, {name: self.meta(name) for name in summary.entries}, dim)
+            return from_entries(summary, {name: self.meta(name) for name in summary.entries}, dim)
         except ValueError as error:
             raise corrupt(self.path, str(error)) from None
 

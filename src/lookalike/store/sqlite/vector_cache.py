@@ -114,7 +114,7 @@ class _Rows:
     def read(self, segment: Segment) -> Chunk:
         """Raises Damaged."""
         rows = segment.blocks("rows")
-        rows.touch()
+        rows.check()
         return Chunk(segment.array("ids"), segment.array("crcs"), rows.array)
 
     def joined(self, chunks: Sequence[Chunk]) -> Chunk:
@@ -150,13 +150,13 @@ def _part(segment: Segment, metric: Metric, alive: NDArray[np.bool_] | None = No
     lists = segment.header.get("lists")
     if lists is None:
         return Part(matrix, alive)
-    from lookalike.vectors.ivf import Lists  # noqa: PLC0415  (faiss: 0.15 s, only where rows are many)
+    from lookalike.vectors.ivf import InvertedLists  # noqa: PLC0415  (faiss: 0.15 s, only where rows are many)
 
-    return Part(matrix, alive, Lists(segment, metric), lists["probes"], float(lists["error"]))
+    return Part(matrix, alive, InvertedLists(segment, metric), lists["probes"], float(lists["error"]))
 
 
 def _clustered(rows: NDArray[np.float32], metric: Metric, lists_from: float) -> tuple[Clusters | None, dict[str, Any]]:
-    """Lists for rows that are many, and what the header says of them; faiss has no mapped lists on Windows."""
+    """Inverted lists for rows that are many, and what the header says of them; faiss has no mapped lists on Windows."""
     if len(rows) < lists_from or os.name == "nt":
         return None, {}
     from lookalike.vectors.ivf import calibrate, cluster  # noqa: PLC0415  (see above)

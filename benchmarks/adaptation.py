@@ -3,7 +3,7 @@
 Cross-validated inside the gallery: what is searched for is neither in the gallery that is searched nor in what the
 projection is fitted on. The query pictures of the split are not touched.
 
-    python benchmarks/adaption.py FOLDER SPLIT.csv [-e ENCODER]
+    python benchmarks/adaptation.py FOLDER SPLIT.csv [-e ENCODER]
 """
 
 from __future__ import annotations
