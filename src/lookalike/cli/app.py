@@ -59,7 +59,7 @@ OLD_SPELLINGS = {
     "adapt": {"--numbers": "--dim", "-n": "-d"},
     "bench search": {"--rows": "--embeddings"},
 }
-"""Options that had another name before 0.2, by command. They still work, are not in the help, and go in 0.3."""
+"""Renamed options by command: the old name, which is hidden and kept for one release, and the new one."""
 
 
 class _Loudness:
