@@ -61,13 +61,13 @@ def test_every_option_has_a_help_text_of_at_most_two_sentences(path: str) -> Non
 
 @each_command
 def test_no_option_shows_a_type_of_the_code(run: Run, path: str) -> None:
-    assert not re.search(r"<(?:int|str|path|float)|None", run(*path.split(), "--help").out)
+    assert not re.search(r"<(?:int|str|path|float)|None|[{}]", run(*path.split(), "--help").out)
 
 
 @each_command
 def test_every_command_has_a_summary_that_is_not_cut_off(run: Run, path: str) -> None:
     text = run(*path.split(), "--help").out
-    assert "..." not in text.replace("...]", "").replace("[ARGS]...", "").replace("FILE...", "").replace("N,N,...", "")
+    assert not re.search(r"[a-z,:]\.\.\.", text)
     assert not [phrase for phrase in FORBIDDEN if phrase in text]
     for name, each in getattr(COMMANDS[path], "commands", {}).items():
         summary = each.help.split("\n\n")[0]

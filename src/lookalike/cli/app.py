@@ -105,6 +105,9 @@ class _Command(_Loudness, TyperCommand):
         *params, help_option = super().get_params(ctx)
         return [*params, *self.options, help_option]
 
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]  # as others write it
+
     def make_parser(self, ctx: Context) -> _OptionParser:
         parser = super().make_parser(ctx)
         known = parser._long_opt, parser._short_opt  # noqa: SLF001  (the one way to an option that no help shows)
