@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookalike.encoders import Encoder, encoder_names, load_encoder
     from lookalike.errors import LookalikeError
-    from lookalike.gallery import Gallery
+    from lookalike.gallery import Gallery, find_gallery
     from lookalike.images.decode import Limits, View
     from lookalike.images.walk import Rules
-    from lookalike.indexing.opening import find_gallery
     from lookalike.indexing.update import IndexOptions, Report
     from lookalike.search.hits import Hit, Hits, draw_searches
+    from lookalike.search.query import Query
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "IndexOptions",
     "Limits",
     "LookalikeError",
+    "Query",
     "Report",
     "Rules",
     "View",
@@ -56,12 +57,13 @@ _HOMES = {
     "IndexOptions": "indexing.update",
     "Limits": "images.decode",
     "LookalikeError": "errors",
+    "Query": "search.query",
     "Report": "indexing.update",
     "Rules": "images.walk",
     "View": "images.decode",
     "draw_searches": "search.hits",
     "encoder_names": "encoders",
-    "find_gallery": "indexing.opening",
+    "find_gallery": "gallery",
     "load_encoder": "encoders",
 }
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from lookalike.encoders import CARD, MODEL, find_learner, learned_parts
 from lookalike.errors import UsageError
-from lookalike.images.decode import Picture, show_path
+from lookalike.images.decode import Picture
+from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
 from lookalike.indexing.update import IndexOptions

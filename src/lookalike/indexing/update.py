@@ -18,11 +18,12 @@ from lookalike.images.walk import Root, Rules, count, walk
 from lookalike.store import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
+    from lookalike.images.decode import View
     from lookalike.images.walk import Entry
     from lookalike.store import Store
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     Embeddings = dict[bytes, NDArray[np.float32]]
     """float32 (dim,) by the digest of the picture."""
 
-__all__ = ["IndexOptions", "Progress", "Report", "encode_pictures", "update"]
+__all__ = ["IndexOptions", "Progress", "Report", "embed_files", "encode_pictures", "update"]
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +104,22 @@ def encode_pictures(encoder: Encoder, pictures: Sequence[Picture]) -> NDArray[np
     side = encoder.view.size
     pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
     return encoder.encode(pixels.reshape(len(pictures), side, side, 3))
+
+
+def embed_files(
+    encoder: Encoder, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
+) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
+    """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in order.
+
+    Files are decoded and encoded as `update` does it, many at a time; nothing is kept. view: by default the encoder's.
+    """
+    options = options or IndexOptions()
+    with Reader(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
+        results = reader.read(paths)
+        while some := list(islice(results, options.batch_size)):
+            pictures = [result for _, result in some if isinstance(result, Picture)]
+            rows = iter(encode_pictures(encoder, pictures))
+            yield from ((path, next(rows) if isinstance(result, Picture) else result) for path, result in some)
 
 
 class _Run:

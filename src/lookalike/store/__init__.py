@@ -220,6 +220,9 @@ class Store(Protocol):
         Raises UsageError for a field that no record has: it is most likely misspelt.
         """
 
+    def adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How embeddings float32 (n, dim) are compared with the pictures: float32 (n, w), of length 1 for cosine."""
+
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
         """What a search compares of these records, float32 (n, w), in their order; of length 1 for cosine.
 

@@ -229,6 +229,10 @@ class MemoryStore:
             return qualifying(where, [build_columns([_to_fields(record) for record in embedded])])
         return np.array([record.id for record in embedded], np.int64)
 
+    def adapt(self, embeddings: Vectors) -> Vectors:
+        """How embeddings are compared with the pictures."""
+        return self._compared(self._checked(embeddings, many=True), ADAPTED)
+
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
         """What a search compares of these records, float32 (n, w)."""
         with self.reading():

@@ -107,6 +107,11 @@ class Search:
         with self._reading():
             return self._undamaged(lambda: self._search(queries, k, space, among=self._qualifying(where), exact=exact))
 
+    def adapt(self, embeddings: Vectors) -> Vectors:
+        """What is compared of embeddings, float32 (n, w)."""
+        asked, projection = rounded(embeddings, self._space.dim), self._undamaged(self._current).projection
+        return prepare_vectors(projection.apply(asked) if projection else asked, self._space.metric)
+
     def vectors(self, ids: Sequence[int], space: SearchSpace) -> Vectors:
         """What is compared of these records, float32 (n, w)."""
         wanted = np.array(ids, np.int64)

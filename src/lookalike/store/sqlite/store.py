@@ -268,6 +268,10 @@ class SqliteStore:
                 raise corrupt(self.path, "items are missing, or there twice")
         return np.array(rows, np.int64).reshape(-1)
 
+    def adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How embeddings are compared with the pictures."""
+        return self._search.adapt(embeddings)
+
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
         """What a search compares of these records, float32 (n, w)."""
         found = self._search.vectors(ids, space)
