@@ -12,6 +12,7 @@ with Gallery.open("my.gallery", create=True) as gallery:
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ __all__ = [
     "find_gallery",
     "load_encoder",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Public names are imported when they are first used (PEP 562): `lookalike --help` needs none of them, and a
 # worker process that decodes pictures needs no numpy.

@@ -43,7 +43,7 @@ __all__: list[str] = []
 def index(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDER...]", help="Folders or single pictures (default: all indexed before)."),
+        typer.Argument(metavar="FOLDER...", help="Folders or single pictures (default: all indexed before)."),
     ] = None,
     *,
     gallery: IndexOption = None,

@@ -29,7 +29,7 @@ __all__: list[str] = []
     panel=FIND,
 )
 def search(
-    query: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="The picture to search with.")] = None,
+    query: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to search with.")] = None,
     *,
     text: Annotated[
         str | None,

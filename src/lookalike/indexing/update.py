@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.images.decode import VANISHED, Limits, Picture
+from lookalike.images.decode import VANISHED, Limits, Picture, show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import Root, Rules, count, walk
 from lookalike.store import Record
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     """float32 (dim,) by the digest of the picture."""
 
 __all__ = ["IndexOptions", "Progress", "Report", "embed_files", "encode_pictures", "update"]
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 128  # pictures a transaction: what a crash can lose; half a second of encoding
 _LOOKUPS = 512  # files looked up in the store at once
@@ -189,6 +192,7 @@ class _Run:
         if entry.problem == VANISHED:
             return None
         self.report.skipped.append((entry.path, entry.problem))
+        _log_skipped(entry, entry.problem)
         if entry.problem.startswith(_PASSING):
             self._unreadable.append(entry.path)
             return None
@@ -240,6 +244,7 @@ class _Run:
         if reason == VANISHED:
             return []
         self.report.skipped.append((entry.path, reason))
+        _log_skipped(entry, reason)
         size: int | None = entry.size
         if reason.startswith(_PASSING):
             self._unreadable.append(entry.path)
@@ -283,6 +288,11 @@ class _Run:
         self._done += files
         if self._progress is not None:
             self._progress(self._done, max(self._total, self._done))
+
+
+def _log_skipped(entry: Entry, reason: str) -> None:
+    kind = show_path(os.path.splitext(entry.path)[1].lstrip(b".")).upper() or "no extension"
+    _log.info("skipped %s (%s, %d bytes): %s", show_path(entry.path), kind, entry.size, reason)
 
 
 def _record(entry: Entry, picture: Picture) -> Record:

@@ -11,6 +11,7 @@ the location. Every store passes the one contract suite in tests/store/test_cont
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ class Record(NamedTuple):  # a fifth of the time of a frozen dataclass, and ever
     max_megapixels: float | None = None
     id: int = 0
 
+
+_log = logging.getLogger(__name__)
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "path": (bytes,),
@@ -280,6 +283,7 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
         raise UsageError(f"{location}: no store answers to {scheme}:", hint=f"a gallery's location is one of: {known}")
     module, name = _SCHEMES[scheme].split(":") if scheme else ("sqlite.store", "SqliteStore")
     kind = getattr(importlib.import_module(f"lookalike.store.{module}"), name)
+    _log.debug("opening %s with %s", location, name)
     return cast("Callable[..., Store]", kind)(location, create=create)
 
 
