@@ -103,7 +103,10 @@ def write_lists(writer: Writer, clusters: Clusters, chunks: Callable[[], Iterato
 
 
 class InvertedLists:
-    """The lists of an open segment. Not to be shared between threads."""
+    """The inverted lists of an open segment.
+
+    Any number of threads may scan them: faiss reads only, and what a scan is asked for is handed over with it.
+    """
 
     def __init__(self, segment: Segment, metric: Metric) -> None:
         self._metric = metric

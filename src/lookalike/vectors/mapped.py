@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import struct
+import threading
 import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -43,7 +44,8 @@ class Damaged(Exception):
 class Blocks:
     """An array (n, ...) that is checked block by block; block number b ends before row `ends[b]`.
 
-    left: how many blocks have not been checked yet.
+    left: how many blocks have not been checked yet. Any number of threads may check blocks at the same time: two may
+    check the same block, but a block counts as checked only after a check of it has succeeded, and is counted once.
     """
 
     def __init__(self, array: Array, ends: NDArray[np.int64], checks: NDArray[np.uint32]) -> None:
@@ -51,22 +53,33 @@ class Blocks:
         self._ends = ends
         self._checks = checks
         self._unseen = np.ones(len(ends), bool)
+        self._lock = threading.Lock()  # while checked blocks are noted; not while they are checked
         self.left = len(ends)
 
     def check(self, blocks: NDArray[Any] | None = None) -> None:
-        """See to it that these blocks, in an array of any shape, or all, are what was written. Raises Damaged."""
-        unseen = self._unseen if blocks is None else np.zeros(0, bool)
-        if blocks is not None:
-            if not self._unseen[blocks].any():
-                return
-            unseen = np.zeros(len(self._ends), bool)
-            unseen[blocks] = self._unseen[blocks]
-        for block in np.nonzero(unseen)[0].tolist():
+        """Check those of these blocks (an array of any shape) or of all that were not checked yet. Raises Damaged."""
+        unseen = self._select_unseen(blocks)
+        if not len(unseen):
+            return
+        for block in unseen.tolist():
             start = int(self._ends[block - 1]) if block else 0
             if zlib.crc32(self.array[start : self._ends[block]].data) != self._checks[block]:
                 raise Damaged(f"block {block} does not match its checksum")
-            self._unseen[block] = False
-            self.left -= 1
+        with self._lock:
+            self._unseen[unseen] = False
+            self.left = int(np.count_nonzero(self._unseen))
+
+    def _select_unseen(self, blocks: NDArray[Any] | None) -> NDArray[np.intp]:
+        """Which of these blocks, or of all, were not checked yet: int (u,), each once."""
+        if blocks is None:
+            # A copy: numpy refuses to count what another thread changes meanwhile.
+            return np.nonzero(self._unseen.copy())[0]
+        asked = self._unseen[blocks]
+        if not asked.any():
+            return np.empty(0, np.intp)
+        unseen = np.zeros(len(self._ends), bool)
+        unseen[blocks] = asked
+        return np.nonzero(unseen)[0]
 
 
 class Segment:
@@ -184,7 +197,8 @@ def open_segment(path: Path) -> Segment | None:
 def write_segment(path: Path, write: Callable[[Writer], None]) -> Segment:
     """What `write` writes, as a file at `path`; in memory where there is no room or no leave to write."""
     with contextlib.suppress(OSError):
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        # A name of its own: another thread, process or machine may be writing the same file.
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
         _sweep(path)
         try:
             with temporary.open("w+b") as file:
@@ -204,8 +218,9 @@ def write_segment(path: Path, write: Callable[[Writer], None]) -> Segment:
 def _sweep(path: Path) -> None:
     """Take away what processes left that were killed while they wrote; not what another may be writing now."""
     for left in path.parent.glob(f"{path.name}.*"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            left.unlink()
+        with contextlib.suppress(FileNotFoundError):  # another writer has put it into its place
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
 
 
 def _with_first(first: Array, rest: Iterable[Array]) -> Iterable[Array]:

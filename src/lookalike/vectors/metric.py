@@ -20,7 +20,8 @@ def distances(query: NDArray[np.float32], rows: NDArray[np.float32], metric: Met
 
     An embedding of length zero has cosine distance 1 to everything.
     """
-    exact, others = query.astype(np.float64), rows.astype(np.float64)
+    # Row by row in memory, whatever the layout: numpy adds a row's products up in another order along columns.
+    exact, others = query.astype(np.float64), rows.astype(np.float64, order="C")
     if metric == "euclidean":
         others -= exact
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", others, others)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -50,12 +51,17 @@ class Part(NamedTuple):
 
 
 class Searcher:
-    """What is searched, as of one state of the database."""
+    """What is searched, as of one state of a gallery.
+
+    Any number of threads may use it at the same time. What it remembers from one search to the next is replaced as a
+    whole, and each search works with what it found there or made itself.
+    """
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
         self._chosen: tuple[Ids | None, list[_Choice]] | None = None
         self._weighted: tuple[bytes, Searcher] | None = None
+        self._weighting = threading.Lock()  # while a weighted copy is made
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -78,13 +84,15 @@ class Searcher:
         A copy of all rows, so the last is remembered: many searches have the same weights.
         """
         asked = weights.tobytes()
-        if self._weighted is None or self._weighted[0] != asked:
-            self._weighted = None  # before the next is made: there is room for one
-            self._weighted = (
-                asked,
-                Searcher([Part(part.matrix.weighted(weights), part.alive) for part in self._parts]),
-            )
-        return self._weighted[1]
+        known = self._weighted
+        if known is None or known[0] != asked:
+            with self._weighting:  # one copy at a time, for all threads that wait for it
+                known = self._weighted
+                if known is None or known[0] != asked:
+                    self._weighted = None  # before the next is made: there is room for one
+                    parts = [Part(part.matrix.weighted(weights), part.alive) for part in self._parts]
+                    self._weighted = known = asked, Searcher(parts)
+        return known[1]
 
     def vectors(self, ids: Ids) -> Rows:
         """The rows that are searched of these ids, float32 (n, w), in their order. Raises KeyError; Damaged."""
@@ -114,9 +122,10 @@ class Searcher:
 
     def _choices(self, among: Ids | None) -> list[_Choice]:
         """Which rows of each part may be found; the last choice is remembered, for the next query of many."""
-        if self._chosen is None or self._chosen[0] is not among:
-            self._chosen = among, [_Choice(part, among) for part in self._parts]
-        return self._chosen[1]
+        known = self._chosen
+        if known is None or known[0] is not among:
+            self._chosen = known = among, [_Choice(part, among) for part in self._parts]
+        return known[1]
 
 
 class _Choice:
