@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.datasets.labelled import fixed_split
+from lookalike.datasets.digests import fixed_split
 from lookalike.errors import TrainingError, UsageError
 from lookalike.images.decode import Picture, View
 from lookalike.images.paths import show_path
