@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.store.keys import key_ranges, moved, to_key, to_path
+from lookalike.store.sqlite.errors import named_errors
 from lookalike.store.sqlite.rows import CRC, DIGEST, ID, ITEM, KEY, PLACEHOLDERS, with_key
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
 
 def has_strays(tables: Tables) -> bool:
     """Whether items below the base still have absolute keys: those of a gallery that has moved to its pictures."""
-    return tables.db.execute(f"{_STRAYS} LIMIT 1", _limits(tables.base)).fetchone() is not None
+    with named_errors(tables.path):
+        return tables.db.execute(f"{_STRAYS} LIMIT 1", _limits(tables.base)).fetchone() is not None
 
 
 def take_in(tables: Tables) -> list[Row]:

@@ -363,20 +363,17 @@ class SqliteStore:
         here, before = base_of(self.path.parent), self._tables.entry("base", read_base)
         if here == before:
             return here
-        keys = [
-            row[0]
-            for row in self._db.execute(
-                "SELECT key FROM item WHERE key > ? AND key < ? LIMIT ?", (b"./", b".0", _SAMPLED)
-            )
-        ]
+        with named_errors(self.path):
+            rows = self._db.execute("SELECT key FROM item WHERE key > ? AND key < ? LIMIT ?", (b"./", b".0", _SAMPLED))
+            keys = [key for (key,) in rows if isinstance(key, bytes)]
         for base in (here, before):
-            if any(os.path.lexists(to_path(key, base)) for key in keys if isinstance(key, bytes)):
+            if any(os.path.lexists(to_path(key, base)) for key in keys):
                 return base
         return here
 
     def _settle_in(self) -> None:
         """Let all keys fit the base; while another process writes, or in a read-only folder, the next writer does."""
-        with contextlib.suppress(StoreError), named_errors(self.path):
+        with contextlib.suppress(StoreError):
             if has_strays(self._tables):
                 with self.writing():
                     pass
