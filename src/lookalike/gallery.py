@@ -253,7 +253,7 @@ class Gallery:
         """The k pictures that `text` describes best; distances are 1 - cosine, which for texts are large.
 
         Needs an encoder with a text tower, and the extra `text`. Compared with the encoder's own numbers, not adapted
-        ones, and always with every picture. where: filters, as in `search`. Raises NoTextTower, MissingExtra,
+        ones, and always with every picture. where: filters, as in `search`. Raises NoTextEncoder, MissingExtra,
         EncoderError, StoreError; UsageError for k < 1, an empty text, and what is no filter.
         """
         if k < 1:

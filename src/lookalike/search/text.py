@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lookalike.encoders.hybrid import HybridEncoder
-from lookalike.errors import NoTextTower, UsageError
+from lookalike.errors import NoTextEncoder, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,16 +28,16 @@ def nearest_to_text(
 ) -> Near:
     """The k pictures nearest to a text by cosine, of all or of those with an id in `among`; always exact.
 
-    Of a hybrid, by its first part that has a text tower. Raises NoTextTower, MissingExtra, EncoderError; UsageError
+    Of a hybrid, by its first part that has a text tower. Raises NoTextEncoder, MissingExtra, EncoderError; UsageError
     for an empty text.
     """
     if not text.strip():
         raise UsageError("an empty text describes no picture")
     found = _text_tower(encoder)
     if found is None:
-        raise NoTextTower(
-            f"{encoder.name} has no text tower: it knows pictures only",
-            hint="a pair of an image and a text tower takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
+        raise NoTextEncoder(
+            f"{encoder.name} cannot read text: it takes pictures only",
+            hint="use an encoder that also understands text, such as CLIP: lookalike index FOLDER -e PAIR -i GALLERY",
         )
     encode_texts, columns = found
     return store.search_as_put(encode_texts([text])[0], k, columns, among=among)

@@ -1,4 +1,4 @@
-"""Text towers and their tokenizers, good and evil, built here."""
+"""Text encoders and their tokenizers, good and evil, built here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tower(*nodes: Any, shape: tuple[str | int, ...] = ("n", "tokens"), **constan
     return model([helper.make_node("Cast", ["t"], ["x"], to=TensorProto.FLOAT), *nodes], [given], constants)
 
 
-class TestTowers:
+class TestTextEncoders:
     def test_a_text_lies_where_the_pictures_lie_that_it_describes(self, pair: Path) -> None:
         encoder = load_encoder(pair)
         assert isinstance(encoder, OnnxEncoder)
@@ -73,7 +73,7 @@ class TestTowers:
         assert isinstance(encoder, OnnxEncoder)
         assert encoder.encode(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 3)
         assert encoder.encode_texts is not None
-        with pytest.raises(EncoderError, match=r"text\.onnx is no ONNX file"):
+        with pytest.raises(EncoderError, match=r"text\.onnx is not an ONNX file"):
             encoder.encode_texts(["red"])
 
     @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ class TestTowers:
             embeddings(write_pair(pair, made, output="nothing"), "red")
 
 
-class TestTowersThatAreRefused:
-    """As image towers are: rows 40 to 43 of what Lookalike promises."""
+class TestTextEncodersThatAreRefused:
+    """As image encoders are: rows 40 to 43 of what Lookalike promises."""
 
     @pytest.mark.parametrize(
         ("made", "why"),
         [
-            (b"", "no numbers|cannot be loaded|no output|no graph|text tower"),
-            (text_model()[:-30], r"text\.onnx is no ONNX file"),
-            (tower(helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])), "gives 1 numbers, its image tower 3"),
-            (tower(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 8, 2)), "takes no tokens, a mask and types"),
+            (b"", "no numbers|cannot be loaded|no output|no graph|text encoder"),
+            (text_model()[:-30], r"text\.onnx is not an ONNX file"),
+            (tower(helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])), "has 1 dimensions, its image encoder has 3"),
+            (tower(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 8, 2)), "does not take tokens, a mask and types"),
             (tower(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 9999)), "takes 9999 tokens"),
             (tower(helper.make_node("Unsqueeze", ["x", "one"], ["y"]), one=np.array([1])), r"of the shape \(1, 1, 8\)"),
             (tower(helper.make_node("Div", ["x", "x"], ["y"])), "not finite"),
@@ -225,7 +225,7 @@ class TestTokenizers:
     def test_one_that_asks_for_all_memory_is_an_error_here_and_no_more(self) -> None:
         grow = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 1000}
         fields = json.loads(tokenizer().to_str()) | {"normalizer": {"type": "Sequence", "normalizers": [grow] * 5}}
-        with pytest.raises(EncoderError, match="ended the process"):
+        with pytest.raises(EncoderError, match="crashed the process"):
             tokenize(json.dumps(fields).encode(), ["red"], FREE)
 
     def test_an_expression_that_never_ends_is_an_error(self) -> None:
