@@ -56,7 +56,7 @@ def test_a_gallery_that_knows_pictures_only_says_so(run: Run, make_photos: Calla
     run("index", make_photos(2), "-e", "histogram", "-i", tmp_path / "plain")
     done = run("search", "--text", "red", "-i", tmp_path / "plain")
     assert (done.status, done.out) == (2, "")
-    assert "histogram cannot read text" in done.err
+    assert "histogram has no text encoder" in done.err
     assert "hint: a pair" in done.err
 
 

@@ -104,7 +104,7 @@ def test_an_encoder_without_a_text_tower_says_what_would_have_one(
 ) -> None:
     with Gallery.open(tmp_path / "plain", encoder="histogram", create=True) as gallery:
         gallery.index(make_photos(2), options=ONE)
-        with pytest.raises(NoTextEncoder, match="histogram cannot read text") as raised:
+        with pytest.raises(NoTextEncoder, match="histogram has no text encoder") as raised:
             gallery.search_text("red")
         assert "a pair" in raised.value.hint
 

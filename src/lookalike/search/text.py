@@ -36,8 +36,8 @@ def nearest_to_text(
     found = _text_tower(encoder)
     if found is None:
         raise NoTextEncoder(
-            f"{encoder.name} cannot read text: it takes pictures only",
-            hint="use an encoder that also understands text, such as CLIP: lookalike index FOLDER -e PAIR -i GALLERY",
+            f"{encoder.name} has no text encoder: it takes pictures only",
+            hint="a pair of an image encoder and a text encoder, such as CLIP, takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
         )
     encode_texts, columns = found
     return store.search_as_put(encode_texts([text])[0], k, columns, among=among)

@@ -206,7 +206,7 @@ def test_a_file_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     (place / "encoder.json").write_text((place / "encoder.json").read_text() + " ")
     with pytest.raises(EncoderError, match="have changed since they were fetched") as raised:
         load_encoder(NAME)
-    assert raised.value.hint == f"remove {place}"
+    assert raised.value.hint == f"remove {place} and fetch the model again"
     shutil.rmtree(place)
     write_pair(place)
     (place / "sha256.json").write_text("nonsense")
