@@ -37,7 +37,7 @@ def nearest_to_text(
     if found is None:
         raise NoTextEncoder(
             f"{encoder.name} has no text encoder: it takes pictures only",
-            hint="a pair of an image encoder and a text encoder, such as CLIP, takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
+            hint="a pair of encoders such as CLIP takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
         )
     encode_texts, columns = found
     return store.search_as_put(encode_texts([text])[0], k, columns, among=among)
