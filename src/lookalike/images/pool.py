@@ -26,7 +26,8 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lookalike.errors import LookalikeError
-from lookalike.images.decode import Limits, Picture, View, decode, show_path
+from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.paths import show_path
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:

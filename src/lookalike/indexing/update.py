@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.images.decode import VANISHED, Limits, Picture, show_path
+from lookalike.images.decode import VANISHED, Limits, Picture
+from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import Root, Rules, count, walk
 from lookalike.store import Record
