@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,14 @@ def test_no_distance_is_negative_and_no_rows_have_none() -> None:
 def test_unit_rows_have_length_1_or_0() -> None:
     lengths = np.linalg.norm(unit(ROWS), axis=1)
     assert lengths.tolist() == pytest.approx([1, 1, 1, 1, 0])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rows_of_length_1_are_those_of_numpy_to_the_last_bit(kind: type[np.floating[Any]]) -> None:
+    """Stored embeddings and fingerprints depend on it: whole rows, parts of rows, and one row alone."""
+    rows = np.random.default_rng(0).standard_normal((50, 300)).astype(kind)
+    for some in (rows, rows[:, 7:200], np.asfortranarray(rows), rows[3:4]):
+        expected = some / np.linalg.norm(some, axis=1, keepdims=True)
+        assert unit(some).dtype == kind
+        np.testing.assert_array_equal(unit(some), expected)
+    np.testing.assert_array_equal(unit(np.zeros((2, 3), kind)), 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.adaptation.expansion import fit_blend
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -93,29 +94,24 @@ class Projection:
         """The groups' vectors, each as long as the root of its share: products are weighted means of similarities."""
         groups = self.split(coordinates)
         if self.classes:
-            groups = [_to_root_probabilities(groups[0] + np.array(self.classes)), _unit(groups[1])]
+            groups = [_likely(groups[0] + np.array(self.classes)), unit(groups[1])]
         else:
-            groups = self._blend(groups)
+            groups = self._fit_blends(groups)
         return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
 
-    def _blend(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    def _fit_blends(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         if not self.shares and not self.blends:
             return groups
         return [
-            blend.apply(group.astype(np.float32)).astype(np.float64) if blend else _unit(group)
+            blend.apply(group.astype(np.float32)).astype(np.float64) if blend else unit(group)
             for group, blend in zip(groups, self.blends or (None,) * len(groups), strict=True)
         ]
 
 
-def _to_root_probabilities(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _likely(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The square roots of the probabilities with these log odds, (n, classes): vectors of length 1."""
     likely = np.exp(odds - odds.max(axis=1, keepdims=True))
     return np.asarray(np.sqrt(likely / likely.sum(axis=1, keepdims=True)))
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
 
 
 def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:

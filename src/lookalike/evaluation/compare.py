@@ -117,13 +117,13 @@ def _measure_robustness(gallery: Gallery) -> dict[str, float]:
     digests, images = _sample(gallery)
     if not images:
         raise DatasetError("no picture of the gallery can be read")
-    plain = _find_hits(gallery, images)
+    plain = _hits(gallery, images)
     figures = {
-        "part_found": _measure_first(_find_hits(gallery, [part_of(image, rng) for image in images]), digests),
-        "mirrored_found": _measure_first(_find_hits(gallery, map(mirrored, images)), digests),
+        "part_found": _measure_first(_hits(gallery, [part_of(image, rng) for image in images]), digests),
+        "mirrored_found": _measure_first(_hits(gallery, map(mirrored, images)), digests),
     }
     for tone, alter in TONES.items():
-        found = _find_hits(gallery, map(alter, images))
+        found = _hits(gallery, map(alter, images))
         figures[f"{tone}_kept"] = float(
             np.mean([_measure_overlap(*each) for each in zip(plain, found, digests, strict=True)])
         )
@@ -144,8 +144,8 @@ def _sample(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
     return digests, images
 
 
-def _find_hits(gallery: Gallery, images: Iterable[Image.Image]) -> Found:
-    """The first hits of each image, one more than are compared: a picture may find itself."""
+def _hits(gallery: Gallery, images: Iterable[Image.Image]) -> Found:
+    """The first hits of each, one more than are compared: a picture may be its own."""
     return [_digests(gallery, looks) for looks in gallery.looks_at(list(images))]
 
 
