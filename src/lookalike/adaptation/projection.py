@@ -94,12 +94,12 @@ class Projection:
         """The groups' vectors, each as long as the root of its share: products are weighted means of similarities."""
         groups = self.split(coordinates)
         if self.classes:
-            groups = [_likely(groups[0] + np.array(self.classes)), unit(groups[1])]
+            groups = [_to_root_probabilities(groups[0] + np.array(self.classes)), unit(groups[1])]
         else:
-            groups = self._fit_blends(groups)
+            groups = self._blend(groups)
         return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
 
-    def _fit_blends(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    def _blend(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         if not self.shares and not self.blends:
             return groups
         return [
@@ -108,7 +108,7 @@ class Projection:
         ]
 
 
-def _likely(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _to_root_probabilities(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The square roots of the probabilities with these log odds, (n, classes): vectors of length 1."""
     likely = np.exp(odds - odds.max(axis=1, keepdims=True))
     return np.asarray(np.sqrt(likely / likely.sum(axis=1, keepdims=True)))
