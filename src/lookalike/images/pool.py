@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Outcome = Picture | str
     """A picture, or the reason why there is none."""
 
+    OnProgress = Callable[[int, int], None]
+    """Called with how many are done and how many there are."""
+
 __all__ = ["Reader"]
 
 _CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
