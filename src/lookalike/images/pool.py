@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     Outcome = Picture | str
     """A picture, or the reason why there is none."""
 
+    OnProgress = Callable[[int, int], None]
+    """Called with how many are done and how many there are."""
+
 __all__ = ["Reader"]
 
 _log = logging.getLogger(__name__)
