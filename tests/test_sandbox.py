@@ -11,7 +11,7 @@ import pytest
 
 from lookalike.sandbox import ask
 
-HERE = "tests.test_child"
+HERE = "tests.test_sandbox"
 
 
 def repeat(word: str, times: int) -> None:

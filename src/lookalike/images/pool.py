@@ -9,6 +9,7 @@ them, so it needs no `if __name__ == "__main__"`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
@@ -40,11 +42,13 @@ __all__ = ["Reader"]
 _CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
 _AHEAD = 4  # messages under way for each worker, so that workers go on while the caller is busy
 _BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
+_LONGEST_LINE = 4096  # bytes; the longest that `worker` sends, with a camera of 64 characters, has some 1,000
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
 _BOOT = """
 import json, sys
 path, arguments = json.loads(sys.argv[1])
 sys.path[:] = path
+from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.worker import serve
 serve(*arguments)
 """
@@ -179,7 +183,7 @@ class _Worker:
             requests.flush()
             for _ in paths:
                 self._set_deadline(time.monotonic() + self._seconds)
-                outcomes.append(_received(answers, self._length))
+                outcomes.append(_receive(answers, self._length))
         except (OSError, EOFError, ValueError, LookupError, TypeError):  # no answer, or none of ours
             return self._cause_of_death(process)
         finally:
@@ -229,19 +233,43 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     return process
 
 
-def _received(answers: IO[bytes], length: int) -> Outcome:
-    """The next answer of a worker. Raises EOFError, ValueError and their like if it is no whole one."""
-    line = answers.readline()
+def _receive(answers: IO[bytes], length: int) -> Outcome:
+    """The next answer of a worker. Raises EOFError, ValueError and their like if it is not a whole one.
+
+    A decoder that a file has taken over may send anything: nothing is believed, and no line is read without end.
+    """
+    line = answers.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
         raise EOFError
-    fields = json.loads(line)
+    try:
+        fields = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if "reason" in fields:
-        return str(fields["reason"])
+        return _check_text(fields["reason"])
     pixels = answers.read(length)
     if len(pixels) < length:
         raise EOFError
-    size = int(fields["width"]), int(fields["height"])
-    return Picture(pixels, bytes.fromhex(fields["digest"]), *size, str(fields["format"]))
+    return _to_picture(fields, pixels)
+
+
+def _to_picture(fields: dict[str, Any], pixels: bytes) -> Picture:
+    """What a worker said of a picture, every type and range checked. Raises ValueError, LookupError or TypeError."""
+    digest = bytes.fromhex(fields["digest"])
+    width, height = size = fields["width"], fields["height"]
+    if len(digest) != hashlib.sha256().digest_size or type(width) is not int or type(height) is not int:
+        raise ValueError("not what is said of a picture")
+    if not 0 < min(size) <= max(size) < 1 << 31:
+        raise ValueError("not the size of a picture")
+    capture = parse_taken_at(fields["taken_at"]), parse_camera(fields["camera"])
+    return Picture(pixels, digest, width, height, _check_text(fields["format"]), *capture)
+
+
+def _check_text(text: object) -> str:
+    """A line that can be printed. Raises ValueError."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError("not a line of text")
+    return text
 
 
 def _bury(process: subprocess.Popen[bytes]) -> int:
