@@ -371,7 +371,7 @@ def _sleeper(path: bytes, seconds: float, **options: Any) -> tuple[subprocess.Po
     workers: list[psutil.Process] = []
     while time.monotonic() < deadline and len(workers) < 2:
         time.sleep(0.05)
-        workers = [child for child in psutil.Process(process.pid).children() if "serve(" in _line(child)]
+        workers = [child for child in psutil.Process(process.pid).children() if "worker:serve" in _line(child)]
     time.sleep(1)  # until both have begun
     return process, workers
 

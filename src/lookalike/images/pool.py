@@ -2,8 +2,7 @@
 
 Each worker has a pipe of its own and one thread here that waits for it: no lock, queue or pipe is shared between
 processes, so that a worker may die at any moment without harm to another, and it is always known which file it
-held. Workers are started as `python -c`, not through `multiprocessing`: the caller's script is not run again in
-them, so it needs no `if __name__ == "__main__"`.
+held. `sandbox` starts them, and starts them again.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ import math
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -25,12 +22,14 @@ from dataclasses import asdict
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
+from lookalike import sandbox
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import Limits, Picture, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Future
 
@@ -44,14 +43,6 @@ _AHEAD = 4  # messages under way for each worker, so that workers go on while th
 _BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
 _LONGEST_LINE = 4096  # bytes; the longest that `worker` sends, with a camera of 64 characters, has some 1,000
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
-_BOOT = """
-import json, sys
-path, arguments = json.loads(sys.argv[1])
-sys.path[:] = path
-from lookalike.images.exif import parse_camera, parse_taken_at
-from lookalike.images.worker import serve
-serve(*arguments)
-"""
 
 
 class Reader:
@@ -73,8 +64,8 @@ class Reader:
         self.limits = limits or Limits()
         self.workers = workers or _affordable(self.limits)
         name = f"{decoder.__module__}:{decoder.__qualname__}"
-        command = _command((name, asdict(view), asdict(self.limits)))
-        self._workers = [_Worker(command, self.limits.seconds, view.size**2 * 3) for _ in range(self.workers)]
+        arguments = name, asdict(view), asdict(self.limits)
+        self._workers = [_Worker(arguments, self.limits.seconds, view.size**2 * 3) for _ in range(self.workers)]
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -132,8 +123,8 @@ class Reader:
 class _Worker:
     """One process, started when it is needed and again after each death. Used by one thread at a time."""
 
-    def __init__(self, command: list[str], seconds: float, length: int) -> None:
-        self._command = command
+    def __init__(self, arguments: tuple[Any, ...], seconds: float, length: int) -> None:
+        self._arguments = arguments
         self._length = length  # bytes of pixels in an answer
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -200,7 +191,7 @@ class _Worker:
                 raise LookalikeError("the reader was closed while it was reading")
             if self._process is None:
                 self._is_late = False
-                self._process = _start(self._command)
+                self._process = _start(self._arguments)
             return self._process
 
     def _cause_of_death(self, process: subprocess.Popen[bytes]) -> str:
@@ -211,20 +202,10 @@ class _Worker:
             return f"took longer than {self._seconds:g} s" if self._is_late else _crash(code)
 
 
-def _command(arguments: tuple[Any, ...]) -> list[str]:
-    """How a worker is started: with this interpreter and its search path, and nothing from the environment (-I)."""
-    return [sys.executable, "-I", "-c", _BOOT, json.dumps([sys.path, arguments])]
-
-
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    """A process that is ready to decode. In a group of its own: Ctrl-C in a terminal reaches us alone.
-
-    What it has to say of a failed start it says on our stderr.
-    """
-    group = 0 if os.name == "posix" else None
-    pipe = subprocess.PIPE
+def _start(arguments: tuple[Any, ...]) -> subprocess.Popen[bytes]:
+    """A process that is ready to decode; what it has to say of a failed start it says on our stderr."""
     try:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=group)  # noqa: S603
+        process = sandbox.start("lookalike.images.worker:serve", *arguments)
     except OSError as error:
         raise LookalikeError(f"no decoding process can be started: {error}") from error
     if cast("IO[bytes]", process.stdout).readline() != READY:
