@@ -16,10 +16,11 @@ import numpy as np
 
 from lookalike.datasets.labelled import fixed_split
 from lookalike.errors import TrainingError, UsageError
+from lookalike.files import replace_file
 from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
-from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, made, replace, write_csv
+from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, made, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -134,17 +135,14 @@ def _decode_all(folder: Path, home: Path, preset: Preset, progress: Progress | N
     found: list[tuple[str, str, bytes]] = []
     skipped: list[tuple[str, str]] = []
 
-    def write(part: str) -> None:
-        with open(part, "wb") as file:
-            paths = paths_below(folder, without=home)
-            for result in read_labelled(folder, paths, preset.size, progress=progress):
-                if isinstance(result, Labelled):
-                    file.write(result.pixels.tobytes())
-                    found.append((result.name, result.label, result.digest))
-                else:
-                    skipped.append(result)
-
-    replace(home / PICTURES, write)
+    with replace_file(home / PICTURES) as part, part.open("wb") as file:
+        paths = paths_below(folder, without=home)
+        for result in read_labelled(folder, paths, preset.size, progress=progress):
+            if isinstance(result, Labelled):
+                file.write(result.pixels.tobytes())
+                found.append((result.name, result.label, result.digest))
+            else:
+                skipped.append(result)
     if len(found) < 2:
         raise TrainingError(f"{folder} has {len(found)} pictures that can be read; a training needs two at least")
     write_csv(home / SKIPPED, ["file", "reason"], skipped)

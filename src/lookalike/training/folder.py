@@ -27,18 +27,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError, UsageError
+from lookalike.files import remove_leftovers, replace_file
 from lookalike.training.machine import describe_machine
 from lookalike.training.presets import Preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 __all__ = [
     "BOARD", "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim",
-    "forget", "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace",
+    "forget", "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset",
     "write_arrays", "write_csv", "write_history", "write_json", "writing_to",
 ]  # fmt: skip
 
@@ -126,7 +127,7 @@ def forget(home: Path) -> None:
     if (home / PRESET).is_file():
         for name in _OURS:
             (home / name).unlink(missing_ok=True)
-            (home / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+            remove_leftovers(home / name)
         for events in (home / BOARD).glob("*/events.out.tfevents.*"):
             events.unlink()
 
@@ -134,24 +135,6 @@ def forget(home: Path) -> None:
 def made(home: Path) -> set[bytes]:
     """The paths of the pictures that are drawn of a training: they are not to be learned from."""
     return {os.path.abspath(os.fsencode(home / name)) for name in _OURS if name.endswith(".png")}
-
-
-def replace(path: Path, write: Callable[[str], object]) -> None:
-    """Let `write` make the file beside its place, put it on disk and then into place, and the name on disk as well."""
-    part = path.with_name(f"part-{path.name}")
-    try:
-        write(str(part))
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":  # Windows opens no folders
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -164,7 +147,7 @@ def writing_to(place: Path) -> Iterator[None]:
         raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
-def write_arrays(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+def write_arrays(path: str | Path, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Write arrays as `numpy.savez` does, but one after the other: no two of them need be in memory."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays:
@@ -174,14 +157,13 @@ def write_arrays(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
 
 def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table; names of files that are no text are kept as Python keeps them (PEP 383)."""
-
-    def write(part: str) -> None:
-        with open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(heading)
-            writer.writerows(rows)
-
-    replace(path, write)
+    with (
+        replace_file(path) as part,
+        part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(heading)
+        writer.writerows(rows)
 
 
 def write_history(home: Path, history: Sequence[Epoch]) -> None:
@@ -194,12 +176,8 @@ def write_history(home: Path, history: Sequence[Epoch]) -> None:
 
 def write_json(path: Path, document: object) -> None:
     """A document as indented JSON."""
-
-    def write(part: str) -> None:
-        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(json.dumps(document, indent=2) + "\n")
-
-    replace(path, write)
+    with replace_file(path) as part:
+        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def read_history(home: Path) -> list[Epoch]:

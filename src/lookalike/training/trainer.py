@@ -14,6 +14,7 @@ import numpy as np
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import StoreBusy, TrainingError
+from lookalike.files import replace_file
 from lookalike.images.decode import View
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.training import folder as place
@@ -180,18 +181,22 @@ class _Run:
         self.history.append(epoch)
         place.write_history(self._home, self.history)
         counted = [("epochs", np.array(len(self.history)))]
-        place.replace(
-            self._home / place.CHECKPOINT, lambda path: place.write_arrays(path, [*counted, *self._learner.state()])
-        )
+        with replace_file(self._home / place.CHECKPOINT) as part:
+            place.write_arrays(part, [*counted, *self._learner.state()])
         errors = [epoch.val_mse for epoch in self.history]
         if math.isnan(errors[-1]) or errors[-1] == np.nanmin(errors):
-            place.replace(self._home / f"best{self._learner.ending}", self._learner.save)
+            self._save("best")
+
+    def _save(self, name: str) -> None:
+        with replace_file(self._home / f"{name}{self._learner.ending}") as part:
+            self._learner.save(str(part))
 
     def _export(self, pictures: Pictures) -> None:
         """Write the weights and the encoder, see that it gives what the model gives, and its card at the very last."""
-        place.replace(self._home / f"model{self._learner.ending}", self._learner.save)
+        self._save("model")
         path = self._home / place.ENCODER
-        place.replace(path, self._learner.export)
+        with replace_file(path) as part:
+            self._learner.export(str(part))
         name = f"{self._preset.name}-{self._preset.latent_dim}"
         beside = {"histogram": self._preset.histogram} if self._preset.histogram else {}
         card = Card(
@@ -206,7 +211,8 @@ class _Run:
         found = OnnxEncoder(path.read_bytes(), card).encode(some)
         if np.abs(found - expected).max() > _AGREE[self._preset.precision] * max(1.0, float(np.abs(expected).max())):
             raise TrainingError(f"{path} does not give what the model gives")
-        place.replace(self._home / place.CARD, lambda part: card.write(path.with_name(os.path.basename(part))))
+        with replace_file(self._home / place.CARD) as part:
+            card.write(part)
 
 
 @contextlib.contextmanager

@@ -11,13 +11,13 @@ import contextlib
 import io
 import json
 import mmap
-import os
 import struct
-import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+
+from lookalike.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +31,6 @@ __all__ = ["Blocks", "Damaged", "Segment", "Writer", "kept", "opened"]
 
 _MAGIC = b"LKAL search cache 2\n"
 _START = struct.Struct("<20sQQII")  # magic; where the header is, its length, its CRC-32; CRC-32 of these
-_ABANDONED = 86_400.0  # seconds; no cache takes so long to write
 _ALIGNED = 64  # bytes: a line of the processor's cache
 _TYPES = ("<i8", "<u4", "<f4", "<f8", "|u1")
 
@@ -184,28 +183,14 @@ def opened(path: Path) -> Segment | None:
 def kept(path: Path, write: Callable[[Writer], None]) -> Segment:
     """What `write` writes, as a file at `path`; in memory where there is no room or no leave to write."""
     with contextlib.suppress(OSError):
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        _sweep(path)
-        try:
-            with temporary.open("w+b") as file:
-                write(Writer(file))
-                file.flush()
-                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replace_file(path, sync=False) as part, part.open("w+b") as file:
+            write(Writer(file))
+            file.flush()
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return Segment(content)
     memory = io.BytesIO()
     write(Writer(memory))
     return Segment(memory.getbuffer())
-
-
-def _sweep(path: Path) -> None:
-    """Take away what processes left that were killed while they wrote; not what another may be writing now."""
-    for left in path.parent.glob(f"{path.name}.*"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            left.unlink()
 
 
 def _with_first(first: Array, rest: Iterable[Array]) -> Iterable[Array]:

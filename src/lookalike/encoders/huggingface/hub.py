@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +23,7 @@ from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.huggingface.exported import CONFIG, MODELS, PICTURES, adopt, text_of
 from lookalike.encoders.untrusted import JSON_BYTES, MOST_BYTES
 from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder
+from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,11 +96,10 @@ def fetch(name: str, told: Told, *, bars: bool = False) -> Path:
     if importlib.util.find_spec("huggingface_hub") is None:
         raise MissingExtra(f"fetching {name} needs huggingface_hub", hint='pip install "lookalike[hub]"')
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fetching.", dir=place.parent, ignore_cleanup_errors=True) as staging:
-            _download(name, Path(staging), told, bars=bars)
-            shutil.rmtree(Path(staging) / ".cache", ignore_errors=True)  # huggingface_hub's own notes
-            _note(Path(staging))
+        with stage_folder(place) as staging:
+            _download(name, staging, told, bars=bars)
+            shutil.rmtree(staging / ".cache", ignore_errors=True)  # huggingface_hub's own notes
+            _note(staging)
             _put(staging, place)
     except OSError as error:
         raise FetchFailed(f"{place} cannot be written: {error.strerror}") from error
@@ -112,7 +111,7 @@ def _note(folder: Path) -> None:
     (folder / _SUMS).write_text(json.dumps(_sums(folder), indent=2) + "\n", encoding="utf-8")
 
 
-def _put(staging: str, place: Path) -> None:
+def _put(staging: Path, place: Path) -> None:
     try:
         os.rename(staging, place)
     except OSError:
