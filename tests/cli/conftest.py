@@ -73,3 +73,11 @@ def scenes(run: Run, make_photos: Callable[..., Path], tmp_path: Path) -> Path:
     make_photos(6, "photos/forest", first=20)
     assert run("index", tmp_path / "photos", "-e", "histogram").status == 0
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def labelled(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
+    """A folder of two classes, 8 pictures each."""
+    make_photos(8, "set/one")
+    make_photos(8, "set/two", first=8)
+    return tmp_path / "set"

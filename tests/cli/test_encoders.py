@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 FIGURES = {"name", "dim", "rate", "model_bytes", "part_found", "mirrored_found", "paler_kept", "lighter_kept"}
 
 
-@pytest.fixture
-def labelled(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
-    make_photos(8, "set/one")
-    make_photos(8, "set/two", first=8)
-    return tmp_path / "set"
-
-
 pytestmark = pytest.mark.usefixtures("few_patches")
 
 

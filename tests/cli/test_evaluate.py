@@ -2,20 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.cli.conftest import Run
-
-
-@pytest.fixture
-def labelled(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
-    make_photos(8, "set/one")
-    make_photos(8, "set/two", first=8)
-    return tmp_path / "set"
 
 
 def test_evaluation_prints_the_promised_figures(run: Run, labelled: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 def damage(gallery: Path, picture: Path) -> None:
     """Overwrite some numbers of a picture's embedding."""
     database = gallery / "gallery.db"
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        digest = hashlib.sha256(picture.read_bytes()).digest()
+        (embedding,) = db.execute("SELECT embedding FROM content WHERE digest = ?", [digest]).fetchone()
     content = bytearray(database.read_bytes())
-    embedding = content.rindex(hashlib.sha256(picture.read_bytes()).digest()) + 100
-    content[embedding : embedding + 8] = b"\x12\x34" * 4
+    start = content.index(embedding) + 60
+    content[start : start + 8] = b"\x12\x34" * 4
     database.write_bytes(content)
 
 
@@ -137,11 +142,7 @@ def test_verify_is_content_with_a_whole_gallery_and_not_with_a_damaged_one(run: 
     gallery = indexed / ".lookalike"
     done = run("verify", "-i", gallery, "--json")
     assert (done.status, done.json) == (0, {"problems": []})
-    database = gallery / "gallery.db"
-    content = bytearray(database.read_bytes())
-    embedding = content.rindex(hashlib.sha256((indexed / "003.jpg").read_bytes()).digest()) + 100
-    content[embedding : embedding + 8] = b"\x12\x34" * 4
-    database.write_bytes(content)
+    damage(gallery, indexed / "003.jpg")
     done = run("verify", "-i", gallery, "--json")
     assert done.status == 1
     assert any("003.jpg" in problem and "checksum" in problem for problem in done.json["problems"])

@@ -159,7 +159,7 @@ def test_a_search_finds_only_what_its_filters_let_pass(run: Run, scenes: Path) -
 
 
 def test_a_filter_that_is_none_is_the_users_mistake(run: Run, scenes: Path) -> None:
-    for term, reason in (("beach", "no filter"), ("widht:>3", "widht"), ("date:May", "no date")):
+    for term, reason in (("beach", "not a filter"), ("widht:>3", "widht"), ("date:May", "not a date")):
         done = run("search", scenes / "beach" / "003.jpg", "-i", scenes / ".lookalike", "--filter", term)
         assert (done.status, done.out) == (2, "")
         assert reason in done.err
@@ -225,8 +225,8 @@ def test_a_gallery_that_knows_pictures_only_says_so(run: Run, make_photos: Calla
     run("index", make_photos(2), "-e", "histogram", "-i", tmp_path / "plain")
     done = run("search", "--text", "red", "-i", tmp_path / "plain")
     assert (done.status, done.out) == (2, "")
-    assert "histogram has no text tower" in done.err
-    assert "hint: a pair" in done.err
+    assert "histogram has no text encoder" in done.err
+    assert "hint: use an encoder that also understands text" in done.err
 
 
 @pytest.fixture
