@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra, UsageError
+from lookalike.files import replace_file
 from lookalike.store.sqlite.errors import named_errors
 
 if TYPE_CHECKING:
@@ -34,17 +35,17 @@ def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
         raise MissingExtra("Parquet needs pyarrow", hint='pip install "lookalike[parquet]"') from error
     if os.path.lexists(target) and not force:
         raise UsageError(f"{target} is there already", hint="another name, or --force to replace it")
-    part, rows = target.with_name(f"{target.name}.part"), 0
-    with named_errors(target), store.reading():
-        try:
-            with parquet.ParquetWriter(part, _schema(pa, store)) as writer:
-                for columns in _chunks(store):
-                    rows += len(columns["id"])
-                    columns["embedding"] = _embeddings(pa, columns["embedding"])
-                    writer.write_table(pa.table(columns, schema=writer.schema))
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+    rows = 0
+    with (
+        named_errors(target),
+        store.reading(),
+        replace_file(target) as part,
+        parquet.ParquetWriter(part, _schema(pa, store)) as writer,
+    ):
+        for columns in _chunks(store):
+            rows += len(columns["id"])
+            columns["embedding"] = _embeddings(pa, columns["embedding"])
+            writer.write_table(pa.table(columns, schema=writer.schema))
     return rows
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
+from lookalike.files import replace_file, sync_folder
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.format3 import base_of
@@ -36,7 +37,7 @@ def export(folder: Path, target: Path, *, force: bool = False, beside: Iterable[
     with _checked_copy(folder / DATABASE, target.absolute().parent, folder) as (copy, pictures), named_errors(target):
         _pack(copy, {name: (folder / name).read_bytes() for name in beside})
         copy.replace(target)
-        schema.sync_folder(target.absolute().parent)
+        sync_folder(target.absolute().parent)
     return pictures
 
 
@@ -117,12 +118,8 @@ def _is_file_of_a_gallery(name: object) -> bool:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with replace_file(path) as part:
+        part.write_bytes(content)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,9 +1,9 @@
-"""Files beside the database with what is made of its items: mapped in milliseconds, and safe to delete at any time.
+"""Files beside the database that are computed from its items: mapped in milliseconds, and safe to delete at any time.
 
-The database is the truth. Of each kind, the first file holds what was made of one state of it; the second what has
-changed since, until that is worth a new first one. Each says of which state it is, and neither is used for another:
-what has changed is read from the database, and what is kept and the checksums of its items must add up to the
-database's own tally, or all is made anew.
+The database is the truth. Each kind of cache has two files: the first holds what was computed from one state of the
+database, the second what has changed since, until there is enough of that for a new first file. Each names its state
+and is used for no other: changes are read from the database, and the checksums of all items must add up to the
+database's own tally, or everything is computed again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Tuning:
     """When a search changes its ways; the numbers are measured in docs/performance.md.
 
     approximate_from: rows; fewer are searched exactly. columns_from: records; for fewer, what filters look at is read
-    from the database. added: items beside the first file before it is made anew, at least.
+    from the database. added: items beside the first file before it is built again, at least.
     """
 
     approximate_from: int = 30_000
@@ -47,7 +47,7 @@ class Tuning:
 class State:
     """What tells one state of a database from all others, and from those of other galleries.
 
-    made_by: whatever else decides what is made of an item, with the version of how.
+    made_by: whatever else decides what is computed from an item, with the version of how.
     """
 
     made_by: str
@@ -58,7 +58,7 @@ class State:
 
 
 class Chunk(Protocol):
-    """What is made of some items: their ids int64 (n,), their checksums uint32 (n,), and something of each."""
+    """What was computed from some items, with their ids int64 (n,) and their checksums uint32 (n,)."""
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -80,58 +80,58 @@ class Source(Protocol[C_co]):
 
     @property
     def state(self) -> State:
-        """Of the database, then."""
+        """The state of the database at that moment."""
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[C_co]:
-        """Of all items, checked, in the order of their ids and as many as the tally says; or of these."""
+        """What is computed from all items, checked, ordered by id and as many as the tally says; or from these."""
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
-        """The ids of items that may have changed since, at most so many and one."""
+        """The ids of items that may have changed since; where they are more than `most`, one more than that."""
 
 
 class Kind(Protocol[C, U_co]):
-    """What is kept of items, and in which two files. Segments have the arrays `ids` and `crcs`, whatever else."""
+    """What a cache holds, and in which two files. Their segments have the arrays `ids` and `crcs` among others."""
 
     @property
     def files(self) -> tuple[str, str]:
-        """Their names: of the first, and of what has changed since."""
+        """The names of the first file and of the one with what has changed since."""
 
     def serves(self, header: dict[str, Any], state: State) -> bool:
-        """Whether a first file with this header can be part of what is used as of `state`."""
+        """Whether a first file with this header can serve for `state`."""
 
-    def made(self, source: Source[C]) -> Callable[[Writer], dict[str, Any]]:
-        """What writes the first file, but for its header, and says what is to stand there."""
+    def build(self, source: Source[C]) -> Callable[[Writer], dict[str, Any]]:
+        """Compute everything; the result writes the first file without its header, and returns what belongs there."""
 
     def write(self, writer: Writer, chunk: C) -> dict[str, Any]:
-        """Write the second file, but for its header; what is to stand there."""
+        """Write the second file without its header; what belongs there is returned."""
 
     def read(self, segment: Segment) -> C:
-        """What was written. Raises Damaged."""
+        """Read what was written. Raises Damaged."""
 
-    def joined(self, chunks: Sequence[C]) -> C:
-        """All of these as one, in this order."""
+    def concat(self, chunks: Sequence[C]) -> C:
+        """Join chunks, in this order."""
 
-    def taken(self, chunk: C, stays: Mask) -> C:
-        """Those of the items that stay."""
+    def select(self, chunk: C, stays: Mask) -> C:
+        """Keep the items that stay."""
 
-    def opened(self, base: Segment, more: Segment | None, alive: Mask | None) -> U_co:
-        """What is used. alive: which items of the first file still count, None for all. Raises Damaged."""
+    def open(self, base: Segment, more: Segment | None, alive: Mask | None) -> U_co:
+        """Open both files for use. alive: which items of the first still count, None for all. Raises Damaged."""
 
 
 def load(folder: Path, source: Source[C], kind: Kind[C, U], tuning: Tuning) -> U:
-    """What is used as of the source's state: from the files, brought up to date; or made anew.
+    """Open the cache as of the source's state: from its files, brought up to date, or built again.
 
     Raises what reading the source raises; Damaged if even new files are.
     """
     with contextlib.suppress(Damaged):
         found = _Cache.open(folder, kind)
-        if found is not None and (found := found.brought_to(source, tuning)) is not None:
-            return found.opened()
-    return _Cache(folder, kind, _built(folder, source, kind), None).opened()
+        if found is not None and (found := found.bring_up_to(source, tuning)) is not None:
+            return found.use()
+    return _Cache(folder, kind, _build(folder, source, kind), None).use()
 
 
 def discard(folder: Path, files: tuple[str, str]) -> None:
-    """Take files away that turned out to be damaged."""
+    """Delete files that turned out to be damaged."""
     for name in files:
         with contextlib.suppress(OSError):
             os.unlink(folder / name)
@@ -155,8 +155,8 @@ class _Cache(Generic[C, U]):
         except (KeyError, TypeError) as error:
             raise Damaged("a cache without a state") from error
 
-    def brought_to(self, source: Source[C], tuning: Tuning) -> _Cache[C, U] | None:
-        """This cache as of the source's state; None where it is not worth it, or impossible. Raises Damaged."""
+    def bring_up_to(self, source: Source[C], tuning: Tuning) -> _Cache[C, U] | None:
+        """The cache as of the source's state; None where that is impossible, or not worth it. Raises Damaged."""
         ours, theirs = self.state, source.state
         if ours == theirs:
             return self
@@ -172,33 +172,33 @@ class _Cache(Generic[C, U]):
             return None
         if not self._adds_up(removed, added, theirs):
             return None
-        return _Cache(self._folder, self._kind, self._base, self._written(removed, added, theirs))
+        return _Cache(self._folder, self._kind, self._base, self._write_changes(removed, added, theirs))
 
-    def opened(self) -> U:
+    def use(self) -> U:
         """Raises Damaged."""
         if self._more is None:
-            return self._kind.opened(self._base, None, None)
+            return self._kind.open(self._base, None, None)
         alive = np.ones(len(self._ids()), bool)
         alive[self._more.array("removed")] = False
-        return self._kind.opened(self._base, self._more, None if alive.all() else alive)
+        return self._kind.open(self._base, self._more, None if alive.all() else alive)
 
     def _ids(self) -> NDArray[np.int64]:
         return self._base.array("ids")
 
     def _removed(self, changed: list[int]) -> NDArray[np.int64]:
-        """Which items of the base count no more, by their places there."""
+        """The items of the base that no longer count, by their indices there."""
         gone = np.isin(self._ids(), changed)
         if self._more is not None:
             gone[self._more.array("removed")] = True
         return np.nonzero(gone)[0]
 
     def _added(self, changed: list[int], source: Source[C]) -> C:
-        """What stands beside the base."""
+        """What belongs into the second file."""
         chunks = []
         if self._more is not None:
             chunk = self._kind.read(self._more)
-            chunks.append(self._kind.taken(chunk, ~np.isin(chunk.ids, changed)))
-        return self._kind.joined([*chunks, *source.rows(changed)])
+            chunks.append(self._kind.select(chunk, ~np.isin(chunk.ids, changed)))
+        return self._kind.concat([*chunks, *source.rows(changed)])
 
     def _adds_up(self, removed: NDArray[np.int64], added: C, state: State) -> bool:
         crcs = self._base.array("crcs")
@@ -208,7 +208,7 @@ class _Cache(Generic[C, U]):
         # A set, because the first `np.unique` of a process imports masked arrays: 36 ms.
         return is_whole and len(set(added.ids.tolist())) == len(added.ids)
 
-    def _written(self, removed: NDArray[np.int64], added: C, state: State) -> Segment:
+    def _write_changes(self, removed: NDArray[np.int64], added: C, state: State) -> Segment:
         def write(writer: Writer) -> None:
             header = self._kind.write(writer, added)
             writer.array("removed", removed)
@@ -217,9 +217,9 @@ class _Cache(Generic[C, U]):
         return write_segment(self._folder / self._kind.files[1], write)
 
 
-def _built(folder: Path, source: Source[C], kind: Kind[C, U]) -> Segment:
-    """All of the database as one file."""
-    made = kind.made(source)
+def _build(folder: Path, source: Source[C], kind: Kind[C, U]) -> Segment:
+    """Write the first file from the whole database."""
+    made = kind.build(source)
     return write_segment(
         folder / kind.files[0], lambda writer: writer.finish({"state": asdict(source.state), **made(writer)})
     )

@@ -54,7 +54,7 @@ class _Kind:
         """Any size will do."""
         return True
 
-    def made(self, source: Source[Columns]) -> Callable[[Writer], dict[str, Any]]:
+    def build(self, source: Source[Columns]) -> Callable[[Writer], dict[str, Any]]:
         """Write the columns of all records."""
         whole = concat(list(source.rows()))
         return lambda writer: self.write(writer, whole)
@@ -75,15 +75,15 @@ class _Kind:
         folders, *fields = (_read_coded(segment, name) for name in _CODED)
         return Columns(ids, crcs, folders, names, sizes, seconds, dict(zip(FIELDS, fields, strict=True)))
 
-    def joined(self, chunks: Sequence[Columns]) -> Columns:
+    def concat(self, chunks: Sequence[Columns]) -> Columns:
         """All records as one."""
         return concat(chunks)
 
-    def taken(self, chunk: Columns, stays: Mask) -> Columns:
+    def select(self, chunk: Columns, stays: Mask) -> Columns:
         """The records that stay."""
         return select(chunk, stays)
 
-    def opened(self, base: Segment, more: Segment | None, alive: Mask | None) -> list[Columns]:
+    def open(self, base: Segment, more: Segment | None, alive: Mask | None) -> list[Columns]:
         """Both files, all of them checked. Raises Damaged."""
         parts = [replace(self.read(base), alive=alive)]
         return parts if more is None else [*parts, self.read(more)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -16,58 +17,79 @@ __all__ = ["Connections"]
 
 
 class Connections:
-    """Opens a connection for a thread when it first asks for one; that of a thread that has ended serves the next."""
+    """Opens a connection for a thread when it first asks for one; that of a thread that has ended serves the next.
+
+    Only its own thread closes a connection: closing one that another thread runs a statement on crashes the process.
+    """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
         self._connect = connect
         self._name = name
-        self._process = os.getpid()
         self._own = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._free: list[sqlite3.Connection] = []
-        self._is_closed = False
+        self._pool = _Pool()
         self.own()
 
     def own(self) -> sqlite3.Connection:
         """The connection of this thread. Raises ClosedGallery, also in a forked process."""
         lease: _Lease | None = getattr(self._own, "lease", None)
-        if lease is None or self._is_closed or os.getpid() != self._process:
+        if lease is None or self._pool.is_closed or os.getpid() != self._pool.process:
             lease = self._new_lease()
         return lease.connection
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        self._is_closed = True
-        if os.getpid() == self._process:
-            for connection in self._all:
-                connection.close()
+        """Close the connections of this thread and of those that have ended; others close theirs when they notice."""
+        self._pool.is_closed = True
+        if os.getpid() == self._pool.process:
+            self._own.lease = None
+            self._pool.close_free()
 
     def _new_lease(self) -> _Lease:
-        if os.getpid() != self._process:
+        if os.getpid() != self._pool.process:
             # https://sqlite.org/howtocorrupt.html 2.6: a connection carried over a fork corrupts the database
             raise ClosedGallery(f"{self._name} was opened before this process was forked", hint="open it again here")
-        if self._is_closed:
+        if self._pool.is_closed:
+            self._own.lease = None
             raise ClosedGallery(f"{self._name} is closed", hint="open it again: Gallery.open")
-        self._own.lease = lease = _Lease(self._take(), self._free)
+        self._own.lease = lease = _Lease(self._take(), self._pool)
         return lease
 
     def _take(self) -> sqlite3.Connection:
         try:
-            connection = self._free.pop()
+            connection = self._pool.free.pop()
         except IndexError:
-            connection = self._connect()
-            self._all.append(connection)
+            return self._connect()
         if connection.in_transaction:  # its thread ended in the middle of something
             connection.execute("ROLLBACK")
         return connection
 
 
-class _Lease:
-    """A connection while a thread has it; given back when the thread ends."""
+class _Pool:
+    """Connections whose threads have ended."""
 
-    def __init__(self, connection: sqlite3.Connection, free: list[sqlite3.Connection]) -> None:
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.free: list[sqlite3.Connection] = []
+        self.is_closed = False
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Keep a connection for the next thread, or close it."""
+        self.free.append(connection)
+        if self.is_closed and os.getpid() == self.process:
+            self.close_free()
+
+    def close_free(self) -> None:
+        """Close what no thread has."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self.free.pop().close()
+
+
+class _Lease:
+    """A connection while a thread has it; given back when the thread ends, or lets go of it."""
+
+    def __init__(self, connection: sqlite3.Connection, pool: _Pool) -> None:
         self.connection = connection
-        self._free = free
+        self._pool = pool
 
     def __del__(self) -> None:
-        self._free.append(self.connection)
+        self._pool.give_back(self.connection)

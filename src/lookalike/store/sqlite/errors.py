@@ -8,7 +8,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from lookalike.errors import Corrupt, DiskFull, StoreBusy, StoreError
+from lookalike.errors import ClosedGallery, Corrupt, DiskFull, StoreBusy, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _translated(error: sqlite3.Error, path: Path) -> StoreError:
     # What Python's own module raises carries no code: text in a damaged row that is no UTF-8, a closed database.
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return corrupt(path, str(error)) if "decode" in str(error) else StoreError(f"{path}: {error}")
+        return _translated_of_python(error, path)
     if code in _FULL:
         return DiskFull(
             f"{path}: no space left ({error}); what was put before is safe",
@@ -65,3 +65,9 @@ def _translated(error: sqlite3.Error, path: Path) -> StoreError:
             f"{path}: {error}", hint="the folder must be yours to write in; or copy the gallery to one that is"
         )
     return StoreError(f"{path}: {error}")
+
+
+def _translated_of_python(error: sqlite3.Error, path: Path) -> StoreError:
+    if "closed database" in str(error):
+        return ClosedGallery(f"{path} was closed meanwhile", hint="open it again: Gallery.open")
+    return corrupt(path, str(error)) if "decode" in str(error) else StoreError(f"{path}: {error}")

@@ -12,6 +12,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.errors import NewerFormat, StoreError
+from lookalike.files import replace_file, sync_folder
 from lookalike.store.sqlite.format3 import type_items
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "needs_migration",
     "put_aside",
     "put_in_place",
-    "sync_folder",
     "transaction",
 ]
 
@@ -211,14 +211,9 @@ def _apply(db: sqlite3.Connection, version: int, path: Path) -> None:
 
 
 def _copy(db: sqlite3.Connection, target: Path) -> None:
-    part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
-    # As bytes, because a path need not be text.
-    db.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(part),))
-    with part.open("rb+") as copy:
-        os.fsync(copy.fileno())
-    part.replace(target)
-    sync_folder(target.parent)
+    with replace_file(target) as part:
+        # As bytes, because a path need not be text.
+        db.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(part),))
 
 
 def _number(db: sqlite3.Connection, pragma: str) -> int:
@@ -232,14 +227,3 @@ def _logs(path: Path) -> tuple[Path, Path]:
 def _unlink(*paths: Path) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where folders can be synced."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

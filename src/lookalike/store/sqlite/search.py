@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-__all__ = ["Search"]
+__all__ = ["Search", "Transactions"]
 
 _T = TypeVar("_T")
 
@@ -66,26 +66,25 @@ class _Qualified(NamedTuple):
     ids: Ids
 
 
-class Search:
-    """See `lookalike.store.Store` for what its methods do.
+class Transactions(NamedTuple):
+    """How a search deals with the transaction of its thread.
 
-    reading: a transaction that has made sure that nothing is missing of what was written last.
-    restart: begins this thread's transaction again unless something was read in it; whether it did.
-    keep: from now on this thread's transaction cannot begin again.
+    reading: one that has made sure that nothing is missing of what was written last.
+    restart: begins it again unless something was read in it; whether it did.
+    keep: from now on it cannot begin again.
     """
 
-    def __init__(  # noqa: PLR0913  (by name, all but three)
-        self,
-        tables: Tables,
-        space: Space,
-        tuning: Tuning,
-        *,
-        reading: Callable[[], AbstractContextManager[None]],
-        restart: Callable[[], bool],
-        keep: Callable[[], None],
-    ) -> None:
+    reading: Callable[[], AbstractContextManager[None]]
+    restart: Callable[[], bool]
+    keep: Callable[[], None]
+
+
+class Search:
+    """See `lookalike.store.Store` for what its methods do."""
+
+    def __init__(self, tables: Tables, space: Space, tuning: Tuning, transactions: Transactions) -> None:
         self._tables, self._space, self._tuning = tables, space, tuning
-        self._reading, self._restart, self._keep = reading, restart, keep
+        self._reading, self._restart, self._keep = transactions
         self._lock = threading.RLock()  # while something is loaded; never while a query is encoded or searched
         self._loaded: _Loaded | None = None
         self._raw: _Raw | None = None

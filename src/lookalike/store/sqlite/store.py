@@ -34,7 +34,7 @@ from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
 from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
-from lookalike.store.sqlite.search import Search
+from lookalike.store.sqlite.search import Search, Transactions
 from lookalike.store.sqlite.sources import VectorsSource
 from lookalike.store.sqlite.tables import Tables, write_meta
 
@@ -91,14 +91,8 @@ class SqliteStore:
             self.space = self._tables.entry("space", read_space)
             if base is None:
                 self._tables.base = self._find_base()
-            self._search = Search(
-                self._tables,
-                self.space,
-                tuning or Tuning(),
-                reading=self._reading_newest,
-                restart=self._restart,
-                keep=self._note_reading,
-            )
+            transactions = Transactions(self._reading_newest, self._restart, self._note_reading)
+            self._search = Search(self._tables, self.space, tuning or Tuning(), transactions)
             if base is None:
                 self._settle_in()
         except BaseException:

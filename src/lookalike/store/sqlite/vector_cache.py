@@ -1,4 +1,4 @@
-"""What is searched, as files beside the database.
+"""The vectors that are searched, in files beside the database.
 
 `search.cache` holds the rows of one state of the database, sorted into lists when they are many; `search.more` what
 has changed since. `put.cache` and `put.more` hold embeddings as they were put, where these are searched. `cache_files`
@@ -53,7 +53,7 @@ class Source(cache_files.Source[Chunk], Protocol):
 
 
 def load(folder: Path, source: Source, tuning: Tuning, files: tuple[str, str] = (FILE, MORE)) -> Searcher:
-    """What is searched as of the source's state: from the files, brought up to date; or made anew.
+    """What is searched as of the source's state: from its files, brought up to date, or built again.
 
     What is searched as it was put is always searched exactly and has no lists. Raises what reading the source raises;
     Damaged if even new files are.
@@ -65,12 +65,12 @@ def load(folder: Path, source: Source, tuning: Tuning, files: tuple[str, str] = 
 def load_in_memory(source: Source) -> Searcher:
     """What is searched as of the source's state, without files; always exact."""
     kind = _Rows((FILE, MORE), source.width, source.metric, math.inf)
-    whole = kind.joined(list(source.rows()))
+    whole = kind.concat(list(source.rows()))
     return Searcher([Part(Matrix(whole.ids, whole.rows, source.metric))])
 
 
 def discard(folder: Path) -> None:
-    """Take files away that turned out to be damaged."""
+    """Delete files that turned out to be damaged."""
     for files in ((FILE, MORE), RAW):
         cache_files.discard(folder, files)
 
@@ -85,11 +85,11 @@ class _Rows:
     lists_from: float
 
     def serves(self, header: dict[str, Any], state: State) -> bool:
-        """Not if it is to get lists."""
+        """Unless it is to get inverted lists now."""
         return state.embedded < self.lists_from or "lists" in header
 
-    def made(self, source: cache_files.Source[Chunk]) -> Callable[[Writer], dict[str, Any]]:
-        """All rows, list by list where they are many."""
+    def build(self, source: cache_files.Source[Chunk]) -> Callable[[Writer], dict[str, Any]]:
+        """Compute all rows, list by list where they are many."""
         whole = self._whole(source)
         clusters, header = _clustered(whole.rows, self.metric, self.lists_from)
 
@@ -107,28 +107,28 @@ class _Rows:
         return write
 
     def write(self, writer: Writer, chunk: Chunk) -> dict[str, Any]:
-        """Rows as they are."""
+        """Write rows as they are."""
         _write_rows(writer, chunk, lambda: _slices(chunk.rows))
         return {}
 
     def read(self, segment: Segment) -> Chunk:
-        """Raises Damaged."""
+        """Read rows. Raises Damaged."""
         rows = segment.blocks("rows")
         rows.check()
         return Chunk(segment.array("ids"), segment.array("crcs"), rows.array)
 
-    def joined(self, chunks: Sequence[Chunk]) -> Chunk:
-        """All as one."""
+    def concat(self, chunks: Sequence[Chunk]) -> Chunk:
+        """Join chunks."""
         none = Chunk(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty((0, self.width), np.float32))
         ids, crcs, rows = zip(none, *chunks, strict=True)
         return Chunk(np.concatenate(ids), np.concatenate(crcs), np.concatenate(rows))
 
-    def taken(self, chunk: Chunk, stays: NDArray[np.bool_]) -> Chunk:
-        """Those that stay."""
+    def select(self, chunk: Chunk, stays: NDArray[np.bool_]) -> Chunk:
+        """Keep the rows that stay."""
         return Chunk(chunk.ids[stays], chunk.crcs[stays], chunk.rows[stays])
 
-    def opened(self, base: Segment, more: Segment | None, alive: NDArray[np.bool_] | None) -> Searcher:
-        """What is searched. Raises Damaged."""
+    def open(self, base: Segment, more: Segment | None, alive: NDArray[np.bool_] | None) -> Searcher:
+        """Open what is searched. Raises Damaged."""
         parts = [_part(base, self.metric, alive)]
         return Searcher(parts if more is None else [*parts, _part(more, self.metric)])
 

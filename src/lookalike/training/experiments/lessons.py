@@ -104,8 +104,9 @@ def _overfitting(results: Sequence[Result]) -> Iterator[str]:
         if best is not None and r.history[-1].val_mse > _RISE * best.val_mse
     ]
     if len(networks) > 1:
-        ends, its = ("ends", "its") if len(risen) < 2 else ("end", "their")
-        ends += f" with a held-out error more than 1% above {its} smallest"
+        ends = "ends with a held-out error more than 1% above its smallest"
+        if len(risen) > 1:
+            ends = "end with a held-out error more than 1% above their smallest"
         yield f"{_some(risen, networks)} {ends}{': ' + ', '.join(risen) if risen else ''}."
 
 
