@@ -666,7 +666,7 @@ def test_every_record_comes_back_as_it_was_put(store: Store, records: list[Recor
         store.put(records, {})
     for path, found in store.find(one.path for one in records).items():
         wanted = [one for one in records if one.path == path][-1]
-        assert replace(found, id=0) == wanted
+        assert found._replace(id=0) == wanted
     assert problems(store) == []
 
 

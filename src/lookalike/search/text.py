@@ -35,7 +35,7 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
     if found is None:
         raise NoTextEncoder(
             f"{encoder.name} has no text encoder: it takes pictures only",
-            hint="use an encoder that also understands text (CLIP, SigLIP): lookalike index FOLDER -e MODEL -i GALLERY",
+            hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY",
         )
     encode_texts, columns = found
     return encode_texts([text]), SearchSpace(raw=True, columns=(columns.start, columns.stop))

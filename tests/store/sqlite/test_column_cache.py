@@ -38,7 +38,7 @@ def put(store: Store, numbers: range, *, version: int = 0, digest: bytes | None 
         size, mtime_ns = (1000 * n + version, (1_700_000_000 + n) * 10**9) if n % 6 else (None, None)
         item = Record(KEYS[n % 5] % (n, n), size, mtime_ns, digest, 100 + n % 7 + version)
         taken_at = datetime(2024, 5, 1 + n % 9, tzinfo=[None, UTC][n % 2]) if n % 4 == 0 else None
-        items.append(replace(item, format=["JPEG", "PNG", None][n % 3], camera=CAMERAS[n % 5], taken_at=taken_at))
+        items.append(item._replace(format=["JPEG", "PNG", None][n % 3], camera=CAMERAS[n % 5], taken_at=taken_at))
     with store.writing():
         store.put(items, {digest: np.ones(DIM, np.float32)} if digest and not store.known([digest]) else {})
 

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -710,7 +709,7 @@ class TestFormats:
             put(store, {below % n: n for n in range(9)}, "7:-8")
             put(store, {below % 9: None, b"/photos/1": 1, b"/skipped": None}, "7:-8")
             store.set_roots(roots)
-        wanted = [replace(one, taken_at=None, camera=None) for one in store.scan()]  # of which it knew nothing
+        wanted = [one._replace(taken_at=None, camera=None) for one in store.scan()]  # of which it knew nothing
         found = nearest(store, embedding(3), 99)
         store.close()
         write_format_3(place)
