@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
-_SAMPLED = 16  # pictures that are looked for to find out whether they moved with their gallery
+_SAMPLED = 16  # pictures of either end that are looked for to find out whether they moved with their gallery
+_RELATIVE = "SELECT key FROM item WHERE key > x'2e2f' AND key < x'2e30'"  # from ./ to below ./
 
 _log = logging.getLogger(__name__)
 
@@ -363,12 +364,16 @@ class SqliteStore:
         if here == before:
             return here
         with named_errors(self.path):
-            rows = self._db.execute("SELECT key FROM item WHERE key > ? AND key < ? LIMIT ?", (b"./", b".0", _SAMPLED))
-            keys = [key for (key,) in rows if isinstance(key, bytes)]
+            first, last = (
+                self._db.execute(f"{_RELATIVE} ORDER BY key {order} LIMIT {_SAMPLED}").fetchall()
+                for order in ("ASC", "DESC")
+            )
+        keys = [key for (key,) in (*first, *last) if isinstance(key, bytes)]
         for base in (here, before):
             if any(os.path.lexists(to_path(key, base)) for key in keys):
                 return base
-        return here
+        # Nothing shows that they have moved; the drive that they are on may not be plugged in.
+        return before if keys else here
 
     def _settle_in(self) -> None:
         """Let all keys fit the base; while another process writes, or in a read-only folder, the next writer does."""
