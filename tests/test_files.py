@@ -53,7 +53,8 @@ def test_whatever_is_raised_the_old_file_stays_and_the_new_one_goes(error: BaseE
             part.write_bytes(b"half")
             raise error
 
-    pytest.raises(type(error), fail)
+    with pytest.raises(type(error)):
+        fail()
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == {"a"}
 
@@ -210,7 +211,8 @@ def test_a_folder_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
             (fresh / "file").touch()
             raise InterruptedError
 
-    pytest.raises(InterruptedError, fail)
+    with pytest.raises(InterruptedError):
+        fail()
     assert names(place.parent) == set()
     with stage_folder(place) as fresh:
         (fresh / "file").touch()

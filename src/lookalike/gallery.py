@@ -23,8 +23,8 @@ from lookalike.errors import (
     StoreError,
     UsageError,
 )
-from lookalike.images.decode import Picture, View, show_path
-from lookalike.images.pool import Reader
+from lookalike.images.decode import DecodedPicture, View, show_path
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import Root
 from lookalike.indexing.adapt import adapt, adapt_if_grown, adapt_to_labels
 from lookalike.indexing.folders import absolute, is_within, known_roots, named_roots, remember
@@ -324,12 +324,12 @@ class Gallery:
         Files are decoded and encoded as `index` does it, many at a time; nothing is kept. view: one of `views`.
         """
         options = options or IndexOptions()
-        with Reader(view or self.encoder.view, limits=options.limits, workers=options.workers) as reader:
+        with DecoderPool(view or self.encoder.view, limits=options.limits, workers=options.workers) as reader:
             results = reader.read(paths)
             while some := list(islice(results, options.batch_size)):
-                pictures = [result for _, result in some if isinstance(result, Picture)]
+                pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
                 rows = iter(encode_pictures(self.encoder, pictures))
-                yield from ((path, next(rows) if isinstance(r, Picture) else r) for path, r in some)
+                yield from ((path, next(rows) if isinstance(r, DecodedPicture) else r) for path, r in some)
 
     def remove(self, path: str | bytes | os.PathLike[str], *, wait: float = 0.0) -> int:
         """Take a picture, or all pictures below a folder, out of the gallery; how many there were.

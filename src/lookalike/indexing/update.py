@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.images.decode import VANISHED, Limits, Picture
-from lookalike.images.pool import Reader
+from lookalike.images.decode import VANISHED, DecodedPicture, Limits
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import Root, Rules, count, walk
 from lookalike.store import Item
 
@@ -95,7 +95,7 @@ def update(
     return run.report
 
 
-def encode_pictures(encoder: Encoder, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+def encode_pictures(encoder: Encoder, pictures: Sequence[DecodedPicture]) -> NDArray[np.float32]:
     """Embeddings of decoded pictures, float32 (n, dim)."""
     side = encoder.view.size
     pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
@@ -123,7 +123,7 @@ class _Run:
         if self._progress is not None:
             self._total = count(self.roots)
             self._advance(0)
-        with Reader(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
+        with DecoderPool(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
             results = reader.read(self._changed_paths())
             while batch := list(islice(results, self.options.batch_size)):
                 self._keep(batch)
@@ -198,10 +198,10 @@ class _Run:
         else:
             self.report.unchanged += 1
 
-    def _keep(self, results: list[tuple[bytes, Picture | str]]) -> None:
+    def _keep(self, results: list[tuple[bytes, DecodedPicture | str]]) -> None:
         """Encode what was decoded and commit it as one batch."""
         entries = [self._waiting.popleft() for _ in results]
-        pictures = {result.digest: result for _, result in results if isinstance(result, Picture)}
+        pictures = {result.digest: result for _, result in results if isinstance(result, DecodedPicture)}
         known = self.store.known(pictures)
         new = [picture for digest, picture in pictures.items() if digest not in known]
         items = []
@@ -232,7 +232,7 @@ class _Run:
             stamp = ""
         return [Item(entry.path, stamp, None, {"reason": reason})]
 
-    def _embeddings(self, pictures: list[Picture]) -> Embeddings:
+    def _embeddings(self, pictures: list[DecodedPicture]) -> Embeddings:
         if not pictures or self.options.dry_run:
             return {}
         rows = encode_pictures(self.encoder, pictures)
@@ -268,5 +268,5 @@ class _Run:
             self._progress(self._done, max(self._total, self._done))
 
 
-def _info(picture: Picture) -> dict[str, object]:
+def _info(picture: DecodedPicture) -> dict[str, object]:
     return {"width": picture.width, "height": picture.height, "format": picture.format}

@@ -17,8 +17,8 @@ import numpy as np
 from lookalike.datasets.labelled import fixed_split
 from lookalike.errors import TrainingError, UsageError
 from lookalike.files import replace_file
-from lookalike.images.decode import Picture, View, show_path
-from lookalike.images.pool import Reader
+from lookalike.images.decode import DecodedPicture, View, show_path
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
 from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, made, write_csv
 
@@ -99,10 +99,10 @@ def read_labelled(
     """Decode some files below `folder`: the picture, or its name and the reason why there is none; in order."""
     root = os.path.abspath(os.fsencode(folder))
     paths = list(paths)
-    with Reader(View(size)) as reader:
+    with DecoderPool(View(size)) as reader:
         for done, (path, result) in enumerate(reader.read(paths), 1):
             name = os.fsdecode(os.path.relpath(path, root))
-            if isinstance(result, Picture):
+            if isinstance(result, DecodedPicture):
                 pixels = np.frombuffer(result.pixels, np.uint8).reshape(size, size, 3)
                 yield Labelled(pixels, name, _class_of(name), result.digest)
             else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError
-from lookalike.images.augment import altered
+from lookalike.images.augment import alter
 from lookalike.training.models.autoencoder import load_keras
 
 if TYPE_CHECKING:
@@ -67,5 +67,5 @@ def belongings(pictures: Pictures, preset: Preset) -> NDArray[np.int32]:
 def pairs(pixels: NDArray[np.uint8], numbers: NDArray[np.int32], rng: np.random.Generator) -> Pairs:
     """Two views of each picture (n, size, size, 3), one after the other, and the numbers (2 n, 1) they have."""
     size = pixels.shape[1]
-    views = np.concatenate([altered(pixels, size, rng) for _ in range(2)])
+    views = np.concatenate([alter(pixels, size, rng) for _ in range(2)])
     return views, np.tile(numbers, 2)[:, None]

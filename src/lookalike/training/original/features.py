@@ -17,8 +17,8 @@ from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
 from lookalike.files import replace_file
 from lookalike.gallery import Gallery
-from lookalike.images.decode import Picture, show_path
-from lookalike.images.pool import Reader
+from lookalike.images.decode import DecodedPicture, show_path
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
 from lookalike.indexing.update import encode_pictures
 from lookalike.store import Item
@@ -141,7 +141,7 @@ def _verified(
     """Every picture as an item of a gallery, with its embedding, once it is found to be its own."""
     waiting = iter(zip(entries, embeddings, strict=True))
     bound = _NEAR * _spread(embeddings)
-    with Reader(encoder.view) as reader:
+    with DecoderPool(encoder.view) as reader:
         results = reader.read([entry.source for entry in entries])
         done = 0
         while some := [result for _, result in islice(results, _BATCH)]:
@@ -156,7 +156,7 @@ def _verified(
                 progress(done, len(entries))
 
 
-def _readable(result: Picture | str, entry: Entry) -> Picture:
+def _readable(result: DecodedPicture | str, entry: Entry) -> DecodedPicture:
     if isinstance(result, str):
         raise DatasetError(f"{show_path(entry.path)} cannot be verified: {result}")
     return result
@@ -168,7 +168,7 @@ def _spread(embeddings: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.square(apart).mean())) or float(np.linalg.norm(embeddings[0]))
 
 
-def _item(entry: Entry, picture: Picture) -> Item:
+def _item(entry: Entry, picture: DecodedPicture) -> Item:
     """As indexing would put it, so that the next indexing finds it unchanged."""
     info = {"width": picture.width, "height": picture.height, "format": picture.format}
     return Item(entry.path, entry.stamp, picture.digest, info)
