@@ -10,14 +10,14 @@ from lookalike import Gallery, load_encoder
 from lookalike.datasets.labelled import Dataset, load_labelled, read_split
 from lookalike.errors import EncoderError, EncoderMismatch, UnknownEncoder, UsageError
 from lookalike.evaluation.retrieval import evaluate_retrieval
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.indexing.learned import learn, learn_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
-    from lookalike.images.decode import Picture
+    from lookalike.images.decode import DecodedPicture
 
 
 pytestmark = pytest.mark.usefixtures("few_patches")
@@ -138,13 +138,13 @@ def test_an_evaluation_learns_from_the_gallery_pictures_only(
     dataset = Dataset(tuple(pictures[::2]), tuple(pictures[1::2]))
     seen: list[bytes] = []
 
-    def noting(self: Reader, paths: Iterable[bytes]) -> Generator[tuple[bytes, Picture | str]]:
+    def noting(self: DecoderPool, paths: Iterable[bytes]) -> Generator[tuple[bytes, DecodedPicture | str]]:
         for path, outcome in read(self, paths):
             seen.append(path)
             yield path, outcome
 
-    read = Reader.read
-    monkeypatch.setattr("lookalike.indexing.learned.Reader.read", noting)
+    read = DecoderPool.read
+    monkeypatch.setattr("lookalike.indexing.learned.DecoderPool.read", noting)
     figures = evaluate_retrieval(dataset, "patches")
     assert figures["encoder"] == "patches"
     assert set(seen[: len(dataset.gallery)]) == {picture.path for picture in dataset.gallery}

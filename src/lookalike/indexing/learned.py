@@ -17,9 +17,9 @@ import numpy as np
 from lookalike.encoders import CARD, MODEL, find_learner, learned_parts
 from lookalike.errors import UsageError
 from lookalike.files import stage_folder
-from lookalike.images.decode import Picture
+from lookalike.images.decode import DecodedPicture
 from lookalike.images.paths import show_path
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
 from lookalike.indexing.update import IndexOptions
 
@@ -108,11 +108,11 @@ def _shown(
     progress: Progress | None,
 ) -> Iterator[Shown]:
     """Every file that can be read, and its class."""
-    with Reader(view, limits=options.limits, workers=options.workers) as reader:
+    with DecoderPool(view, limits=options.limits, workers=options.workers) as reader:
         for done, (path, result) in enumerate(reader.read(paths), 1):
             if progress is not None:
                 progress(done, len(paths))
-            if isinstance(result, Picture):
+            if isinstance(result, DecodedPicture):
                 picture = np.frombuffer(result.pixels, np.uint8).reshape(view.size, view.size, 3)
                 yield picture, labels.get(path, "")
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.images.decode import VANISHED, Limits, Picture
+from lookalike.images.decode import VANISHED, DecodedPicture, Limits
 from lookalike.images.paths import show_path
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import Root, Rules, count, walk
 from lookalike.store import Record
 
@@ -100,7 +100,7 @@ def update(
     return run.report
 
 
-def encode_pictures(encoder: Encoder, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+def encode_pictures(encoder: Encoder, pictures: Sequence[DecodedPicture]) -> NDArray[np.float32]:
     """Embeddings of decoded pictures, float32 (n, dim)."""
     side = encoder.view.size
     pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
@@ -115,12 +115,12 @@ def embed_files(
     Files are decoded and encoded as `update` does it, many at a time; nothing is kept. view: by default the encoder's.
     """
     options = options or IndexOptions()
-    with Reader(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
+    with DecoderPool(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
         results = reader.read(paths)
         while some := list(islice(results, options.batch_size)):
-            pictures = [result for _, result in some if isinstance(result, Picture)]
+            pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
             rows = iter(encode_pictures(encoder, pictures))
-            yield from ((path, next(rows) if isinstance(result, Picture) else result) for path, result in some)
+            yield from ((path, next(rows) if isinstance(result, DecodedPicture) else result) for path, result in some)
 
 
 class _Run:
@@ -144,7 +144,7 @@ class _Run:
         if self._progress is not None:
             self._total = count(self.roots)
             self._advance(0)
-        with Reader(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
+        with DecoderPool(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
             results = reader.read(self._changed_paths())
             while batch := list(islice(results, self.options.batch_size)):
                 self._keep(batch)
@@ -219,10 +219,10 @@ class _Run:
         else:
             self.report.unchanged += 1
 
-    def _keep(self, results: list[tuple[bytes, Picture | str]]) -> None:
+    def _keep(self, results: list[tuple[bytes, DecodedPicture | str]]) -> None:
         """Encode what was decoded and commit it as one batch."""
         entries = [self._waiting.popleft() for _ in results]
-        pictures = {result.digest: result for _, result in results if isinstance(result, Picture)}
+        pictures = {result.digest: result for _, result in results if isinstance(result, DecodedPicture)}
         known = self.store.known(pictures)
         new = [picture for digest, picture in pictures.items() if digest not in known]
         items = []
@@ -255,7 +255,7 @@ class _Run:
         limit = self.options.limits.megapixels
         return [Record(entry.path, size, entry.mtime_ns, skipped_because=reason, max_megapixels=limit)]
 
-    def _embeddings(self, pictures: list[Picture]) -> Embeddings:
+    def _embeddings(self, pictures: list[DecodedPicture]) -> Embeddings:
         if not pictures or self.options.dry_run:
             return {}
         rows = encode_pictures(self.encoder, pictures)
@@ -296,6 +296,6 @@ def _log_skipped(entry: Entry, reason: str) -> None:
     _log.info("skipped %s (%s, %d bytes): %s", show_path(entry.path), kind, entry.size, reason)
 
 
-def _record(entry: Entry, picture: Picture) -> Record:
+def _record(entry: Entry, picture: DecodedPicture) -> Record:
     about = (picture.width, picture.height, picture.format)
     return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)
