@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast, get_args
@@ -17,27 +15,25 @@ from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import (
     Corrupt,
-    DiskFull,
     EncoderMismatch,
     NoGallery,
-    StoreError,
     UsageError,
 )
 from lookalike.explore.neighbours import neighbours
 from lookalike.images.decode import Picture, View, show_path
 from lookalike.images.pool import Reader
-from lookalike.images.walk import Root
-from lookalike.indexing.adapt import adapt, adapt_if_grown, adapt_to_labels
-from lookalike.indexing.folders import known_roots, named_roots, remember
+from lookalike.indexing import maintenance
+from lookalike.indexing.adapt import adapt, adapt_to_labels
+from lookalike.indexing.encode import encode_pictures
+from lookalike.indexing.folders import canonical_path, known_roots
 from lookalike.indexing.opening import FOLDER, check_encoder, find_gallery, own_encoder
-from lookalike.indexing.update import IndexOptions, Report, encode_pictures, update
+from lookalike.indexing.update import IndexOptions, Report
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Hit, Hits, closest
 from lookalike.search.query import draw_query, looks_at, read_query, views_of
 from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import nearest_to_text
 from lookalike.store import Maintained, SearchSpace, Space, open_store
-from lookalike.store.keys import absolute, is_within, moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,6 +43,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
+    from lookalike.images.walk import Root
     from lookalike.indexing.update import Progress
     from lookalike.search.explain import Inspection
     from lookalike.search.query import Query
@@ -140,25 +137,9 @@ class Gallery:
         it was. Raises StoreBusy when another process is indexing this gallery for longer than `wait` seconds,
         UsageError when none of the paths exists or none is known.
         """
-        options = options or IndexOptions()
-        roots = named_roots(paths, options.rules) if paths else known_roots(self.store)
-        if not roots:
-            raise UsageError("the gallery knows no folder yet", hint="name one: lookalike index FOLDER")
-        if not any(os.path.lexists(root.path) or any(self._below(root.path)) for root in roots):
-            raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
-        if options.dry_run:
-            return update(self.store, self.encoder, roots, options=options, progress=progress)
-        try:
-            with self.store.writing(wait=wait):
-                remember(self.store, roots)
-                report = update(self.store, self.encoder, roots, options=options, progress=progress)
-                adapt_if_grown(self.store, self.encoder)
-        except DiskFull as error:
-            raise DiskFull(f"{error}; {len(self):,} pictures are safely indexed", hint=error.hint) from error
-        with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
-            if isinstance(self.store, Maintained):
-                self.store.prepare()
-        return report
+        return maintenance.index_paths(
+            self.store, self.encoder, paths, options=options, on_progress=progress, wait=wait
+        )
 
     def retry(
         self,
@@ -172,14 +153,7 @@ class Gallery:
 
         Those that are gone are left to `index`. Raises StoreBusy; UsageError when nothing was skipped there.
         """
-        options = replace(options or IndexOptions(), retry=True)
-        within = absolute(path)
-        found = [key for key, _ in self.skipped() if is_within(key, within) and os.path.lexists(key)]
-        roots = [Root(key, options.rules) for key in found]
-        if not found:
-            raise UsageError(f"no file that was skipped is in {show_path(within)}", hint="lookalike skipped")
-        with self.store.writing(wait=wait):
-            return update(self.store, self.encoder, roots, options=options, progress=progress)
+        return maintenance.retry(self.store, self.encoder, path, options=options, on_progress=progress, wait=wait)
 
     def relocate(
         self, old: str | bytes | os.PathLike[str], new: str | bytes | os.PathLike[str], *, dry_run: bool = False
@@ -189,20 +163,7 @@ class Gallery:
         Paths are rewritten, all or none; no file is looked at. Raises StoreBusy; UsageError when none is known in
         `old`, or one in its new place as well.
         """
-        source, target = absolute(old), absolute(new)
-        found = [record.path for record in self._below(source)]
-        if not found:
-            raise UsageError(f"the gallery knows no picture in {show_path(source)}", hint="lookalike info")
-        there = {moved(key, source, target) for key in found}
-        if taken := sorted(self.store.find(there - set(found))):
-            raise UsageError(
-                f"{len(taken)} pictures are known in the new place as well, such as {show_path(taken[0])}",
-                hint=f"forget one of the two folders: lookalike remove {show_path(target)}",
-            )
-        if dry_run:
-            return len(found)
-        with self.store.writing():
-            return self.store.rename(source, target)
+        return maintenance.relocate(self.store, old, new, dry_run=dry_run)
 
     def search(  # noqa: PLR0913  (by name, all but two)
         self,
@@ -340,19 +301,11 @@ class Gallery:
         The files stay, and the next `index` of their folder brings them back. A folder that was indexed itself is no
         longer looked after. Raises UsageError if there is none.
         """
-        key = absolute(path)
-        with self.store.writing(wait=wait):
-            found = [record.id for record in self._below(key)]
-            kept = {root: rules for root, rules in self.store.roots.items() if not is_within(root, key)}
-            if not found and len(kept) == len(self.store.roots):
-                raise UsageError(f"{show_path(key)} is not in the gallery")
-            if len(kept) < len(self.store.roots):
-                self.store.set_roots(kept)
-            return self.store.remove(found)
+        return maintenance.remove(self.store, path, wait=wait)
 
     def skipped(self) -> list[tuple[bytes, str]]:
         """Every file that is not part of the gallery though it was met, with the reason, by path."""
-        return [(record.path, record.skipped_because or "") for record in self.store.scan() if record.digest is None]
+        return maintenance.list_skipped(self.store)
 
     def pictures(self) -> Iterator[Record]:
         """Every picture of the gallery as the store knows it, by path."""
@@ -365,7 +318,7 @@ class Gallery:
 
     def knows(self, path: bytes) -> bool:
         """Whether the file at this absolute path, or one below it, was met: as a picture or skipped."""
-        return any(self._below(path))
+        return any(maintenance.records_below(self.store, canonical_path(path, self.store)))
 
     def verify(self) -> list[str]:
         """What is wrong with the stored data, a line each; empty when all is well."""
@@ -386,12 +339,8 @@ class Gallery:
         if not done.problems:
             return done, None
         with cls.open(folder) as gallery:
-            found = [key for key in done.lost if not any(is_within(key, root.path) for root in gallery.roots)]
-            roots = [*gallery.roots, *(Root(key) for key in found if os.path.lexists(key))]
-            with gallery.store.writing():
-                report = update(gallery.store, gallery.encoder, roots, options=options, progress=progress)
-                adapt_if_grown(gallery.store, gallery.encoder)
-        return done, report
+            store, encoder = gallery.store, gallery.encoder
+            return done, maintenance.index_lost(store, encoder, done.lost, options=options, on_progress=progress)
 
     def export(self, file: str | Path, *, force: bool = False) -> int:
         """Copy the gallery into one file, checked, whoever is writing; how many pictures are in the copy.
@@ -491,10 +440,6 @@ class Gallery:
             raise UsageError("a gallery that is adapted to labels has no weights", hint="lookalike adapt")
         widths = projection.widths if projection is not None else [part.dim for part in parts]
         return SearchSpace(weights=tuple(np.repeat(np.array(balance(parts, weights), np.float32), widths).tolist()))
-
-    def _below(self, path: bytes) -> Iterator[Record]:
-        """The records at `path` or below it."""
-        return (record for record in self.store.scan(path) if is_within(record.path, path))
 
 
 def _ranked(near: Near, items: Mapping[int, Record]) -> list[Hit]:

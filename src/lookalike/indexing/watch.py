@@ -129,7 +129,8 @@ def _places(gallery: Watched) -> list[tuple[bytes, int, int]]:
 
 def _matters(path: bytes, roots: Sequence[Root], gallery: Watched) -> bool:
     """Whether a change of this path may be one of the gallery."""
-    root = next((root for root in roots if is_within(path, root.path)), None)
+    around = [root for root in roots if is_within(path, root.path)]
+    root = max(around, key=lambda each: len(each.path), default=None)
     if root is None or path == root.path:
         return root is not None and not os.path.isdir(path)
     folder, name = os.path.split(os.path.relpath(path, root.path))

@@ -19,7 +19,7 @@ from lookalike.gallery import Gallery
 from lookalike.images.decode import Picture, show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
-from lookalike.indexing.update import encode_pictures
+from lookalike.indexing.encode import encode_pictures
 from lookalike.store import Record
 from lookalike.training.folder import replace, write_arrays, writing_to
 from lookalike.training.original.pickles import read_plain
