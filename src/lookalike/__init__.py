@@ -12,17 +12,18 @@ with Gallery.open("my.gallery", create=True) as gallery:
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lookalike.encoders import Encoder, encoder_names, load_encoder
     from lookalike.errors import LookalikeError
-    from lookalike.gallery import Gallery
+    from lookalike.gallery import Gallery, find_gallery
     from lookalike.images.decode import Limits, View
     from lookalike.images.walk import Rules
-    from lookalike.indexing.opening import find_gallery
     from lookalike.indexing.update import IndexOptions, Report
     from lookalike.search.hits import Hit, Hits, draw_searches
+    from lookalike.search.query import Query
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "IndexOptions",
     "Limits",
     "LookalikeError",
+    "Query",
     "Report",
     "Rules",
     "View",
@@ -42,6 +44,8 @@ __all__ = [
     "find_gallery",
     "load_encoder",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Public names are imported when they are first used (PEP 562): `lookalike --help` needs none of them, and a
 # worker process that decodes pictures needs no numpy.
@@ -53,12 +57,13 @@ _HOMES = {
     "IndexOptions": "indexing.update",
     "Limits": "images.decode",
     "LookalikeError": "errors",
+    "Query": "search.query",
     "Report": "indexing.update",
     "Rules": "images.walk",
     "View": "images.decode",
     "draw_searches": "search.hits",
     "encoder_names": "encoders",
-    "find_gallery": "indexing.opening",
+    "find_gallery": "gallery",
     "load_encoder": "encoders",
 }
 

@@ -1,7 +1,7 @@
 """Measures of quality: arrays in, numbers out.
 
-Retrieval measures take `relevant`, a boolean matrix (queries, ranks): whether what a query found at each rank,
-nearest first, is what was looked for. A query for which nothing is relevant counts as 0.
+Retrieval measures take `relevant`, a boolean matrix (queries, ranks): whether the hit of a query at each rank, nearest
+first, is relevant. A query without a relevant hit counts as 0.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = [
 
 
 def average_precision(relevant: Relevance) -> NDArray[np.float64]:
-    """For each query the mean of the precision at its relevant ranks, float64 (queries,), in [0, 1].
+    """The mean of each query's precision at its relevant ranks, float64 (queries,), in [0, 1].
 
-    The finite sum, without interpolation, as scikit-learn's `average_precision_score`.
+    The finite sum, without interpolation, as in scikit-learn's `average_precision_score`.
     """
     ranks = np.arange(1, relevant.shape[1] + 1)
     precision = np.cumsum(relevant, axis=1) / ranks
@@ -36,12 +36,12 @@ def average_precision(relevant: Relevance) -> NDArray[np.float64]:
 
 
 def precision_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
-    """The share of relevant ones among the first k, float64 (queries,); fewer than k found count as not relevant."""
+    """The share of relevant hits among the first k, float64 (queries,); missing hits count as not relevant."""
     return np.asarray(relevant[:, :k].sum(axis=1) / k)
 
 
 def recall_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
-    """The share of all relevant ones that are among the first k, float64 (queries,)."""
+    """The share of all relevant hits that are among the first k, float64 (queries,)."""
     return _divide(relevant[:, :k].sum(axis=1), relevant.sum(axis=1))
 
 
@@ -57,7 +57,7 @@ def ndcg_at(relevant: Relevance, k: int) -> NDArray[np.float64]:
 
 
 def measure_retrieval(relevant: Relevance) -> dict[str, float]:
-    """The means over all queries, by the names that reports use: mAP, P@1 to P@10, top_1, recall@100, nDCG@10."""
+    """The means over all queries by their usual names: mAP, P@1, P@5, P@10, top_1, recall@100, nDCG@10."""
     return {
         "mAP": float(average_precision(relevant).mean()),
         "P@1": float(precision_at(relevant, 1).mean()),
@@ -70,7 +70,7 @@ def measure_retrieval(relevant: Relevance) -> dict[str, float]:
 
 
 def mean_squared_error(pictures: NDArray[np.float32], others: NDArray[np.float32]) -> float:
-    """Over all pixels and channels of (n, h, w, c) in [0, 1], summed in float64."""
+    """The mean squared error over all pixels and channels of (n, h, w, c) in [0, 1], summed in float64."""
     return float(np.mean(np.square(pictures.astype(np.float64) - others)))
 
 

@@ -68,5 +68,5 @@ def test_evaluation_prints_a_table(run: Run, labelled: Path) -> None:
 def test_a_folder_without_classes_is_an_error_of_one_line(run: Run, make_photos: Callable[..., Path]) -> None:
     done = run("evaluate", make_photos(3), "-e", "histogram")
     assert done.status == 1
-    assert "no labelled folder" in done.err
+    assert "not a labelled folder" in done.err
     assert "Traceback" not in done.err

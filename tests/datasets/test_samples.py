@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lookalike.datasets.labelled import content_digest, load_labelled
+from lookalike.datasets.digests import content_digest
+from lookalike.datasets.labelled import load_labelled
 from lookalike.datasets.samples import cut_crops, fetch_scenes8, fetch_zip, unpack_by_prefix
 from lookalike.errors import DatasetError
 from tests.conftest import make_picture

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.images.decode import FORMATS, Limits, Unreadable, View, decode, fit, open_rgb, show_path
+from lookalike.images.decode import FORMATS, Limits, Unreadable, View, decode, fit, open_rgb
+from lookalike.images.paths import show_path
 from tests import badfiles
 from tests.badfiles import INDEXED, Case, encoded, picture, ramp, turned
 

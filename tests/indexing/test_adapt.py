@@ -100,12 +100,12 @@ def test_a_gallery_that_was_adapted_to_labels_is_blended_again_without_them(gall
 
 def test_a_query_is_looked_at_as_the_encoder_does_and_whole(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
     image = make_picture(7, (256, 256))
-    looks = gallery.looks(image)
+    looks = gallery.encode_views([image])[0]
     assert looks.shape == (2, gallery.encoder.dim)
     pixels = np.asarray(fit(image, gallery.encoder.view))
     np.testing.assert_array_equal(looks[:1], gallery.encoder.encode(pixels[None]))
     inner = image.crop((16, 16, 240, 240))  # what the encoder sees of it
-    np.testing.assert_allclose(gallery.looks(inner)[1], looks[0], rtol=0.2, atol=0.02)
+    np.testing.assert_allclose(gallery.encode_views([inner])[0][1], looks[0], rtol=0.2, atol=0.02)
     ((first, _), *_), *_ = gallery.nearest([looks], 3)
     assert gallery.store.get([first])[first].path == os.fsencode(photos / "007.jpg")
 
@@ -114,11 +114,11 @@ def test_an_encoder_that_sees_all_of_a_picture_looks_once(photos: Path, tmp_path
     with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(photos)
         assert len(gallery.views) == 1
-        assert gallery.looks(make_picture(3)).shape == (1, 1440)
+        assert gallery.encode_views([make_picture(3)])[0].shape == (1, 1440)
 
 
 def test_a_picture_is_as_near_as_to_the_nearer_look(gallery: Gallery) -> None:
-    looks = gallery.looks(part_of(make_picture(9, (256, 256)), np.random.default_rng(1)))
+    looks = gallery.encode_views([part_of(make_picture(9, (256, 256)), np.random.default_rng(1))])[0]
     (together,) = gallery.nearest([looks], COUNT)
     apart = [dict(near) for near in gallery.store.search_many(looks, COUNT)]
     assert dict(together) == {id_: min(near[id_] for near in apart) for id_ in apart[0]}

@@ -84,7 +84,7 @@ def test_it_is_learned_from_an_even_sample(
 ) -> None:
     monkeypatch.setattr("lookalike.indexing.learned._MOST", 5)
     seen: list[tuple[int, int]] = []
-    learn("patches", [make_photos(12)], tmp_path / "home", progress=lambda done, total: seen.append((done, total)))
+    learn("patches", [make_photos(12)], tmp_path / "home", on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

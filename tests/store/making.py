@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import sqlite3
+import zlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.store import Maintained, Near, Record, Space, Store
+from lookalike.store.sqlite.rows import Tally, checksum
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.vectors.metric import Metric, distances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store.columns import Coded, Columns
@@ -39,7 +45,7 @@ def record(path: bytes, content: int | None = None, stamp: str = "1:1") -> Recor
     size, mtime_ns = map(int, stamp.split(":"))
     if content is None:
         return Record(path, size, mtime_ns, skipped_because="not an image", max_megapixels=100.0)
-    camera = "Camera %d" % (content % 3) if content % 2 else None
+    camera = f"Camera {content % 3}" if content % 2 else None
     taken_at = datetime(2024, 5, 1 + content % 28, 10) if content % 4 == 1 else None  # noqa: DTZ001  (its own clock)
     return Record(path, size, mtime_ns, digest(content), 3, 2, "PNG", taken_at, camera)
 
@@ -128,3 +134,42 @@ def columns_of(store: Store) -> list[Columns]:
     assert isinstance(store, SqliteStore)
     with store.reading():
         return store._search._all_columns(store.generation)
+
+
+def write_format_3(folder: Path) -> None:
+    """Let a gallery be one of format 3, as version 0.1 wrote it: absolute paths, stamps, information as JSON."""
+    store = SqliteStore(folder)
+    records, roots = list(store.scan()), store.roots
+    store.close()
+    with contextlib.closing(sqlite3.connect(folder / "gallery.db")) as db:
+        db.executescript(
+            """
+            DROP TABLE item;
+            CREATE TABLE item (
+                id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, stamp TEXT NOT NULL, digest BLOB, info TEXT NOT NULL,
+                crc INTEGER NOT NULL);
+            CREATE INDEX item_digest ON item (digest);
+            DELETE FROM meta WHERE key = 'base';
+            PRAGMA user_version = 3;
+            """
+        )
+        rows = [_row_of_format_3(one) for one in records]
+        db.executemany("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)", rows)
+        checksums = [row[-1] for row in rows if row[3] is not None]
+        old: dict[str, Any] = {
+            "tally": Tally(len(rows), len(checksums), sum(checksums)),
+            "roots": [[path.decode("latin-1"), how] for path, how in roots.items()],
+        }
+        for key, value in old.items():
+            content = json.dumps(value).encode()
+            db.execute("REPLACE INTO meta VALUES (?, ?, ?)", (key, content, checksum(key.encode(), content)))
+        db.commit()
+
+
+def _row_of_format_3(one: Record) -> tuple[Any, ...]:
+    stamp = f"{one.size}:{one.mtime_ns}" + (f":{one.max_megapixels!r}" if one.max_megapixels is not None else "")
+    known = {"width": one.width, "height": one.height, "format": one.format, "reason": one.skipped_because}
+    info = json.dumps({name: value for name, value in known.items() if value is not None})
+    parts = b"%d" % one.id, one.path, stamp.encode(), one.digest or b"", info.encode()
+    crc = zlib.crc32(repr([len(part) for part in parts]).encode() + b"".join(parts))
+    return one.id, one.path, stamp, one.digest, info, crc

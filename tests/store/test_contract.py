@@ -6,11 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lookalike.adaptation.expansion import Blend
 from lookalike.adaptation.projection import Projection, fit_blends, fit_projection
@@ -637,3 +639,58 @@ def test_eight_threads_search_while_one_writes_and_see_whole_generations(reopen:
     assert all(len(some) == 1 for some in met)
     assert len({min(some) for some in met}) > 1
     store.close()
+
+
+_NUMBERS = st.one_of(st.none(), st.integers(-(2**63) + 1, 2**63 - 1))
+_TEXTS = st.one_of(st.none(), st.text(max_size=8))
+OFFSETS = st.integers(-899, 899).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+RECORDS = st.builds(
+    Record,
+    path=st.binary(min_size=1, max_size=12).map(lambda name: b"/" + name),
+    size=_NUMBERS,
+    mtime_ns=_NUMBERS,
+    width=_NUMBERS,
+    height=_NUMBERS,
+    format=_TEXTS,
+    taken_at=st.one_of(st.none(), st.datetimes(), st.datetimes(timezones=OFFSETS)),
+    camera=_TEXTS,
+    skipped_because=_TEXTS,
+    max_megapixels=st.one_of(st.none(), st.integers(0, 10**9), st.floats(allow_nan=False, allow_infinity=False)),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=st.lists(RECORDS, max_size=5))
+def test_every_record_comes_back_as_it_was_put(store: Store, records: list[Record]) -> None:
+    with store.writing():
+        store.put(records, {})
+    for path, found in store.find(one.path for one in records).items():
+        wanted = [one for one in records if one.path == path][-1]
+        assert replace(found, id=0) == wanted
+    assert problems(store) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kept"),
+    [
+        ("max_megapixels", 100, 100.0),
+        ("max_megapixels", np.float64(1.5), 1.5),
+        ("max_megapixels", -0.0, 0.0),
+        ("max_megapixels", float("nan"), None),
+        ("max_megapixels", float("inf"), None),
+        ("width", True, 1),
+        ("mtime_ns", 15 * 10**18, None),  # the year 2445, which ext4 has
+        ("size", -(2**63), None),
+        ("camera", np.str_("Camera"), "Camera"),
+        ("skipped_because", "no file \udcff.jpg", "no file \\udcff.jpg"),
+        ("format", "\0", "\0"),
+    ],
+)
+def test_what_no_engine_can_keep_is_kept_as_near_as_can_be(
+    store: Store, field: str, value: object, kept: object
+) -> None:
+    with store.writing():
+        store.put([Record(b"/a", **{field: value})], {})  # type: ignore[arg-type]
+    (found,) = store.scan()
+    assert (getattr(found, field), type(getattr(found, field))) == (kept, type(kept))
+    assert problems(store) == []

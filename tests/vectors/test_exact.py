@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.vectors.exact import Matrix, Nearest, prepare_vectors
+from lookalike.vectors import exact
+from lookalike.vectors.exact import Matrix, Nearest, merge, prepare_vectors
 from lookalike.vectors.metric import Metric, distances
+from lookalike.vectors.searcher import Part, Searcher
 
 
 def pairs(near: Nearest) -> list[tuple[int, float]]:
@@ -82,3 +84,35 @@ def test_only_the_rows_that_are_asked_for_are_found() -> None:
         (near,) = matrix.search(rows[5:6], 12, among=among)
         measured = distances(rows[5], rows[among], "cosine")
         assert near.ids.tolist() == matrix.ids[among][np.lexsort((matrix.ids[among], measured))[:12]].tolist()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_searching_measures_as_the_metric_does_whatever_the_order_and_the_blocks(
+    metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit, in a matrix, in two of them that are merged, and among the neighbours of every row."""
+    rng = np.random.default_rng(4)
+    vectors = prepare_vectors(rng.standard_normal((900, 21)).astype(np.float32), metric)
+    wanted = {id_: distances(vectors[id_], vectors, metric) for id_ in (0, 333, 899)}
+    for order in (np.arange(900), np.arange(900)[::-1], rng.permutation(900)):
+        whole = Matrix(order, vectors[order], metric)
+        halves = [Matrix(part, vectors[part], metric) for part in (order[:77], order[77:])]
+        for size in (1, 7, 8192):
+            monkeypatch.setattr(exact, "_MEASURED_AT_ONCE", size)
+            for id_, measured in wanted.items():
+                query = vectors[id_]
+                found = [
+                    whole.measure(query, rng.permutation(900), 50),
+                    next(whole.search(query[None], 50)),
+                    merge([next(half.search(query[None], 50)) for half in halves], 50),
+                ]
+                nearest = np.lexsort((np.arange(900), measured))[:50]
+                for near in found:
+                    assert near.ids.tolist() == nearest.tolist()
+                    assert near.distances.tolist() == measured[nearest].tolist()
+        neighbours = dict(Searcher([Part(half) for half in halves]).neighbours(20))
+        for id_, measured in wanted.items():
+            others = np.lexsort((np.arange(900), measured))
+            others = others[others != id_][:20]
+            assert neighbours[id_].ids.tolist() == others.tolist()
+            assert neighbours[id_].distances.tolist() == measured[others].tolist()

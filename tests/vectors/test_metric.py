@@ -32,6 +32,29 @@ def test_equal_rows_are_equally_far_wherever_they_stand(metric: Metric, dim: int
         assert len(set(distances(query, np.tile(row, (count, 1)), metric).tolist())) == 1
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dim", [5, 64, 1001])
+def test_a_row_has_one_distance_whatever_is_measured_with_it(metric: Metric, dim: int) -> None:
+    """To the last bit: alone, in any order, in blocks of any size, and in any layout of memory."""
+    rng = np.random.default_rng(dim)
+    rows, query = rng.standard_normal((300, dim), np.float32), rng.standard_normal(dim, np.float32)
+    wanted = distances(query, rows, metric)
+    for order in (np.arange(300)[::-1], rng.permutation(300), rng.integers(0, 300, 500)):
+        assert np.array_equal(distances(query, rows[order], metric), wanted[order])
+    for size in (1, 2, 7, 128, 299):
+        parts = [distances(query, rows[start : start + size], metric) for start in range(0, 300, size)]
+        assert np.array_equal(np.concatenate(parts), wanted)
+    assert np.array_equal(distances(query, np.asfortranarray(rows), metric), wanted)
+    assert np.array_equal(distances(np.repeat(query, 2)[::2], np.repeat(rows, 2, axis=1)[:, ::2], metric), wanted)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_two_rows_are_as_far_from_either_side(metric: Metric) -> None:
+    rows = np.random.default_rng(0).standard_normal((40, 65), np.float32)
+    every = np.stack([distances(row, rows, metric) for row in rows])
+    assert np.array_equal(every, every.T)
+
+
 def test_no_distance_is_negative_and_no_rows_have_none() -> None:
     rows = np.random.default_rng(0).standard_normal((500, 33), np.float32)
     for row in rows:

@@ -1,11 +1,12 @@
-"""Adapt embeddings to labels: what class a picture is of, and beside it what it looks like.
+"""Adapt embeddings to labels: which class a picture belongs to, and beside it what it looks like.
 
-Linear discriminant analysis on the frozen embeddings, its covariance shrunk towards a multiple of the identity
-(Friedman 1989, Ledoit & Wolf 2004). A row has the roots of the class probabilities, so that the product of two is
-their Bhattacharyya coefficient, and the plain projection beside them: of two pictures of a class the one that looks
-more alike is nearer. How much is shrunk, and how soft the probabilities are, is chosen by cross-validation.
+Linear discriminant analysis of the embeddings, with the covariance shrunk towards a multiple of the identity (Friedman
+1989, Ledoit & Wolf 2004). A vector holds the square roots of the class probabilities, so that the product of two is
+their Bhattacharyya coefficient, and beside them the plain projection: of two pictures of a class, the one that looks
+more alike is nearer. How much the covariance is shrunk and how soft the probabilities are is chosen by
+cross-validation.
 
-Arrays in, arrays out: nothing here knows files.
+Arrays in, arrays out.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ __all__ = ["MIN_PER_CLASS", "Validation", "cross_validate", "fit_classes"]
 MIN_PER_CLASS = 5  # pictures of a class: one for each fold
 _FOLDS = 5
 _SHRINKAGE = (0.01, 0.1, 0.3)
-_SOFTNESS = (0.1, 0.3, 1.0)  # factors of the log odds: of a thousand numbers they are far too sure of themselves
-_SHARE = 0.7  # of the classes in the similarity; the rest is look (docs/decisions.md)
-_JITTER = 1e-9  # of the mean spread: a covariance that is not shrunk may be singular
+_SOFTNESS = (0.1, 0.3, 1.0)  # factors of the log odds, which are overconfident with a thousand dimensions
+_SHARE = 0.7  # of the classes in the similarity; the rest is the plain projection (docs/decisions.md)
+_JITTER = 1e-9  # of the mean variance: a covariance that is not shrunk may be singular
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What labels are worth: figures with and without them (`evaluation.measure_retrieval`), cross-validated.
+    """How much labels help: figures with and without them (`lookalike.metrics.measure_retrieval`), cross-validated.
 
-    shrinkage and softness are those that were best with labels; their range is (0, 1].
+    shrinkage and softness, in (0, 1], are those that were best with labels.
     """
 
     with_labels: dict[str, float]
@@ -56,47 +57,47 @@ class Validation:
 
 
 def cross_validate(rows: Rows, labels: Labels, *, dim: int, without: Callable[[Rows], Projection]) -> Validation:
-    """Try float32 (n, d) with their labels (n,), at least MIN_PER_CLASS of each of two or more, and without.
+    """Measure embeddings float32 (n, d) adapted with their labels (n,) and without, in five folds.
 
-    In five folds, what is searched for being neither in the gallery that is searched nor in what is fitted.
-    dim: of the plain projection beside the classes. without: fits what rows go through where there are no labels.
-    Raises ValueError when the rows are all the same.
+    Queries are neither in the gallery that is searched nor in what is fitted. There are at least two classes with
+    MIN_PER_CLASS pictures or more each. dim: dimensions of the plain projection beside the classes. without: fits the
+    projection without labels. Raises ValueError when all embeddings are the same.
     """
-    fold = _folds(labels)
+    fold = _assign_folds(labels)
     tried: dict[tuple[float, float], list[dict[str, float]]] = {}
     unlabelled = []
     for train in (fold != number for number in range(_FOLDS)):
         plain = fit_projection([rows[train]], rows.shape[1], dim)
-        unlabelled.append(_measured(without(rows[train]), rows, labels, train))
-        for shrinkage, softness, projection in _fits(rows[train], labels[train], plain):
-            tried.setdefault((shrinkage, softness), []).append(_measured(projection, rows, labels, train))
+        unlabelled.append(_measure(without(rows[train]), rows, labels, train))
+        for shrinkage, softness, projection in _fit_all(rows[train], labels[train], plain):
+            tried.setdefault((shrinkage, softness), []).append(_measure(projection, rows, labels, train))
     means = {key: _mean(figures) for key, figures in tried.items()}
     best = max(means, key=lambda key: means[key]["mAP"])
     return Validation(means[best], _mean(unlabelled), *best)
 
 
-def fit_classes(rows: Rows, labels: Labels, plain: Projection, choice: Validation) -> Projection:
-    """The discriminant of float32 (n, d) beside a plain projection, with the strengths that were chosen."""
-    return next(_softened(_Discriminant(rows, labels), plain, choice.shrinkage, (choice.softness,)))[2]
+def fit_classes(rows: Rows, labels: Labels, plain: Projection, validation: Validation) -> Projection:
+    """Fit a discriminant to embeddings float32 (n, d) and put it beside a plain projection, as was validated best."""
+    return next(_soften(_Discriminant(rows, labels), plain, validation.shrinkage, (validation.softness,)))[2]
 
 
-def _fits(rows: Rows, labels: Labels, plain: Projection) -> Iterator[tuple[float, float, Projection]]:
+def _fit_all(rows: Rows, labels: Labels, plain: Projection) -> Iterator[tuple[float, float, Projection]]:
     discriminant = _Discriminant(rows, labels)
     for shrinkage in _SHRINKAGE:
-        yield from _softened(discriminant, plain, shrinkage, _SOFTNESS)
+        yield from _soften(discriminant, plain, shrinkage, _SOFTNESS)
 
 
-def _softened(
+def _soften(
     discriminant: _Discriminant, plain: Projection, shrinkage: float, softness: tuple[float, ...]
 ) -> Iterator[tuple[float, float, Projection]]:
     weights, biases = discriminant.solve(shrinkage)
     for factor in softness:
-        # One mean serves both halves: what it leaves out of the log odds is their bias.
+        # One mean serves both halves: the difference in the log odds goes into their biases.
         shift = biases + (plain.mean.astype(np.float64) - discriminant.mean) @ weights
-        yield shrinkage, factor, _beside(plain, weights * factor, shift * factor)
+        yield shrinkage, factor, _put_beside(plain, weights * factor, shift * factor)
 
 
-def _beside(plain: Projection, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> Projection:
+def _put_beside(plain: Projection, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> Projection:
     components = np.concatenate([weights.astype(np.float32), plain.components], axis=1)
     return replace(
         plain,
@@ -107,14 +108,14 @@ def _beside(plain: Projection, weights: NDArray[np.float64], biases: NDArray[np.
 
 
 class _Discriminant:
-    """What all shrinkages have in common: means of the classes, how frequent they are, the spread within them."""
+    """What all shrinkages share: the means of the classes, their frequencies, and the covariance within them."""
 
     def __init__(self, rows: Rows, labels: Labels) -> None:
-        classes, places = np.unique(labels, return_inverse=True)
+        classes, members = np.unique(labels, return_inverse=True)
         self.mean = rows.mean(axis=0, dtype=np.float64)
-        self.frequencies = np.bincount(places) / len(places)
-        own = np.stack([rows[places == place].mean(axis=0, dtype=np.float64) for place in range(len(classes))])
-        within = rows - own[places].astype(np.float32)
+        self.frequencies = np.bincount(members) / len(members)
+        own = np.stack([rows[members == label].mean(axis=0, dtype=np.float64) for label in range(len(classes))])
+        within = rows - own[members].astype(np.float32)
         self.spread = (within.T @ within).astype(np.float64) / len(rows)
         self.means = own - self.mean
 
@@ -128,17 +129,17 @@ class _Discriminant:
         return weights, biases
 
 
-def _folds(labels: Labels) -> NDArray[np.intp]:
-    """A fold for each row, those of a class spread evenly over all."""
+def _assign_folds(labels: Labels) -> NDArray[np.intp]:
+    """A fold for each row, with every class spread evenly over the folds."""
     order = np.lexsort((np.random.default_rng(0).permutation(len(labels)), labels))
     folds = np.empty(len(labels), np.intp)
     folds[order] = np.arange(len(labels)) % _FOLDS
     return folds
 
 
-def _measured(projection: Projection, rows: Rows, labels: Labels, train: NDArray[np.bool_]) -> dict[str, float]:
-    made = unit(projection.apply(rows))
-    order = np.argsort(-(made[~train] @ made[train].T), axis=1, kind="stable")
+def _measure(projection: Projection, rows: Rows, labels: Labels, train: NDArray[np.bool_]) -> dict[str, float]:
+    vectors = unit(projection.apply(rows))
+    order = np.argsort(-(vectors[~train] @ vectors[train].T), axis=1, kind="stable")
     return measure_retrieval(labels[train][order] == labels[~train][:, None])
 
 

@@ -1,4 +1,4 @@
-"""How a gallery is adapted to the pictures that it holds: what is fitted, and on how many dimensions.
+"""How a gallery is adapted to its pictures: what is fitted, and how many dimensions are kept.
 
 Vectors are *blended* (`lookalike.adaptation.expansion`) where that was measured to help: for pretrained features of
 many dimensions that are compared by cosine. Hand-made features, and encoders that were learned from the gallery's own
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "adapts_at", "fit_plan", "is_blended"]
 
 _PROJECTED = 64  # dimensions of a vector that is projected only: see docs/decisions.md for 8 to 256
-_BLENDED = 256  # of one that is blended
-_SMOOTHED = 8  # one dimension in so many is smoothed, the others are whitened (docs/decisions.md)
+_BLENDED = 256  # dimensions of a vector that is blended
+_SMOOTHED = 8  # one dimension in eight is smoothed, the others are whitened (docs/decisions.md)
 _ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
-_GROWN = 2  # adapted again when it has grown by this factor
+_GROWN = 2  # a gallery is adapted again when it has grown by this factor
 _MANY = 256  # dimensions of an embedding from which on it is blended
 
 
@@ -59,19 +59,19 @@ class Plan(NamedTuple):
 
 
 def adapts_at(projection: Projection | None) -> int:
-    """The number of pictures from which on a gallery with this projection adapts itself again."""
+    """The number of pictures at which a gallery with this projection is adapted again; None: not adapted yet."""
     return max(_ENOUGH, _GROWN * projection.fitted_on) if projection else _ENOUGH
 
 
 def is_blended(dim: int, metric: Metric, trained_on: str) -> bool:
-    """Whether embeddings of this kind were measured to gain from blending."""
+    """Whether blending was measured to help for embeddings of this kind. trained_on: empty for hand-made features."""
     return bool(trained_on) and metric == "cosine" and dim >= _MANY
 
 
 def fit_plan(plan: Plan, chunks: Callable[[], Iterable[NDArray[np.float32]]]) -> Projection:
-    """Fit a projection to embeddings, float32 (n, dim) matrices; the stream is read more than once.
+    """Fit a projection to embeddings; `chunks` gives float32 (n, dim) matrices and is called more than once.
 
-    Raises ValueError when there are fewer than two, or all the same.
+    Raises ValueError when there are fewer than two embeddings, or all are the same.
     """
     if plan.shares:
         projection = fit_parts(chunks, plan.dims, plan.shares, plan.cuts)

@@ -1,4 +1,4 @@
-"""Adapt embeddings to one gallery: centre, rotate, cut, and let its pictures vouch for each other if they are to."""
+"""Adapt embeddings to one gallery: subtract its mean, keep its principal directions, and blend them if asked."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ __all__ = ["Projection", "fit_blends", "fit_parts", "fit_projection"]
 
 @dataclass(frozen=True)
 class Projection:
-    """A mean and the principal directions around it, and what is made of the numbers that they give.
+    """A mean and the principal directions around it, and how vectors are made of them.
 
-    mean: float32 (dim,), components: float32 (dim, cut) with orthonormal columns, the widest spread first,
-    fitted_on: how many embeddings there were when it was fitted, on them or on a sample of them. shares: of a hybrid,
-    whose columns stand in as many groups, what each group counts for; together 1. groups: how many columns each has;
-    none for groups of equal width. classes: a number to be added to each of the first columns, which then are the log
-    odds of classes; there are two shares, of the classes and of the other columns. blends: for each group, or for all
-    columns, what its rows are made by; None for a group that stays as it is.
+    mean: float32 (dim,).
+    components: float32 (dim, cut), orthonormal columns, the widest spread first.
+    fitted_on: how many embeddings the gallery had when it was fitted, to them or to a sample of them.
+    shares: for a hybrid, the weight of each group of columns in the similarity; together 1.
+    groups: how many columns each group has; empty for groups of equal width.
+    classes: the biases of the first columns, which with them are the log odds of classes; then there are two shares, of
+    the classes and of the other columns.
+    blends: for each group, or for all columns, how its vectors are made; None for a group that is not blended.
     """
 
     mean: NDArray[np.float32]
@@ -43,7 +45,7 @@ class Projection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the columns can be divided as shares, classes and blends say."""
+        """Whether the columns can be divided as shares, groups, classes and blends say."""
         columns = self.components.shape[1]
         if self.classes:
             return len(self.shares) == 2 and len(self.classes) < columns and not self.blends and not self.groups
@@ -64,40 +66,40 @@ class Projection:
 
     @property
     def widths(self) -> list[int]:
-        """How many numbers each group has in the end."""
+        """How many dimensions of a vector each group has."""
         blends = self.blends or (None,) * len(self._columns)
         return [blend.width if blend else columns for blend, columns in zip(blends, self._columns, strict=True)]
 
     def apply(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (n, dim) in, float32 (n, the sum of `widths`) out."""
-        return np.concatenate(self._made(self.project(embeddings)), axis=1, dtype=np.float32)
+        """The vectors of embeddings float32 (n, dim): float32 (n, w), w the sum of `widths`."""
+        return np.concatenate(self._weigh_groups(self.project(embeddings)), axis=1, dtype=np.float32)
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """float32 (n, dim) in, the numbers in all directions, float64 (n, cut), out."""
-        # In float64, because a product of float32 rounds a row by its place in the matrix: equal embeddings
+        """The coordinates of embeddings float32 (n, dim) in all directions, float64 (n, cut)."""
+        # In float64, because a product of float32 rounds a row by its position in the matrix: equal embeddings
         # would get unequal distances, and a picture would not find itself at 0.
         centred = np.subtract(embeddings, self.mean, dtype=np.float64)
         return np.asarray(centred @ self._exact)
 
     @cached_property
     def _exact(self) -> NDArray[np.float64]:
-        """The components as they are multiplied with: made for each query, they were a fifth of a search's time."""
+        """The components in float64; converting them for each query took a fifth of a search's time."""
         return self.components.astype(np.float64)
 
-    def split(self, numbers: NDArray[Any]) -> list[NDArray[Any]]:
-        """(n, cut) in, the columns of each group out."""
-        return np.split(numbers, np.cumsum(self._columns)[:-1], axis=1)
+    def split(self, coordinates: NDArray[Any]) -> list[NDArray[Any]]:
+        """Divide coordinates (n, cut) into the columns of each group."""
+        return np.split(coordinates, np.cumsum(self._columns)[:-1], axis=1)
 
-    def _made(self, numbers: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Each of length the root of its share: a product of rows is the weighted mean of the groups' similarities."""
-        groups = self.split(numbers)
+    def _weigh_groups(self, coordinates: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """The groups' vectors, each as long as the root of its share: products are weighted means of similarities."""
+        groups = self.split(coordinates)
         if self.classes:
-            groups = [_likely(groups[0] + np.array(self.classes)), unit(groups[1])]
+            groups = [_to_root_probabilities(groups[0] + np.array(self.classes)), unit(groups[1])]
         else:
-            groups = self._fit_blends(groups)
+            groups = self._blend(groups)
         return [group * share**0.5 for group, share in zip(groups, self.shares or (1.0,), strict=True)]
 
-    def _fit_blends(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    def _blend(self, groups: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         if not self.shares and not self.blends:
             return groups
         return [
@@ -106,23 +108,23 @@ class Projection:
         ]
 
 
-def _likely(odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The roots of the probabilities that go with log odds (n, classes): rows of length 1."""
+def _to_root_probabilities(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The square roots of the probabilities with these log odds, (n, classes): vectors of length 1."""
     likely = np.exp(odds - odds.max(axis=1, keepdims=True))
     return np.asarray(np.sqrt(likely / likely.sum(axis=1, keepdims=True)))
 
 
 def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) -> Projection:
-    """Principal component analysis of a stream of float32 (n, dim) matrices, in memory of dim * dim numbers.
+    """Principal component analysis of a stream of float32 (n, dim) matrices, in memory for dim x dim float64.
 
-    cut: how many components to keep, at most; never more than the spread has (one less than the embeddings).
-    Raises ValueError when there is no spread: fewer than two embeddings, or all the same.
+    cut: components to keep, at most; never more than the rank of the covariance, and fewer than there are embeddings.
+    Raises ValueError for fewer than two embeddings, and where all are the same.
     """
     count, first, total, product = 0, np.zeros(dim, np.float32), np.zeros(dim), np.zeros((dim, dim))
     for chunk in chunks:
         if count == 0 and len(chunk):
             first = chunk[0].copy()
-        # Measured from one of them, so that what little may set them apart is not lost in rounding.
+        # Relative to one of them, so that small differences are not lost in rounding.
         apart = chunk - first
         count += len(chunk)
         total += apart.sum(axis=0, dtype=np.float64)
@@ -135,8 +137,8 @@ def fit_projection(chunks: Iterable[NDArray[np.float32]], dim: int, cut: int) ->
         raise ValueError("all embeddings are the same: there is no direction to keep")
     spread, directions = np.linalg.eigh(covariance)
     rank = int((spread > spread[-1] * 1e-6).sum())
-    kept = directions[:, ::-1][:, : min(cut, rank, count - 1)]
-    return Projection((mean + first).astype(np.float32), _fixed_signs(kept).astype(np.float32), count)
+    widest = directions[:, ::-1][:, : min(cut, rank, count - 1)]
+    return Projection((mean + first).astype(np.float32), _fix_signs(widest).astype(np.float32), count)
 
 
 def fit_parts(
@@ -145,9 +147,10 @@ def fit_parts(
     shares: Sequence[float],
     cuts: Sequence[int],
 ) -> Projection:
-    """A projection of embeddings that stand side by side: each by its own directions. Reads the stream for each.
+    """A projection of concatenated embeddings, of `dims` dimensions each, with principal directions of their own.
 
-    cuts: how many components to keep of each, at most. Raises ValueError when one of them has no spread.
+    chunks: called once for each of them. shares: their weights. cuts: components to keep of each, at most. Raises
+    ValueError where one of them is the same for all pictures.
     """
     ends = np.cumsum(dims)
     fitted = [
@@ -170,19 +173,19 @@ def fit_blends(
     smoothed: int,
     whitened: int,
 ) -> Projection:
-    """A projection with blends for those of its groups that are to have one, fitted on a stream of (n, dim) matrices.
+    """Fit blends for the `wanted` groups of a projection to a stream of float32 (n, dim) matrices.
 
-    smoothed, whitened: numbers of a row, at most, as `lookalike.adaptation.expansion.fit_blend` has them.
+    smoothed, whitened: dimensions, at most, as for `lookalike.adaptation.expansion.fit_blend`.
     """
-    numbers = np.concatenate([projection.project(chunk).astype(np.float32) for chunk in chunks])
+    coordinates = np.concatenate([projection.project(chunk).astype(np.float32) for chunk in chunks])
     blends = tuple(
         fit_blend(part, smoothed=smoothed, whitened=whitened) if is_wanted else None
-        for part, is_wanted in zip(projection.split(numbers), wanted, strict=True)
+        for part, is_wanted in zip(projection.split(coordinates), wanted, strict=True)
     )
     return replace(projection, blends=blends if any(wanted) else ())
 
 
-def _fixed_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fix_signs(components: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn every column so that its largest entry is positive: eigenvectors come with any sign."""
     largest = np.abs(components).argmax(axis=0)
     signs: NDArray[np.float64] = np.sign(components[largest, np.arange(components.shape[1])])

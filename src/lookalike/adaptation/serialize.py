@@ -1,4 +1,4 @@
-"""A projection as bytes and back: a summary that JSON can hold, and its arrays as little-endian float32."""
+"""A projection as bytes and back: a summary that JSON can hold, and arrays as little-endian float32."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 _MEAN, _COMPONENTS, _BLENDS = "projection.mean", "projection.components", "projection.blends"
 
 Shapes = tuple[tuple[int, ...] | None, ...]
-"""Of each blend how many anchors it has, of how many numbers, and how many deviations; None where there is none."""
+"""For each blend the number of anchors, their dimension and the number of deviations; None where a group has none."""
 
 
 class Summary(NamedTuple):
-    """A projection without its numbers."""
+    """A projection without its arrays."""
 
     fitted_on: int
     shares: tuple[float, ...]
@@ -40,12 +40,12 @@ class Summary(NamedTuple):
 
     @property
     def entries(self) -> list[str]:
-        """The names of the entries with its numbers."""
+        """The names of the entries with its arrays."""
         return [_MEAN, _COMPONENTS, *([_BLENDS] if self.shapes else [])]
 
 
 def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
-    """A summary from parsed JSON; there is less in older galleries. Raises TypeError, ValueError."""
+    """A summary from parsed JSON, also of older galleries, which have less of it. Raises TypeError, ValueError."""
     if entry is None:
         return None
     fitted_on, shares, classes, *rest = entry if isinstance(entry, list) else (entry, (), ())
@@ -60,16 +60,16 @@ def read_summary(entry: Any) -> Summary | None:  # noqa: ANN401  (parsed JSON)
 
 
 def to_entries(projection: Projection) -> tuple[Summary, dict[str, bytes]]:
-    """A projection as its summary, which JSON has as a list, and the entries with its numbers, by name."""
+    """Divide a projection into its summary, which JSON holds as a list, and the entries with its arrays, by name."""
     shapes, blends = pack_blends(projection.blends)
     mean, components = (part.astype("<f4").tobytes() for part in (projection.mean, projection.components))
     summary = Summary(projection.fitted_on, projection.shares, projection.classes, shapes, projection.groups)
     return summary, {_MEAN: mean, _COMPONENTS: components, _BLENDS: blends}
 
 
-def from_entries(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Projection:
-    """A projection of embeddings of `dim` numbers from its entries. Raises ValueError, saying what is wrong."""
-    mean, components = numbers[_MEAN], numbers[_COMPONENTS]
+def from_entries(summary: Summary, entries: Mapping[str, bytes], dim: int) -> Projection:
+    """A projection of embeddings of `dim` dimensions from its entries. Raises ValueError, saying what is wrong."""
+    mean, components = entries[_MEAN], entries[_COMPONENTS]
     if len(mean) != 4 * dim or len(components) % len(mean) or not components:
         raise ValueError("the projection does not fit the embeddings")
     projection = Projection(
@@ -78,7 +78,7 @@ def from_entries(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Pr
         summary.fitted_on,
         summary.shares,
         summary.classes,
-        unpack_blends(numbers.get(_BLENDS, b""), summary.shapes),
+        unpack_blends(entries.get(_BLENDS, b""), summary.shapes),
         summary.groups,
     )
     if not projection.is_whole:
@@ -87,7 +87,7 @@ def from_entries(summary: Summary, numbers: Mapping[str, bytes], dim: int) -> Pr
 
 
 def check_projection(projection: Projection, dim: int) -> None:
-    """Raises ValueError for a projection that embeddings of `dim` numbers cannot go through."""
+    """Raise ValueError for a projection that cannot be applied to embeddings of `dim` dimensions."""
     mean, components = projection.mean, projection.components
     if mean.shape != (dim,) or components.ndim != 2 or len(components) != dim or not components.size:
         raise ValueError(f"a projection of {mean.shape} and {components.shape} does not fit embeddings of {dim}")
@@ -100,14 +100,14 @@ def check_projection(projection: Projection, dim: int) -> None:
 
 
 def pack_blends(blends: Sequence[Blend | None]) -> tuple[Shapes, bytes]:
-    """The shapes of blends and their numbers as little-endian float32, anchors first, one blend after the other."""
+    """The shapes of blends, and their arrays as little-endian float32, one blend after another, anchors first."""
     shapes = tuple((*blend.anchors.shape, len(blend.deviations)) if blend else None for blend in blends)
-    numbers = [part.astype("<f4").tobytes() for blend in blends if blend for part in (blend.anchors, blend.deviations)]
-    return shapes, b"".join(numbers)
+    arrays = [part.astype("<f4").tobytes() for blend in blends if blend for part in (blend.anchors, blend.deviations)]
+    return shapes, b"".join(arrays)
 
 
 def unpack_blends(content: bytes, shapes: Shapes) -> tuple[Blend | None, ...]:
-    """The same blends. Raises ValueError for content of another length and shapes that are none."""
+    """Blends from what `pack_blends` gave. Raises ValueError for shapes or content that do not fit."""
     blends: list[Blend | None] = []
     for shape in shapes:
         if shape is None:

@@ -59,7 +59,7 @@ OLD_SPELLINGS = {
     "adapt": {"--numbers": "--dim", "-n": "-d"},
     "bench search": {"--rows": "--embeddings"},
 }
-"""Options that had another name before 0.2, by command. They still work, are not in the help, and go in 0.3."""
+"""Renamed options by command: the old name, which is hidden and kept for one release, and the new one."""
 
 
 class _Loudness:
@@ -104,6 +104,9 @@ class _Command(_Loudness, TyperCommand):
     def get_params(self, ctx: Context) -> list[Parameter]:
         *params, help_option = super().get_params(ctx)
         return [*params, *self.options, help_option]
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]  # as others write it
 
     def make_parser(self, ctx: Context) -> _OptionParser:
         parser = super().make_parser(ctx)

@@ -30,7 +30,7 @@ _HERE = Path("demo")
 @command("demo", "lookalike demo", "lookalike demo Photos", panel=FIND)
 def demo(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Your own pictures (default: 8 Scenes, downloaded once).")
+        Path | None, typer.Argument(metavar="FOLDER", help="Your own pictures (default: 8 Scenes, downloaded once).")
     ] = None,
     *,
     no_progress: ProgressOption = False,

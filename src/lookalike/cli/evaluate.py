@@ -64,9 +64,9 @@ def evaluate(
 ) -> None:
     """Measure retrieval quality on a labelled folder.
 
-    The train pictures of the split are searched with its test pictures. Without a split, the pictures that --model was
-    trained on are searched with the held-out ones; without either, three quarters of each class with the rest. --model
-    also measures how well that model reconstructs the pictures.
+    The queries are the test pictures of --split, and its train pictures the gallery. Without a split, the queries are
+    the held-out pictures of --model; without either, a quarter of the pictures. --model also measures how well that
+    model reconstructs the pictures.
     """
     from lookalike.evaluation import retrieval as protocol  # noqa: PLC0415  (numpy and onnxruntime)
 

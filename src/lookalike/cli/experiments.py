@@ -47,7 +47,7 @@ def run_experiments(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME...]", autocompletion=complete_experiment, help="The experiments to run (default: all)."
+            metavar="NAME...", autocompletion=complete_experiment, help="The experiments to run (default: all)."
         ),
     ] = None,
     *,
@@ -89,7 +89,7 @@ def run_experiments(
 @command("report", "lookalike experiments report output/exp3 -o experiments.md", under=experiments)
 def report_experiments(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Folders of finished trainings to add.")
+        list[Path] | None, typer.Argument(metavar="RUN...", help="Folders of finished trainings to add.")
     ] = None,
     *,
     output: Annotated[

@@ -47,8 +47,7 @@ def neighbours(
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("comparing", hidden=no_progress) as progress,
     ):
-        opened.exact = exact
-        lines = _lines(opened, top, threshold)
+        lines = _lines(opened, top, threshold, exact=exact)
         if json:
             print_json({"pictures": list(lines)})
             return
@@ -58,8 +57,8 @@ def neighbours(
                 progress(done, len(opened))
 
 
-def _lines(gallery: Gallery, top: int, threshold: float | None) -> Iterator[dict[str, Any]]:
-    for path, hits in gallery.neighbours(top):
+def _lines(gallery: Gallery, top: int, threshold: float | None, *, exact: bool) -> Iterator[dict[str, Any]]:
+    for path, hits in gallery.neighbours(top, exact=exact):
         near = [hit for hit in hits if threshold is None or hit.distance <= threshold]
         if near or threshold is None:
             rows = [{**path_fields(os.fsencode(hit.path)), "distance": hit.distance} for hit in near]
@@ -89,7 +88,6 @@ def inspect_match(
     except (OSError, ValueError) as error:
         raise UsageError(f"the drawing cannot be written to {output}: {error}") from None
     if json:
-        heats = {"query_heat": found.query_heat.tolist(), "hit_heat": found.hit_heat.tolist()}
-        print_json({"distance": found.distance, **heats, "output": str(output)})
+        print_json({**found.to_dict(), "output": str(output)})
     else:
         print_table(["distance", "drawing"], [(found.distance, str(output))])

@@ -71,7 +71,7 @@ def skipped(*, gallery: IndexOption = None, json: JsonOption = False, no_progres
 @command("retry", "lookalike retry", "lookalike retry Photos/Panoramas --max-megapixels 400", panel=GALLERY)
 def retry(
     path: Annotated[
-        Path, typer.Argument(metavar="[PATH]", help="A file, or a folder for all files below it (default: all).")
+        Path, typer.Argument(metavar="PATH", help="A file, or a folder for all files below it (default: all).")
     ] = Path("/"),
     *,
     gallery: IndexOption = None,
@@ -267,7 +267,7 @@ def compact(*, gallery: IndexOption = None, json: JsonOption = False, no_progres
 
 @command("export", "lookalike export backup.gallery", "lookalike export --parquet pictures.parquet", panel=GALLERY)
 def export(
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The copy to write.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The copy to write.")] = None,
     *,
     gallery: IndexOption = None,
     parquet: Annotated[

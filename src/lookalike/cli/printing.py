@@ -8,6 +8,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lookalike.images.paths import path_fields, show_path
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -116,8 +118,6 @@ def print_fields(fields: dict[str, Any]) -> None:
 
 def print_paths(paths: Sequence[bytes], *, null: bool = False) -> None:
     """Print paths for other programs: as shown, a line each, or unchanged with a NUL after each."""
-    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
-
     if null:
         sys.stdout.buffer.write(b"".join(path + b"\0" for path in paths))
     else:
@@ -137,15 +137,6 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], N
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def path_fields(path: bytes) -> dict[str, str]:
-    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
-    from lookalike.images.decode import show_path  # noqa: PLC0415  (Pillow)
-
-    text = path.decode("utf-8", "surrogateescape")
-    encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
-    return {"path": encoded, "display": show_path(path)}
 
 
 def counted(count: int, noun: str) -> str:

@@ -29,7 +29,7 @@ __all__: list[str] = []
     panel=FIND,
 )
 def search(
-    query: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="The picture to search with.")] = None,
+    query: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to search with.")] = None,
     *,
     text: Annotated[
         str | None,
@@ -131,19 +131,25 @@ def search(
     if text is not None:
         _refuse("--text", of_pictures)
     with lookalike.Gallery.open(gallery, encoder=model) as opened:
-        opened.exact = exact
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
-        if query is None:
-            hits = opened.search_text(text or "", top, where=terms)
-        else:
-            shares = _weights(weights or [])
-            hits = opened.search(query, top, include_self=include_self, where=terms, weights=shares, order=order)
-        encoder = opened.store.space.encoder
+        hits = opened.search(
+            query if query is not None else lookalike.Query.text(text or ""),
+            top,
+            where=terms,
+            weights=_weights(weights or []),
+            order=order,
+            exact=exact,
+            include_self=include_self,
+        )
     hits = hits.within(threshold)
+    if hits.missing:
+        note(
+            f"{hits.missing} of {counted(len(hits), 'hit')} no longer there; run lookalike index to update the gallery"
+        )
     if montage is not None:
         _save(hits, montage)
     if json:
-        print_json({"query": _query_fields(query, text), "hits": _rows_of(hits), "encoder": encoder})
+        print_json(hits.to_dict())
     elif filepath_only or null:
         print_paths([os.fsencode(hit.path) for hit in hits], null=null)
     else:
@@ -172,16 +178,6 @@ def _weights(texts: list[str]) -> dict[str, float]:
         except ValueError:
             raise typer.BadParameter(f"{text!r} is not NAME=SHARE", param_hint="--weight") from None
     return weights
-
-
-def _query_fields(query: Path | None, text: str | None) -> dict[str, Any]:
-    return path_fields(os.fsencode(query)) if query is not None else {"text": text}
-
-
-def _rows_of(hits: Hits) -> list[dict[str, Any]]:
-    return [
-        {"rank": hit.rank, **path_fields(os.fsencode(hit.path)), "distance": hit.distance, "id": hit.id} for hit in hits
-    ]
 
 
 def _shown(path: Path) -> str:
@@ -235,7 +231,7 @@ def _draw(answer: Answer, output: Path) -> tuple[Path, Path]:
     files = output / f"query_{answer.number}.jpg", output / f"results_{answer.number}.jpg"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        on_white(answer.hits.query).save(files[0], quality=92)
+        on_white(answer.hits.image).save(files[0], quality=92)
         answer.hits.montage().save(files[1], quality=92)
     except OSError as error:
         raise UsageError(f"{output} cannot be drawn into: {error.strerror or error}") from None
@@ -257,7 +253,7 @@ def _note_limits(sample: Sample, count: int) -> None:
 def _answer_fields(answer: Answer, files: tuple[Path, Path]) -> dict[str, Any]:
     query = path_fields(os.fsencode(answer.path))
     drawn = [str(file) for file in files]
-    return {"number": answer.number, "query": query, "hits": _rows_of(answer.hits), "drawn": drawn}
+    return {"number": answer.number, "query": query, "hits": [hit.to_dict() for hit in answer.hits], "drawn": drawn}
 
 
 def _rows(sample: Sample) -> list[tuple[object, ...]]:

@@ -1,26 +1,23 @@
-"""Labelled collections: a folder of class folders, a split of it, and two that can be had for a demonstration."""
+"""Labelled collections: a folder with one folder for each class, and its split into gallery and queries."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lookalike.datasets.digests import file_digest, fixed_split
 from lookalike.errors import DatasetError
 from lookalike.images.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = [
     "Dataset",
     "LabelledPicture",
-    "content_digest",
-    "file_digest",
-    "fixed_split",
     "load_labelled",
     "read_split",
     "split_by_content",
@@ -32,7 +29,7 @@ _TRAIN, _TEST = "train", "test"
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """A file and its class."""
+    """A picture file and the class it belongs to."""
 
     path: bytes
     label: str
@@ -47,34 +44,34 @@ class Dataset:
 
 
 def load_labelled(folder: Path) -> list[LabelledPicture]:
-    """Every picture file below `folder`, ordered by path; its class is the first folder on the way to it.
+    """Every picture file below `folder`, ordered by path, with its class: the first folder on the way to it.
 
-    Raises DatasetError when there are no two classes.
+    Raises DatasetError for a folder with pictures of fewer than two classes.
     """
     root = os.path.abspath(os.fsencode(folder))
     found = (entry.path for entry in walk(root) if not entry.problem)
     pictures = [LabelledPicture(path, label) for path in sorted(found) if (label := _class_of(path, root))]
     if len({picture.label for picture in pictures}) < 2:
         raise DatasetError(
-            f"{folder} is no labelled folder: it has pictures of {len({p.label for p in pictures})} classes",
+            f"{folder} is not a labelled folder: it has pictures of {len({p.label for p in pictures})} classes",
             hint="one folder for each class, pictures inside: animals/cat/1.jpg, animals/dog/2.jpg",
         )
     return pictures
 
 
 def read_split(file: Path, folder: Path) -> Dataset:
-    """A split that is kept in a CSV file with the columns file, class and split (train or test).
+    """The gallery and queries that a CSV file lists, with the columns file, class and split (train or test).
 
-    Train pictures are the gallery, test pictures the queries; `file` is a path below `folder`.
-    Raises DatasetError for a missing column, class, file or part, a file named twice or outside the folder,
-    a word that is neither train nor test.
+    Train pictures are the gallery, test pictures the queries; `file` is a path below `folder`. Raises DatasetError,
+    naming the line, for a missing column, class, file or part, a file that is named twice or lies outside the folder,
+    and a split that is neither train nor test.
     """
     root = os.path.abspath(os.fsencode(folder))
     parts: dict[str, list[LabelledPicture]] = {_TRAIN: [], _TEST: []}
     seen: set[bytes] = set()
-    for line, row in _rows(file):
+    for line, row in _read_rows(file):
         picture = LabelledPicture(os.path.abspath(os.path.join(root, os.fsencode(row["file"]))), row["class"])
-        problem = _problem(row, picture, root) or (f"{row['file']} is named twice" if picture.path in seen else "")
+        problem = _find_problem(row, picture, root) or (f"{row['file']} is named twice" if picture.path in seen else "")
         if problem:
             raise DatasetError(f"{file} line {line}: {problem}")
         seen.add(picture.path)
@@ -86,50 +83,20 @@ def read_split(file: Path, folder: Path) -> Dataset:
 
 
 def split_by_content(pictures: Sequence[LabelledPicture], fraction: float = 0.75) -> Dataset:
-    """`fixed_split` of labelled pictures, by the SHA-256 of their files."""
+    """Labelled pictures divided by `fixed_split`: a share of `fraction` is the gallery, the others are the queries."""
     is_train = fixed_split([file_digest(picture.path) for picture in pictures], fraction)
     pairs = list(zip(pictures, is_train, strict=True))
     return Dataset(tuple(p for p, train in pairs if train), tuple(p for p, train in pairs if not train))
 
 
-def fixed_split(digests: Sequence[bytes], fraction: float = 0.75) -> list[bool]:
-    """Which pictures are for training: a split that is the same everywhere and for ever.
-
-    digests: SHA-256 of each picture's file; fraction: the share for training, in [0, 1]. The different digests
-    are put in order and the first of them taken, so that copies of a picture are always on the same side, and
-    neither a name, an order nor a random number matters.
-    """
-    ordered = sorted(set(digests))
-    train = set(ordered[: round(fraction * len(ordered))])
-    return [digest in train for digest in digests]
-
-
-def file_digest(path: bytes) -> bytes:
-    """SHA-256 of a file's bytes. Raises DatasetError when it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DatasetError(f"{os.fsdecode(path)} cannot be read: {error.strerror}") from None
-
-
-def content_digest(folder: Path, names: Iterable[str]) -> str:
-    """One SHA-256, in hex, over the lines `sha256(file)  name` of these files below `folder`, sorted by name.
-
-    What a collection is known by, whatever archive it came in.
-    """
-    lines = [f"{file_digest(os.fsencode(folder / name)).hex()}  {name}\n" for name in sorted(names)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def _class_of(path: bytes, root: bytes) -> str:
-    """The first folder below `root`; empty for a picture that lies in `root` itself."""
+    """The first folder below `root`; empty for a picture directly in `root`."""
     first, _, rest = os.fsdecode(os.path.relpath(path, root)).partition(os.sep)
     return first if rest else ""
 
 
-def _problem(row: dict[str, str], picture: LabelledPicture, root: bytes) -> str:
-    """What is wrong with a line of a split; empty when all is well."""
+def _find_problem(row: dict[str, str], picture: LabelledPicture, root: bytes) -> str:
+    """What is wrong with a line of a split; empty if nothing is."""
     if row["split"] not in {_TRAIN, _TEST}:
         return f"split is {row['split']!r}, expected train or test"
     if not picture.label:
@@ -141,8 +108,8 @@ def _problem(row: dict[str, str], picture: LabelledPicture, root: bytes) -> str:
     return ""
 
 
-def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Every row with the number of its line; a cell that is missing is empty."""
+def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """Every row with its line number; missing cells are empty."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:  # spreadsheets put a mark in front
             reader = csv.DictReader(opened, restval="")
@@ -153,4 +120,4 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{file} is no CSV file: {error}") from None
+        raise DatasetError(f"{file} is not a CSV file: {error}") from None

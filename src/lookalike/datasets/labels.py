@@ -18,21 +18,21 @@ _TEST = "test"  # a part of a split that nothing may be fitted on
 
 
 def read_labels(source: Path) -> dict[bytes, str]:
-    """Classes of pictures by their absolute paths: of a folder of class folders, or of a CSV file.
+    """The class of each picture by its absolute path, from a folder of class folders or from a CSV file.
 
-    The file has the columns file, a path from where the file lies, and class; rows whose split is test are left out.
-    Raises DatasetError.
+    The CSV file has the columns file, a path relative to the CSV file's folder, and class. Rows whose split is test are
+    left out. Raises DatasetError for a file that cannot be read or lacks a column.
     """
     if source.is_dir():
         return {picture.path: picture.label for picture in load_labelled(source)}
-    home = os.path.abspath(os.fsencode(source.parent))
+    folder = os.path.abspath(os.fsencode(source.parent))
     try:
         with source.open(newline="", encoding="utf-8-sig") as opened:
             rows = [row for row in csv.DictReader(opened, restval="") if row.get("split") != _TEST]
-            return {os.path.normpath(os.path.join(home, os.fsencode(row["file"]))): row["class"] for row in rows}
+            return {os.path.normpath(os.path.join(folder, os.fsencode(row["file"]))): row["class"] for row in rows}
     except KeyError as error:
         raise DatasetError(f"{source} has no column {error.args[0]}") from None
     except OSError as error:
         raise DatasetError(f"{source} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{source} is no CSV file: {error}") from None
+        raise DatasetError(f"{source} is not a CSV file: {error}") from None

@@ -1,4 +1,4 @@
-"""Two collections to try Lookalike on: 8 Scenes from its authors' site, and what scikit-image ships.
+"""Two collections to try Lookalike on: 8 Scenes, from its authors' site, and crops of photographs in scikit-image.
 
 Nothing of 8 Scenes (Oliva & Torralba 2001) is part of Lookalike: its pictures carry no free licence. They are
 fetched by the person who wants them, checked against a digest, and kept in that person's cache folder.
@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 import platformdirs
 from PIL import Image
 
-from lookalike.datasets.labelled import content_digest
+from lookalike.datasets.digests import content_digest
 from lookalike.errors import DatasetError, MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Progress = Callable[[int, int], None]
-    """Called with how many bytes have come and how many there are."""
+    """Called with the bytes received so far and the bytes in total."""
 
 __all__ = ["SCENES8_URL", "cut_crops", "fetch_scenes8", "fetch_zip", "unpack_by_prefix"]
 
@@ -61,7 +61,7 @@ _SHARE = 0.5  # of the photograph's short side
 
 
 def fetch_scenes8(progress: Progress | None = None) -> Path:
-    """The folder of 8 Scenes, one folder for each class; fetched once, 124 MB.
+    """The folder of 8 Scenes, with one folder for each class; downloaded once, 124 MB.
 
     Raises DatasetError when it cannot be reached or is not what was published.
     """
@@ -76,17 +76,17 @@ def fetch_scenes8(progress: Progress | None = None) -> Path:
 
 
 def fetch_zip(url: str, target: Path, *, progress: Progress | None = None) -> Path:
-    """Download `url` to `target`, going on where an earlier attempt was broken off.
+    """Download `url` to `target`, continuing where an earlier attempt was interrupted.
 
-    Raises DatasetError when there is no answer within 8 s, or no byte of it for 8 s; what has come is kept beside
-    the target.
+    Raises DatasetError when there is no answer within 8 s, or no further byte for 8 s; what has been received is kept
+    beside the target.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         start = part.stat().st_size if part.exists() else 0
         with _answer(url, start) as answer:
-            _receive(answer, part, start if answer.status == 206 else 0, progress)  # else it begins anew
+            _receive(answer, part, start if answer.status == 206 else 0, progress)  # otherwise from the beginning
         return part.replace(target)
     except urllib.error.HTTPError as error:
         error.close()
@@ -100,8 +100,8 @@ def fetch_zip(url: str, target: Path, *, progress: Progress | None = None) -> Pa
 def unpack_by_prefix(archive: Path, folder: Path, digest: str) -> None:
     """Unpack a flat archive of `class_name.jpg` files into one folder for each class, all or nothing.
 
-    Raises DatasetError for anything that is no such archive, or of another content than `digest` says; such an
-    archive is removed, so that the next attempt fetches it anew. One for which the disk is too full stays.
+    Raises DatasetError for any other file, and for content that does not have the digest; the archive is then removed,
+    so that the next attempt downloads it again. It stays where only the disk is full.
     """
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unpacking-") as temporary:
@@ -122,15 +122,15 @@ def cut_crops(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     for name in _PHOTOGRAPHS:
         photograph = _photograph(name)
-        home = folder / name
-        home.mkdir(parents=True)
+        target = folder / name
+        target.mkdir(parents=True)
         side = round(min(photograph.size) * _SHARE)
         for row in range(_CROPS):
             for column in range(_CROPS):
                 left = (photograph.width - side) * column // (_CROPS - 1)
                 top = (photograph.height - side) * row // (_CROPS - 1)
                 crop = photograph.crop((left, top, left + side, top + side))
-                crop.save(home / f"{name}-{row}{column}.jpg", quality=92)
+                crop.save(target / f"{name}-{row}{column}.jpg", quality=92)
     return folder
 
 

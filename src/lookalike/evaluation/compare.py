@@ -143,7 +143,7 @@ def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
 
 def _hits(gallery: Gallery, images: Iterable[Image.Image]) -> Found:
     """The first hits of each, one more than are compared: a picture may be its own."""
-    return [_digests(gallery, looks) for looks in gallery.looks_at(list(images))]
+    return [_digests(gallery, looks) for looks in gallery.encode_views(list(images))]
 
 
 def _digests(gallery: Gallery, looks: NDArray[np.float32]) -> list[bytes]:

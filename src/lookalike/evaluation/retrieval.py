@@ -97,7 +97,7 @@ def _evaluated(
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         # From the gallery pictures, as a user's would be.
-        learn(encoder or "", paths, Path(folder), labels=labels, progress=progress)
+        learn(encoder or "", paths, Path(folder), labels=labels, on_progress=progress)
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
             gallery.index(*paths, progress=progress)
             if way.adaptation == "none":

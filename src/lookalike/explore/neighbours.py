@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lookalike.errors import UsageError
+from lookalike.search.hits import Hit
 from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
@@ -11,18 +15,39 @@ if TYPE_CHECKING:
 
     from lookalike.store import Near, Store
 
-__all__ = ["neighbours"]
+__all__ = ["list_neighbours", "neighbours"]
 
 _CHUNK = 256  # pictures whose neighbours are looked for at once
 _COMPARED = SearchSpace(compared=True)
 
 
+def list_neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[tuple[Path, list[Hit]]]:
+    """The path of every picture with its k nearest others as hits, by id. Raises UsageError for k < 1."""
+    if k < 1:
+        raise UsageError(f"k is {k}; at least 1 neighbour can be asked for")
+    return _with_paths(store, k, exact=exact)
+
+
 def neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
     """The id of every picture with its k nearest others, by id; those removed meanwhile are left out."""
+    for some in _chunks(store, k, exact=exact):
+        yield from some.items()
+
+
+def _with_paths(store: Store, k: int, *, exact: bool) -> Iterator[tuple[Path, list[Hit]]]:
+    for some in _chunks(store, k, exact=exact):
+        records = store.get({*some, *(id_ for near in some.values() for id_, _ in near)})
+        paths = {id_: Path(os.fsdecode(record.path)) for id_, record in records.items()}
+        for id_ in some.keys() & paths.keys():
+            near = [pair for pair in some[id_] if pair[0] in paths]
+            yield paths[id_], [Hit(rank, paths[other], far, other) for rank, (other, far) in enumerate(near, 1)]
+
+
+def _chunks(store: Store, k: int, *, exact: bool) -> Iterator[dict[int, Near]]:
     ids = store.ids().tolist()
     for start in range(0, len(ids), _CHUNK):
         with store.reading():
-            some = sorted(id_ for id_, record in store.get(ids[start : start + _CHUNK]).items() if record.digest)
+            records = store.get(ids[start : start + _CHUNK])
+            some = sorted(id_ for id_, record in records.items() if record.digest is not None)
             found = store.search(store.vectors(some), k + 1, space=_COMPARED, exact=exact) if some else []
-        for id_, near in zip(some, found, strict=True):
-            yield id_, [pair for pair in near if pair[0] != id_][:k]
+        yield {id_: [pair for pair in near if pair[0] != id_][:k] for id_, near in zip(some, found, strict=True)}

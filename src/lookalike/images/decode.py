@@ -47,7 +47,6 @@ __all__ = [
     "on_white",
     "open_file",
     "open_rgb",
-    "show_path",
 ]
 
 _PLUGINS = (
@@ -225,12 +224,6 @@ def fit(image: Image.Image, view: View) -> Image.Image:
     box = (left, top, left + side, top + side)
     square = image.resize((view.size, view.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
     return on_white(square)
-
-
-def show_path(path: bytes) -> str:
-    """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _open_regular(path: bytes) -> BufferedReader:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import queue
@@ -25,7 +26,7 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lookalike.errors import LookalikeError
-from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.decode import Limits, Picture, View, decode, show_path
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     """A picture, or the reason why there is none."""
 
 __all__ = ["Reader"]
+
+_log = logging.getLogger(__name__)
 
 _CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
 _AHEAD = 4  # messages under way for each worker, so that workers go on while the caller is busy
@@ -177,7 +180,8 @@ class _Worker:
         try:
             requests.write(json.dumps([path.decode("latin-1") for path in paths]).encode() + b"\n")
             requests.flush()
-            for _ in paths:
+            for path in paths:
+                _log.debug("process %d reads %s", process.pid, show_path(path))  # before it may die of it
                 self._set_deadline(time.monotonic() + self._seconds)
                 outcomes.append(_received(answers, self._length))
         except (OSError, EOFError, ValueError, LookupError, TypeError):  # no answer, or none of ours

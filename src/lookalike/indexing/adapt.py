@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lookalike.store import Store
 
 __all__ = ["adapt", "adapt_if_grown", "adapt_to_labels", "plan_for"]
+
+_log = logging.getLogger(__name__)
 
 _SAMPLE = 32768  # embeddings that anything is fitted to, at most, spread evenly over the gallery
 _LOOK = 64  # dimensions of a vector beside its classes
@@ -53,6 +56,7 @@ def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool
     # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
     projection = replace(projection, fitted_on=store.count()[0])
     store.set_projection(projection)
+    _log.info("adapted to %d pictures: %d dimensions", projection.fitted_on, sum(projection.widths))
     return sum(projection.widths)
 
 
@@ -90,6 +94,7 @@ def adapt_to_labels(
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
         if choice.is_better:
             store.set_projection(fit_classes(rows, known, plain, choice))
+            _log.info("adapted to %d classes of %d pictures", len(classes), len(rows))
         return choice
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lookalike.errors import DiskFull, StoreError, UsageError
-from lookalike.images.decode import show_path
+from lookalike.images.paths import show_path
 from lookalike.images.walk import Root
 from lookalike.indexing.adapt import adapt_if_grown
 from lookalike.indexing.encode import LocalEmbedder
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from lookalike.store import Record, Store
 
 __all__ = [
+    "below",
     "index_lost",
     "index_paths",
-    "list_skipped",
     "local_embedder",
-    "records_below",
     "relocate",
     "remove",
     "retry",
+    "skipped",
 ]
 
 
@@ -105,7 +105,7 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     """
     options = replace(options or IndexOptions(), retry=True)
     within = canonical_path(path, store)
-    found = [key for key, _ in list_skipped(store) if is_within(key, within) and os.path.lexists(key)]
+    found = [key for key, _ in skipped(store) if is_within(key, within) and os.path.lexists(key)]
     roots = [Root(key, options.rules) for key in found]
     if not found:
         raise UsageError(f"no file that was skipped is in {show_path(within)}", hint="lookalike skipped")
@@ -120,7 +120,7 @@ def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
     """
     key = canonical_path(path, store)
     with store.writing(wait=wait):
-        found = [record.id for record in records_below(store, key)]
+        found = [record.id for record in below(store, key)]
         roots = store.roots
         kept = {root: rules for root, rules in roots.items() if not is_within(root, key)}
         if not found and len(kept) == len(roots):
@@ -138,7 +138,7 @@ def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False)
     in `old`, or another picture in its new place.
     """
     source, target = canonical_path(old, store), canonical_path(new, store)
-    found = list(records_below(store, source))
+    found = list(below(store, source))
     if not found:
         raise UsageError(f"the gallery knows no picture in {show_path(source)}", hint="lookalike info")
     again = _known_in_both(store, found, source, target)
@@ -170,12 +170,12 @@ def index_lost(
     return report
 
 
-def list_skipped(store: Store) -> list[tuple[bytes, str]]:
+def skipped(store: Store) -> list[tuple[bytes, str]]:
     """Every file that was met and is not part of the gallery, with the reason, by path."""
     return [(record.path, record.skipped_because or "") for record in store.scan() if record.digest is None]
 
 
-def records_below(store: Store, path: bytes) -> Iterator[Record]:
+def below(store: Store, path: bytes) -> Iterator[Record]:
     """The records at `path` or below it."""
     return (record for record in store.scan(path) if is_within(record.path, path))
 
@@ -183,7 +183,7 @@ def records_below(store: Store, path: bytes) -> Iterator[Record]:
 def _check_roots(store: Store, roots: Sequence[Root]) -> None:
     if not roots:
         raise UsageError("the gallery knows no folder yet", hint="name one: lookalike index FOLDER")
-    if not any(os.path.lexists(root.path) or any(records_below(store, root.path)) for root in roots):
+    if not any(os.path.lexists(root.path) or any(below(store, root.path)) for root in roots):
         raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
 
 

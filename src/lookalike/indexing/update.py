@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lookalike.images.decode import VANISHED, Limits
+from lookalike.images.decode import VANISHED, Limits, Picture
+from lookalike.images.paths import show_path
+from lookalike.images.pool import Reader
 from lookalike.images.walk import Root, Rules, walk
-from lookalike.indexing.encode import BATCH, Embedded
+from lookalike.indexing.encode import BATCH, Embedded, encode_pictures
 from lookalike.indexing.folders import with_parents
 from lookalike.store import Record
 from lookalike.store.keys import is_within
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lookalike.encoders import Encoder
+    from lookalike.images.decode import View
     from lookalike.images.walk import Entry
     from lookalike.indexing.encode import Embedder
     from lookalike.store import Store
@@ -35,7 +40,9 @@ if TYPE_CHECKING:
 
     Result = tuple[Entry, Embedded | str]
 
-__all__ = ["IndexOptions", "Progress", "Report", "update"]
+__all__ = ["IndexOptions", "Progress", "Report", "embed_files", "update"]
+
+_log = logging.getLogger(__name__)
 
 _LOOKUPS = 512  # files looked up in the store at once
 # Reasons that say nothing of the file itself: it is tried again in every run.
@@ -105,6 +112,22 @@ def update(
     run.report.skipped.sort()
     run.report.seconds = time.monotonic() - start
     return run.report
+
+
+def embed_files(
+    encoder: Encoder, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
+) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
+    """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in order.
+
+    Files are decoded and encoded as `update` does it, many at a time; nothing is kept. view: by default the encoder's.
+    """
+    options = options or IndexOptions()
+    with Reader(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
+        results = reader.read(paths)
+        while some := list(islice(results, options.batch_size)):
+            pictures = [result for _, result in some if isinstance(result, Picture)]
+            rows = iter(encode_pictures(encoder, pictures))
+            yield from ((path, next(rows) if isinstance(result, Picture) else result) for path, result in some)
 
 
 class _Run:
@@ -196,6 +219,7 @@ class _Run:
         if entry.problem == VANISHED:
             return None
         self.report.skipped.append((entry.path, entry.problem))
+        _log_skipped(entry, entry.problem)
         if entry.problem.startswith(_PASSING):
             self._unreadable.append(entry.path)
             return None
@@ -251,6 +275,7 @@ class _Run:
         if reason == VANISHED:
             return []
         self.report.skipped.append((entry.path, reason))
+        _log_skipped(entry, reason)
         size: int | None = entry.size
         if reason.startswith(_PASSING):
             self._unreadable.append(entry.path)
@@ -298,6 +323,11 @@ def _innermost(path: bytes, roots: Collection[bytes]) -> bytes | None:
 
 def _is_nested(root: Root, roots: Collection[bytes]) -> bool:
     return _innermost(os.path.dirname(root.path), roots) not in {None, root.path}
+
+
+def _log_skipped(entry: Entry, reason: str) -> None:
+    kind = show_path(os.path.splitext(entry.path)[1].lstrip(b".")).upper() or "no extension"
+    _log.info("skipped %s (%s, %d bytes): %s", show_path(entry.path), kind, entry.size, reason)
 
 
 def _record(entry: Entry, found: Embedded) -> Record:

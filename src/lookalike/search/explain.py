@@ -8,16 +8,18 @@ grey, because the edges of a grey square are something to see as well: the heat 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from lookalike.images.decode import View, fit
-from lookalike.search.query import read_query
+from lookalike.search.engine import read_queries
 from lookalike.vectors.metric import distances
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
@@ -49,6 +51,11 @@ class Inspection:
     query_heat: NDArray[np.float32]
     hit_heat: NDArray[np.float32]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The distance and both heat maps as JSON can have them."""
+        heats = {"query_heat": self.query_heat.tolist(), "hit_heat": self.hit_heat.tolist()}
+        return {"distance": self.distance, **heats}
+
     def draw(self) -> Image.Image:
         """Both side by side: red matches more than the rest of its picture, blue less; one scale for the two."""
         heats = [heat - np.median(heat) for heat in (self.query_heat, self.hit_heat)]
@@ -61,24 +68,26 @@ class Inspection:
         return sheet
 
 
-def inspect(store: Store, encoder: Encoder, query: Query, hit: Query) -> Inspection:
+def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query) -> Inspection:
     """Cover either picture piece by piece and compare it with the other, as the gallery of this store compares them.
 
-    Neither needs to be in the gallery. Raises UnreadableImage.
+    Neither needs to be in the gallery. The distance is the one that a search with `query` gives for `hit`. load: gives
+    the encoder. Raises UnreadableImage.
     """
-    images = [read_query(picture, encoder.view)[0] for picture in (query, hit)]
-    seen = [np.asarray(fit(image, encoder.view)) for image in images]
-    rows = _rows(store, encoder, np.stack(seen))
-    distance = float(distances(rows[0], rows[1:], store.space.metric)[0])
-    heats = [_heat(store, encoder, seen[own], rows[1 - own]) - np.float32(distance) for own in range(2)]
+    encoder = load()
+    asked, wanted = read_queries(store, load, [query, hit])
+    distance = float(_distances(store, asked.embeddings, wanted.embeddings[:1]).min())
+    seen = [np.asarray(fit(one.image, encoder.view)) for one in (asked, wanted)]
+    own = encoder.encode(np.stack(seen))
+    heats = [_heat(store, encoder, seen[one], own[1 - one : 2 - one]) for one in range(2)]
+    heats = [heat - np.float32(_distances(store, own[:1], own[1:])[0]) for heat in heats]
     view = View(_TILE, encoder.view.crop)
-    return Inspection(fit(images[0], view), fit(images[1], view), distance, heats[0], heats[1])
+    return Inspection(fit(asked.image, view), fit(wanted.image, view), distance, heats[0], heats[1])
 
 
 def _heat(store: Store, encoder: Encoder, pixels: NDArray[np.uint8], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (_PLACES + 1, _PLACES + 1): the mean distance of the other when a piece is covered."""
-    rows = _rows(store, encoder, _covered(pixels))
-    far = distances(other, rows, store.space.metric).reshape(_PLACES, _PLACES)
+    far = _distances(store, encoder.encode(_covered(pixels)), other).reshape(_PLACES, _PLACES)
     total, count = np.zeros((2, _PLACES + 1, _PLACES + 1))
     for down in range(2):
         for right in range(2):  # the square is two pieces wide
@@ -99,11 +108,9 @@ def _covered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return covered
 
 
-def _rows(store: Store, encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Embeddings as the gallery compares them."""
-    projection = store.projection
-    rows = encoder.encode(pixels)
-    return projection.apply(rows) if projection else rows
+def _distances(store: Store, embeddings: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The distance of each embedding (n, dim) to the other (1, dim), as the gallery measures it."""
+    return distances(store.adapt(other)[0], store.adapt(embeddings), store.space.metric)
 
 
 def _glowing(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:

@@ -1,13 +1,17 @@
-"""What a search gives back."""
+"""What a search finds."""
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
-from lookalike.images.decode import show_path
+from lookalike.errors import MissingExtra
+from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -15,9 +19,12 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from lookalike.search.query import Query
     from lookalike.store import Near
 
-__all__ = ["Hit", "Hits", "closest", "draw_searches"]
+__all__ = ["Found", "Hit", "Hits", "closest", "draw_searches"]
+
+_THUMBNAIL = 128  # pixels of the long side in a notebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +41,38 @@ class Hit:
         """The path as one printable line."""
         return show_path(os.fsencode(self.path))
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether its file is gone now."""
+        return not os.path.lexists(self.path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as JSON can have it; `missing` only where its file is gone."""
+        missing = {"missing": True} if self.is_missing else {}
+        return {
+            "rank": self.rank,
+            **path_fields(os.fsencode(self.path)),
+            "distance": self.distance,
+            "id": self.id,
+        } | missing
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What all hits of a search have in common: the query, as a picture and with its name, and the encoder's name."""
+
+    query: Query
+    image: Image.Image
+    title: str
+    encoder: str
+
 
 class Hits(Sequence[Hit]):
     """The nearest pictures to a query, nearest first. Prints as a table, draws itself, converts to rows."""
 
-    def __init__(self, hits: Sequence[Hit], query: Image.Image, title: str = "query") -> None:
+    def __init__(self, hits: Sequence[Hit], found: Found) -> None:
         self._hits = tuple(hits)
-        self._query = query
-        self._title = title
+        self._found = found
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -49,7 +80,7 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, index: slice) -> Hits: ...
     def __getitem__(self, index: int | slice) -> Hit | Hits:
         if isinstance(index, slice):
-            return Hits(self._hits[index], self._query, self._title)
+            return Hits(self._hits[index], self._found)
         return self._hits[index]
 
     def __len__(self) -> int:
@@ -59,24 +90,55 @@ class Hits(Sequence[Hit]):
         lines = [f"{hit.rank:>4}  {hit.distance:8.4f}  {hit.display}" for hit in self._hits]
         return "\n".join(["rank  distance  path", *lines])
 
+    def _repr_html_(self) -> str:
+        """The query and its hits as thumbnails, for notebooks."""
+        query = _figure(_data_uri(self.image), html.escape(self._found.title))
+        hits = [
+            _figure(_thumbnail(hit), f"{hit.rank} &middot; {hit.distance:.4f}<br>{_name(hit)}") for hit in self._hits
+        ]
+        return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{query}{"".join(hits)}</div>'
+
     @property
-    def query(self) -> Image.Image:
-        """The picture that was searched with; of a text, the text drawn."""
-        return self._query
+    def query(self) -> Query:
+        """What was searched with."""
+        return self._found.query
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture that was searched with; for a text, the text drawn."""
+        return self._found.image
+
+    @property
+    def missing(self) -> int:
+        """How many of the files are gone now."""
+        return sum(hit.is_missing for hit in self._hits)
 
     def without(self, ids: Container[int], k: int) -> Hits:
-        """The k nearest that have none of these ids, ranked anew."""
+        """The k nearest that have none of these ids, with ranks of their own."""
         kept = [hit for hit in self._hits if hit.id not in ids][:k]
-        return Hits([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], self._query, self._title)
+        return Hits([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], self._found)
 
     def within(self, distance: float | None) -> Hits:
-        """Those at most so far; all of them for None."""
+        """The hits within this distance; all of them for None."""
         near = [hit for hit in self._hits if distance is None or hit.distance <= distance]
-        return Hits(near, self._query, self._title)
+        return Hits(near, self._found)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A dict a hit, as `pandas.DataFrame` takes them."""
+        """A dict for each hit, of plain values."""
         return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The search as JSON can have it: `query`, `hits`, `encoder`."""
+        hits = [hit.to_dict() for hit in self._hits]
+        return {"query": self.query.to_dict(), "hits": hits, "encoder": self._found.encoder}
+
+    def to_pandas(self) -> Any:  # noqa: ANN401  (pandas is no dependency)
+        """A `pandas.DataFrame` with the columns rank, path, distance and id. Raises MissingExtra without pandas."""
+        try:
+            import pandas as pd  # noqa: PLC0415  (0.4 s, and only where it is installed)
+        except ImportError as error:
+            raise MissingExtra("to_pandas needs pandas", hint="pip install pandas; or use rows()") from error
+        return pd.DataFrame(self.rows(), columns=["rank", "path", "distance", "id"])
 
     def montage(self, columns: int = 5) -> Image.Image:
         """The query above its hits, each with its rank, distance and name; a gap where a file is gone."""
@@ -87,7 +149,8 @@ class Hits(Sequence[Hit]):
     def _drawn(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
         """The query and the hits, each with its caption."""
         captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self]
-        return (self._query, self._title), [(hit.path, text) for hit, text in zip(self, captions, strict=True)]
+        query = self._found.image, self._found.title
+        return query, [(hit.path, text) for hit, text in zip(self, captions, strict=True)]
 
 
 def draw_searches(searches: Sequence[Hits]) -> Image.Image:
@@ -106,3 +169,35 @@ def closest(found: Sequence[Near], k: int) -> Near:
         for id_, distance in near:
             least[id_] = min(distance, least.get(id_, distance))
     return sorted(least.items(), key=lambda pair: (pair[1], pair[0]))[:k]
+
+
+def _figure(source: str | None, caption: str) -> str:
+    side = f"width:{_THUMBNAIL}px"
+    shown = f'<img src="{source}" style="max-{side};max-height:{_THUMBNAIL}px">' if source else "<i>file not found</i>"
+    text = f'<figcaption style="font-size:small;overflow-wrap:anywhere">{caption}</figcaption>'
+    return f'<figure style="margin:0;{side}">{shown}{text}</figure>'
+
+
+def _name(hit: Hit) -> str:
+    return html.escape(show_path(os.fsencode(hit.path.name)))
+
+
+def _thumbnail(hit: Hit) -> str | None:
+    """The picture as we encode it ourselves; None where its file cannot be read any more."""
+    from lookalike.images.decode import Unreadable, open_file  # noqa: PLC0415  (only in a notebook)
+
+    try:
+        with open_file(os.path.realpath(os.fsencode(hit.path)), at_least=_THUMBNAIL) as image:
+            return _data_uri(image)
+    except Unreadable:
+        return None
+
+
+def _data_uri(image: Image.Image) -> str:
+    from lookalike.images.decode import on_white  # noqa: PLC0415  (only in a notebook)
+
+    small = on_white(image)
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    memory = io.BytesIO()
+    small.save(memory, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(memory.getvalue()).decode('ascii')}"

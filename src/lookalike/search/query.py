@@ -1,78 +1,189 @@
-"""What a gallery is asked with: a query as a picture, and the looks at it that become embeddings."""
+"""What can be searched with, as a value: a picture, one that is in the gallery, a text, or a weighted sum of such.
+
+    Query.picture("beach.jpg")
+    Query.stored(17)
+    Query.text("a red boat")
+    2 * Query.picture("a.jpg") + Query.picture("b.jpg") - Query.stored(17)
+
+Each kind is a class, here or in a file of its own, that says how it is written (`to_dict`); `lookalike.search.engine`
+turns each into embeddings.
+"""
 
 from __future__ import annotations
 
-import importlib
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file, show_path
+from lookalike.errors import UsageError
+from lookalike.images.paths import path_fields, read_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from lookalike.encoders import Encoder
-    from lookalike.images.decode import View
+    Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+    """A picture: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
 
-    Query = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
-
-__all__ = ["draw_query", "looks_at", "read_query", "views_of"]
+__all__ = ["PictureQuery", "Query", "StoredQuery", "SumQuery", "TextQuery", "as_query"]
 
 
-def read_query(query: Query, view: View) -> tuple[Image.Image, bytes | None]:
-    """A query as a picture that is large enough for `view`, and as the key it would have in a store.
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What is looked for. Queries can be added, subtracted and multiplied by a number."""
 
-    Raises UnreadableImage.
-    """
-    if isinstance(query, Image.Image):
-        try:
-            return as_read(query), None
-        except Unreadable as reason:
-            raise UnreadableImage(f"a picture of mode {query.mode}: {reason}") from None
-    if isinstance(query, np.ndarray):
-        return _from_array(query), None
-    path = os.path.abspath(os.fsencode(query))
-    try:
-        with open_file(os.path.realpath(path), Limits(), at_least=view.short_side) as image:
-            return image.copy(), path
-    except Unreadable as reason:
-        why = str(reason) if os.path.lexists(path) else "no such file"
-        raise UnreadableImage(f"{show_path(path)}: {why}") from None
+    kinds: ClassVar[dict[str, type[Query]]] = {}
+
+    @staticmethod
+    def picture(source: Source) -> Query:
+        """Pictures like this one: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
+        return PictureQuery(source)
+
+    @staticmethod
+    def stored(id_: int) -> Query:
+        """Pictures like the one that has this id in the gallery, which is not encoded again."""
+        return StoredQuery(id_)
+
+    @staticmethod
+    def text(words: str) -> Query:
+        """Pictures that these words describe; needs an encoder that also understands text."""
+        return TextQuery(words)
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Query:
+        """The query that `to_dict` wrote. Raises UsageError for anything else."""
+        for name, kind in Query.kinds.items():
+            if name in fields:
+                return kind.read(fields)
+        known = ", ".join(Query.kinds)
+        raise UsageError(f"{dict(fields)!r} is not a query", hint=f"a query has one of: {known}")
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """One of this kind from what its `to_dict` wrote."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The query as JSON can have it."""
+        raise NotImplementedError
+
+    @property
+    def terms(self) -> tuple[tuple[float, Query], ...]:
+        """What the query adds up, each with its weight."""
+        return ((1.0, self),)
+
+    def __add__(self, other: Query) -> Query:
+        return SumQuery((*self.terms, *as_query(other).terms))
+
+    def __sub__(self, other: Query) -> Query:
+        return self + -1 * as_query(other)
+
+    def __mul__(self, weight: float) -> Query:
+        return SumQuery(tuple((weight * own, query) for own, query in self.terms))
+
+    __rmul__ = __mul__
 
 
-def draw_query(text: str) -> Image.Image:
-    """A text as the picture that stands for the query."""
-    montage = importlib.import_module("lookalike.search.montage")  # late, as in `hits`
-    return cast("Image.Image", montage.draw_text(text))
+@dataclass(frozen=True, eq=False)
+class PictureQuery(Query):
+    """See `Query.picture`."""
+
+    source: Source
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """From the path of a file."""
+        return cls(read_path(_text(fields, "path")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The two names of its path; of a picture in memory, its size."""
+        if isinstance(self.source, Image.Image):
+            return {"picture": {"width": self.source.width, "height": self.source.height}}
+        if isinstance(self.source, np.ndarray):
+            return {"picture": {"width": self.source.shape[1], "height": self.source.shape[0]}}
+        return dict(path_fields(os.fsencode(self.source)))
 
 
-def views_of(encoder: Encoder) -> list[View]:
-    """How a query is looked at: as the encoder does, and whole if that leaves something out.
+@dataclass(frozen=True, eq=False)
+class StoredQuery(Query):
+    """See `Query.stored`."""
 
-    What was cut from a picture shows, whole, what the encoder sees of the picture (docs/decisions.md).
-    """
-    view = encoder.view
-    return [view] if view.crop == 1 else [view, replace(view, crop=1.0)]
+    id: int
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """From an id."""
+        if not isinstance(fields["id"], int) or isinstance(fields["id"], bool):
+            raise UsageError(f"{fields['id']!r} is not an id")
+        return cls(fields["id"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its id."""
+        return {"id": self.id}
 
 
-def looks_at(encoder: Encoder, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
-    """float32 (views, dim) of each of some pictures, encoded together: twice as fast on two cores."""
-    views = views_of(encoder)
-    pixels = [np.asarray(fit(image, view)) for image in images for view in views]
-    return np.split(encoder.encode(np.stack(pixels)), len(images)) if pixels else []
+@dataclass(frozen=True, eq=False)
+class TextQuery(Query):
+    """See `Query.text`."""
+
+    words: str
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """From its words."""
+        return cls(_text(fields, "text"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its words."""
+        return {"text": self.words}
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim not in {2, 3} or array.size == 0:
-        raise UnreadableImage(f"an array of {array.dtype} {array.shape}; expected uint8 (h, w, 3) or (h, w)")
-    try:
-        return Image.fromarray(array)
-    except (TypeError, ValueError) as error:
-        raise UnreadableImage(f"an array of {array.shape}: {error}") from None
+@dataclass(frozen=True, eq=False)
+class SumQuery(Query):
+    """A weighted sum of pictures: more like those with a weight above 0, less like those with one below."""
+
+    parts: tuple[tuple[float, Query], ...]
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """From queries that each have a weight, by default 1."""
+        parts = []
+        for part in fields["sum"]:
+            weight = part.get("weight", 1.0)
+            if not isinstance(weight, int | float) or isinstance(weight, bool) or not np.isfinite(weight):
+                raise UsageError(f"{weight!r} is not a weight")
+            parts += [(float(weight) * own, query) for own, query in Query.from_dict(part).terms]
+        return cls(tuple(parts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its queries, each with its weight."""
+        return {"sum": [{"weight": weight, **query.to_dict()} for weight, query in self.parts]}
+
+    @property
+    def terms(self) -> tuple[tuple[float, Query], ...]:
+        """What the query adds up, each with its weight."""
+        return self.parts
+
+
+Query.kinds.update({"sum": SumQuery, "text": TextQuery, "id": StoredQuery, "path": PictureQuery})
+
+
+def as_query(given: Query | Source) -> Query:
+    """A query as it is; a path, a PIL image or an array as the picture that it is. Raises UsageError."""
+    if isinstance(given, Query):
+        return given
+    if isinstance(given, str | bytes | os.PathLike | Image.Image | np.ndarray):
+        return PictureQuery(given)
+    raise UsageError(
+        f"a {type(given).__name__} is not a query", hint="a path, a PIL image, an array, or a lookalike.Query"
+    )
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    if not isinstance(fields[name], str):
+        raise UsageError(f"{name} of a query is {fields[name]!r}, not text")
+    return str(fields[name])

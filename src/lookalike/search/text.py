@@ -14,31 +14,31 @@ from lookalike.errors import NoTextTower, UsageError
 from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lookalike.encoders import Encoder
     from lookalike.encoders.onnx import EncodeTexts
-    from lookalike.store import Near, Store
-    from lookalike.store.filter import Filter
 
-__all__ = ["nearest_to_text"]
+__all__ = ["encode_text"]
 
 
-def nearest_to_text(store: Store, encoder: Encoder, text: str, k: int, *, where: Filter | None = None) -> Near:
-    """The k pictures nearest to a text by cosine, of all or of those that qualify; always exact.
+def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], SearchSpace]:
+    """The embedding of a text, float32 (1, w), and the space in which it is compared with pictures.
 
-    Of a hybrid, by its first part that has a text tower. Raises NoTextTower, MissingExtra, EncoderError; UsageError
-    for an empty text.
+    With a hybrid, by its first part that also understands text. Raises NoTextTower, MissingExtra, EncoderError;
+    UsageError for an empty text.
     """
     if not text.strip():
         raise UsageError("an empty text describes no picture")
     found = _text_tower(encoder)
     if found is None:
         raise NoTextTower(
-            f"{encoder.name} has no text tower: it knows pictures only",
-            hint="a pair of an image and a text tower takes texts: lookalike index FOLDER -e PAIR -i GALLERY",
+            f"{encoder.name} understands pictures only, not text",
+            hint="use an encoder that also understands text (CLIP, SigLIP): lookalike index FOLDER -e MODEL -i GALLERY",
         )
     encode_texts, columns = found
-    space = SearchSpace(raw=True, columns=(columns.start, columns.stop))
-    return store.search(encode_texts([text]), k, space=space, where=where)[0]
+    return encode_texts([text]), SearchSpace(raw=True, columns=(columns.start, columns.stop))
 
 
 def _text_tower(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:

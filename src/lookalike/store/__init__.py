@@ -11,8 +11,11 @@ the location. Every store passes the one contract suite in tests/store/test_cont
 from __future__ import annotations
 
 import importlib
+import logging
+import math
 import os
 import re
+from collections.abc import Callable  # noqa: TC003  (of a table below)
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runt
 from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -40,7 +43,7 @@ __all__ = [
     "SearchSpace",
     "Space",
     "Store",
-    "check_types",
+    "checked",
     "is_folder",
     "open_store",
 ]
@@ -94,22 +97,52 @@ class Record(NamedTuple):  # a fifth of the time of a frozen dataclass, and ever
     id: int = 0
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "path": (bytes,),
-    **dict.fromkeys(("size", "mtime_ns", "width", "height"), (int, type(None))),
-    **dict.fromkeys(("format", "camera", "skipped_because"), (str, type(None))),
-    "digest": (bytes, type(None)),
-    "taken_at": (datetime, type(None)),
-    "max_megapixels": (float, int, type(None)),
+_log = logging.getLogger(__name__)
+
+
+def checked(records: Sequence[Record]) -> list[Record]:
+    """These records as every store keeps them: plain numbers of at most 64 bits, text that is valid Unicode.
+
+    A number beyond that is left out: without its time a file is read again next time, which does no harm. Raises
+    TypeError, naming the field, for a record that holds what no store can keep.
+    """
+    return [record._replace(**fields) if (fields := _plain_fields(record)) else record for record in records]
+
+
+def _plain_fields(record: Record) -> dict[str, Any]:
+    """The fields of a record that are to be kept otherwise than they are."""
+    changed = {}
+    for name, (types, to_plain) in _KEPT.items():
+        value = getattr(record, name)
+        if not isinstance(value, types):
+            raise TypeError(f"{name} of a record is {value!r}")
+        if value is not None and (plain := to_plain(value)) is not value:
+            changed[name] = plain
+    return changed
+
+
+def _whole_number(value: int) -> int | None:
+    return int(value) if abs(value) < _MOST else None
+
+
+def _number(value: float) -> float | None:
+    return float(value) + 0.0 if math.isfinite(value) else None
+
+
+def _text(value: str) -> str:
+    """Parts of a path that are not text have been decoded into lone surrogates, which UTF-8 does not have."""
+    return str(value) if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+
+
+_MOST = 2**63
+_KEPT: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
+    "path": ((bytes,), bytes),
+    "digest": ((bytes, type(None)), bytes),
+    **dict.fromkeys(("size", "mtime_ns", "width", "height"), ((int, type(None)), _whole_number)),
+    **dict.fromkeys(("format", "camera", "skipped_because"), ((str, type(None)), _text)),
+    "taken_at": ((datetime, type(None)), lambda moment: moment),
+    "max_megapixels": ((float, int, type(None)), _number),
 }
-
-
-def check_types(records: Sequence[Record]) -> None:
-    """Raise TypeError, naming the field, for a record that holds what no store can keep."""
-    for record in records:
-        for name, types in _TYPES.items():
-            if not isinstance(getattr(record, name), types):
-                raise TypeError(f"{name} of a record is {getattr(record, name)!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +250,9 @@ class Store(Protocol):
         Raises UsageError for a field that no record has: it is most likely misspelt.
         """
 
+    def adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How embeddings float32 (n, dim) are compared with the pictures: float32 (n, w), of length 1 for cosine."""
+
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
         """What a search compares of these records, float32 (n, w), in their order; of length 1 for cosine.
 
@@ -277,6 +313,7 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
         raise UsageError(f"{location}: no store answers to {scheme}:", hint=f"a gallery's location is one of: {known}")
     module, name = _SCHEMES[scheme].split(":") if scheme else ("sqlite.store", "SqliteStore")
     kind = getattr(importlib.import_module(f"lookalike.store.{module}"), name)
+    _log.debug("opening %s with %s", location, name)
     return cast("Callable[..., Store]", kind)(location, create=create)
 
 

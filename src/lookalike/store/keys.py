@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["absolute", "is_within", "key_ranges", "moved", "to_key", "to_path"]
+__all__ = ["absolute", "is_within", "key_ranges", "moved", "to_folder_key", "to_key", "to_path"]
 
 _HERE = b"."
 _BELOW = b"./"
@@ -25,15 +25,18 @@ def is_within(path: bytes, folder: bytes) -> bool:
 
 
 def to_key(path: bytes, base: bytes) -> bytes:
-    """The key of a path in a gallery whose parent folder is `base`."""
-    if path == base:
-        return _HERE
+    """The key of a picture's path in a gallery whose parent folder is `base`."""
     below = _with_slash(base)
     return _BELOW + path[len(below) :] if path.startswith(below) else path
 
 
+def to_folder_key(path: bytes, base: bytes) -> bytes:
+    """The key of a folder, which may be `base` itself."""
+    return _HERE if path == base else to_key(path, base)
+
+
 def to_path(key: bytes, base: bytes) -> bytes:
-    """The path that has this key in a gallery whose parent folder is `base`."""
+    """The path of a picture or folder that has this key in a gallery whose parent folder is `base`."""
     if key.startswith(_BELOW):
         return _with_slash(base) + key[len(_BELOW) :]
     return base if key == _HERE else key

@@ -16,7 +16,7 @@ import numpy as np
 
 from lookalike.adaptation.serialize import check_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy
-from lookalike.store import ADAPTED, check_types
+from lookalike.store import ADAPTED, checked
 from lookalike.store.columns import Fields, build_columns
 from lookalike.store.evaluate import qualifying
 from lookalike.store.keys import is_within, moved
@@ -147,8 +147,7 @@ class MemoryStore:
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, Vectors]) -> None:
         """Add or replace records by path, all or none."""
         state = self._state
-        check_types(records)
-        after = {record.path: record for record in records}
+        after = {record.path: record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
         known = {**{digest: self._checked(row) for digest, row in embeddings.items()}, **state.embeddings}
         if missing := wanted - known.keys():
@@ -217,7 +216,8 @@ class MemoryStore:
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
         """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these."""
         state = self._state
-        some = [one for one in state.embedded() if ids is None or one.id in set(ids)]
+        wanted = None if ids is None else set(ids)
+        some = [one for one in state.embedded() if wanted is None or one.id in wanted]
         for start in range(0, len(some), _CHUNK):
             part = some[start : start + _CHUNK]
             yield np.array([record.id for record in part], np.int64), state.rows(part)
@@ -228,6 +228,10 @@ class MemoryStore:
         if where is not None:
             return qualifying(where, [build_columns([_to_fields(record) for record in embedded])])
         return np.array([record.id for record in embedded], np.int64)
+
+    def adapt(self, embeddings: Vectors) -> Vectors:
+        """How embeddings are compared with the pictures."""
+        return self._compared(self._checked(embeddings, many=True), ADAPTED)
 
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
         """What a search compares of these records, float32 (n, w)."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.datasets.labelled import fixed_split
+from lookalike.datasets.digests import fixed_split
 from lookalike.errors import TrainingError, UsageError
-from lookalike.images.decode import Picture, View, show_path
+from lookalike.images.decode import Picture, View
+from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
 from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, made, replace, write_csv

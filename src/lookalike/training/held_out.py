@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lookalike.datasets.labelled import file_digest
+from lookalike.datasets.digests import file_digest
 from lookalike.errors import DatasetError, UsageError
 from lookalike.training import seen_by
 from lookalike.training.folder import read_notes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lookalike.datasets.labelled import Dataset, file_digest, split_by_content
+from lookalike.datasets.digests import file_digest
+from lookalike.datasets.labelled import Dataset, split_by_content
 from lookalike.errors import TrainingError
 from lookalike.training.data import read_split
 from lookalike.training.folder import SPLIT, is_imported

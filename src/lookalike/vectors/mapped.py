@@ -1,8 +1,8 @@
-"""A file of arrays that is mapped, not read, and whose damage is found before anything is answered from it.
+"""Arrays in a file that is mapped into memory, and whose damage is found before anything is answered from it.
 
-Small arrays are checked when the file is opened. Large ones carry a CRC-32 for each block of them, and a block is
-checked when it is first used: at 4 GB a second the whole of 10^6 x 128 float32 would be 0.13 s, the forty blocks of
-one search are 1 ms. A file is written beside its place and renamed into it, and never changed afterwards.
+Small arrays are checked when the file is opened. Large ones have a CRC-32 for each block, and a block is checked when
+it is first used: at 4 GB a second, checking all of 10^6 x 128 float32 would take 0.13 s, and the forty blocks of one
+search take 1 ms. A file is written under another name, renamed when it is complete, and never changed afterwards.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import struct
+import threading
 import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -37,13 +38,14 @@ _TYPES = ("<i8", "<u4", "<f4", "<f8", "|u1")
 
 
 class Damaged(Exception):
-    """A cache that is not what was written. Never leaves the store: the database is the truth."""
+    """A file does not hold what was written. The store catches this and makes the file again from its database."""
 
 
 class Blocks:
     """An array (n, ...) that is checked block by block; block number b ends before row `ends[b]`.
 
-    left: how many blocks have not been checked yet.
+    left: how many blocks have not been checked yet. Any number of threads may check blocks at the same time: two may
+    check the same block, but a block counts as checked only after a check of it has succeeded, and is counted once.
     """
 
     def __init__(self, array: Array, ends: NDArray[np.int64], checks: NDArray[np.uint32]) -> None:
@@ -51,47 +53,58 @@ class Blocks:
         self._ends = ends
         self._checks = checks
         self._unseen = np.ones(len(ends), bool)
+        self._lock = threading.Lock()  # while checked blocks are noted; not while they are checked
         self.left = len(ends)
 
     def check(self, blocks: NDArray[Any] | None = None) -> None:
-        """See to it that these blocks, in an array of any shape, or all, are what was written. Raises Damaged."""
-        unseen = self._unseen if blocks is None else np.zeros(0, bool)
-        if blocks is not None:
-            if not self._unseen[blocks].any():
-                return
-            unseen = np.zeros(len(self._ends), bool)
-            unseen[blocks] = self._unseen[blocks]
-        for block in np.nonzero(unseen)[0].tolist():
+        """Check those of these blocks (an array of any shape) or of all that were not checked yet. Raises Damaged."""
+        unseen = self._select_unseen(blocks)
+        if not len(unseen):
+            return
+        for block in unseen.tolist():
             start = int(self._ends[block - 1]) if block else 0
             if zlib.crc32(self.array[start : self._ends[block]].data) != self._checks[block]:
                 raise Damaged(f"block {block} does not match its checksum")
-            self._unseen[block] = False
-            self.left -= 1
+        with self._lock:
+            self._unseen[unseen] = False
+            self.left = int(np.count_nonzero(self._unseen))
+
+    def _select_unseen(self, blocks: NDArray[Any] | None) -> NDArray[np.intp]:
+        """Which of these blocks, or of all, were not checked yet: int (u,), each once."""
+        if blocks is None:
+            # A copy: numpy refuses to count what another thread changes meanwhile.
+            return np.nonzero(self._unseen.copy())[0]
+        asked = self._unseen[blocks]
+        if not asked.any():
+            return np.empty(0, np.intp)
+        unseen = np.zeros(len(self._ends), bool)
+        unseen[blocks] = asked
+        return np.nonzero(unseen)[0]
 
 
 class Segment:
     """An open file: `header`, arrays checked whole, and arrays checked block by block."""
 
     def __init__(self, content: memoryview) -> None:
-        """Raises Damaged for anything but a whole file of ours."""
+        """Raises Damaged for anything but a complete segment."""
         self._content = content
         self.size = len(content)
         self.header = self._read_header()
 
     @property
     def identity(self) -> int:
-        """Of the whole content, by the checksums in the header."""
+        """A number for the whole content: the CRC-32 of the header, which holds the checksums of all arrays."""
         return int(_START.unpack_from(self._content)[3])
 
     def array(self, name: str) -> Array:
-        """A small array, checked. Raises Damaged."""
+        """A small array, checked as a whole. Raises Damaged."""
         array = self._array(name)
         if zlib.crc32(array.data) != self.header["arrays"][name]["crc"]:
             raise Damaged(f"{name} does not match its checksum")
         return array
 
     def blocks(self, name: str) -> Blocks:
-        """A large array. Raises Damaged."""
+        """A large array, of which each block is checked before it is used. Raises Damaged."""
         array, ends, checks = self._array(name), self.array(f"{name}.ends"), self.array(f"{name}.checks")
         if len(ends) != len(checks) or (len(ends) and ends[-1] != len(array)):
             raise Damaged(f"{name} and its blocks do not fit")
@@ -110,8 +123,8 @@ class Segment:
 
     def _array(self, name: str) -> Array:
         try:
-            place = self.header["arrays"][name]
-            kind, shape, offset = place["type"], tuple(place["shape"]), place["offset"]
+            entry = self.header["arrays"][name]
+            kind, shape, offset = entry["type"], tuple(entry["shape"]), entry["offset"]
             if kind not in _TYPES:
                 raise Damaged(f"{name} holds {kind}")
             count = int(np.prod(shape, dtype=np.int64))
@@ -121,7 +134,7 @@ class Segment:
 
 
 class Writer:
-    """Writes arrays one behind the other; the header comes last, and the start of the file after it."""
+    """Writes arrays one after another; the header comes last, and then the start of the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -129,11 +142,11 @@ class Writer:
         file.write(bytes(_START.size))
 
     def array(self, name: str, array: Array) -> None:
-        """One array, checked whole when the file is opened."""
+        """Write a small array, which is checked as a whole when it is read."""
         self._stream(name, array.dtype, array.shape, [array])
 
     def blocks(self, name: str, chunks: Iterable[Array], shape: tuple[int, ...], ends: NDArray[np.int64]) -> None:
-        """An array of this shape that comes in chunks; each holds whole blocks."""
+        """Write a large array of this shape, in chunks of whole blocks; block number b ends before row `ends[b]`."""
         checks, done = np.zeros(len(ends), np.uint32), [0, 0]
 
         def checked() -> Iterable[Array]:
@@ -153,7 +166,7 @@ class Writer:
         self.array(f"{name}.checks", checks)
 
     def finish(self, header: dict[str, Any]) -> None:
-        """Write the header and the start: from now on the file is whole."""
+        """Write the header and the start, which make the file complete. header: anything that JSON can hold."""
         content = json.dumps({**header, "arrays": self._arrays}).encode()
         offset = self._file.tell()
         self._file.write(content)
@@ -173,7 +186,7 @@ class Writer:
 
 
 def open_segment(path: Path) -> Segment | None:
-    """The file at `path`, mapped; None if there is none. Raises Damaged."""
+    """Map the file at `path`; None if there is no such file. Raises Damaged."""
     try:
         with path.open("rb") as file:
             return Segment(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
@@ -182,9 +195,10 @@ def open_segment(path: Path) -> Segment | None:
 
 
 def write_segment(path: Path, write: Callable[[Writer], None]) -> Segment:
-    """What `write` writes, as a file at `path`; in memory where there is no room or no leave to write."""
+    """Let `write` write a file at `path`, and map it; keep it in memory where it cannot be written."""
     with contextlib.suppress(OSError):
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        # A name of its own: another thread, process or machine may be writing the same file.
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
         _sweep(path)
         try:
             with temporary.open("w+b") as file:
@@ -202,10 +216,11 @@ def write_segment(path: Path, write: Callable[[Writer], None]) -> Segment:
 
 
 def _sweep(path: Path) -> None:
-    """Take away what processes left that were killed while they wrote; not what another may be writing now."""
+    """Delete what killed processes left half written, but not what another may be writing now."""
     for left in path.parent.glob(f"{path.name}.*"):
-        if time.time() - left.stat().st_mtime > _ABANDONED:
-            left.unlink()
+        with contextlib.suppress(FileNotFoundError):  # another writer has put it into its place
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
 
 
 def _with_first(first: Array, rest: Iterable[Array]) -> Iterable[Array]:

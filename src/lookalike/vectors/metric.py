@@ -1,4 +1,4 @@
-"""How embeddings are compared. One definition, for searching and for measuring quality."""
+"""How vectors are compared: one definition, for searching and for measuring quality."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ Metric = Literal["cosine", "euclidean"]
 
 
 def distances(query: NDArray[np.float32], rows: NDArray[np.float32], metric: Metric) -> NDArray[np.float64]:
-    """The distance of one query (d,) to every row (n, d), in float64.
+    """The distances of one query (d,) to every row (n, d), float64 (n,); a row's distance depends on nothing else.
 
-    An embedding of length zero has cosine distance 1 to everything.
+    A vector of length zero has cosine distance 1 to everything.
     """
-    exact, others = query.astype(np.float64), rows.astype(np.float64)
+    # Row by row in memory, whatever the layout: numpy adds a row's products up in another order along columns.
+    exact, others = query.astype(np.float64), rows.astype(np.float64, order="C")
     if metric == "euclidean":
         others -= exact
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", others, others)))
-    # Not `others @ exact`: BLAS rounds a row by its place in the matrix, and equal rows must be equally far. All sums
-    # in the same order, and the root of a square is exact: the distance of a row to itself is 0.
+    # Not `others @ exact`: BLAS rounds a row by its position in the matrix, and equal rows must be equally far. All
+    # sums in the same order, and the root of a square is exact: the distance of a row to itself is 0.
     squares = np.einsum("ij,ij->i", others, others) * np.einsum("i,i->", exact, exact)
     lengths = np.sqrt(squares)
     lengths[lengths == 0] = 1.0

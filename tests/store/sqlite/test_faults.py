@@ -18,25 +18,27 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from lookalike.store.sqlite.checksums import checksum
 from PIL import Image
 
 from lookalike.adaptation.projection import fit_projection
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
-from lookalike.store import Store, open_store
-from lookalike.store.sqlite import column_cache as facts
+from lookalike.store import SearchSpace, Store, open_store
+from lookalike.store.filter import Condition
+from lookalike.store.sqlite import column_cache
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.repair import repair
+from lookalike.store.sqlite.rows import checksum
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from tests.store.child import answer, do, model_after
-from tests.store.making import DIM, digest, embedding, put, space
+from tests.store.making import DIM, columns_of, digest, embedding, nearest, problems, put, record, space, write_format_3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,9 +49,10 @@ PROJECT = Path(__file__).parents[3]
 NOW = len(layout.MIGRATIONS)  # the format of today
 
 
-def make_caches(store: Store) -> None:
-    assert store.prepare().approximate
-    store.facts()
+def make_caches(store: SqliteStore) -> None:
+    store.prepare()
+    assert store.is_approximate
+    columns_of(store)
     nearest(store, embedding(1), 9, space=SearchSpace(raw=True))
 
 
@@ -94,7 +97,7 @@ def contents(store: Store) -> dict[bytes, bytes | None]:
 
 def wanted_after(steps: int) -> dict[bytes, bytes | None]:
     model = model_after(steps)
-    return {key: None if number is None else digest(number) for key, number in model.scan()}
+    return {key: None if number is None else digest(number) for key, number in model.items()}
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ class TestKilled:
             done = store.generation
             assert acknowledged <= done <= acknowledged + 1
             assert contents(store) == wanted_after(done)
-            assert store.verify() == []
+            assert problems(store) == []
             store.close()
         with step_through(tmp_path / "undisturbed", done).reading():
             pass
@@ -153,7 +156,7 @@ class TestKilled:
         rng, place = random.Random(5), tmp_path / "gallery"
         step_through(place, 40).close()
         before, rounds, wanted = shutil.copytree(place, tmp_path / "before"), 0, wanted_after(40)
-        moved = {key.replace(b"/photos", b"/moved"): content for key, content in wanted.scan()}
+        moved = {key.replace(b"/photos", b"/moved"): content for key, content in wanted.items()}
         for _ in range(KILLS):
             with started("care", place, tmp_path / "copy") as process:
                 line(process)
@@ -163,7 +166,7 @@ class TestKilled:
                 shutil.rmtree(left)
             repair(place)
             store = open_store(place)
-            assert store.verify() == []
+            assert problems(store) == []
             assert contents(store) in (wanted, moved)
             with store.writing():
                 store.rename(b"/moved", b"/photos")
@@ -181,7 +184,7 @@ class TestKilled:
                 time.sleep(rng.uniform(0, 0.012))
                 kill(process)
             store = open_store(place, create=space())
-            assert store.verify() == []
+            assert problems(store) == []
             assert sorted(path.name for path in place.iterdir() if "new" in path.name) == []
             store.close()
 
@@ -206,13 +209,13 @@ class TestKilled:
         for _ in range(2):
             with pytest.raises(Corrupt, match="missing"):
                 nearest(store, embedding(1), 3)
-        assert any("missing" in problem for problem in store.verify())
+        assert any("missing" in problem for problem in problems(store))
         before = store.generation
         with store.writing():
             put(store, {b"/photos/1": 1})
         assert store.generation > 80 > before
         assert nearest(store, embedding(1), 1)[0][1] == pytest.approx(0, abs=1e-6)
-        assert store.verify() == []
+        assert problems(store) == []
         store.close()
 
 
@@ -245,7 +248,7 @@ class TestManyProcesses:
         store = open_store(folder)
         assert Counter(known.path[:1] for known in store.scan()) == {b"a": 600, b"b": 600}
         assert store.generation == 1200
-        assert store.verify() == []
+        assert problems(store) == []
         store.close()
 
     def test_two_that_make_the_same_store_get_the_same(self, tmp_path: Path) -> None:
@@ -356,7 +359,7 @@ class TestNoRoom:
         store.close()
         store = open_store(place)
         assert contents(store) == wanted_after(done)
-        assert store.verify() == []
+        assert problems(store) == []
         with store.writing():
             for step in range(done, done + 20):
                 do(step, store, model)
@@ -386,7 +389,7 @@ class TestNoRoom:
             assert nearest(store, embedding(1), 3)
             store.close()
             store = open_store(place)
-            assert store.verify() == []
+            assert problems(store) == []
             store.close()
             shutil.copytree(place, tmp_path / "larger")
         finally:
@@ -435,7 +438,8 @@ class TestFailingStatements:
             shutil.rmtree(place)
             shutil.copytree(tmp_path / "before", place)
             store = SqliteStore(place)
-            store._tables.connection = FailingConnection(store._tables.connection, at, for_ever=for_ever)  # type: ignore[assignment]
+            failing = FailingConnection(store._connections.own(), at, for_ever=for_ever)
+            store._connections._own.lease.connection = failing
             try:
                 with store.writing():
                     do(last, store, model_after(last))
@@ -447,9 +451,9 @@ class TestFailingStatements:
             again = open_store(place)
             assert contents(again) == wanted_after(again.generation)
             assert again.generation in {last, last + 1}
-            assert again.verify() == []
+            assert problems(again) == []
             again.close()
-            if store._tables.connection._left > 0:  # type: ignore[attr-defined]
+            if failing._left > 0:
                 break
         assert failures > 8
         assert at < 199
@@ -491,7 +495,7 @@ class TestDamaged:
         make_caches(store)
         store.close()
         (tmp_path / "clean" / "writer.lock").unlink()
-        assert all((tmp_path / "clean" / name).exists() for name in (cache.MORE, cache.AS_PUT[1], facts.FILES[1]))
+        assert all((tmp_path / "clean" / name).exists() for name in (cache.MORE, cache.RAW[1], column_cache.FILES[1]))
         rows = damaged_outcomes(tmp_path / "clean", MUTATIONS, tuning.approximate_from)
         assert [row for row in rows if row[2] not in {"ok", "StoreError"}] == []
         caches = [row for row in rows if any(name in row[1] for name in ("search.", "facts.", "put."))]
@@ -504,7 +508,9 @@ class TestDamaged:
         assert [row for row in rows if row[3] not in {"ok", "StoreError"}] == []
         assert {row[2] for row in rows} == {"ok", "StoreError"}
 
-    @pytest.mark.parametrize("change", ["DELETE FROM item", "UPDATE item SET info = '{}'", "UPDATE item SET key = 'x'"])
+    @pytest.mark.parametrize(
+        "change", ["DELETE FROM item", "UPDATE item SET camera = 'other'", "UPDATE item SET key = 'x'"]
+    )
     def test_no_filter_is_answered_from_rows_that_were_changed(self, tmp_path: Path, change: str) -> None:
         step_through(tmp_path / "gallery", 10).close()
         db = sqlite3.connect(tmp_path / "gallery" / "gallery.db")
@@ -513,7 +519,7 @@ class TestDamaged:
         db.close()
         store = open_store(tmp_path / "gallery")
         with pytest.raises(Corrupt):
-            store.facts()
+            store.ids(Condition("name", "=", "*"))
         store.close()
 
     @pytest.mark.parametrize(
@@ -522,8 +528,8 @@ class TestDamaged:
             "DELETE FROM item WHERE id = 3",
             "DELETE FROM content WHERE id = 3",
             "UPDATE item SET digest = (SELECT digest FROM content WHERE id = 9) WHERE id = 3",
-            "UPDATE item SET stamp = x'ff' WHERE id = 3",
-            "UPDATE item SET stamp = CAST(x'ff' AS TEXT) WHERE id = 3",
+            "UPDATE item SET size = x'ff' WHERE id = 3",
+            "UPDATE item SET format = CAST(x'ff' AS TEXT) WHERE id = 3",
             "UPDATE item SET key = 'text' WHERE id = 3",
             "UPDATE item SET crc = 'text' WHERE id = 3",
             "UPDATE content SET embedding = 3 WHERE id = 3",
@@ -547,7 +553,7 @@ class TestDamaged:
             answer(str(tmp_path / "gallery"))
         with contextlib.suppress(StoreError):
             store = open_store(tmp_path / "gallery")
-            assert store.verify() != []
+            assert problems(store) != []
             store.close()
 
     @pytest.mark.parametrize(
@@ -641,7 +647,7 @@ class TestNotAGallery:
         store = open_store(hot, create=space())
         assert list(store.scan()) == []
         assert nearest(store, embedding(1), 3) == []
-        assert store.verify() == []
+        assert problems(store) == []
         store.close()
 
 
@@ -677,7 +683,8 @@ class TestFormats:
     def test_a_gallery_of_format_1_knows_no_roots_until_it_is_told(self, tmp_path: Path) -> None:
         place = tmp_path / "gallery"
         step_through(place, 30).close()
-        before = answer(str(place))
+        write_format_3(place)
+        before = answer(str(shutil.copytree(place, tmp_path / "of format 3")))
         db = sqlite3.connect(place / "gallery.db")
         db.execute("DELETE FROM meta WHERE key = 'roots'")
         db.execute("DROP TABLE IF EXISTS change")
@@ -692,7 +699,53 @@ class TestFormats:
         with store.writing():
             store.set_roots({b"/photos": {"hidden": True}})
         assert store.roots == {b"/photos": {"hidden": True}}
-        assert store.verify() == []
+        assert problems(store) == []
+        store.close()
+
+    def test_what_format_3_knew_is_kept_in_typed_columns_under_relative_keys(self, tmp_path: Path) -> None:
+        place = tmp_path / "gallery"
+        store = open_store(place, create=space())
+        below, roots = os.fsencode(tmp_path) + b"/%d.jpg", {os.fsencode(tmp_path): {}, b"/photos": {"exclude": ["x"]}}
+        with store.writing():
+            put(store, {below % n: n for n in range(9)}, "7:-8")
+            put(store, {below % 9: None, b"/photos/1": 1, b"/skipped": None}, "7:-8")
+            store.set_roots(roots)
+        wanted = [replace(one, taken_at=None, camera=None) for one in store.scan()]  # of which it knew nothing
+        found = nearest(store, embedding(3), 99)
+        store.close()
+        write_format_3(place)
+        store = open_store(place)
+        assert (list(store.scan()), store.roots) == (wanted, roots)
+        assert nearest(store, embedding(3), 99) == found
+        assert problems(store) == []
+        store.close()
+        (tmp_path / "moved").mkdir()
+        shutil.move(place, tmp_path / "moved")
+        for n in range(9):
+            (tmp_path / "moved" / f"{n}.jpg").touch()
+        store = open_store(tmp_path / "moved" / "gallery")
+        assert set(store.roots) == {os.fsencode(tmp_path) + b"/moved", b"/photos"}
+        assert len(list(store.scan(os.fsencode(tmp_path) + b"/moved/"))) == 10
+        store.close()
+
+    @pytest.mark.parametrize("statement", ["UPDATE item SET info = '{}'", "UPDATE item SET stamp = 'x'"])
+    def test_a_damaged_gallery_of_format_3_stays_what_it_is_and_can_be_repaired(
+        self, tmp_path: Path, statement: str
+    ) -> None:
+        place = tmp_path / "gallery"
+        step_through(place, 30).close()
+        write_format_3(place)
+        db = sqlite3.connect(place / "gallery.db")
+        (count,) = db.execute("SELECT count(*) FROM item").fetchone()
+        db.execute(f"{statement} WHERE id = 20")
+        db.commit()
+        db.close()
+        with pytest.raises(Corrupt, match="item 20"):
+            open_store(place)
+        assert _format(place / "gallery.db") == (3, False)
+        assert repair(place).kept == count - 1
+        store = open_store(place)
+        assert problems(store) == []
         store.close()
 
     def test_a_migration_that_fails_leaves_the_older_format_and_can_be_tried_again(

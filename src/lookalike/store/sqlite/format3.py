@@ -12,8 +12,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from lookalike.store import Record
-from lookalike.store.keys import to_key
+from lookalike.store import Record, checked
+from lookalike.store.keys import to_folder_key
 from lookalike.store.sqlite.errors import corrupt
 from lookalike.store.sqlite.rows import PLACEHOLDERS, Row, Tally, checksum, to_row
 
@@ -89,12 +89,12 @@ def to_new_row(row: Row, base: bytes) -> Row:
         skipped_because=_text(known.get("reason")),
         max_megapixels=limit,
     )
-    return to_row(record, id_, base)
+    return to_row(checked([record])[0], id_, base)
 
 
 def relative_roots(content: bytes, base: bytes) -> bytes:
     """The entry of roots, its paths made relative."""
-    roots = [(to_key(key.encode("latin-1"), base).decode("latin-1"), how) for key, how in json.loads(content)]
+    roots = [(to_folder_key(key.encode("latin-1"), base).decode("latin-1"), how) for key, how in json.loads(content)]
     return json.dumps(roots).encode()
 
 

@@ -6,14 +6,17 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.store.keys import key_ranges, moved, to_key, to_path
-from lookalike.store.sqlite.rows import CRC, DIGEST, ID, ITEM, KEY, with_key
+from lookalike.store.sqlite.errors import named_errors
+from lookalike.store.sqlite.rows import CRC, DIGEST, ID, ITEM, KEY, PLACEHOLDERS, with_key
 
 if TYPE_CHECKING:
+    from lookalike.store.sqlite.rows import Row
     from lookalike.store.sqlite.tables import Tables
 
-__all__ = ["rename"]
+__all__ = ["has_strays", "rename", "take_in"]
 
 _CHUNK = 1024  # rows read at once
+_STRAYS = f"{ITEM} WHERE key >= ? AND key < ?"
 _AWAY = b"\0"  # before the keys of items that are on their way: no path begins like that
 
 
@@ -35,6 +38,37 @@ def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
             change += there[CRC] - row[CRC] if row[DIGEST] is not None else 0
         _arrive(tables.db, arrived)
     return count, change
+
+
+def has_strays(tables: Tables) -> bool:
+    """Whether items below the base still have absolute keys: those of a gallery that has moved to its pictures."""
+    with named_errors(tables.path):
+        return tables.db.execute(f"{_STRAYS} LIMIT 1", _limits(tables.base)).fetchone() is not None
+
+
+def take_in(tables: Tables) -> list[Row]:
+    """Give all items below the base relative keys, inside a transaction; those that were dropped.
+
+    Dropped are those whose path another item has already, by a relative key: it is the one that moved here.
+    """
+    twins, tally = [], tables.tally()
+    while rows := tables.db.execute(f"{_STRAYS} LIMIT {_CHUNK}", _limits(tables.base)).fetchall():
+        for row in rows:
+            tables.check(row)
+        there = [with_key(row, to_key(row[KEY], tables.base)) for row in rows]
+        taken = {row[KEY] for row in tables.rows("key", (row[KEY] for row in there))}
+        twins += [row for row, new in zip(rows, there, strict=True) if new[KEY] in taken]
+        tables.db.executemany("DELETE FROM item WHERE id = ?", [row[:1] for row in rows])
+        arrived = [row for row in there if row[KEY] not in taken]
+        tables.db.executemany(f"INSERT INTO item VALUES ({PLACEHOLDERS})", arrived)  # noqa: S608  (question marks)
+        tally = tally.minus(rows).plus(arrived)
+    tables.set_entry("tally", tally)
+    return twins
+
+
+def _limits(base: bytes) -> tuple[bytes, bytes]:
+    below = base.rstrip(b"/") + b"/"
+    return below, below[:-1] + b"0"  # which follows / in ASCII
 
 
 def _send_away(tables: Tables, old: bytes) -> int:

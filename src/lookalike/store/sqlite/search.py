@@ -107,6 +107,11 @@ class Search:
         with self._reading():
             return self._undamaged(lambda: self._search(queries, k, space, among=self._qualifying(where), exact=exact))
 
+    def adapt(self, embeddings: Vectors) -> Vectors:
+        """What is compared of embeddings, float32 (n, w)."""
+        asked, projection = rounded(embeddings, self._space.dim), self._undamaged(self._current).projection
+        return prepare_vectors(projection.apply(asked) if projection else asked, self._space.metric)
+
     def vectors(self, ids: Sequence[int], space: SearchSpace) -> Vectors:
         """What is compared of these records, float32 (n, w)."""
         wanted = np.array(ids, np.int64)
@@ -114,7 +119,7 @@ class Search:
 
     def look_again(self) -> None:
         """Something was written by this thread's connection, of which SQLite's data_version does not tell."""
-        self._seen.version = None
+        self._seen.state = None
 
     def close(self) -> None:
         """Let go of files: a drive with a mapped one cannot be taken out."""
@@ -151,12 +156,12 @@ class Search:
         # Before the generation is read: what is committed in between is looked at by the next search. A third of the
         # time of reading the generation, which only has to be done when another connection has committed anything.
         seen, version = self._seen, self._tables.data_version()
-        loaded: _Loaded | None = getattr(seen, "loaded", None)
-        if loaded is not None and seen.version == version and loaded is self._loaded:
+        loaded = self._loaded
+        if loaded is not None and getattr(seen, "state", None) == (version, loaded.generation):
             return loaded
         with self._reading():
-            seen.loaded = loaded = self._load()
-        seen.version = version
+            loaded = self._load()
+        seen.state = version, loaded.generation  # not what is loaded, or every thread would keep its files open
         return loaded
 
     def _load(self) -> _Loaded:

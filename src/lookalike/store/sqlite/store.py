@@ -22,8 +22,8 @@ import numpy as np
 
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import NoGallery, StoreError
-from lookalike.store import ADAPTED, check_types
-from lookalike.store.keys import key_ranges, moved, to_key, to_path
+from lookalike.store import ADAPTED, checked
+from lookalike.store.keys import key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
@@ -32,7 +32,7 @@ from lookalike.store.sqlite.float16 import to_blobs
 from lookalike.store.sqlite.format3 import base_of
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
-from lookalike.store.sqlite.rename import rename
+from lookalike.store.sqlite.rename import has_strays, rename, take_in
 from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
 from lookalike.store.sqlite.search import Search
 from lookalike.store.sqlite.sources import VectorsSource
@@ -98,6 +98,8 @@ class SqliteStore:
                 reading=self._reading_newest,
                 restart=self._restart,
             )
+            if base is None:
+                self._settle_in()
         except BaseException:
             self._connections.close()
             raise
@@ -110,17 +112,20 @@ class SqliteStore:
     @property
     def generation(self) -> int:
         """Grows with every change."""
+        self._note_reading()
         return self._tables.number("generation")
 
     @property
     def projection(self) -> Projection | None:
         """How embeddings become the vectors that are compared."""
         with self.reading():
+            self._note_reading()
             return self._tables.projection(self.space.dim)
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """Paths that records are gathered below, each with a small dict."""
+        self._note_reading()
         roots = self._tables.entry("roots", read_roots)
         return {to_path(key, self._tables.base): how for key, how in roots.items()}
 
@@ -140,6 +145,7 @@ class SqliteStore:
             try:
                 # After a writer that was killed this must not fall below what it said was on disk.
                 self._lock.note(max(self.generation, self._lock.noted_generation()))
+                self._take_in()
                 yield
             finally:
                 self._writer = None
@@ -162,9 +168,8 @@ class SqliteStore:
 
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Add or replace records by path, all or none, on disk when it returns."""
-        check_types(records)
         base = self._tables.base
-        after = {to_key(record.path, base): record for record in records}
+        after = {to_key(record.path, base): record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
         blobs = list(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
         with self._transaction():
@@ -268,6 +273,10 @@ class SqliteStore:
                 raise corrupt(self.path, "items are missing, or there twice")
         return np.array(rows, np.int64).reshape(-1)
 
+    def adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How embeddings are compared with the pictures."""
+        return self._search.adapt(embeddings)
+
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
         """What a search compares of these records, float32 (n, w)."""
         found = self._search.vectors(ids, space)
@@ -358,16 +367,29 @@ class SqliteStore:
         here, before = base_of(self.path.parent), self._tables.entry("base", read_base)
         if here == before:
             return here
-        keys = [
-            row[0]
-            for row in self._db.execute(
-                "SELECT key FROM item WHERE key > ? AND key < ? LIMIT ?", (b"./", b".0", _SAMPLED)
-            )
-        ]
+        with named_errors(self.path):
+            rows = self._db.execute("SELECT key FROM item WHERE key > ? AND key < ? LIMIT ?", (b"./", b".0", _SAMPLED))
+            keys = [key for (key,) in rows if isinstance(key, bytes)]
         for base in (here, before):
-            if any(os.path.lexists(to_path(key, base)) for key in keys if isinstance(key, bytes)):
+            if any(os.path.lexists(to_path(key, base)) for key in keys):
                 return base
         return here
+
+    def _settle_in(self) -> None:
+        """Let all keys fit the base; while another process writes, or in a read-only folder, the next writer does."""
+        with contextlib.suppress(StoreError):
+            if has_strays(self._tables):
+                with self.writing():
+                    pass
+
+    def _take_in(self) -> None:
+        if not has_strays(self._tables):
+            return
+        with self._transaction():
+            twins = take_in(self._tables)
+            self._note_changes(twins)
+            self._drop_orphans(row[DIGEST] for row in twins)
+            self._set_roots(self.roots)
 
     def _connect(self) -> sqlite3.Connection:
         with named_errors(self.path):
@@ -397,7 +419,7 @@ class SqliteStore:
     def _reading_newest(self) -> Iterator[None]:
         """`reading`, unless what was written last is missing."""
         with self.reading():
-            if getattr(self._moment, "noted", 0) > self.generation:
+            if getattr(self._moment, "noted", 0) > self._tables.number("generation"):
                 raise corrupt(self.path, "what was written last is missing: index the pictures again")
             yield
 
@@ -466,7 +488,7 @@ class SqliteStore:
     def _set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         base = self._tables.base
         self._tables.set_entry(
-            "roots", [[to_key(path, base).decode("latin-1"), dict(how)] for path, how in roots.items()]
+            "roots", [[to_folder_key(path, base).decode("latin-1"), dict(how)] for path, how in roots.items()]
         )
 
     def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:

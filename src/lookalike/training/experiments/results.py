@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from lookalike import training
-from lookalike.datasets.labelled import file_digest, load_labelled
+from lookalike.datasets.digests import file_digest
+from lookalike.datasets.labelled import load_labelled
 from lookalike.errors import DatasetError, TrainingError
 from lookalike.evaluation.retrieval import evaluate_retrieval
 from lookalike.training import Epoch

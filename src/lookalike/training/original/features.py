@@ -16,7 +16,8 @@ import numpy as np
 from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
 from lookalike.gallery import Gallery
-from lookalike.images.decode import Picture, show_path
+from lookalike.images.decode import Picture  # noqa: TC001
+from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
 from lookalike.indexing.encode import encode_pictures

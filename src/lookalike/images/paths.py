@@ -1,0 +1,25 @@
+"""How the path of a file is written: for people to read, and in JSON for programs to use."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["path_fields", "read_path", "show_path"]
+
+
+def show_path(path: bytes) -> str:
+    """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def path_fields(path: bytes) -> dict[str, str]:
+    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
+    text = path.decode("utf-8", "surrogateescape")
+    encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
+    return {"path": encoded, "display": show_path(path)}
+
+
+def read_path(text: str) -> str:
+    """The path that `path_fields` wrote, as far as that can be told: only bytes that are not UTF-8 were encoded."""
+    return re.sub(r"%([89A-F][0-9A-F])", lambda found: chr(0xDC00 + int(found[1], 16)), text)

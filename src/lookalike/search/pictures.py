@@ -1,0 +1,75 @@
+"""Query pictures: read as every picture is, and seen in the views that become embeddings."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from PIL import Image
+
+from lookalike.errors import UnreadableImage
+from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file
+from lookalike.images.paths import show_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.encoders import Encoder
+    from lookalike.images.decode import View
+    from lookalike.search.query import Source
+
+__all__ = ["draw_text", "encode_views", "query_views", "read_picture"]
+
+
+def read_picture(source: Source, view: View) -> Image.Image:
+    """A query as a picture that is large enough for `view`, upright. Raises UnreadableImage."""
+    if isinstance(source, Image.Image):
+        try:
+            return as_read(source)
+        except Unreadable as reason:
+            raise UnreadableImage(f"a picture of mode {source.mode}: {reason}") from None
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    path = os.path.abspath(os.fsencode(source))
+    try:
+        with open_file(os.path.realpath(path), Limits(), at_least=view.short_side) as image:
+            return image.copy()
+    except Unreadable as reason:
+        why = str(reason) if os.path.lexists(path) else "no such file"
+        raise UnreadableImage(f"{show_path(path)}: {why}") from None
+
+
+def draw_text(text: str) -> Image.Image:
+    """A text as the picture that stands for the query."""
+    montage = importlib.import_module("lookalike.search.montage")  # late, as in `hits`
+    return cast("Image.Image", montage.draw_text(text))
+
+
+def query_views(encoder: Encoder) -> list[View]:
+    """How a query is cropped: as the encoder does it, and not at all if that leaves something out.
+
+    A picture that was cut from another shows, whole, what the encoder sees of that other (docs/decisions.md).
+    """
+    view = encoder.view
+    return [view] if view.crop == 1 else [view, replace(view, crop=1.0)]
+
+
+def encode_views(encoder: Encoder, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
+    """The embeddings of each picture by its views, float32 (views, dim); encoding them together is twice as fast."""
+    views = query_views(encoder)
+    pixels = [np.asarray(fit(image, view)) for image in images for view in views]
+    return np.split(encoder.encode(np.stack(pixels)), len(images)) if pixels else []
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim not in {2, 3} or array.size == 0:
+        raise UnreadableImage(f"an array of {array.dtype} {array.shape}; expected uint8 (h, w, 3) or (h, w)")
+    try:
+        return Image.fromarray(array)
+    except (TypeError, ValueError) as error:
+        raise UnreadableImage(f"an array of {array.shape}: {error}") from None
