@@ -132,15 +132,12 @@ def described(rows, _):
 
 
 def lookalike(rows, folder):
-    from lookalike.store import Item, Space, open_store
+    from house_driver import open_gallery, put, search
 
-    store = open_store(folder, create=Space("bench", "bench", rows.shape[1], "cosine", "bench"))
-    with store.writing():
-        for start in range(0, len(rows), 1000):
-            some = range(start, min(start + 1000, len(rows)))
-            store.put([Item(b"%d" % n, "", b"%d" % n) for n in some], {b"%d" % n: rows[n] for n in some})
+    store = open_gallery(f"{folder}/gallery", rows.shape[1])
+    put(store, f"{folder}/gallery", rows, range(len(rows)))
     store.prepare()
-    yield "as it is", lambda query: np.array([id_ - 1 for id_, _ in store.search(query, K)])
+    yield "as it is", lambda query: np.array([id_ - 1 for id_, _ in search(store, query)])
 
 
 ENGINES = {

@@ -1,26 +1,26 @@
-"""What the first search with a filter pays, in processor seconds of a fresh process.
+"""What the first search with a filter costs, in processor seconds of a fresh process.
 
     python benchmarks/filters.py [--items 200000] [--folders 300] [--keep FOLDER]
 
-For filters of each kind: without the files that filters look at, with them, and with them after 1,000 items were added.
-Every process opens the gallery and finds the ids that pass; no picture is encoded. The pictures are made up, all of
-different size, in folders of equal size.
+For filters of each kind: without the files that filters read, with them, and with them after 1,000 records were added.
+Every process opens the gallery and finds the ids that pass; no picture is encoded. The records are made up, all of
+different sizes, in folders of equal size.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from lookalike.store import Item, Space, open_store
+from house_driver import make_record, open_gallery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,39 +30,34 @@ _BATCH = 4096
 _ROUNDS = 3
 _ADDED = 1000
 _TERMS = ("folder:0007", "name:*77.jpg", "size:>2MB", "width:>3000", "date:2024-05")
-_FIRST = """
-import sys, time
-from lookalike import Gallery
-gallery = Gallery.open(sys.argv[1])
-start = time.process_time()
-found = gallery._allowed([sys.argv[2]])
-print(time.process_time() - start, len(found))
-"""
+DRIVER = Path(__file__).with_name("house_driver.py")
 
 
 def put(place: Path, numbers: range, folders: int) -> None:
+    """Put made-up records with these numbers into the gallery at `place`."""
     rng = np.random.default_rng(numbers.start)
-    store = open_store(place, create=Space("e", "f", _DIM, "cosine", "e"))
+    store = open_gallery(str(place), _DIM)
     with store.writing():
         for first in range(numbers.start, numbers.stop, _BATCH):
-            items = [_item(n, folders, rng) for n in range(first, min(first + _BATCH, numbers.stop))]
-            rows = rng.standard_normal((len(items), _DIM), np.float32)
-            store.put(items, {item.digest: row for item, row in zip(items, rows, strict=True) if item.digest})
+            records = [_make_record(n, folders, rng) for n in range(first, min(first + _BATCH, numbers.stop))]
+            rows = rng.standard_normal((len(records), _DIM), np.float32)
+            store.put(records, {record.digest: row for record, row in zip(records, rows, strict=True)})
     store.close()
 
 
-def _item(n: int, folders: int, rng: np.random.Generator) -> Item:
+def _make_record(n: int, folders: int, rng: np.random.Generator) -> Any:
     width, height = rng.integers(500, 6000, 2).tolist()
     moment = int(rng.integers(1_262_304_000, 1_767_225_600)) * 10**9 + n
-    key = b"/home/somebody/Pictures/%04d/IMG_%07d.jpg" % (n % folders, n)
-    info = {"width": width, "height": height, "format": "JPEG" if n % 9 else "PNG"}
-    return Item(key, f"{width * height // 5 + n}:{moment}", n.to_bytes(32, "big"), info)
+    path = b"/home/me/Pictures/%04d/IMG_%07d.jpg" % (n % folders, n)
+    stamp, kind = (width * height // 5 + n, moment), "JPEG" if n % 9 else "PNG"
+    return make_record(path, stamp, n.to_bytes(32, "big"), (width, height), kind)
 
 
 def first_filter(place: Path, term: str) -> tuple[float, int]:
-    said = subprocess.run([sys.executable, "-c", _FIRST, str(place), term], check=True, capture_output=True, text=True)
-    seconds, found = said.stdout.split()
-    return float(seconds), int(found)
+    """Processor seconds of a filter in a fresh process, and how many records pass."""
+    command = [sys.executable, str(DRIVER), "passing", str(place), term]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return said["seconds"], said["found"]
 
 
 def report(name: str, place: Path, term: str, before: object = None) -> None:
@@ -107,7 +102,7 @@ def main(place: Path, count: int, folders: int) -> None:
             (grown / name).write_bytes(content)
 
     for term in _TERMS:
-        report(f"{_ADDED:,} items later", grown, term, go_back)
+        report(f"{_ADDED:,} records later", grown, term, go_back)
         report("and then", grown, term)
     shutil.rmtree(grown)
 

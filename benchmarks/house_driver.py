@@ -36,17 +36,21 @@ def open_gallery(folder: str, dim: int | None = None) -> Any:
     return seam.open_store(folder, create=create)
 
 
-def make_record(folder: str, n: int) -> Any:
-    """What is put for picture `n`, whose file lies beside the gallery."""
+def make_record(path: bytes, stamp: tuple[int, int], digest: bytes, shape: tuple[int, int], kind: str = "JPEG") -> Any:
+    """What a store keeps of a file: stamp is its size and its time of change in ns, shape is width and height."""
     seam = import_module("lookalike.store")
+    if hasattr(seam, "Record"):
+        return seam.Record(path, *stamp, digest, *shape, kind)
+    info = {"width": shape[0], "height": shape[1], "format": kind}
+    return seam.Item(path, f"{stamp[0]}:{stamp[1]}", digest, info)
+
+
+def make_numbered(folder: str, n: int) -> Any:
+    """The record of picture `n`, whose file would lie beside the gallery."""
     path = f"{Path(folder).parent}/{n % _FOLDERS:04}/IMG_{n:07}.jpg".encode()
     width, height = 500 + n * 7 % 5_500, 500 + n * 11 % 5_500
-    size, mtime_ns, digest = width * height // 5, 1_262_304_000_000_000_000 + n * 500_000_000_007, make_digest(n)
-    if hasattr(seam, "Record"):
-        fields = {"size": size, "mtime_ns": mtime_ns, "digest": digest, "width": width, "height": height}
-        return seam.Record(path, **fields, format="JPEG")
-    info = {"width": width, "height": height, "format": "JPEG"}
-    return seam.Item(path, f"{size}:{mtime_ns}", digest, info)
+    stamp = width * height // 5, 1_262_304_000_000_000_000 + n * 500_000_000_007
+    return make_record(path, stamp, make_digest(n), (width, height))
 
 
 def make_digest(n: int) -> bytes:
@@ -58,7 +62,7 @@ def put(store: Any, folder: str, rows: np.ndarray, numbers: range) -> None:
     with store.writing():
         for start in range(numbers.start, numbers.stop, BATCH):
             some = range(start, min(start + BATCH, numbers.stop))
-            records = [make_record(folder, n) for n in some]
+            records = [make_numbered(folder, n) for n in some]
             store.put(records, {make_digest(n): np.array(rows[n]) for n in some})
 
 
@@ -74,9 +78,16 @@ def search_filtered(store: Any, query: np.ndarray) -> Any:
     if not hasattr(store, "facts"):
         where = import_module("lookalike.search.filters").parse_filters([FILTER])
         return store.search(query[None], K, where=where)[0]
+    return store.search(query, K, among=find_passing(store, FILTER))
+
+
+def find_passing(store: Any, term: str) -> Any:
+    """The ids that a filter lets pass, int64 (n,)."""
     name = "lookalike.filters" if find_spec("lookalike.filters") else "lookalike.search.filters"
     filters = import_module(name)
-    return store.search(query, K, among=filters.matching(store.facts(), [filters.parse_filter(FILTER)]))
+    if not hasattr(store, "facts"):
+        return store.ids(filters.parse_filters([term]))
+    return filters.matching(store.facts(), [filters.parse_filter(term)])
 
 
 def measure_memory() -> dict[str, float]:
@@ -123,7 +134,7 @@ def write(folder: str, rows: str, count: str) -> dict[str, Any]:
     return {"seconds": seconds, **measure_memory()}
 
 
-def start(folder: str, queries: str) -> dict[str, Any]:
+def begin(folder: str, queries: str) -> dict[str, Any]:
     """Opening a gallery and its first search; what they import was imported before, and is timed with the process."""
     query = np.load(queries)[0]
     import_all(len(query))
@@ -157,11 +168,21 @@ def serve(folder: str, queries: str) -> Iterator[dict[str, Any]]:
         yield {"seconds": float(np.median(times)), **measure_memory()}
 
 
+def passing(folder: str, term: str) -> dict[str, Any]:
+    """Processor seconds of finding the ids that a filter lets pass, after opening the gallery."""
+    store = open_gallery(folder)
+    import_module("lookalike.gallery")  # not counted
+    start = time.process_time()
+    found = find_passing(store, term)
+    return {"seconds": time.process_time() - start, "found": len(found)}
+
+
 ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "build": build,
     "write": write,
-    "start": start,
+    "start": begin,
     "first_filter": first_filter,
+    "passing": passing,
 }
 
 if __name__ == "__main__":

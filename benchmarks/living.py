@@ -17,14 +17,15 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from house_driver import make_record
 from PIL import Image
 
 from lookalike import Gallery, IndexOptions, load_encoder
 from lookalike.images.walk import walk
-from lookalike.store import Item, Space, open_store
+from lookalike.store import Space, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,21 +47,22 @@ def make_files(root: Path, count: int) -> None:
 
 
 def know(store: Store, root: Path, dim: int) -> None:
-    """Put an item for each file below `root`, as if it had been indexed."""
-    rng, batch = np.random.default_rng(0), list[Item]()
+    """Put a record of each file below `root`, as if it had been indexed."""
+    rng, batch = np.random.default_rng(0), list[Any]()
     with store.writing():
         for n, entry in enumerate(walk(os.fsencode(root))):
-            info = {"width": 1, "height": 1, "format": "GIF"}
-            batch.append(Item(entry.path, entry.stamp, n.to_bytes(32, "big"), info))
+            found = os.lstat(entry.path)
+            stamp = found.st_size, found.st_mtime_ns
+            batch.append(make_record(entry.path, stamp, n.to_bytes(32, "big"), (1, 1), "GIF"))
             if len(batch) == 1024:
                 store.put(batch, _embeddings(rng, batch, dim))
                 batch = []
         store.put(batch, _embeddings(rng, batch, dim))
 
 
-def _embeddings(rng: np.random.Generator, items: list[Item], dim: int) -> dict[bytes, np.ndarray]:
-    rows = rng.standard_normal((len(items), dim), np.float32)
-    return {item.digest: row for item, row in zip(items, rows, strict=True) if item.digest is not None}
+def _embeddings(rng: np.random.Generator, records: list[Any], dim: int) -> dict[bytes, np.ndarray]:
+    rows = rng.standard_normal((len(records), dim), np.float32)
+    return {record.digest: row for record, row in zip(records, rows, strict=True)}
 
 
 @contextmanager
@@ -116,22 +118,22 @@ def _digest(n: int) -> bytes:
 
 
 def _key(n: int) -> bytes:
-    return b"/home/somebody/Pictures/%04d/IMG_%07d.jpg" % (n // _FOLDER, n)
+    return b"/home/me/Pictures/%04d/IMG_%07d.jpg" % (n // _FOLDER, n)
 
 
 def writes(count: int, batch: int, dim: int) -> None:
     rows = np.random.default_rng(0).standard_normal((count, dim), np.float32)
-    info = {"width": 4000, "height": 3000, "format": "JPEG"}
     for _ in range(_ROUNDS):
         with tempfile.TemporaryDirectory() as name:
-            with rate(f"bare SQLite, {dim} numbers, batches of {batch}", count):
+            with rate(f"bare SQLite, {dim} dimensions, batches of {batch}", count):
                 bare_writes(Path(name) / "bare.db", rows, batch)
             store = open_store(Path(name) / "gallery", create=Space("e", "f", dim, "cosine", "e"))
-            with rate(f"store.put, {dim} numbers, batches of {batch}", count), store.writing():
+            with rate(f"store.put, {dim} dimensions, batches of {batch}", count), store.writing():
                 for first in range(0, count, batch):
                     some = range(first, min(first + batch, count))
-                    items = [Item(_key(n), "12345678:1234567890123456789", _digest(n), info) for n in some]
-                    store.put(items, {_digest(n): rows[n] for n in some})
+                    stamp, shape = (12_345_678, 1_234_567_890_123_456_789), (4000, 3000)
+                    records = [make_record(_key(n), stamp, _digest(n), shape) for n in some]
+                    store.put(records, {_digest(n): rows[n] for n in some})
             store.close()
 
 

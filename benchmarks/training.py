@@ -57,7 +57,7 @@ def pictures_a_second(preset: Preset, pictures: Pictures) -> float:
     """How many the stream alone gives, shuffled, as the device takes them."""
     network = Network(vary(preset, {"filters": "1", "latent_dim": "1"}))
     order = np.random.default_rng(1).permutation(pictures.train)
-    stream = network._fit._fed(lambda: network._read(pictures, order), network._steps(order))
+    stream = network._fit._feed(lambda: network._read(pictures, order), network._steps(order))
     start = time.monotonic()
     count = sum(int(batch.shape[0]) for batch, _ in stream)
     return count / (time.monotonic() - start)

@@ -1,4 +1,4 @@
-"""A real pair of towers, small: pictures by their mean colour, texts by the colours that they name."""
+"""A small but real pair of encoders: pictures by their mean colour, texts by the colours that they name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = ["[PAD]", "[UNK]", *COLOURS]
 
 
 def write_pair(folder: Path, tower: bytes | None = None, **text: Any) -> Path:
-    """The folder of a pair, with this text tower; `text` goes into its card."""
+    """The folder of a pair, with this text encoder; `text` goes into its card."""
     folder.mkdir(parents=True, exist_ok=True)
     mean = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)
     pictures = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8, 8, 3])

@@ -33,7 +33,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Path:
-    """What the pages take for granted: Photos in two classes, beach.jpg, a pair of towers and another as an export."""
+    """What the pages take for granted: Photos in two classes, beach.jpg, a pair of encoders and another as an export."""
     folder = tmp_path / "reader"
     for seed in range(40):
         home = folder / "Photos" / ("beach" if seed % 2 else "forest")

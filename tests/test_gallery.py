@@ -159,7 +159,7 @@ class TestFilters:
         assert len(gallery.search(photos / "003.jpg", where=["folder:other"])) == 3
 
     def test_what_is_no_filter_is_refused(self, gallery: Gallery, photos: Path) -> None:
-        with pytest.raises(UsageError, match="no filter"):
+        with pytest.raises(UsageError, match="is not a filter"):
             gallery.search(photos / "003.jpg", where=["beach"])
         with pytest.raises(UsageError, match="colour"):
             gallery.search(photos / "003.jpg", where=["colour:red"])

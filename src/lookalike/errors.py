@@ -5,7 +5,7 @@
     │   ├── NoGallery              there is no gallery at this place
     │   ├── UnknownEncoder         no encoder of this name, no model at this path
     │   ├── EncoderMismatch        the gallery was made by another encoder
-    │   ├── NoTextTower            the encoder knows pictures only, no texts
+    │   ├── NoTextEncoder          the encoder takes pictures only, no texts
     │   ├── UnreadableImage        a query that is no readable picture
     │   └── MissingExtra           an optional dependency is not installed
     ├── EncoderError               a model file that cannot be used
@@ -57,8 +57,8 @@ class EncoderMismatch(UsageError):
     """The gallery was made by another encoder; its embeddings cannot be compared with this one's."""
 
 
-class NoTextTower(UsageError):
-    """The encoder knows pictures only, no texts."""
+class NoTextEncoder(UsageError):
+    """The encoder takes pictures only, no texts."""
 
 
 class UnreadableImage(UsageError):

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
     from lookalike.images.decode import View
+    from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Root
-    from lookalike.indexing.update import Progress
     from lookalike.search.explain import Inspection
     from lookalike.search.hits import Hit, Hits
     from lookalike.search.query import Source
@@ -81,7 +81,7 @@ class Gallery:
         create: bool = False,
         learn_from: Sequence[PathLike] = (),
         options: IndexOptions | None = None,
-        on_progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Self:
         """Open the gallery at a location: a folder, or a URL such as `memory:`; by default the nearest `.lookalike`.
 
@@ -162,7 +162,7 @@ class Gallery:
         self,
         *paths: PathLike,
         options: IndexOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
         """Bring the gallery up to date with these folders and files, and adapt it when it has grown enough.
@@ -180,7 +180,7 @@ class Gallery:
         path: PathLike = "/",
         *,
         options: IndexOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
         """Read the skipped files that are `path` or below it again, although they have not changed.
@@ -389,7 +389,7 @@ class Gallery:
         location: str | Path | None = None,
         *,
         options: IndexOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> tuple[Repair, Report | None]:
         """Save what is sound of a damaged gallery, and index again what is not; nothing if it is all sound.
 

@@ -80,6 +80,17 @@ def test_a_table_goes_to_stdout_and_nothing_else(run: Run, indexed: Path) -> Non
     assert done.err == ""
 
 
+@pytest.mark.parametrize(("gone", "said"), [(0, ""), (1, "1 of 3 hits is no longer"), (2, "2 of 3 hits are no longer")])
+def test_hits_whose_files_are_gone_are_counted(run: Run, indexed: Path, gone: int, said: str) -> None:
+    search = ("search", indexed / "000.jpg", "-i", indexed / ".lookalike", "-k", 3, "--json")
+    for hit in run(*search).json["hits"][:gone]:
+        Path(hit["path"]).unlink()
+    done = run(*search)
+    assert (done.status, bool(done.err)) == (0, gone > 0)
+    assert said in done.err
+    assert [hit.get("missing", False) for hit in done.json["hits"]] == [True] * gone + [False] * (3 - gone)
+
+
 def test_a_montage_is_written_and_its_place_told(run: Run, indexed: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     done = run("search", indexed / "000.jpg", "-i", indexed / ".lookalike", "-k", 7, "--montage", sheet)

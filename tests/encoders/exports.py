@@ -30,7 +30,7 @@ def write_export(
 
 
 def write_pair_export(folder: Path, *, kind: str = "clip", output: str = "text_embeds", **texts: Any) -> Path:
-    """Two towers and a tokenizer. texts: what is said of the text tower."""
+    """An image encoder, a text encoder and a tokenizer. texts: the settings of the text encoder."""
     seen = "image_embeds" if kind == "clip" else "pooler_output"
     write_export(folder, [seen], kind=kind, file="onnx/vision_model.onnx")
     (folder / "onnx" / "text_model.onnx").write_bytes(renamed(text_model(), output))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Gallery, View, load_encoder
-from lookalike.encoders.hybrid import HybridEncoder, Part, balance, parts_of, read_hybrid
+from lookalike.encoders.hybrid import HybridEncoder, Part, balance, parse_hybrid, parts_of
 from lookalike.errors import EncoderMismatch, UsageError
 from lookalike.images.decode import fit
 from lookalike.vectors.metric import distances, unit
@@ -54,8 +54,8 @@ def test_only_the_ratio_of_the_weights_counts() -> None:
 
 
 def test_a_hybrid_may_have_hybrids_of_any_encoders_but_no_part_twice() -> None:
-    assert read_hybrid("hybrid:a+b=2+c.onnx=0.5") == [("a", 1), ("b", 2), ("c.onnx", 0.5)]
-    assert read_hybrid("histogram") == []
+    assert parse_hybrid("hybrid:a+b=2+c.onnx=0.5") == [("a", 1), ("b", 2), ("c.onnx", 0.5)]
+    assert parse_hybrid("histogram") == []
     for wrong in (
         "hybrid:",
         "hybrid:a",
@@ -66,7 +66,7 @@ def test_a_hybrid_may_have_hybrids_of_any_encoders_but_no_part_twice() -> None:
         "hybrid:a+b=nan",
     ):
         with pytest.raises(UsageError):
-            read_hybrid(wrong)
+            parse_hybrid(wrong)
 
 
 def test_weights_that_are_not_named_share_the_rest_as_they_did() -> None:

@@ -12,9 +12,9 @@ from PIL import Image
 from lookalike import load_encoder
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.patches import VIEW, fit_patches
-from lookalike.encoders.patches.projection import widest
-from lookalike.encoders.selfsup import _spread, _together, fit_selfsup
-from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _through_loss, _wanted, train_head
+from lookalike.encoders.patches.projection import find_axes
+from lookalike.encoders.selfsup import _belong_together, _spread, fit_selfsup
+from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _targets, _through_loss, train_head
 from lookalike.encoders.untrusted import check_model
 from lookalike.errors import EncoderError
 from lookalike.images.augment import altered
@@ -52,7 +52,7 @@ def loss(out: np.ndarray, wanted: np.ndarray) -> float:
 def test_the_gradient_is_that_of_the_loss() -> None:
     rng = np.random.default_rng(0)
     out, near = rng.normal(0, 1, (8, 3)), rng.random((4, 4)) < 0.4
-    wanted = _wanted(near | near.T, np.arange(4))
+    wanted = _targets(near | near.T, np.arange(4))
     found = _through_loss(out.astype(np.float32), wanted)
     for place in np.ndindex(out.shape):
         step = np.zeros_like(out)
@@ -64,7 +64,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
 def test_each_view_belongs_to_the_other_views_of_its_picture_and_of_its_neighbours() -> None:
     near = np.zeros((5, 5), bool)
     near[0, 3] = near[3, 0] = True
-    wanted = _wanted(near, np.array([0, 3, 4]))
+    wanted = _targets(near, np.array([0, 3, 4]))
     assert wanted[0].tolist() == pytest.approx([0, 1 / 3, 0, 1 / 3, 1 / 3, 0])  # 3, and the other views of 0 and 3
     assert wanted[2].tolist() == [0, 0, 0, 0, 0, 1]
 
@@ -77,7 +77,7 @@ def test_batches_have_every_picture_once() -> None:
         assert max(map(len, batches)) <= 385
 
 
-def test_a_head_brings_together_what_belongs_together() -> None:
+def test_a_head_brings_belong_together_what_belongs_belong_together() -> None:
     """Pictures of two kinds, told apart by one number of twenty, the others being loud and without meaning."""
     rng = np.random.default_rng(0)
     kinds = np.arange(80) % 2
@@ -137,7 +137,7 @@ def test_textures_are_told_apart_without_labels(learned: tuple[bytes, Card]) -> 
     assert mean_precision(encoder.encode(pictures), encoder.encode(queries), (kinds, wanted)) > 0.9
 
 
-def test_labels_decide_what_belongs_together() -> None:
+def test_labels_decide_what_belongs_belong_together() -> None:
     """Of labels that are those of no texture, pictures of a label come nearer than they would by themselves."""
     (pictures, kinds), marks = textures(60), np.arange(60) // 30
     wanted = [f"{mark}" for mark in marks]
@@ -160,7 +160,7 @@ def test_labels_of_one_class_and_empty_ones_change_nothing(learned: tuple[bytes,
 def test_what_has_no_label_belongs_to_its_neighbours() -> None:
     rows = np.random.default_rng(0).normal(0, 1, (90, 4)).astype(np.float32)
     labels = np.array(["a", "b"] * 15 + [""] * 60)
-    found, near = _together(rows, labels), _together(rows, np.full(90, ""))
+    found, near = _belong_together(rows, labels), _belong_together(rows, np.full(90, ""))
     assert (found[:30, :30] == (labels[:30, None] == labels[:30])).all()
     assert (found[30:] == near[30:]).all()
     assert (found == found.T).all()
@@ -181,7 +181,7 @@ def test_fewer_than_two_pictures_are_refused(count: int) -> None:
 def test_directions_without_spread_are_left_out() -> None:
     rows = np.zeros((10, 5), np.float32)
     rows[:, 2] = np.arange(10)
-    axes = widest(rows)
+    axes = find_axes(rows)
     assert axes.directions.shape == (5, 1)
     assert (axes.rows(rows) / _spread(axes, rows)).std() == pytest.approx(1, rel=1e-4)
 

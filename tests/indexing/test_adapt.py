@@ -92,7 +92,7 @@ def test_a_gallery_that_was_adapted_to_labels_is_blended_again_without_them(gall
     assert projection is not None
     components = projection.components[:, :3]
     with gallery.store.writing():
-        gallery.store.project(Projection(projection.mean, components, COUNT, (0.7, 0.3), (0.0,)))
+        gallery.store.set_projection(Projection(projection.mean, components, COUNT, (0.7, 0.3), (0.0,)))
     assert gallery.info()["classes"] == 1
     gallery.adapt()
     assert gallery.info()["blended"]
@@ -120,7 +120,7 @@ def test_an_encoder_that_sees_all_of_a_picture_looks_once(photos: Path, tmp_path
 def test_a_picture_is_as_near_as_to_the_nearer_look(gallery: Gallery) -> None:
     looks = gallery.encode_views([part_of(make_picture(9, (256, 256)), np.random.default_rng(1))])[0]
     (together,) = gallery.nearest([looks], COUNT)
-    apart = [dict(near) for near in gallery.store.search_many(looks, COUNT)]
+    apart = [dict(near) for near in gallery.store.search(looks, COUNT)]
     assert dict(together) == {id_: min(near[id_] for near in apart) for id_ in apart[0]}
     assert [distance for _, distance in together] == sorted(dict(together).values())
-    assert gallery.nearest([looks, looks[:1]], 5) == [together[:5], gallery.store.search(looks[0], 5)]
+    assert gallery.nearest([looks, looks[:1]], 5) == [together[:5], *gallery.store.search(looks[:1], 5)]

@@ -11,7 +11,8 @@ from lookalike import Gallery, IndexOptions
 from lookalike.errors import UsageError
 from lookalike.indexing.learned import learn
 from lookalike.search.rerank import CANDIDATES, by_diffusion, diffused
-from lookalike.store import Item, Space, open_store
+from lookalike.store import Record, Space, open_store
+from tests.store.making import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,8 +120,8 @@ def test_of_a_long_answer_the_nearest_thousand_are_put_in_order(tmp_path: Path, 
     store = open_store(tmp_path, create=Space("test", "test-1", 6, metric, "test"))
     with store.writing():
         digests = [b"%032d" % n for n in range(len(rows))]
-        store.put([Item(d, "1:1", d) for d in digests], dict(zip(digests, rows, strict=True)))
-    near = store.search(rows[6], len(rows))
+        store.put([Record(d, digest=d) for d in digests], dict(zip(digests, rows, strict=True)))
+    near = nearest(store, rows[6], len(rows))
     found = by_diffusion(store, near)
     assert found[:4] == near[:4]  # itself, its copies, and the nearest other
     assert found[4:CANDIDATES] != near[4:CANDIDATES]

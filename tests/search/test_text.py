@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Gallery, IndexOptions, draw_searches
-from lookalike.errors import EncoderError, EncoderMismatch, NoTextTower, UsageError
+from lookalike.errors import EncoderError, EncoderMismatch, NoTextEncoder, UsageError
 from lookalike.vectors.metric import distances
 from tests.encoders.test_plugins import install
 from tests.pairs import COLOURS, paint, write_pair
@@ -104,7 +104,7 @@ def test_an_encoder_without_a_text_tower_says_what_would_have_one(
 ) -> None:
     with Gallery.open(tmp_path / "plain", encoder="histogram", create=True) as gallery:
         gallery.index(make_photos(2), options=ONE)
-        with pytest.raises(NoTextTower, match="histogram has no text tower") as raised:
+        with pytest.raises(NoTextEncoder, match="histogram has no text encoder") as raised:
             gallery.search_text("red")
         assert "a pair" in raised.value.hint
 

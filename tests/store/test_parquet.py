@@ -33,12 +33,14 @@ def test_every_picture_has_its_row_with_what_is_known_of_it(store: Store, tmp_pa
     assert write_parquet(store, tmp_path / "table.parquet") == 700
     table = parquet.read_table(tmp_path / "table.parquet")
     assert table.column_names == [
-        "path", "id", "size", "mtime_ns", "width", "height", "format", "digest", "embedding",
+        "path", "id", "size", "mtime_ns", "width", "height", "format", "taken_at", "camera", "digest", "embedding",
     ]  # fmt: skip
     assert table.schema.metadata[b"lookalike.encoder"] == b"test"
     rows = table.to_pylist()
     assert [row["path"] for row in rows] == [b"/\xff/%03d" % n for n in range(700)]
-    assert (rows[3]["size"], rows[3]["mtime_ns"], rows[3]["width"], rows[3]["height"]) == (12, -345, 3, None)
+    assert (rows[3]["size"], rows[3]["mtime_ns"], rows[3]["width"], rows[3]["height"]) == (12, -345, 3, 2)
+    assert [row["camera"] for row in rows[:4]] == [None, "Camera 1", None, "Camera 0"]
+    assert [row["taken_at"] for row in rows[:2]] == [None, "2024-05-02T10:00:00"]
     assert rows[3]["digest"] == digest(3)
     matrix = np.array(table["embedding"].to_pylist(), np.float32)
     assert matrix.shape == (700, DIM)

@@ -52,7 +52,7 @@ def steps(folder: Path, tag: str) -> list[int]:
 def test_the_numbers_of_every_epoch_and_some_pictures_are_there(photos: Path, tmp_path: Path) -> None:
     import tensorflow as tf
 
-    done = train(photos, tmp_path / "run", LINEAR, after=Board(tmp_path / "run", 5))
+    done = train(photos, tmp_path / "run", LINEAR, on_epoch=Board(tmp_path / "run", 5))
     trained, held_out = (events(tmp_path / "run" / "tensorboard" / side) for side in ("train", "validation"))
     assert set(trained) == {"loss", "mse", "learning_rate", "seconds"}
     assert [step for step, _ in held_out["mse"]] == [1, 2, 3, 4, 5]
@@ -76,8 +76,8 @@ def test_a_training_that_goes_on_adds_to_what_is_there(photos: Path, tmp_path: P
 
     board = Board(tmp_path / "run", 5)
     with pytest.raises(Enough):
-        train(photos, tmp_path / "run", LINEAR, after=stop_at_three)
-    train(photos, tmp_path / "run", LINEAR, after=Board(tmp_path / "run", 5))
+        train(photos, tmp_path / "run", LINEAR, on_epoch=stop_at_three)
+    train(photos, tmp_path / "run", LINEAR, on_epoch=Board(tmp_path / "run", 5))
     for side in ("train", "validation"):
         assert steps(tmp_path / "run" / "tensorboard" / side, "mse") == [1, 2, 3, 4, 5]
 
@@ -102,12 +102,12 @@ def test_a_torn_file_loses_no_more_than_its_end(photos: Path, tmp_path: Path) ->
 def test_without_held_out_pictures_there_are_trained_ones_and_no_numbers_of_others(
     photos: Path, tmp_path: Path
 ) -> None:
-    train(photos, tmp_path / "run", vary(LINEAR, {"fraction": "1"}), after=Board(tmp_path / "run", 5))
+    train(photos, tmp_path / "run", vary(LINEAR, {"fraction": "1"}), on_epoch=Board(tmp_path / "run", 5))
     assert set(events(tmp_path / "run" / "tensorboard" / "validation")) == {"reconstructions"}
 
 
 def test_beginning_afresh_removes_the_events_and_nothing_else(photos: Path, tmp_path: Path) -> None:
-    train(photos, tmp_path / "run", LINEAR, after=Board(tmp_path / "run", 5))
+    train(photos, tmp_path / "run", LINEAR, on_epoch=Board(tmp_path / "run", 5))
     other = tmp_path / "run" / "tensorboard" / "train" / "notes.txt"
     other.write_text("mine")
     start_afresh(tmp_path / "run")

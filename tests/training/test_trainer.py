@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -179,10 +180,16 @@ def test_another_training_in_the_same_folder_is_refused_and_the_difference_named
         train(photos, done.folder, vary(SMALL, {"latent_dim": "7"}))
 
 
+def test_a_training_resumes_whatever_words_a_later_version_describes_it_in(photos: Path, tmp_path: Path) -> None:
+    begun = train(photos, tmp_path / "run", vary(LINEAR, {"epochs": "3"}), patience=None)
+    reworded = replace(LINEAR, description="the same in other words")
+    assert train(photos, begun.folder, reworded).history == begun.history
+
+
 def test_a_finished_training_is_not_done_again(done: Finished, photos: Path) -> None:
     steps: list[object] = []
     fingerprint = load_encoder(done.folder).fingerprint
-    assert train(photos, done.folder, SMALL, watch=steps.append).history == done.history
+    assert train(photos, done.folder, SMALL, on_step=steps.append).history == done.history
     assert steps == []
     assert load_encoder(done.folder).fingerprint == fingerprint
 
@@ -270,7 +277,7 @@ def test_memory_does_not_hold_the_pictures(photos: Path, tmp_path: Path) -> None
 
 def test_a_finished_training_decodes_nothing(done: Finished, photos: Path) -> None:
     told: list[int] = []
-    train(photos, done.folder, SMALL, progress=lambda number, _: told.append(number))
+    train(photos, done.folder, SMALL, on_progress=lambda number, _: told.append(number))
     assert told == []
 
 
@@ -282,14 +289,14 @@ def stopped(photos: Path, home: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(photos, home, LINEAR, watch=watch)
+        train(photos, home, LINEAR, on_step=watch)
 
 
 def test_ctrl_c_keeps_every_whole_epoch(photos: Path, tmp_path: Path) -> None:
     stopped(photos, tmp_path)
     assert {"pictures.u8", "checkpoint.npz"} <= {path.name for path in tmp_path.iterdir()}
     told: list[int] = []
-    assert len(train(photos, tmp_path, LINEAR, progress=lambda number, _: told.append(number)).history) == 3
+    assert len(train(photos, tmp_path, LINEAR, on_progress=lambda number, _: told.append(number)).history) == 3
     assert told == []  # what was decoded is still there
 
 
@@ -303,7 +310,7 @@ def test_pictures_that_changed_meanwhile_are_no_longer_the_split(photos: Path, t
     stopped(tmp_path / "photos", tmp_path / "run")
     (tmp_path / "run" / "pictures.u8").unlink()
     (tmp_path / "photos" / "a" / "01.png").unlink()
-    with pytest.raises(TrainingError, match="no longer those"):
+    with pytest.raises(TrainingError, match="pictures have changed"):
         train(tmp_path / "photos", tmp_path / "run", LINEAR)
 
 
@@ -324,8 +331,8 @@ def test_two_trainings_in_one_folder_at_once_are_one_too_many(photos: Path, tmp_
                 train(photos, tmp_path, LINEAR)
             refused.append(raised.value.hint)
 
-    train(photos, tmp_path, LINEAR, watch=watch)
-    assert refused == ["wait until it is done, or take another --output"]
+    train(photos, tmp_path, LINEAR, on_step=watch)
+    assert refused == ["wait until it is done, or choose another --output"]
 
 
 def test_a_folder_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
@@ -382,6 +389,6 @@ def test_an_export_that_differs_from_the_model_is_refused(
     from lookalike.training.models.linear import Linear
 
     monkeypatch.setattr(Linear, "encode", lambda self, batch: np.full((len(batch), 6), 99, np.float32))
-    with pytest.raises(TrainingError, match="does not give what the model gives"):
+    with pytest.raises(TrainingError, match="does not give the same embeddings as the model"):
         train(photos, tmp_path, LINEAR)
     assert not (tmp_path / "encoder.json").exists()

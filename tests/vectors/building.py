@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike.vectors.exact import BLOCK, Matrix, prepare_vectors
 from lookalike.vectors.ivf import InvertedLists, calibrate, cluster, write_lists
-from lookalike.vectors.mapped import Segment, Writer, open_segment, write_segment
+from lookalike.vectors.mapped import Writer, open_segment, write_segment
 from lookalike.vectors.searcher import Part, Searcher
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lookalike.vectors.metric import Metric
 
-__all__ = ["damage", "make_vectors", "open_searcher", "write_vectors"]
+__all__ = ["damage", "make_vectors", "open_part", "open_searcher", "write_vectors"]
 
 
 @cache
@@ -48,11 +48,19 @@ def write_vectors(path: Path, vectors: NDArray[np.float32], metric: Metric) -> N
     write_segment(path, write)
 
 
-def open_searcher(path: Path, metric: Metric) -> Searcher:
-    """A searcher over a file that `write_vectors` wrote, of which nothing large has been checked yet."""
+def open_part(path: Path, metric: Metric) -> Part:
+    """The part in a file that `write_vectors` wrote, of which nothing large has been checked yet."""
     segment = open_segment(path)
     assert segment is not None
-    return Searcher([_open_part(segment, metric)])
+    blocks = segment.blocks("vectors")
+    matrix = Matrix(segment.array("ids"), blocks.array, metric, blocks=blocks)
+    lists = InvertedLists(segment, metric)
+    return Part(matrix, None, lists, segment.header["probes"], float(segment.header["error"]))
+
+
+def open_searcher(path: Path, metric: Metric) -> Searcher:
+    """A searcher over such a file."""
+    return Searcher([open_part(path, metric)])
 
 
 def damage(path: Path, name: str, fraction: float) -> None:
@@ -63,10 +71,3 @@ def damage(path: Path, name: str, fraction: float) -> None:
     content[array["offset"] + int(fraction * size)] ^= 0x40
     path.unlink()  # whoever has mapped the file keeps what it was
     path.write_bytes(content)
-
-
-def _open_part(segment: Segment, metric: Metric) -> Part:
-    blocks = segment.blocks("vectors")
-    matrix = Matrix(segment.array("ids"), blocks.array, metric, blocks=blocks)
-    lists = InvertedLists(segment, metric)
-    return Part(matrix, None, lists, segment.header["probes"], float(segment.header["error"]))

@@ -118,7 +118,7 @@ def check_encoder(
     from lookalike.encoders.huggingface import hub  # noqa: PLC0415
     from lookalike.encoders.untrusted import load_onnx, load_text  # noqa: PLC0415  (numpy and onnxruntime)
 
-    place = hub.fetched(str(model)) if hub_names(model) else model
+    place = hub.find_model(str(model)) if hub_names(model) else model
     file = place / MODEL if place.is_dir() else place
     encoder = load_onnx(file, again=True)
     if encoder.encode_texts is not None:

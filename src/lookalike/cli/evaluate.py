@@ -124,7 +124,7 @@ def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: 
     from lookalike.training import plots  # noqa: PLC0415  (TensorFlow, matplotlib)
 
     with progress_bar("reconstructing", hidden=hidden) as progress:
-        measured = training.measure(model, folder, progress=progress)
+        measured = training.measure(model, folder, on_progress=progress)
     if drawing is not None:
         names = measured.ranked
         extremes = names[:_EXTREMES] + names[_EXTREMES:][-_EXTREMES:]

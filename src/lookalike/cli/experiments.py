@@ -127,7 +127,7 @@ def _record(home: Path, folder: Path, results: Path, *, hidden: bool) -> dict[st
     from lookalike.training.experiments import record  # noqa: PLC0415  (TensorFlow when it begins)
 
     with progress_bar("measuring", hidden=hidden) as progress:
-        path, result = record(home, folder, results, progress=progress)
+        path, result = record(home, folder, results, on_progress=progress)
     note(f"{home}: {path}")
     return _fields(result) | {"result": str(path)}
 

@@ -74,7 +74,7 @@ def import_original(
         place = index or output / "features"
         with progress_bar("verifying", hidden=no_progress or json) as progress:
             entries = original.ordered_pictures(pictures, listed)
-            count = original.make_gallery(place, output, features, entries, progress=progress)
+            count = original.make_gallery(place, output, features, entries, on_progress=progress)
         done |= {"gallery": str(place), "pictures": count}
     if json:
         print_json(done)

@@ -142,10 +142,7 @@ def search(
             include_self=include_self,
         )
     hits = hits.within(threshold)
-    if hits.missing:
-        note(
-            f"{hits.missing} of {counted(len(hits), 'hit')} no longer there; run lookalike index to update the gallery"
-        )
+    _note_missing(hits)
     if montage is not None:
         _save(hits, montage)
     if json:
@@ -154,6 +151,13 @@ def search(
         print_paths([os.fsencode(hit.path) for hit in hits], null=null)
     else:
         print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
+
+
+def _note_missing(hits: Hits) -> None:
+    """Say how many of the hits have lost their files."""
+    if count := hits.missing:
+        verb = "is" if count == 1 else "are"
+        note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: lookalike index")
 
 
 def _require_one(queries: dict[str, object]) -> None:

@@ -17,7 +17,7 @@ from lookalike.errors import UsageError
 if TYPE_CHECKING:
     from lookalike.training import Finished, Step
     from lookalike.training.presets import Preset
-    from lookalike.training.trainer import After
+    from lookalike.training.trainer import OnEpoch
 
 __all__ = ["EpochsOption", "SizeOption", "train_and_draw", "varied"]
 
@@ -91,7 +91,7 @@ def train(
     if fresh:
         training.start_afresh(home)
     board = training.Board(home, chosen.epochs) if tensorboard else None
-    done = train_and_draw(folder, home, chosen, patience=early_stopping, after=board, hidden=no_progress or json)
+    done = train_and_draw(folder, home, chosen, patience=early_stopping, on_epoch=board, hidden=no_progress or json)
     if board is not None:
         board.add(done.history)  # of a training that was finished before
     if json:
@@ -140,7 +140,13 @@ def varied(name: str, changes: list[str], epochs: int | None, size: int | None) 
 
 
 def train_and_draw(
-    folder: Path, home: Path, preset: Preset, *, patience: int | None = None, after: After | None = None, hidden: bool
+    folder: Path,
+    home: Path,
+    preset: Preset,
+    *,
+    patience: int | None = None,
+    on_epoch: OnEpoch | None = None,
+    hidden: bool,
 ) -> Finished:
     """Train with a bar for each of its two parts, and draw the losses, the layers and some reconstructions."""
     from lookalike import training  # noqa: PLC0415
@@ -151,7 +157,9 @@ def train_and_draw(
             if bar is not None:
                 bar(step.done, step.total)
 
-        done = training.train(folder, home, preset, progress=decoding, watch=watch, after=after, patience=patience)
+        done = training.train(
+            folder, home, preset, on_progress=decoding, on_step=watch, on_epoch=on_epoch, patience=patience
+        )
     _draw(done, folder, preset)
     return done
 

@@ -1,8 +1,8 @@
 """Colours and where they are: a histogram of hue, saturation and value in five regions.
 
-The regions are an ellipse in the middle and the four corners around it; square roots of the counts make the
-Euclidean distance of two histograms their Hellinger distance (Arandjelovic & Zisserman 2012 for the trick).
-Nothing is learned: a baseline, and the half of a hybrid that knows colour.
+The regions are an ellipse in the middle and the four corners around it. Square roots of the counts make the
+Euclidean distance of two histograms their Hellinger distance (the trick is that of Arandjelovic & Zisserman 2012).
+Nothing is learned: it is a baseline, and the part of a hybrid that knows about colour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VERSION = 1
 
 
 class HistogramEncoder:
-    """HSV histograms of 8 x 12 x 3 bins in 5 regions: 1,440 numbers, rows of length 1."""
+    """HSV histograms of 8 x 12 x 3 bins in 5 regions: 1,440 dimensions, rows of length 1."""
 
     name: Final = "histogram"
     view: Final = View(_SIZE)
@@ -55,7 +55,7 @@ class HistogramEncoder:
 
 
 def _regions(size: int) -> NDArray[np.intp]:
-    """Region numbers (size, size): 0 in the middle ellipse, 1 to 4 in the corners."""
+    """The region of every pixel, (size, size): 0 in the middle ellipse, 1 to 4 in the corners."""
     rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
     corner = 1 + 2 * (rows > 0) + (columns > 0)
     inside = rows**2 + columns**2 < (0.375 * size) ** 2

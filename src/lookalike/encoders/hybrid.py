@@ -1,8 +1,8 @@
-"""Several encoders as one, weighted: structure and colour, say. Their embeddings stand side by side in a row.
+"""Several encoders as one, each with a weight: structure and colour, say. Their embeddings are concatenated.
 
-Each part has the length of the root of its share, so that the product of two rows is the weighted mean of the parts'
-cosine similarities. A search may ask for other shares: `balance` says by what the numbers of each part have to be
-multiplied, in the rows and in the query.
+Each part is scaled to the square root of its share, so that the dot product of two rows is the weighted mean of the
+parts' cosine similarities. A search may use other shares: `balance` gives the factor for each part, to be applied
+to rows and query alike.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder
     from lookalike.vectors.metric import Metric
 
-__all__ = ["HybridEncoder", "Part", "balance", "parts_of", "read_hybrid"]
+__all__ = ["HybridEncoder", "Part", "balance", "parse_hybrid", "parts_of"]
 
 _VERSION = 1
 _PREFIX = "hybrid:"
@@ -36,7 +36,7 @@ _PREFIX = "hybrid:"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One encoder of a hybrid: its name, how many numbers it gives, and its share of the similarity, in (0, 1]."""
+    """One encoder of a hybrid: its name, its dimensions, and its share of the similarity, in (0, 1]."""
 
     name: str
     dim: int
@@ -44,16 +44,16 @@ class Part:
 
 
 class HybridEncoder:
-    """Encoders side by side. `parts` says what stands where; see `lookalike.encoders.Encoder` for the other members.
+    """Encoders whose embeddings are concatenated in the order of `parts`; see `lookalike.encoders.Encoder`.
 
-    All parts see the same square, as large as the largest of them needs it, and cut their own view out of it; all
-    are compared by cosine, whatever they are compared by alone.
+    All parts get the same square picture, large enough for each of them, and crop their own view from it. All are
+    compared by cosine, whatever their own metric is.
     """
 
     metric: Final[Metric] = "cosine"
 
     def __init__(self, encoders: Sequence[Encoder], weights: Sequence[float]) -> None:
-        """One weight, above 0, for each encoder; only their ratios count."""
+        """weights: one above 0 for each encoder; only their ratios matter."""
         crop = max(encoder.view.crop for encoder in encoders)
         pixels = max(math.ceil(encoder.view.size * crop / encoder.view.crop) for encoder in encoders)
         self.view = View(pixels, crop)
@@ -71,12 +71,12 @@ class HybridEncoder:
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, view.size, view.size, 3) in, float32 (n, dim) out, rows of length 1."""
         rows = [
-            np.float32(part.share**0.5) * unit(encoder.encode(self._seen_by(encoder, images)))
+            np.float32(part.share**0.5) * unit(encoder.encode(self._crop_for(encoder, images)))
             for encoder, part in zip(self.encoders, self.parts, strict=True)
         ]
         return np.concatenate(rows, axis=1)
 
-    def _seen_by(self, encoder: Encoder, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _crop_for(self, encoder: Encoder, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         view = View(encoder.view.size, encoder.view.crop / self.view.crop)
         seen = np.empty((len(images), view.size, view.size, 3), np.uint8)
         for image, own in zip(images, seen, strict=True):
@@ -87,34 +87,34 @@ class HybridEncoder:
 
 
 def parts_of(encoder: Encoder) -> tuple[Part, ...]:
-    """What an encoder is made of; empty for one that is no hybrid."""
+    """The parts of a hybrid; empty for any other encoder."""
     return encoder.parts if isinstance(encoder, HybridEncoder) else ()
 
 
-def read_hybrid(name: str) -> list[tuple[str, float]]:
-    """The parts of `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]` with their weights; none for any other name.
+def parse_hybrid(name: str) -> list[tuple[str, float]]:
+    """Parse `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]` into names and weights; an empty list for any other name.
 
-    Raises UsageError for fewer than two parts, a part named twice, and a weight that is none.
+    Raises UsageError for fewer than two parts, a part that is named twice, and an invalid weight.
     """
     if not name.startswith(_PREFIX):
         return []
-    parts = [_read_part(text) for text in name.removeprefix(_PREFIX).split("+")]
+    parts = [_parse_part(text) for text in name.removeprefix(_PREFIX).split("+")]
     if len({part for part, _ in parts}) < max(2, len(parts)):
-        raise UsageError(f"{name!r} has no two different parts", hint="hybrid:efficientnet-lite0=0.7+histogram=0.3")
+        raise UsageError(
+            f"a hybrid needs at least two different parts: {name!r}", hint="hybrid:efficientnet-lite0=0.7+histogram=0.3"
+        )
     return parts
 
 
 def balance(parts: Sequence[Part], wanted: Mapping[str, float]) -> list[float]:
-    """By what the numbers of each part have to be multiplied so that it has the share that is wanted.
+    """Return the factor for each part that gives it the share that is wanted.
 
-    Parts that are not named share the rest as they did. Raises UsageError for a name that is no part's, and shares
-    that are negative or more than the whole.
+    Parts that are not named divide the rest in the same ratio as before. Raises UsageError for an unknown name, and
+    for shares that are negative or add up to more than 1.
     """
     names = [part.name for part in parts]
     if not parts:
-        raise UsageError(
-            "only the parts of a hybrid have weights", hint="-e hybrid:efficientnet-lite0=0.7+histogram=0.3"
-        )
+        raise UsageError("only a hybrid encoder has weights", hint="-e hybrid:efficientnet-lite0=0.7+histogram=0.3")
     for name in wanted:
         if name not in names:
             raise UsageError(f"the gallery has no part {name!r}", hint=f"one of {', '.join(names)}")
@@ -122,12 +122,13 @@ def balance(parts: Sequence[Part], wanted: Mapping[str, float]) -> list[float]:
     others = math.fsum(part.share for part in parts if part.name not in wanted)
     rest = 1 - named if others else 0.0
     if not (all(share >= 0 for share in wanted.values()) and rest >= 0 and 0 < named + rest < math.inf):
-        raise UsageError(f"weights of {', '.join(f'{share:g}' for share in wanted.values())} make no whole")
+        given = ", ".join(f"{share:g}" for share in wanted.values())
+        raise UsageError(f"weights {given}: each must be at least 0, and together at most 1")
     shares = [wanted.get(part.name, part.share / (others or 1) * rest) / (named + rest) for part in parts]
     return [math.sqrt(share / part.share) for share, part in zip(shares, parts, strict=True)]
 
 
-def _read_part(text: str) -> tuple[str, float]:
+def _parse_part(text: str) -> tuple[str, float]:
     name, _, weight = text.partition("=")
     try:
         share = float(weight or 1)
@@ -135,6 +136,6 @@ def _read_part(text: str) -> tuple[str, float]:
         share = math.nan
     if not name or not 0 < share < math.inf:
         raise UsageError(
-            f"{text!r} is no part of a hybrid", hint="a name, or a name and a weight above 0: histogram=0.3"
+            f"{text!r} is not a part of a hybrid", hint="a name, or a name and a weight above 0: histogram=0.3"
         )
     return name, share

@@ -1,6 +1,6 @@
-"""A model that is written by a program: nodes after nodes, and ONNX bytes at the end.
+"""Write an ONNX model node by node.
 
-Nothing but opset 17, which every ONNX Runtime since 2022 reads.
+All nodes are of opset 17, which every ONNX Runtime since 2022 reads.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["IMAGES", "Graph"]
 
-IMAGES = "images"  # the name of what goes in
+IMAGES = "images"  # the name of the input
 
 
 @dataclass
 class Graph:
-    """Nodes in the order in which they were added, and the constants that they take."""
+    """Nodes in the order in which they were added, and the constants that they use."""
 
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
     def add(self, operator: str, *inputs: str | NDArray[Any] | float, **attributes: Any) -> str:  # noqa: ANN401
-        """Append a node; an input is the name of another's output or a constant. Returns its output's name."""
-        from onnx import helper  # noqa: PLC0415  (heavy, and needed only where a model is made)
+        """Append a node; an input is the name of another node's output, or a constant. Returns the output's name."""
+        from onnx import helper  # noqa: PLC0415  (0.3 s, and needed only to write a model)
 
         output = f"{operator}_{len(self.nodes)}"
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
@@ -36,7 +36,7 @@ class Graph:
         return output
 
     def model(self, name: str, output: str, *, size: int, dim: int, takes_bytes: bool = True) -> bytes:
-        """The whole as bytes: uint8 or else float32 (n, size, size, 3) `images` in, float32 (n, dim) out."""
+        """Return the model as bytes: `images`, uint8 or float32 (n, size, size, 3), in; float32 (n, dim) out."""
         from onnx import TensorProto, checker, helper  # noqa: PLC0415
 
         kind = TensorProto.UINT8 if takes_bytes else TensorProto.FLOAT
@@ -58,7 +58,7 @@ class Graph:
         from onnx import numpy_helper  # noqa: PLC0415
 
         name = f"constant_{len(self.constants)}"
-        # `ascontiguousarray` would make a row of a single number
+        # `ascontiguousarray` would turn a scalar into a row
         array = np.asarray(value, order="C") if isinstance(value, np.ndarray) else np.array(value, np.float32)
         self.constants.append(numpy_helper.from_array(array, name))
         return name

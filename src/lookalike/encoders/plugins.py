@@ -1,9 +1,9 @@
-"""Encoders of other packages: entry points of the group `lookalike.encoders`, each a function that makes an encoder.
+"""Encoders of other packages: entry points of the group `lookalike.encoders`, each a function that returns an encoder.
 
     [project.entry-points."lookalike.encoders"]
     mine = "my_package.encoder:make"
 
-Installing a package is trusting it; nothing of it is imported before its encoder is asked for by name.
+Installing a package means trusting it; none of it is imported before its encoder is asked for by name.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _MEMBERS = ("name", "view", "dim", "metric", "trained_on", "fingerprint", "encod
 
 
 def plugin_names() -> list[str]:
-    """The names that installed packages offer, in order."""
+    """Names of the encoders in installed packages, sorted."""
     return sorted(entry_points(group=GROUP).names)
 
 
 def load_plugin(name: str) -> Encoder | None:
-    """The encoder of this name; None if no package has one. Raises EncoderError when it cannot be made."""
+    """Load the encoder of this name; None if no package has one. Raises EncoderError when it cannot be created."""
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         return None
@@ -38,7 +38,7 @@ def load_plugin(name: str) -> Encoder | None:
     except LookalikeError:
         raise
     except Exception as error:
-        raise EncoderError(f"the encoder {name} ({found[0].value}) cannot be made: {error}") from error
+        raise EncoderError(f"the encoder {name} ({found[0].value}) cannot be created: {error}") from error
     if missing:
         raise EncoderError(f"the encoder {name} ({found[0].value}) has no {', '.join(missing)}")
     return encoder

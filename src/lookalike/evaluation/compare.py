@@ -1,8 +1,8 @@
-"""Which encoder suits a collection: each is tried on it, in a gallery of its own that is gone afterwards.
+"""Compare encoders on a collection, each in a temporary gallery of its own.
 
-With labels, by the protocol (docs/evaluation.md). Without, pictures are looked for by what may have become of them:
-a part with another tone, recompressed, and the mirrored whole must find their picture first. In either case, how
-many of the first ten hits stay when the query is paler, lighter or darker.
+With labels, by the protocol (docs/evaluation.md). Without, by searching with altered pictures: a part of a picture,
+recompressed and with another tone, and the mirrored picture must find the original first. In either case, by how many
+of the first ten hits stay when the query is paler, lighter or darker.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder
 
     Progress = Callable[[int, int], None]
-    """Called with how many encoders were tried and how many will be."""
+    """Called with the number of encoders tried so far and in total."""
 
     Found = list[list[bytes]]
     """For each query the digests of its hits, nearest first."""
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["CANDIDATES", "Comparison", "compare_encoders"]
 
 CANDIDATES = (*encoder_names(), *learned_names(), f"hybrid:{DEFAULT}=0.8+histogram=0.2")
-_QUERIES = 200  # gallery pictures that are altered and looked for, at most
+_QUERIES = 200  # gallery pictures that are altered and searched with, at most
 _HITS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A row for each encoder, the name of the one that did best, and by what."""
+    """A row for each encoder, the name of the recommended one, and the figures that recommend it."""
 
     rows: list[dict[str, Any]]
     recommended: str
@@ -59,20 +59,21 @@ class Comparison:
 def compare_encoders(
     data: Dataset | Sequence[bytes], names: Sequence[str] = CANDIDATES, *, progress: Progress | None = None
 ) -> Comparison:
-    """Try encoders on a labelled collection, or on the files of one without labels.
+    """Measure encoders on a labelled collection, or on the files of one without labels.
 
-    An encoder that cannot be used has a row with the `reason`. Raises DatasetError when none can be measured.
+    The row of an encoder that cannot be used has a `reason` instead of figures. Raises DatasetError when none can be
+    measured.
     """
     rows = []
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names))
-        rows.append(_tried(name, data))
-    return _recommended(rows, by=("mAP", "P@10") if isinstance(data, Dataset) else ("part_found", "mirrored_found"))
+        rows.append(_try_encoder(name, data))
+    return _recommend(rows, by=("mAP", "P@10") if isinstance(data, Dataset) else ("part_found", "mirrored_found"))
 
 
-def _recommended(rows: list[dict[str, Any]], by: tuple[str, str]) -> Comparison:
-    """The best by the mean of two figures; of those that are within a hundredth of it the fastest."""
+def _recommend(rows: list[dict[str, Any]], by: tuple[str, str]) -> Comparison:
+    """The best encoder by the mean of two figures; the fastest of those within a hundredth of the best."""
     measured = [row for row in rows if by[0] in row]
     if not measured:
         raise DatasetError(f"no encoder could be measured: {rows[0]['reason'] if rows else 'none was named'}")
@@ -83,7 +84,7 @@ def _recommended(rows: list[dict[str, Any]], by: tuple[str, str]) -> Comparison:
     return Comparison(rows, chosen["name"], f"{figures}, {chosen['rate']:.0f} pictures a second")
 
 
-def _tried(name: str, data: Dataset | Sequence[bytes]) -> dict[str, Any]:
+def _try_encoder(name: str, data: Dataset | Sequence[bytes]) -> dict[str, Any]:
     paths = [picture.path for picture in data.gallery] if isinstance(data, Dataset) else list(data)
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         try:
@@ -91,44 +92,46 @@ def _tried(name: str, data: Dataset | Sequence[bytes]) -> dict[str, Any]:
             with Gallery.open(folder, encoder=name, create=True) as gallery:
                 seconds = gallery.index(*paths).seconds
                 figures = measure_gallery(gallery, data) if isinstance(data, Dataset) else {}
-                return {"name": name, **_costs(gallery, seconds), **_kept_and_found(gallery), **figures}
+                return {"name": name, **_measure_costs(gallery, seconds), **_measure_robustness(gallery), **figures}
         except LookalikeError as error:
             return {"name": name, "reason": str(error)}
 
 
-def _costs(gallery: Gallery, seconds: float) -> dict[str, Any]:
+def _measure_costs(gallery: Gallery, seconds: float) -> dict[str, Any]:
     return {
         "dim": gallery.info()["dim"],
         "rate": len(gallery) / max(seconds, 1e-9),
-        "model_bytes": _model_bytes(gallery.encoder),
+        "model_bytes": _count_model_bytes(gallery.encoder),
     }
 
 
-def _model_bytes(encoder: Encoder) -> int:
+def _count_model_bytes(encoder: Encoder) -> int:
     if isinstance(encoder, HybridEncoder):
-        return sum(map(_model_bytes, encoder.encoders))
+        return sum(map(_count_model_bytes, encoder.encoders))
     return len(encoder.model) if isinstance(encoder, OnnxEncoder) else 0
 
 
-def _kept_and_found(gallery: Gallery) -> dict[str, float]:
-    """How often altered pictures find their own, and what share of the first hits stays; in [0, 1]."""
+def _measure_robustness(gallery: Gallery) -> dict[str, float]:
+    """How often altered pictures find their original first, and what share of the first hits stays; in [0, 1]."""
     rng = np.random.default_rng(0)
-    digests, images = _some(gallery)
+    digests, images = _sample(gallery)
     if not images:
         raise DatasetError("no picture of the gallery can be read")
     plain = _hits(gallery, images)
     figures = {
-        "part_found": _share_first(_hits(gallery, [part_of(image, rng) for image in images]), digests),
-        "mirrored_found": _share_first(_hits(gallery, map(mirrored, images)), digests),
+        "part_found": _measure_first(_hits(gallery, [part_of(image, rng) for image in images]), digests),
+        "mirrored_found": _measure_first(_hits(gallery, map(mirrored, images)), digests),
     }
     for tone, alter in TONES.items():
         found = _hits(gallery, map(alter, images))
-        figures[f"{tone}_kept"] = float(np.mean([_overlap(*each) for each in zip(plain, found, digests, strict=True)]))
+        figures[f"{tone}_kept"] = float(
+            np.mean([_measure_overlap(*each) for each in zip(plain, found, digests, strict=True)])
+        )
     return figures
 
 
-def _some(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
-    """Digests and pictures of some of the gallery, spread evenly over it."""
+def _sample(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
+    """Digests and images of up to _QUERIES pictures, spread evenly over the gallery."""
     known = list(gallery.pictures())
     digests, images, side = [], [], 4 * gallery.encoder.view.size
     for item in known[:: -(-len(known) // _QUERIES) or 1]:
@@ -152,11 +155,11 @@ def _digests(gallery: Gallery, looks: NDArray[np.float32]) -> list[bytes]:
     return [items[id_].digest or b"" for id_ in ids]
 
 
-def _share_first(found: Found, digests: Sequence[bytes]) -> float:
+def _measure_first(found: Found, digests: Sequence[bytes]) -> float:
     return float(np.mean([hits[0] == own for hits, own in zip(found, digests, strict=True)]))
 
 
-def _overlap(plain: Sequence[bytes], altered: Sequence[bytes], own: bytes) -> float:
-    """The share of the first ten beside the picture itself that are there both times."""
+def _measure_overlap(plain: Sequence[bytes], altered: Sequence[bytes], own: bytes) -> float:
+    """The share of the first ten hits, without the picture itself, that are found both times."""
     first, second = ({digest for digest in hits if digest != own} for hits in (plain, altered))
     return len(first & second) / max(1, min(len(first), _HITS))

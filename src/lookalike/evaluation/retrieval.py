@@ -1,7 +1,7 @@
 """The one protocol by which retrieval quality is reported (docs/evaluation.md).
 
-The gallery pictures are indexed as any user's are; each query is embedded as any query is, and the whole gallery
-ranked by its distance. A hit is right when it is of the query's class. Nothing is fitted on a query.
+Gallery pictures are indexed and queries are encoded as they are for any user, and every query ranks the whole gallery
+by distance. A hit is relevant when it is of the query's class. Nothing is fitted to a query.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.datasets.labelled import Dataset, LabelledPicture
-    from lookalike.indexing.update import Progress
+    from lookalike.images.pool import OnProgress
     from lookalike.search.rerank import Order
     from lookalike.vectors.metric import Metric
 
     Queries = list[tuple[str, NDArray[np.float32]]]
-    """Of each query its class and its embeddings, float32 (views, dim)."""
+    """The class of each query, and its embeddings, float32 (views, dim)."""
 
 
 __all__ = ["WAYS", "Adaptation", "evaluate_retrieval", "measure_gallery"]
 
 Adaptation = Literal["none", "projected", "blended"]
-"""Embeddings as they are, their principal directions, or these blended: see `lookalike.indexing.adapt`."""
+"""Embeddings as they are, projected to principal directions, or these blended: see `lookalike.adaptation.plan`."""
 
 WAYS: dict[str, tuple[bool, Metric]] = {
     "raw_euclidean": (False, "euclidean"),
@@ -45,7 +45,7 @@ WAYS: dict[str, tuple[bool, Metric]] = {
     "adapted_euclidean": (True, "euclidean"),
     "adapted_cosine": (True, "cosine"),
 }
-"""How embeddings can be compared: whether adapted to the gallery, and by which distance."""
+"""How embeddings can be compared: whether they are adapted to the gallery, and by which distance."""
 
 
 def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
@@ -55,45 +55,48 @@ def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     adaptation: Adaptation | None = None,
     order: Order = "distance",
     also: Collection[str] = (),
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Quality of an encoder on a labelled and split collection, as `lookalike evaluate --json` prints it.
+    """The retrieval quality of an encoder on a labelled collection, as `lookalike evaluate --json` prints it.
 
-    adaptation: how embeddings are adapted to the gallery, by default as the gallery does by itself. order: of what is
-    found, as `Gallery.search` has it. also: "ways" tells, under `retrieval`, the figures of each of the four `WAYS` as
-    well, "labels", under `with_labels`, what comes of adapting to the classes of the gallery pictures, and under
-    `learned_with_labels` what comes of an encoder that is learned with them. Gallery pictures are encoded once, queries
-    once for each look. Raises DatasetError when a side has no readable picture.
+    adaptation: how embeddings are adapted to the gallery; by default as a gallery does by itself.
+    order: of the hits, as for `Gallery.search`.
+    also: further figures. "ways": under `retrieval`, those of each of the four `WAYS`. "labels": under `with_labels`,
+    those of a gallery that is adapted to the classes of its pictures, and under `learned_with_labels`, those of an
+    encoder that is learned with them.
+
+    Gallery pictures are encoded once, and queries once for each query view. Raises DatasetError when no gallery picture
+    or no query can be read.
     """
     labels = {picture.path: picture.label for picture in dataset.gallery}
     way = _Way(adaptation, order, also)
-    found = _evaluated(dataset, encoder, way, progress)
+    found = _evaluate(dataset, encoder, way, progress)
     if "labels" in also and any(find_learner(part).takes_labels for part in learned_parts(encoder or "")):
-        found["learned_with_labels"] = _evaluated(dataset, encoder, way._replace(also=()), progress, labels)
+        found["learned_with_labels"] = _evaluate(dataset, encoder, way._replace(also=()), progress, labels)
     return found
 
 
 def measure_gallery(gallery: Gallery, dataset: Dataset) -> dict[str, Any]:
-    """The same of a gallery that has the gallery pictures in it, and no others."""
-    return _figures(gallery, dataset, _Way())
+    """The same figures for a gallery that holds exactly the gallery pictures."""
+    return _measure_all(gallery, dataset, _Way())
 
 
 class _Way(NamedTuple):
-    """How a gallery is made and measured: what `evaluate_retrieval` is told."""
+    """How a gallery is adapted and measured: see `evaluate_retrieval`."""
 
     adaptation: Adaptation | None = None
     order: Order = "distance"
     also: Collection[str] = ()
 
 
-def _evaluated(
+def _evaluate(
     dataset: Dataset,
     encoder: str | Path | None,
     way: _Way,
-    progress: Progress | None,
+    progress: OnProgress | None,
     labels: Mapping[bytes, str] | None = None,
 ) -> dict[str, Any]:
-    """Figures of a gallery made for it. labels: of gallery pictures, to learn the encoder with."""
+    """The figures of a temporary gallery. labels: of gallery pictures, to learn the encoder with."""
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         # From the gallery pictures, as a user's would be.
@@ -105,36 +108,36 @@ def _evaluated(
                     gallery.store.set_projection(None)
             elif way.adaptation is not None:
                 gallery.adapt(blend=way.adaptation == "blended")
-            return _figures(gallery, dataset, way)
+            return _measure_all(gallery, dataset, way)
 
 
-def _figures(gallery: Gallery, dataset: Dataset, way: _Way) -> dict[str, Any]:
-    queries, labels = _embedded(gallery, dataset.queries), _labels_by_id(gallery, dataset.gallery)
+def _measure_all(gallery: Gallery, dataset: Dataset, way: _Way) -> dict[str, Any]:
+    queries, labels = _embed_queries(gallery, dataset.queries), _list_labels(gallery, dataset.gallery)
     if not queries or not len(gallery):
         raise DatasetError("no picture of the queries or none of the gallery can be read")
-    figures = _measured(gallery, queries, labels, way.order)
+    figures = _measure(gallery, queries, labels, way.order)
     if "ways" in way.also:
-        figures["retrieval"] = dict(_ways(gallery, queries, labels))
+        figures["retrieval"] = dict(_measure_ways(gallery, queries, labels))
     if "labels" in way.also:
         choice = gallery.adapt_to_labels({picture.path: picture.label for picture in dataset.gallery})
         chosen = {"adapted": choice.is_better, "cross_validated_mAP": choice.with_labels["mAP"]}
-        figures["with_labels"] = _measured(gallery, queries, labels, way.order) | chosen
+        figures["with_labels"] = _measure(gallery, queries, labels, way.order) | chosen
     return figures
 
 
-def _embedded(gallery: Gallery, pictures: Sequence[LabelledPicture]) -> Queries:
+def _embed_queries(gallery: Gallery, pictures: Sequence[LabelledPicture]) -> Queries:
     wanted = {picture.path: picture.label for picture in pictures}
-    looks: dict[bytes, list[NDArray[np.float32]]] = {path: [] for path in wanted}
+    views: dict[bytes, list[NDArray[np.float32]]] = {path: [] for path in wanted}
     for view in gallery.views:
         for path, found in gallery.embed_files(wanted, view=view):
             if not isinstance(found, str):
-                looks[path].append(found)
-    return [(wanted[path], np.stack(rows)) for path, rows in looks.items() if len(rows) == len(gallery.views)]
+                views[path].append(found)
+    return [(wanted[path], np.stack(rows)) for path, rows in views.items() if len(rows) == len(gallery.views)]
 
 
-def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_], order: Order) -> dict[str, Any]:
-    """The figures of the gallery as it is, searched as any user's is."""
-    relevant = [labels[_ranking(gallery, looks, order)] == label for label, looks in queries]
+def _measure(gallery: Gallery, queries: Queries, labels: NDArray[np.str_], order: Order) -> dict[str, Any]:
+    """The figures of the gallery as it is, searched as it is for any user."""
+    relevant = [labels[_rank(gallery, views, order)] == label for label, views in queries]
     info = gallery.info()
     return {
         "encoder": info["encoder"],
@@ -147,21 +150,23 @@ def _measured(gallery: Gallery, queries: Queries, labels: NDArray[np.str_], orde
     }
 
 
-def _ranking(gallery: Gallery, looks: NDArray[np.float32], order: Order) -> list[int]:
+def _rank(gallery: Gallery, views: NDArray[np.float32], order: Order) -> list[int]:
     """The ids of the whole gallery, in the order of a search."""
-    return [id_ for id_, _ in gallery.nearest([looks], len(gallery), order=order)[0]]
+    return [id_ for id_, _ in gallery.nearest([views], len(gallery), order=order)[0]]
 
 
-def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Iterator[tuple[str, dict[str, float]]]:
-    """The figures of each way, by the encoder's own view of a query.
+def _measure_ways(
+    gallery: Gallery, queries: Queries, labels: NDArray[np.str_]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """The figures of each way, with the encoder's own view of a query.
 
-    Without two different pictures there is nothing to adapt to: only the raw ones.
+    A gallery without two different pictures cannot be adapted and has only the raw ones.
     """
     with contextlib.suppress(UsageError):
         gallery.adapt(blend=False)
     chunks = list(gallery.store.embeddings())
     ids, rows = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    sides = {False: (rows, np.stack([looks[0] for _, looks in queries]))}
+    sides = {False: (rows, np.stack([views[0] for _, views in queries]))}
     if (projection := gallery.store.projection) is not None:
         sides[True] = (projection.apply(rows), projection.apply(sides[False][1]))
     for name, (adapted, metric) in WAYS.items():
@@ -173,7 +178,7 @@ def _ways(gallery: Gallery, queries: Queries, labels: NDArray[np.str_]) -> Itera
             yield name, {"dim": asked.shape[1], **measure_retrieval(np.stack(relevant))}
 
 
-def _labels_by_id(gallery: Gallery, pictures: Sequence[LabelledPicture]) -> NDArray[np.str_]:
+def _list_labels(gallery: Gallery, pictures: Sequence[LabelledPicture]) -> NDArray[np.str_]:
     labels = {picture.path: picture.label for picture in pictures}
     by_id = {item.id: labels[item.path] for item in gallery.pictures()}
     return np.array([by_id.get(id_, "") for id_ in range(max(by_id, default=0) + 1)])

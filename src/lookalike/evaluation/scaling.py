@@ -1,7 +1,7 @@
-"""How searching grows with a gallery: real or made-up embeddings, sizes as asked for, ratios within one run.
+"""How the time and memory of searching grow with the size of a gallery, for real or made-up embeddings.
 
-Every size gets a gallery of its own in a temporary folder; what is cold, and how much memory it takes, is measured in
-a process of its own.
+Every size gets a gallery of its own in a temporary folder. A cold search and the memory it takes are measured in a
+process of their own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _QUERIES = 200
 _ADDED = 1_000  # pictures
 _BATCH = 1_000  # pictures committed at once
 _TURN = 20  # of them one after another
-_WARMED = 2000  # pictures that are asked with before anything is timed
+_WARMED = 2000  # pictures that are searched with before anything is timed
 _ROUNDS = 5
 _K = 10
 _WIDTHS = 1000  # different widths of pictures, so that a filter lets one in so many pass
@@ -66,7 +66,7 @@ print(json.dumps({"seconds": seconds, **memory()}))
 def bench_scaling(
     sizes: Sequence[int], rows: Callable[[int], Rows], *, report: Callable[[str], None] = lambda _: None
 ) -> list[dict[str, Any]]:
-    """Figures of a gallery of each size, by name; `rows` gives that many embeddings, and as many again to ask with."""
+    """The figures of a gallery of each size, by name. rows: returns that many embeddings, float32 (n, dim)."""
     figures = []
     for size in sizes:
         report(f"{size:,} pictures")
@@ -76,7 +76,7 @@ def bench_scaling(
 
 
 def make_clustered(count: int, dim: int) -> Rows:
-    """Made-up embeddings, float32 (count, dim): clusters of very unequal sizes, each next number less wide."""
+    """Made-up embeddings, float32 (count, dim), in clusters of very unequal sizes, each next dimension less wide."""
     rng = np.random.default_rng(0)
     clusters = max(1, count // 50)
     width = (np.arange(1, dim + 1) ** -0.5).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Measure Lookalike against its own parts and against the bare libraries, as ratios within one run.
+"""Compare Lookalike's speed with that of its parts and of the bare libraries, as ratios within one run.
 
-Single times mean little on a busy machine; every figure here is a ratio of things measured in turn.
+Single times mean little on a busy machine, so everything is measured in turn with what it is compared to.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ _ROUNDS = 5
 
 
 def bench_index(folder: bytes, encoder_name: str) -> dict[str, Any]:
-    """Indexing `folder` against the sum of its parts, and encoding against ONNX Runtime alone.
+    """Compare indexing `folder` with the sum of its parts, and encoding with ONNX Runtime alone.
 
-    `ratio` is the wall time of the whole command over (CPU seconds of decoding alone + of encoding alone)
-    divided by the number of cores; `encoding_share` the rate of encoding over the best bare rate.
+    `ratio` is the wall time of the whole command divided by the ideal one: the CPU seconds of decoding alone and of
+    encoding alone, shared by all cores. `encoding_share` is the rate of encoding divided by the best bare rate. Times
+    are in ms and s as their names say, rates in pictures a second, memory in MiB.
     """
     encoder = load_encoder(encoder_name)
     decoding, pictures = _time_decoding(folder, encoder)
-    rates = _encoding_rates(encoder, pictures)
-    encoding = _cpu_seconds(lambda: encoder.encode(pictures)) / len(pictures)
+    rates = _measure_encoding(encoder, pictures)
+    encoding = _measure_cpu(lambda: encoder.encode(pictures)) / len(pictures)
     command = _run_index(folder, encoder_name)
     found = command.pictures
     ideal = (decoding + encoding) * found / (os.cpu_count() or 1)
@@ -75,20 +76,20 @@ session.run(None, {session.get_inputs()[0].name: numpy.asarray(image)[None]})
 
 
 def bench_cold(gallery: Path, query: Path, rounds: int = 9) -> dict[str, Any]:
-    """Whole processes in turn: a cold search against a bare embedding, and --help against importing typer and rich."""
+    """Compare whole processes: a cold search with a bare encoding, and --help with importing typer and rich."""
     encoder = load_encoder()
     if not isinstance(encoder, OnnxEncoder):
-        raise UsageError("the default encoder is no ONNX model")
+        raise UsageError("the default encoder is not an ONNX model")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
         model.write_bytes(encoder.model)
-        ours, bare = _in_turn(
-            _process([*_COMMAND, "search", str(query), "-i", str(gallery)]),
-            _process([sys.executable, "-c", _BARE_EMBEDDING, str(model), str(query)]),
+        ours, bare = _time_in_turn(
+            _run_process([*_COMMAND, "search", str(query), "-i", str(gallery)]),
+            _run_process([sys.executable, "-c", _BARE_EMBEDDING, str(model), str(query)]),
             rounds,
         )
-        help_, imports = _in_turn(
-            _process([*_COMMAND, "--help"]), _process([sys.executable, "-c", "import typer, rich"]), rounds
+        help_, imports = _time_in_turn(
+            _run_process([*_COMMAND, "--help"]), _run_process([sys.executable, "-c", "import typer, rich"]), rounds
         )
     return {
         "search_seconds": statistics.median(ours),
@@ -110,8 +111,8 @@ class _IndexRun:
 
 
 def _time_decoding(folder: bytes, encoder: Encoder) -> tuple[float, NDArray[np.uint8]]:
-    """CPU seconds for decoding one picture, and up to _ENCODED of the pictures."""
-    kept: list[bytes] = []
+    """CPU seconds for decoding one picture, and up to _ENCODED of the pictures, uint8 (n, side, side, 3)."""
+    decoded: list[bytes] = []
     read = 0
     start = time.process_time()
     for entry in walk(folder):
@@ -120,17 +121,17 @@ def _time_decoding(folder: bytes, encoder: Encoder) -> tuple[float, NDArray[np.u
         except Unreadable:
             continue
         read += 1
-        if len(kept) < _ENCODED:
-            kept.append(picture.pixels)
+        if len(decoded) < _ENCODED:
+            decoded.append(picture.pixels)
     if not read:
         raise UsageError(f"no picture can be read in {os.fsdecode(folder)}")
     seconds = (time.process_time() - start) / read
     side = encoder.view.size
-    return seconds, np.frombuffer(b"".join(kept), np.uint8).reshape(-1, side, side, 3)
+    return seconds, np.frombuffer(b"".join(decoded), np.uint8).reshape(-1, side, side, 3)
 
 
-def _encoding_rates(encoder: Encoder, pictures: NDArray[np.uint8]) -> dict[str, float]:
-    """Pictures a second of our encoding and of ONNX Runtime's best bare batch size."""
+def _measure_encoding(encoder: Encoder, pictures: NDArray[np.uint8]) -> dict[str, float]:
+    """Pictures a second of `Encoder.encode`, and of ONNX Runtime alone with its best batch size."""
     if not isinstance(encoder, OnnxEncoder):
         return {}
     session = onnxruntime.InferenceSession(encoder.model, providers=["CPUExecutionProvider"])
@@ -140,8 +141,8 @@ def _encoding_rates(encoder: Encoder, pictures: NDArray[np.uint8]) -> dict[str, 
     def bare(batch: int) -> Callable[[], object]:
         return lambda: [session.run(None, {name: fed[n : n + batch]}) for n in range(0, len(fed), batch)]
 
-    best = min(_BATCHES, key=lambda batch: min(_times(bare(batch), 2)))
-    ours, theirs = _in_turn(lambda: encoder.encode(pictures), bare(best))
+    best = min(_BATCHES, key=lambda batch: min(_time(bare(batch), 2)))
+    ours, theirs = _time_in_turn(lambda: encoder.encode(pictures), bare(best))
     return {
         "encode_rate": len(pictures) / statistics.median(ours),
         "bare_rate": len(pictures) / statistics.median(theirs),
@@ -151,7 +152,7 @@ def _encoding_rates(encoder: Encoder, pictures: NDArray[np.uint8]) -> dict[str, 
 
 
 def _run_index(folder: bytes, encoder_name: str) -> _IndexRun:
-    """Run the command as its users do, watching the memory of all its processes."""
+    """Run the command as users do, watching the memory of all its processes."""
     with tempfile.TemporaryDirectory() as gallery:
         command = [*_COMMAND, "index", os.fsdecode(folder), "-e", encoder_name, "-i", gallery, "--no-progress"]
         start = time.perf_counter()
@@ -168,7 +169,7 @@ def _run_index(folder: bytes, encoder_name: str) -> _IndexRun:
 
 
 class _Peak(threading.Thread):
-    """The largest sum of proportional memory (PSS) over a process and its children, in MiB; 0 where /proc is not."""
+    """The largest sum of proportional memory (PSS) over a process and its children, in MiB; 0 without /proc."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -179,7 +180,7 @@ class _Peak(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(0.1):
-            self._peak = max(self._peak, sum(map(_memory_mib, _family(self._pid))))
+            self._peak = max(self._peak, sum(map(_measure_memory, _list_family(self._pid))))
 
     def stop(self) -> float:
         self._done.set()
@@ -187,7 +188,7 @@ class _Peak(threading.Thread):
         return self._peak
 
 
-def _family(pid: int) -> list[int]:
+def _list_family(pid: int) -> list[int]:
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -195,10 +196,10 @@ def _family(pid: int) -> list[int]:
                 children += (task / "children").read_text(encoding="ascii").split()
     except OSError:
         return []
-    return [pid, *(one for child in children for one in _family(int(child)))]
+    return [pid, *(one for child in children for one in _list_family(int(child)))]
 
 
-def _memory_mib(pid: int) -> float:
+def _measure_memory(pid: int) -> float:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -206,17 +207,17 @@ def _memory_mib(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def _process(command: Sequence[str]) -> Callable[[], object]:
+def _run_process(command: Sequence[str]) -> Callable[[], object]:
     return lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: S603
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
+def _measure_cpu(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
-def _times(work: Callable[[], object], rounds: int = _ROUNDS) -> list[float]:
+def _time(work: Callable[[], object], rounds: int = _ROUNDS) -> list[float]:
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -225,15 +226,15 @@ def _times(work: Callable[[], object], rounds: int = _ROUNDS) -> list[float]:
     return times
 
 
-def _in_turn(
+def _time_in_turn(
     one: Callable[[], object], other: Callable[[], object], rounds: int = _ROUNDS
 ) -> tuple[list[float], list[float]]:
-    """Time two things in turn, after one run of each that does not count."""
+    """Seconds of two functions that are called in turn, after a first call of each that does not count."""
     one(), other()
-    pairs = [(_times(one, 1)[0], _times(other, 1)[0]) for _ in range(rounds)]
+    pairs = [(_time(one, 1)[0], _time(other, 1)[0]) for _ in range(rounds)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios, pair by pair: the machine's speed drifts less within a pair."""
+    """The median of the ratios of pairs: the machine's speed drifts less within a pair."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))

@@ -26,7 +26,8 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lookalike.errors import LookalikeError
-from lookalike.images.decode import Limits, Picture, View, decode, show_path
+from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.paths import show_path
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     Outcome = Picture | str
     """A picture, or the reason why there is none."""
+
+    OnProgress = Callable[[int, int], None]
+    """Called with how many are done and how many there are."""
 
 __all__ = ["Reader"]
 

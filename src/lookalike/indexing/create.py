@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lookalike.encoders import Encoder
-    from lookalike.indexing.update import IndexOptions, Progress
+    from lookalike.images.pool import OnProgress
+    from lookalike.indexing.update import IndexOptions
     from lookalike.store import Store
 
 __all__ = ["create_store"]
@@ -27,7 +28,7 @@ def create_store(
     *,
     learn_from: Sequence[str | bytes | os.PathLike[str]] = (),
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Store, Encoder]:
     """Make a store at `location` for the embeddings of the encoder of this name; both are returned.
 

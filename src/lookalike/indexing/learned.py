@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lookalike.encoders import Shown
     from lookalike.images.decode import View
-    from lookalike.indexing.update import Progress
+    from lookalike.images.pool import OnProgress
 
     Roots = Sequence[str | bytes | os.PathLike[str]]
 
@@ -46,7 +46,7 @@ def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
     *,
     labels: Mapping[bytes, str] | None = None,
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Learn what an encoder of this name needs to be loaded from `folder`, from pictures below these folders and files.
 
@@ -67,7 +67,7 @@ def learn_into(  # noqa: PLR0913  (see above)
     *,
     labels: Mapping[bytes, str] | None = None,
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Learn one encoder as `learn` does; `folder`, one that is empty or not there, is then one to load it from."""
     options, learner = options or IndexOptions(), find_learner(name)
@@ -109,7 +109,7 @@ def _shown(
     labels: Mapping[bytes, str],
     view: View,
     options: IndexOptions,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[Shown]:
     """Every file that can be read, and its class."""
     with Reader(view, limits=options.limits, workers=options.workers) as reader:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from lookalike.encoders import Encoder
+    from lookalike.images.pool import OnProgress
     from lookalike.indexing.encode import Embedder
     from lookalike.indexing.folders import AnyPath
-    from lookalike.indexing.update import Progress
     from lookalike.store import Record, Store
 
 __all__ = [
@@ -60,7 +60,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
     paths: Sequence[AnyPath] = (),
     *,
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     wait: float = 0.0,
     embedder: Embedder | None = None,
 ) -> Report:
@@ -96,7 +96,7 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     path: AnyPath = "/",
     *,
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     wait: float = 0.0,
 ) -> Report:
     """Read the skipped files that are `path` or below it again, although they have not changed.
@@ -157,7 +157,7 @@ def index_lost(
     lost: Iterable[bytes],
     *,
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Index the known roots, and the files among `lost` that are elsewhere, after a repair that could not save all."""
     options = options or IndexOptions()
@@ -188,7 +188,7 @@ def _check_roots(store: Store, roots: Sequence[Root]) -> None:
 
 
 def _update(
-    store: Store, embedder: Embedder, roots: Sequence[Root], options: IndexOptions, on_progress: Progress | None
+    store: Store, embedder: Embedder, roots: Sequence[Root], options: IndexOptions, on_progress: OnProgress | None
 ) -> Report:
     """Update, and look for the roots that are missing."""
     report = update(store, embedder, roots, options=options, on_progress=on_progress)

@@ -21,26 +21,24 @@ from lookalike.store import Record
 from lookalike.store.keys import is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
     from lookalike.images.decode import View
+    from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Entry
     from lookalike.indexing.encode import Embedder
     from lookalike.store import Store
-
-    Progress = Callable[[int, int], None]
-    """Called with how many files are dealt with and how many there are."""
 
     Embeddings = dict[bytes, NDArray[np.float32]]
     """float32 (dim,) by the digest of the picture."""
 
     Result = tuple[Entry, Embedded | str]
 
-__all__ = ["IndexOptions", "Progress", "Report", "embed_files", "update"]
+__all__ = ["IndexOptions", "Report", "embed_files", "update"]
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +91,7 @@ def update(
     roots: Sequence[Root],
     *,
     options: IndexOptions | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Bring `store`, which must be `writing()` unless it is a dry run, up to date with the files below `roots`.
 
@@ -133,7 +131,7 @@ def embed_files(
 class _Run:
     """The state of one run; memory grows by a bit for each file, not with its pictures."""
 
-    def __init__(self, store: Store, embedder: Embedder, options: IndexOptions, on_progress: Progress | None) -> None:
+    def __init__(self, store: Store, embedder: Embedder, options: IndexOptions, on_progress: OnProgress | None) -> None:
         self.store = store
         self.embedder = embedder
         self.options = options

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lookalike.encoders.hybrid import HybridEncoder
-from lookalike.errors import NoTextTower, UsageError
+from lookalike.errors import NoTextEncoder, UsageError
 from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
@@ -26,23 +26,23 @@ __all__ = ["encode_text"]
 def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], SearchSpace]:
     """The embedding of a text, float32 (1, w), and the space in which it is compared with pictures.
 
-    With a hybrid, by its first part that also understands text. Raises NoTextTower, MissingExtra, EncoderError;
+    With a hybrid, by its first part that also understands text. Raises NoTextEncoder, MissingExtra, EncoderError;
     UsageError for an empty text.
     """
     if not text.strip():
         raise UsageError("an empty text describes no picture")
-    found = _text_tower(encoder)
+    found = _find_text_encoder(encoder)
     if found is None:
-        raise NoTextTower(
-            f"{encoder.name} understands pictures only, not text",
+        raise NoTextEncoder(
+            f"{encoder.name} has no text encoder: it takes pictures only",
             hint="use an encoder that also understands text (CLIP, SigLIP): lookalike index FOLDER -e MODEL -i GALLERY",
         )
     encode_texts, columns = found
     return encode_texts([text]), SearchSpace(raw=True, columns=(columns.start, columns.stop))
 
 
-def _text_tower(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:
-    """The first text tower of an encoder, and where the numbers of its image tower stand in a row; None if it has none.
+def _find_text_encoder(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:
+    """The first text encoder of an encoder, and the dimensions of its image encoder in an embedding; None without one.
 
     Encoders of other packages have one by a method `encode_texts`.
     """
@@ -50,7 +50,7 @@ def _text_tower(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] |
         encode_texts: EncodeTexts | None = getattr(encoder, "encode_texts", None)
         return None if encode_texts is None else (encode_texts, slice(start, start + encoder.dim))
     for part in encoder.encoders:
-        if found := _text_tower(part, start):
+        if found := _find_text_encoder(part, start):
             return found
         start += part.dim
     return None

@@ -1,14 +1,15 @@
-"""Fit an autoencoder to a collection: the described one (extra `train`: Keras 3 on TensorFlow), or a linear one.
+"""Train an encoder on a collection: the described autoencoder (extra `train`: Keras 3 on TensorFlow) and others.
 
-`run` trains any `learner`, resumes and exports; `network` is the described one, built by `model`; `linear` has the
-principal components; `data` holds the pictures, `home` the folder of a training, `split` which pictures it has seen,
-`measure` tells its errors, `board` shows them to TensorBoard.
-TensorFlow is imported when a network is trained or measured, and by nothing else.
+`presets` are the experiments; `trainer` trains, resumes and exports any of the `models`. `data` holds the pictures,
+`folder` the files of a training, `split` which pictures it has seen. `reconstruction` measures errors, `plots` draws
+them, and `board` writes them for TensorBoard. `held_out` searches with pictures that were not trained on, `experiments`
+records and reports results, and `original` converts the files of the described system. TensorFlow is imported only
+when a network is trained or measured (3 s).
 """
 
 from lookalike.training.board import Board
 from lookalike.training.folder import Epoch
-from lookalike.training.models.learner import Layer
+from lookalike.training.models.trainable import Layer
 from lookalike.training.reconstruction import Measured, measure, reconstruction_error, reconstructions, summary
 from lookalike.training.split import count_trained, own_split, seen_by
 from lookalike.training.trainer import Finished, Step, start_afresh, train

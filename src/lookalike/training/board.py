@@ -1,7 +1,7 @@
-"""A training as TensorBoard shows it: its numbers, and now and then what it makes of held-out pictures.
+"""Write a training for TensorBoard: losses, errors and learning rate, and reconstructions of held-out pictures.
 
-The events are those that TensorBoard's own plug-ins for scalars and images read; TensorFlow writes the files, and
-TensorBoard itself is not needed to write them.
+The events are those that TensorBoard's plug-ins for scalars and images read. TensorFlow writes the files; TensorBoard
+itself need not be installed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from lookalike.training.data import Pictures
     from lookalike.training.folder import Epoch
-    from lookalike.training.models.learner import Learner
+    from lookalike.training.models.trainable import Trainable
 
 __all__ = ["Board"]
 
-_SHOWN = 8  # held-out pictures, evenly from all
-# As Keras lays it out: the same tag in two folders is drawn as two lines of one plot.
+_SHOWN = 8  # held-out pictures, evenly spaced
+# Keras's layout: TensorBoard draws the same tag in two folders as two lines of one plot.
 _SCALARS = {
     "train": {"loss": "loss", "mse": "mse", "learning_rate": "learning_rate", "seconds": "seconds"},
     "validation": {"loss": "val_loss", "mse": "val_mse"},
@@ -35,28 +35,28 @@ _SCALARS = {
 
 
 class Board:
-    """The event files of one training. Called after every epoch; those that are missing in the files are added.
+    """The event files of one training. Call it after every epoch; it adds the epochs that the files do not have yet.
 
-    A training that goes on adds to what is there; one that is asked for this late in its course has all of its
-    numbers, but pictures from then on. Raises MissingExtra without TensorFlow.
+    A resumed training adds to the existing files. If the files are first requested late in a training, they have the
+    values of all epochs, but pictures only from then on. Raises MissingExtra without TensorFlow.
     """
 
-    def __init__(self, home: Path, epochs: int) -> None:
+    def __init__(self, run: Path, epochs: int) -> None:
         load_keras()
         self._epochs = epochs
-        self._events = {side: _Events(home / BOARD / side) for side in _SCALARS}
+        self._events = {side: _Events(run / BOARD / side) for side in _SCALARS}
 
-    def __call__(self, history: Sequence[Epoch], learner: Learner, pictures: Pictures) -> None:
-        """Add what is missing of the history and, after epochs 1, 2, 4, 8 and so on and the last, reconstructions."""
+    def __call__(self, history: Sequence[Epoch], trainable: Trainable, pictures: Pictures) -> None:
+        """Add missing epochs and, after epochs 1, 2, 4, 8 and so on and the last, reconstructions."""
         self.add(history)
         epoch = len(history)
         if epoch & (epoch - 1) == 0 or epoch == self._epochs:
             chosen = pictures.held_out if len(pictures.held_out) else pictures.train
             some = chosen[np.linspace(0, len(chosen) - 1, min(_SHOWN, len(chosen))).astype(int)]
-            self._draw(epoch, pictures.pixels[some], learner)
+            self._draw(epoch, pictures.pixels[some], trainable)
 
     def add(self, history: Sequence[Epoch]) -> None:
-        """The numbers of all epochs that the files do not have yet."""
+        """Add the values of all epochs that the files do not have yet."""
         for side, names in _SCALARS.items():
             events = self._events[side]
             for epoch in history[events.last :]:
@@ -64,37 +64,37 @@ class Board:
                     events.scalar(tag, getattr(epoch, name), epoch.epoch)
             events.flush()
 
-    def _draw(self, epoch: int, pixels: NDArray[np.uint8], learner: Learner) -> None:
-        """What the model is shown of some pictures above what it makes of it, on one sheet."""
+    def _draw(self, epoch: int, pixels: NDArray[np.uint8], trainable: Trainable) -> None:
+        """Draw some pictures as the model sees them, above their reconstructions."""
         batch = pixels.astype(np.float32) / np.float32(255)
-        rows = [np.concatenate(list(row), axis=1) for row in (learner.seen(batch), learner.reconstruct(batch))]
+        rows = [np.concatenate(list(row), axis=1) for row in (trainable.seen(batch), trainable.reconstruct(batch))]
         sheet = np.round(np.clip(np.concatenate(rows), 0, 1) * 255).astype(np.uint8)
         self._events["validation"].image("reconstructions", sheet, epoch)
         self._events["validation"].flush()
 
 
 class _Events:
-    """The events of one side: a file that begins with the first of them. last: the last step that has numbers."""
+    """The events of one side of the split. last: the last step that has values."""
 
     def __init__(self, folder: Path) -> None:
-        import tensorflow as tf  # noqa: PLC0415  (heavy, and an extra)
+        import tensorflow as tf  # noqa: PLC0415  (3 s, and an extra)
 
         self._tf = tf
         self.last = _last_step(folder)
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def flush(self) -> None:
-        """Put all of it where TensorBoard can see it."""
+        """Write everything to disk, where TensorBoard can see it."""
         self._writer.flush()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """One number; none of the epoch if it is not finite."""
+        """Write one value, unless it is not finite."""
         self.last = step
         if math.isfinite(value):
             self._write(tag, np.float32(value), step, self._metadata("scalars", "DATA_CLASS_SCALAR"))
 
     def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
-        """uint8 (h, w, 3)."""
+        """Write a picture, uint8 (h, w, 3)."""
         size = [str(side).encode() for side in (pixels.shape[1], pixels.shape[0])]
         tensor = np.array([*size, self._tf.io.encode_png(pixels).numpy()], object)
         self._write(tag, tensor, step, self._metadata("images", "DATA_CLASS_BLOB_SEQUENCE"))
@@ -112,8 +112,8 @@ class _Events:
 
 
 def _last_step(folder: Path) -> int:
-    """The last epoch whose numbers a folder's events have; 0 without any. A file's torn end is passed over."""
-    import tensorflow as tf  # noqa: PLC0415  (heavy, and an extra)
+    """Find the last epoch with values in a folder's events; 0 without any. An incomplete end of a file is ignored."""
+    import tensorflow as tf  # noqa: PLC0415  (3 s, and an extra)
 
     last = 0
     for path in sorted(folder.glob("events.out.tfevents.*")):

@@ -1,6 +1,6 @@
-"""The pictures of a training: decoded once into one file, read from there batch by batch.
+"""The pictures of a training: decoded once into one file, and read from there batch by batch.
 
-Memory does not grow with the collection: the file is mapped, and the system keeps of it what it has room for.
+Memory does not grow with the collection: the file is memory-mapped, and the system caches as much as it has room for.
 """
 
 from __future__ import annotations
@@ -20,21 +20,18 @@ from lookalike.images.decode import Picture, View
 from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
-from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, made, replace, write_csv
+from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, replace, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from lookalike.images.pool import OnProgress
     from lookalike.training.presets import Preset
-
-    Progress = Callable[[int, int], None]
-    """Called with how many are done and how many there are."""
-
 __all__ = [
-    "Labelled", "Pictures", "batches", "gather", "paths_below", "read_labelled", "read_split", "stacked",
+    "Labelled", "Pictures", "gather", "list_pictures", "read_batches", "read_labelled", "read_split", "split_batches",
 ]  # fmt: skip
 
 _TRAIN, _TEST = "train", "test"
@@ -42,9 +39,9 @@ _TRAIN, _TEST = "train", "test"
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """All of a training's pictures, uint8 (n, size, size, 3), and which of them it is fitted on, bool (n,).
+    """All pictures of a training, uint8 (n, size, size, 3), and which of them it trains on, bool (n,).
 
-    labels: str (n,), the folder that a picture lies in below that of the training; empty for none.
+    labels: str (n,), the folder of each picture below the training's; empty for pictures that are not in a subfolder.
     """
 
     pixels: NDArray[np.uint8]
@@ -53,12 +50,12 @@ class Pictures:
 
     @property
     def train(self) -> NDArray[np.intp]:
-        """The numbers of those it is fitted on."""
+        """Indices of the pictures that it trains on."""
         return np.flatnonzero(self.is_train)
 
     @property
     def held_out(self) -> NDArray[np.intp]:
-        """The numbers of those it never sees."""
+        """Indices of the held-out pictures, which it never sees."""
         return np.flatnonzero(~self.is_train)
 
 
@@ -72,31 +69,31 @@ class Labelled:
     digest: bytes
 
 
-def gather(folder: Path, home: Path, preset: Preset, *, progress: Progress | None = None) -> Pictures:
-    """The pictures below `folder`, cut to the preset's size; kept in the folder `home` with their split.
+def gather(folder: Path, run: Path, preset: Preset, *, on_progress: OnProgress | None = None) -> Pictures:
+    """Decode the pictures below `folder` to the preset's size, and keep them with their split in the folder `run`.
 
-    Files that cannot be read are left out and listed in `skipped.csv`. Raises TrainingError when fewer than two
-    are left, and when they are no longer those that the split was made of.
+    Files that cannot be read are skipped and listed in `skipped.csv`. Raises TrainingError for fewer than two
+    pictures, and when they are not the same as when the training began.
     """
-    if not _is_there(home, preset.size):
-        _decode_all(folder, home, preset, progress)
-    rows = _rows(home)
+    if not _is_complete(run, preset.size):
+        _decode_all(folder, run, preset, on_progress)
+    rows = _read_rows(run)
     is_train = np.array([row["split"] == _TRAIN for row in rows])
     labels = np.array([row["class"] for row in rows], np.str_)
-    pixels = np.memmap(home / PICTURES, np.uint8, "r", shape=(len(is_train), preset.size, preset.size, 3))
+    pixels = np.memmap(run / PICTURES, np.uint8, "r", shape=(len(is_train), preset.size, preset.size, 3))
     return Pictures(pixels, is_train, labels)
 
 
-def batches(pictures: Pictures, chosen: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float32]]:
-    """Pictures by their numbers, in that order: float32 (size, s, s, 3) in [0, 1], the last batch shorter."""
+def read_batches(pictures: Pictures, chosen: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float32]]:
+    """Read pictures by their indices, in that order: float32 (size, s, s, 3) in [0, 1], the last batch shorter."""
     for start in range(0, len(chosen), size):
         yield pictures.pixels[chosen[start : start + size]].astype(np.float32) / np.float32(255)
 
 
 def read_labelled(
-    folder: Path, paths: Iterable[bytes], size: int, *, progress: Progress | None = None
+    folder: Path, paths: Iterable[bytes], size: int, *, on_progress: OnProgress | None = None
 ) -> Iterator[Labelled | tuple[str, str]]:
-    """Decode some files below `folder`: the picture, or its name and the reason why there is none; in order."""
+    """Decode files below `folder`, in order: a picture, or the name and the reason why it cannot be read."""
     root = os.path.abspath(os.fsencode(folder))
     paths = list(paths)
     with Reader(View(size)) as reader:
@@ -104,84 +101,85 @@ def read_labelled(
             name = os.fsdecode(os.path.relpath(path, root))
             if isinstance(result, Picture):
                 pixels = np.frombuffer(result.pixels, np.uint8).reshape(size, size, 3)
-                yield Labelled(pixels, name, _class_of(name), result.digest)
+                yield Labelled(pixels, name, _find_class(name), result.digest)
             else:
                 yield show_path(os.fsencode(name)), result
-            if progress is not None:
-                progress(done, len(paths))
+            if on_progress is not None:
+                on_progress(done, len(paths))
 
 
-def read_split(home: Path) -> dict[bytes, tuple[str, bool]]:
-    """For each SHA-256 of a training's pictures a path below its folder, and whether it is trained on."""
-    return {bytes.fromhex(row["sha256"]): (row["file"], row["split"] == _TRAIN) for row in _rows(home)}
+def read_split(run: Path) -> dict[bytes, tuple[str, bool]]:
+    """Map the SHA-256 of each picture of a training to its path below the folder and whether it is trained on."""
+    return {bytes.fromhex(row["sha256"]): (row["file"], row["split"] == _TRAIN) for row in _read_rows(run)}
 
 
-def paths_below(folder: Path, *, without: Path | None = None) -> list[bytes]:
-    """All picture files below a folder, by path, without those drawn of a training. Raises UsageError if it is none."""
+def list_pictures(folder: Path, *, without: Path | None = None) -> list[bytes]:
+    """List all picture files below a folder, sorted, except a training's own plots. Raises UsageError if it is missing.
+
+    without: the folder of that training.
+    """
     if not folder.is_dir():
         raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
-    drawn = made(without) if without is not None else set()
+    drawn = list_drawings(without) if without is not None else set()
     found = (entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
     return sorted(path for path in found if path not in drawn)
 
 
-def _is_there(home: Path, size: int) -> bool:
+def _is_complete(run: Path, size: int) -> bool:
     with suppress(FileNotFoundError):
-        return (home / PICTURES).stat().st_size == len(_rows(home)) * size * size * 3
+        return (run / PICTURES).stat().st_size == len(_read_rows(run)) * size * size * 3
     return False
 
 
-def _decode_all(folder: Path, home: Path, preset: Preset, progress: Progress | None) -> None:
+def _decode_all(folder: Path, run: Path, preset: Preset, on_progress: OnProgress | None) -> None:
     found: list[tuple[str, str, bytes]] = []
     skipped: list[tuple[str, str]] = []
 
     def write(part: str) -> None:
         with open(part, "wb") as file:
-            paths = paths_below(folder, without=home)
-            for result in read_labelled(folder, paths, preset.size, progress=progress):
+            paths = list_pictures(folder, without=run)
+            for result in read_labelled(folder, paths, preset.size, on_progress=on_progress):
                 if isinstance(result, Labelled):
                     file.write(result.pixels.tobytes())
                     found.append((result.name, result.label, result.digest))
                 else:
                     skipped.append(result)
 
-    replace(home / PICTURES, write)
+    replace(run / PICTURES, write)
     if len(found) < 2:
-        raise TrainingError(f"{folder} has {len(found)} pictures that can be read; a training needs two at least")
-    write_csv(home / SKIPPED, ["file", "reason"], skipped)
-    _keep_split(home, found, preset.fraction)
+        raise TrainingError(f"{folder} has {len(found)} pictures that can be read; training needs at least two")
+    write_csv(run / SKIPPED, ["file", "reason"], skipped)
+    _write_split(run, found, preset.fraction)
 
 
-def _keep_split(home: Path, found: list[tuple[str, str, bytes]], fraction: float) -> None:
+def _write_split(run: Path, found: list[tuple[str, str, bytes]], fraction: float) -> None:
     digests = [digest for _, _, digest in found]
-    if (home / SPLIT).exists() and [bytes.fromhex(row["sha256"]) for row in _rows(home)] != digests:
-        (home / PICTURES).unlink()
-        raise TrainingError(
-            f"the pictures are no longer those that {home} was begun with", hint="begin anew with --fresh"
-        )
+    if (run / SPLIT).exists() and [bytes.fromhex(row["sha256"]) for row in _read_rows(run)] != digests:
+        (run / PICTURES).unlink()
+        raise TrainingError(f"the pictures have changed since {run} was begun", hint="start over with --fresh")
     rows = [
         (name, label, _TRAIN if is_train else _TEST, digest.hex())
         for (name, label, digest), is_train in zip(found, fixed_split(digests, fraction), strict=True)
     ]
-    write_csv(home / SPLIT, ["file", "class", "split", "sha256"], rows)
+    write_csv(run / SPLIT, ["file", "class", "split", "sha256"], rows)
 
 
-def _rows(home: Path) -> list[dict[str, str]]:
+def _read_rows(run: Path) -> list[dict[str, str]]:
     """Raises FileNotFoundError without a split, TrainingError for one that is damaged."""
-    with (home / SPLIT).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     if not all(row.get("sha256") and row.get("split") in {_TRAIN, _TEST} for row in rows):
-        raise TrainingError(f"{home / SPLIT} is damaged", hint="begin anew with --fresh")
+        raise TrainingError(f"{run / SPLIT} is damaged", hint="start over with --fresh")
     return rows
 
 
-def _class_of(name: str) -> str:
+def _find_class(name: str) -> str:
     first, _, rest = name.replace(os.sep, "/").partition("/")
     return first if rest else ""
 
 
-def stacked(pictures: Iterable[Labelled], size: int) -> Iterator[list[Labelled]]:
-    """Lists of `size` pictures, the last shorter."""
+def split_batches(pictures: Iterable[Labelled], size: int) -> Iterator[list[Labelled]]:
+    """Split pictures into lists of `size`, the last shorter."""
     remaining = iter(pictures)
     while some := list(islice(remaining, size)):
         yield some

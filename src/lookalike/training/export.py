@@ -1,7 +1,7 @@
-"""Encoders as ONNX, node by node.
+"""Write trained encoders as ONNX, node by node.
 
-Written by hand because a converter is not made for this: tf2onnx took 19 GB of memory and minutes for the described
-encoder's 50 million numbers (200 MB, which is what it takes here), and needed TensorFlow to be told what not to say.
+There is no converter because tf2onnx took 19 GB of memory and minutes for the 50 million parameters of the described
+encoder. This takes 200 MB, the size of the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # brightness of red, green a
 
 
 def write_network(path: str, preset: Preset, weights: Weights) -> None:
-    """The described encoder with these weights."""
+    """Write the described encoder with these weights."""
     graph = Graph()
     value = graph.add("Transpose", IMAGES, perm=[0, 3, 1, 2])
     if preset.grey:
@@ -44,7 +44,7 @@ def write_network(path: str, preset: Preset, weights: Weights) -> None:
         value = graph.add("BatchNormalization", value, *weights(f"down{number}_norm"), epsilon=EPSILON)
     kernel, bias = weights("embedding")
     side, filters = preset.size // 2 ** len(preset.filters), preset.filters[-1]
-    by_channel = kernel.reshape(side, side, filters, -1).transpose(2, 0, 1, 3)  # Keras's rows go by place
+    by_channel = kernel.reshape(side, side, filters, -1).transpose(2, 0, 1, 3)  # Keras orders rows by position
     value = graph.add("Gemm", graph.add("Flatten", value, axis=1), by_channel.reshape(kernel.shape), bias)
     if preset.relu:
         value = graph.add("Relu", value)
@@ -52,14 +52,14 @@ def write_network(path: str, preset: Preset, weights: Weights) -> None:
 
 
 def write_linear(path: str, preset: Preset, mean: NDArray[np.float32], components: NDArray[np.float32]) -> None:
-    """A projection, `(pixels - mean) @ components`: one matrix product."""
+    """Write a projection, `(pixels - mean) @ components`, as one matrix product."""
     graph = Graph()
     value = graph.add("Gemm", graph.add("Flatten", IMAGES, axis=1), components, -(mean @ components))
     _write(path, preset, graph, value)
 
 
 def write_compact(path: str, preset: Preset, narrow: NDArray[np.float32], projected: Projected) -> None:
-    """A thumbnail by `narrow`, (side, size), and its projection: kernel (side * side * 3, d) and bias (d,)."""
+    """Write a thumbnail by `narrow`, (side, size), and its projection: kernel (side * side * 3, d) and bias (d,)."""
     kernel, bias = projected
     side = len(narrow)
     graph = Graph()
@@ -71,6 +71,6 @@ def write_compact(path: str, preset: Preset, narrow: NDArray[np.float32], projec
 
 
 def _write(path: str, preset: Preset, graph: Graph, value: str) -> None:
-    """The model that gives this value for a picture, float32 (n, size, size, 3)."""
+    """Write the model whose output is `value` for pictures, float32 (n, size, size, 3)."""
     model = graph.model("encoder", value, size=preset.size, dim=preset.latent_dim, takes_bytes=False)
     Path(path).write_bytes(model)

@@ -1,14 +1,14 @@
-"""The folder of one training. Every file is made beside its place and put there as a whole.
+"""The folder of one training. Every file is written under another name first and then renamed.
 
-preset.json         the preset, the folder of the pictures, the versions, the machine and the day
+preset.json         the preset, the folder of the pictures, package versions, the machine and the date
 split.csv           each picture, its class, whether it is trained on, its SHA-256
 skipped.csv         files that could not be read, with the reason
-history.csv, .json  an epoch a line: penalised losses, bare errors, learning rate, seconds
-pictures.u8         the decoded pictures; gone when the training is finished
-checkpoint.npz      what learning goes on from after the last whole epoch; gone after the last of all
+history.csv, .json  one line per epoch: losses with penalties, bare errors, learning rate, seconds
+pictures.u8         the decoded pictures; removed when the training is finished
+checkpoint.npz      the state after the last complete epoch, from which training resumes; removed at the end
 best.*, model.*     the weights of the epoch with the smallest held-out error, and those at the end
-tensorboard/        events for TensorBoard, if they were asked for
-encoder.onnx        the encoder, with its card encoder.json: `lookalike index -e FOLDER` takes it
+tensorboard/        events for TensorBoard, if requested
+encoder.onnx        the encoder, with its card encoder.json: use it with `lookalike index -e FOLDER`
 """
 
 from __future__ import annotations
@@ -19,27 +19,50 @@ import datetime as dt
 import json
 import math
 import os
+import platform
+import sys
 import zipfile
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.errors import TrainingError, UsageError
-from lookalike.training.machine import describe_machine
 from lookalike.training.presets import Preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 __all__ = [
-    "BOARD", "CARD", "CHECKPOINT", "ENCODER", "PICTURES", "PRESET", "SKIPPED", "SPLIT", "Epoch", "as_preset", "claim",
-    "forget", "is_finished", "is_imported", "made", "read_history", "read_notes", "read_preset", "replace",
-    "write_arrays", "write_csv", "write_history", "write_json", "writing_to",
+    "BOARD",
+    "CARD",
+    "CHECKPOINT",
+    "ENCODER",
+    "PICTURES",
+    "PRESET",
+    "SKIPPED",
+    "SPLIT",
+    "Epoch",
+    "claim",
+    "describe_machine",
+    "forget",
+    "is_finished",
+    "is_imported",
+    "list_drawings",
+    "parse_preset",
+    "read_history",
+    "read_notes",
+    "read_preset",
+    "replace",
+    "write_arrays",
+    "write_csv",
+    "write_history",
+    "write_json",
+    "writing_to",
 ]  # fmt: skip
 
 PRESET, SPLIT, SKIPPED, PICTURES = "preset.json", "split.csv", "skipped.csv", "pictures.u8"
@@ -54,9 +77,9 @@ _PACKAGES = ("lookalike", "numpy", "keras", "tensorflow", "tensorflow-cpu")
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the history. `loss` and `val_loss` have the penalties in them, `mse` and `val_mse` are bare.
+    """One line of the history. `loss` and `val_loss` include the penalties, `mse` and `val_mse` do not.
 
-    What there is no number for, as without held-out pictures, is NaN; null in JSON.
+    Missing values, as without held-out pictures, are NaN; null in JSON.
     """
 
     epoch: int
@@ -68,72 +91,73 @@ class Epoch:
     seconds: float
 
 
-def claim(home: Path, preset: Preset, folder: Path | None, *, imported: Mapping[str, str] | None = None) -> None:
-    """Make the folder and note what is trained there. Raises TrainingError if it holds something else.
+def claim(run: Path, preset: Preset, folder: Path | None, *, imported: Mapping[str, str] | None = None) -> None:
+    """Create the folder and write down what is trained there. Raises TrainingError if it holds something else.
 
-    imported: instead of a folder of pictures, from where its weights come.
+    imported: where the weights come from, instead of a folder of pictures.
     """
     pictures = "" if folder is None else os.fsdecode(os.path.abspath(folder))
     wanted = {"preset": json.loads(json.dumps(asdict(preset))), "pictures": pictures}
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / PRESET).exists():
-        write_json(home / PRESET, wanted | _circumstances() | ({"imported": dict(imported)} if imported else {}))
+    run.mkdir(parents=True, exist_ok=True)
+    if not (run / PRESET).exists():
+        write_json(run / PRESET, wanted | _circumstances() | ({"imported": dict(imported)} if imported else {}))
         return
-    found = _read_claim(home)
-    hint = "take another --output, or begin with --fresh"
-    begun = asdict(read_preset(home))
-    differs = [key for key, value in asdict(preset).items() if begun[key] != value]
+    found = _read_claim(run)
+    hint = "choose another --output, or start over with --fresh"
+    begun = asdict(read_preset(run))
+    # Descriptions are for people: a later version may word them in another way.
+    differs = [key for key, value in asdict(preset).items() if key != "description" and begun[key] != value]
     if differs:
-        raise TrainingError(f"{home} holds another training: {', '.join(differs)} differ", hint=hint)
+        raise TrainingError(f"{run} holds another training: {', '.join(differs)} differ", hint=hint)
     if found["pictures"] != wanted["pictures"]:
-        raise TrainingError(f"{home} holds another training: of the pictures in {found['pictures']}", hint=hint)
+        raise TrainingError(f"{run} holds another training: of the pictures in {found['pictures']}", hint=hint)
 
 
-def read_preset(home: Path) -> Preset:
-    """What was trained in this folder. Raises TrainingError when it holds no training."""
+def read_preset(run: Path) -> Preset:
+    """Read what is trained in a folder. Raises TrainingError when it holds no training."""
     try:
-        return as_preset(_read_claim(home)["preset"])
+        return parse_preset(_read_claim(run)["preset"])
     except (KeyError, TypeError) as error:
-        raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+        raise TrainingError(f"{run} holds no training: {type(error).__name__} {error}") from None
 
 
-def as_preset(found: Mapping[str, Any]) -> Preset:
-    """A preset as JSON tells it; what older versions did not write has its usual value. Raises KeyError, TypeError."""
+def parse_preset(found: Mapping[str, Any]) -> Preset:
+    """Turn parsed JSON into a preset; missing values have their defaults. Raises KeyError, TypeError."""
     known = {field.name: found[field.name] for field in fields(Preset) if field.name in found}
     return Preset(**{**known, "filters": tuple(found["filters"])})
 
 
-def read_notes(home: Path) -> dict[str, Any]:
-    """Everything that was noted of a training beside its preset: `pictures`, `versions`, `begun` and so on.
+def read_notes(run: Path) -> dict[str, Any]:
+    """Read what is known about a training besides its preset: `pictures`, `versions`, `begun` and so on.
 
-    Raises TrainingError when the folder holds none.
+    Raises TrainingError when the folder holds no training.
     """
-    return {key: value for key, value in _read_claim(home).items() if key != "preset"}
+    return {key: value for key, value in _read_claim(run).items() if key != "preset"}
 
 
-def is_imported(home: Path) -> bool:
-    """Whether the weights in this folder come from elsewhere. Raises TrainingError when it holds no training."""
-    return "imported" in read_notes(home)
+def is_imported(run: Path) -> bool:
+    """Whether the weights in this folder were imported. Raises TrainingError when it holds no training."""
+    return "imported" in read_notes(run)
 
 
-def is_finished(home: Path) -> bool:
-    """The card is the last file that a training writes."""
-    return (home / CARD).exists()
+def is_finished(run: Path) -> bool:
+    """Whether the training is finished: its card is the last file that it writes."""
+    return (run / CARD).exists()
 
 
-def forget(home: Path) -> None:
-    """Remove a training's files, and nothing else that may be in its folder. Nothing happens without a training."""
-    if (home / PRESET).is_file():
+def forget(run: Path) -> None:
+    """Remove a training's files and nothing else in its folder; does nothing if there is no training."""
+    if (run / PRESET).is_file():
         for name in _OURS:
-            (home / name).unlink(missing_ok=True)
-            (home / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
-        for events in (home / BOARD).glob("*/events.out.tfevents.*"):
+            (run / name).unlink(missing_ok=True)
+            (run / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+        for events in (run / BOARD).glob("*/events.out.tfevents.*"):
             events.unlink()
 
 
-def made(home: Path) -> set[bytes]:
-    """The paths of the pictures that are drawn of a training: they are not to be learned from."""
-    return {os.path.abspath(os.fsencode(home / name)) for name in _OURS if name.endswith(".png")}
+def list_drawings(run: Path) -> set[bytes]:
+    """List the paths of a training's own plots, which must not be trained on."""
+    return {os.path.abspath(os.fsencode(run / name)) for name in _OURS if name.endswith(".png")}
 
 
 def replace(path: Path, write: Callable[[str], object]) -> None:
@@ -184,12 +208,12 @@ def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object
     replace(path, write)
 
 
-def write_history(home: Path, history: Sequence[Epoch]) -> None:
-    """The history as a table and as JSON."""
+def write_history(run: Path, history: Sequence[Epoch]) -> None:
+    """Write the history as a table and as JSON."""
     rows = [asdict(epoch) for epoch in history]
-    write_csv(home / HISTORY, [field.name for field in fields(Epoch)], [list(row.values()) for row in rows])
+    write_csv(run / HISTORY, [field.name for field in fields(Epoch)], [list(row.values()) for row in rows])
     plain = [{key: value if math.isfinite(value) else None for key, value in row.items()} for row in rows]
-    write_json((home / HISTORY).with_suffix(".json"), plain)
+    write_json((run / HISTORY).with_suffix(".json"), plain)
 
 
 def write_json(path: Path, document: object) -> None:
@@ -202,23 +226,23 @@ def write_json(path: Path, document: object) -> None:
     replace(path, write)
 
 
-def read_history(home: Path) -> list[Epoch]:
-    """The epochs so far; none when there is no history yet. Raises TrainingError for one that is damaged."""
+def read_history(run: Path) -> list[Epoch]:
+    """Read the epochs so far; an empty list without a history. Raises TrainingError for a damaged one."""
     try:
-        rows = list(csv.DictReader((home / HISTORY).read_text(encoding="utf-8").splitlines()))
+        rows = list(csv.DictReader((run / HISTORY).read_text(encoding="utf-8").splitlines()))
         return [Epoch(int(row.pop("epoch")), **{key: float(value) for key, value in row.items()}) for row in rows]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{home / HISTORY} is damaged: {error}", hint="begin anew with --fresh") from None
+        raise TrainingError(f"{run / HISTORY} is damaged: {error}", hint="start over with --fresh") from None
 
 
-def _read_claim(home: Path) -> dict[str, Any]:
+def _read_claim(run: Path) -> dict[str, Any]:
     try:
-        found = json.loads((home / PRESET).read_text(encoding="utf-8"))
+        found = json.loads((run / PRESET).read_text(encoding="utf-8"))
         return {**found, "preset": dict(found["preset"]), "pictures": str(found["pictures"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{home} holds no training: {type(error).__name__} {error}") from None
+        raise TrainingError(f"{run} holds no training: {type(error).__name__} {error}") from None
 
 
 def _circumstances() -> dict[str, Any]:
@@ -234,3 +258,42 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # TensorFlow goes by two names
             continue
     return versions
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe what a training runs on: processor, usable cores, memory in GiB, system, and TensorFlow's accelerators.
+
+    Nothing in it names the machine or its owner.
+    """
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "accelerators": _accelerators(),
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+    return None
+
+
+def _accelerators() -> list[str]:
+    """Names of the accelerators if TensorFlow is loaded already; it is not loaded for this."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return []
+    config = tensorflow.config
+    devices = [device for device in config.list_physical_devices() if device.device_type != "CPU"]
+    found = [(device, config.experimental.get_device_details(device)) for device in devices]
+    return [str(details.get("device_name", device.device_type)) for device, details in found]

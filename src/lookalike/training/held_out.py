@@ -1,8 +1,8 @@
-"""Search a gallery with pictures that its model has not seen, drawn at random: the described system's own search.
+"""Search a gallery with random pictures that its model has not seen, as the described system did.
 
-There the index held the pictures that were trained on, and the queries were taken from the others. Here a gallery may
-hold both, so a held-out picture is never a hit: what is found was trained on, or the training never met it. Copies of
-a picture are on the same side of the split, so none of them can be found either.
+Its index had the pictures that were trained on, and the queries were taken from the others. Here a gallery may have
+both, so held-out pictures are never hits: every hit was trained on, or was not part of the training. Copies of a
+picture are on the same side of the split, so they are not hits either.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Answer", "Sample", "search_sample"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A query, its number among all that could have been drawn, counted from 0, and what it found."""
+    """A query, its number among all that could have been drawn, from 0, and its hits."""
 
     number: int
     path: Path
@@ -42,20 +42,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Some answers, by their numbers; of which kind the queries are, and how many drawn ones could not be found."""
+    """Answers sorted by number, the kind of the queries, and how many drawn pictures are missing on disk."""
 
     kind: Kind
     answers: tuple[Answer, ...]
     missing: int
 
 
-def search_sample(gallery: Gallery, home: Path, count: int, *, k: int = 10, seed: int = 1) -> Sample:
-    """Search with `count` held-out pictures of the training in `home`, drawn with `seed`; fewer if there are fewer.
+def search_sample(gallery: Gallery, run: Path, count: int, *, k: int = 10, seed: int = 1) -> Sample:
+    """Search with `count` held-out pictures of the training in `run`, drawn with `seed`, or fewer if there are fewer.
 
-    A picture's number is its place among the held-out ones of `split.csv`, copies counted once. A training that holds
-    none out is asked with pictures that it was trained on; of an imported model nobody knows, so any pictures of the
-    gallery are drawn; either way a query and its copies are no hits of its own. Raises UsageError when nothing can be
-    drawn or found, TrainingError for a folder that holds no training.
+    A picture's number is its index among the held-out ones of `split.csv`, with copies counted once. If no pictures are
+    held out, queries are drawn from those trained on; for an imported model, from the whole gallery. In both cases a
+    query and its copies are not among its own hits. Raises UsageError when nothing can be drawn or found, TrainingError
+    for a folder without a training.
     """
     by_digest: dict[bytes, bytes] = {}
     copies: defaultdict[bytes, set[int]] = defaultdict(set)
@@ -63,7 +63,7 @@ def search_sample(gallery: Gallery, home: Path, count: int, *, k: int = 10, seed
         if item.digest is not None:
             by_digest[item.digest] = item.path
             copies[item.digest].add(item.id)
-    draw = _Draw(home, by_digest)
+    draw = _Draw(run, by_digest)
     hidden = draw.digests if draw.kind == "held out" else set()
     if not by_digest.keys() - hidden:
         raise UsageError("all pictures of the gallery are held out: there is nothing to be found", hint=_HINT)
@@ -89,12 +89,12 @@ _HINT = "index the folder that was trained on: lookalike index FOLDER -e MODEL"
 
 
 class _Draw:
-    """The pictures that may be drawn, by content, in their order."""
+    """The pictures that may be drawn, by content, in order."""
 
-    def __init__(self, home: Path, by_digest: dict[bytes, bytes]) -> None:
-        seen = seen_by(home)
+    def __init__(self, run: Path, by_digest: dict[bytes, bytes]) -> None:
+        seen = seen_by(run)
         self._by_digest = by_digest
-        self._below = Path(str(read_notes(home)["pictures"]))
+        self._below = Path(str(read_notes(run)["pictures"]))
         self._names = {} if seen is None else {digest: name for digest, (name, _) in seen.items()}
         self.kind: Kind = "of the gallery"
         self._order = list(by_digest)
@@ -105,20 +105,20 @@ class _Draw:
         self.digests = set(self._order)
 
     def at_random(self, seed: int) -> Iterator[tuple[int, bytes]]:
-        """Every picture with its number, in an order by chance."""
+        """All pictures with their numbers, in random order."""
         order = np.random.default_rng(seed).permutation(len(self._order))
         yield from ((int(number), self._order[number]) for number in order)
 
     def find(self, digest: bytes) -> bytes | None:
-        """A file with this content: where the gallery or the training knows it to be, if it still is there."""
-        places: Sequence[bytes | None] = (
+        """Find a file with this content: where the gallery or the training last saw it, if it is still there."""
+        paths: Sequence[bytes | None] = (
             self._by_digest.get(digest),
             os.fsencode(self._below / self._names[digest]) if digest in self._names else None,
         )
-        return next((path for path in places if path is not None and _holds(path, digest)), None)
+        return next((path for path in paths if path is not None and _has_content(path, digest)), None)
 
 
-def _holds(path: bytes, digest: bytes) -> bool:
+def _has_content(path: bytes, digest: bytes) -> bool:
     try:
         return file_digest(path) == digest
     except DatasetError:

@@ -1,4 +1,4 @@
-"""Pictures of how a training went (extra `train`: matplotlib)."""
+"""Plots of trainings and of their results (extra `train`: matplotlib)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.training import Epoch, Layer
 
     LoggedEpoch = tuple[int, float, float | None]
-    """An epoch as a log has it: its number, the loss and the held-out loss with their penalties, if it has that."""
+    """An epoch in a log: its number, the loss with penalties, and the held-out one if it is logged."""
 
 
 __all__ = [
@@ -33,25 +33,25 @@ __all__ = [
     "draw_scaling",
 ]
 
-_CURVES = (  # of `lookalike bench search`: figure, milliseconds in one of it, what it is
+_CURVES = (  # of `lookalike bench search`: field, factor to milliseconds, label
     ("write_seconds", 1e3, "writing all embeddings"),
-    ("build_seconds", 1e3, "making the cache"),
+    ("build_seconds", 1e3, "building the cache"),
     ("add_1000_seconds", 1e3, "adding 1,000 pictures"),
-    ("cold_ms", 1.0, "opening and a first search"),
+    ("cold_ms", 1.0, "opening and first search"),
     ("exact_us", 1e-3, "exact search"),
-    ("bare_us", 1e-3, "bare product, nothing else"),
+    ("bare_us", 1e-3, "matrix product alone"),
     ("search_us", 1e-3, "search"),
-    ("batch_us", 1e-3, "search, 200 at once, each"),
+    ("batch_us", 1e-3, "search, each of 200 at once"),
 )
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
 _ACROSS = 4  # small plots in a row
-_FEW = 15  # epochs up to which each has its mark
+_FEW = 15  # up to so many epochs each has a mark
 _GAP, _HEAD = 6, 34
-_TILE = 128  # pixels of a side, at least
+_TILE = 128  # the smallest side in pixels
 
 
 def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
-    """Bare errors of every epoch, and faintly the losses with their penalties where they differ."""
+    """Plot the error of every epoch, and faintly the losses with their penalties where they differ."""
     figure, axes = _canvas(8, 4.5)
     _label(axes, title)
     epochs = [epoch.epoch for epoch in history]
@@ -69,17 +69,17 @@ def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
 
 
 def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]], path: Path) -> None:
-    """The bare errors of several trainings, by their titles, a small plot each; all on one scale of errors.
+    """Plot the errors of several trainings, with their titles, in a small panel each and all on one scale.
 
-    Beside them, where a log is given for comparison, the losses with their penalties, ours and as logged.
+    Where a log is given for comparison, the panel also has the losses with their penalties, ours and the logged ones.
     """
     columns = min(_ACROSS, len(trainings))
     rows = -(-len(trainings) // columns)
     figure, _ = _canvas(3.1 * columns, 0.4 + 2.1 * rows, plots=0)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (title, history, logged) in zip(grid, trainings, strict=False):
-        _small(axes, title, history)
-        _beside_log(axes, history, logged)
+        _draw_panel(axes, title, history)
+        _draw_log(axes, history, logged)
     for axes in grid[len(trainings) :]:
         axes.set_axis_off()
     handles = [line for axes in grid[: len(trainings)] for line in axes.lines if len(line.get_xdata()) != 1]
@@ -89,7 +89,7 @@ def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedE
 
 
 def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> None:
-    """For every row its held-out error, if it has one, and that of the trained pictures, on one scale."""
+    """Plot the held-out error of every row, if it has one, and the error of the trained pictures."""
     figure, axes = _canvas(9, 1.0 + 0.28 * len(rows))
     for number, (_, held_out, trained) in enumerate(rows):
         if held_out is not None:
@@ -119,12 +119,12 @@ def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> 
 
 
 def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Times of `lookalike bench search` against the number of pictures, both as powers of ten.
+    """Plot the times of `lookalike bench search` against the number of pictures, both on logarithmic axes.
 
-    The dotted lines go on as the last two sizes do, to ten times as many pictures.
+    Dotted lines extrapolate the last two sizes to ten times as many pictures.
     """
     figure, axes = _canvas(8, 5)
-    _label(axes, "time against pictures")
+    _label(axes, "Time against the number of pictures (dotted: extrapolated)")
     sizes = [one["pictures"] for one in figures]
     for name, scale, label in _CURVES:
         times = [one[name] * scale for one in figures]
@@ -139,7 +139,7 @@ def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw_layers(layers: Sequence[Layer], title: str, path: Path) -> None:
-    """A model as it flows from top to bottom: a bar for each layer, as wide as the logarithm of what it gives."""
+    """Draw a model from input to output: a bar for each layer, as wide as the logarithm of its output size."""
     figure, axes = _canvas(8, 0.8 + 0.32 * len(layers))
     most = max(math.log2(math.prod(layer.shape)) for layer in layers)
     for row, layer in enumerate(layers):
@@ -159,15 +159,17 @@ def draw_layers(layers: Sequence[Layer], title: str, path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_reconstructions(originals: NDArray[np.float32], made: NDArray[np.float32], title: str, path: Path) -> None:
-    """Pictures above what the model makes of them, ten in a row; (n, h, w, 3) in [0, 1] each."""
+def draw_reconstructions(
+    originals: NDArray[np.float32], reconstructed: NDArray[np.float32], title: str, path: Path
+) -> None:
+    """Draw pictures above their reconstructions, ten in a row; (n, h, w, 3) in [0, 1] each."""
     side = max(_TILE, originals.shape[1])
     columns = min(10, len(originals))
     band = 2 * (side + _GAP) + 2 * _GAP
     height = _HEAD + -(-len(originals) // columns) * band
     sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, height), "white")
     ImageDraw.Draw(sheet).text((_GAP, _GAP), title, _INK, ImageFont.load_default(18))
-    for number, pair in enumerate(zip(originals, made, strict=True)):
+    for number, pair in enumerate(zip(originals, reconstructed, strict=True)):
         left = _GAP + number % columns * (side + _GAP)
         top = _HEAD + number // columns * band
         for row, values in enumerate(pair):
@@ -176,7 +178,7 @@ def draw_reconstructions(originals: NDArray[np.float32], made: NDArray[np.float3
 
 
 def draw_comparison(rows: Sequence[dict[str, Any]], figures: dict[str, str], path: Path) -> None:
-    """A line for each encoder with a mark for each of its figures, all in [0, 1]; figures: their names in a row."""
+    """Draw a line for each encoder with a mark for each of its figures in [0, 1]. figures: labels by field name."""
     shown = {figure: label for figure, label in figures.items() if any(figure in row for row in rows)}
     figure, axes = _canvas(10, 1.6 + 0.5 * len(rows))
     for (name, label), mark in zip(shown.items(), itertools.cycle("oDs^<>vP")):
@@ -185,7 +187,8 @@ def draw_comparison(rows: Sequence[dict[str, Any]], figures: dict[str, str], pat
         values = [row.get(name, math.nan) for row in rows]
         axes.plot(values, range(len(rows)), mark, color=colour, mfc="white" if hollow else colour, label=label)
     costs = [
-        f"{row['name']}\n{row['dim']} numbers, {row['rate']:.0f}/s, {row['model_bytes'] / 1e6:.1f} MB" for row in rows
+        f"{row['name']}\n{row['dim']} dimensions, {row['rate']:.0f} pictures/s, {row['model_bytes'] / 1e6:.1f} MB"
+        for row in rows
     ]
     axes.set_yticks(range(len(rows)), costs, fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -201,7 +204,7 @@ def _write(figure: Any, path: Path) -> None:  # noqa: ANN401
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"the drawing cannot be written to {path}: {error}") from None
+        raise UsageError(f"the plot cannot be written to {path}: {error}") from None
 
 
 def _image(values: NDArray[np.float32], side: int) -> Image.Image:
@@ -209,8 +212,8 @@ def _image(values: NDArray[np.float32], side: int) -> Image.Image:
     return image if image.width == side else image.resize((side, side), Image.Resampling.BICUBIC)
 
 
-def _small(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: ANN401
-    """One of the small plots: trained and held-out errors, and where the latter is smallest."""
+def _draw_panel(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: ANN401
+    """Draw one panel: trained and held-out errors, and where the latter is smallest."""
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
     epochs = [epoch.epoch for epoch in history]
@@ -240,15 +243,15 @@ def _small(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: AN
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _beside_log(axes: Any, history: Sequence[Epoch], logged: Sequence[LoggedEpoch]) -> None:  # noqa: ANN401
-    """What a log says of the same training, and our losses as it has them: with their penalties."""
+def _draw_log(axes: Any, history: Sequence[Epoch], logged: Sequence[LoggedEpoch]) -> None:  # noqa: ANN401
+    """Draw the logged losses of the same experiment, and ours, both with their penalties."""
     epochs = [epoch.epoch for epoch in history]
-    for place, name, colour, label in ((1, "loss", _TRAIN, "trained on"), (2, "val_loss", _HELD_OUT, "held out")):
-        told = [(one[0], value) for one in logged if (value := one[place]) is not None]
-        if told:
+    for column, name, colour, label in ((1, "loss", _TRAIN, "trained on"), (2, "val_loss", _HELD_OUT, "held out")):
+        points = [(one[0], value) for one in logged if (value := one[column]) is not None]
+        if points:
             ours = [getattr(epoch, name) for epoch in history]
             axes.plot(epochs, ours, ":", color=colour, linewidth=1.2, label=f"{label}, with penalties")
-            axes.plot(*zip(*told, strict=True), ".", color=colour, markersize=3, label=f"{label}, as logged")
+            axes.plot(*zip(*points, strict=True), ".", color=colour, markersize=3, label=f"{label}, as logged")
 
 
 def _label(axes: Any, title: str) -> None:  # noqa: ANN401
@@ -269,12 +272,12 @@ def _label(axes: Any, title: str) -> None:  # noqa: ANN401
 
 
 def _canvas(width: float, height: float, plots: int = 1) -> tuple[Any, Any]:
-    """An empty figure that needs no screen, in inches, and the one plot in it, if it has one."""
+    """Create an empty figure that needs no screen, with a size in inches, and its axes if it has one plot."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (heavy, and an extra)
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (0.3 s, and an extra)
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise MissingExtra("plots need matplotlib", hint='pip install "lookalike[train]"') from None
+        raise MissingExtra("plots need the package matplotlib", hint='pip install "lookalike[train]"') from None
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot() if plots else None

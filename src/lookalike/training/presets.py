@@ -1,6 +1,6 @@
-"""The described experiments: what to train, each stating only what differs from the one before it.
+"""The described experiments: what to train. Each preset states only what it changes in the one before it.
 
-Names and numbers are those of the described system's log. Sizes are pixels of a side, learning rates Adam's.
+Names and values are those of the described system's log. Sizes are sides in pixels, learning rates are Adam's.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ Precision = Literal["float32", "mixed"]
 class Preset:
     """One training of an autoencoder.
 
-    model: "convolutional" is the described one; "linear" has the principal components of the pixels, an epoch being
-    a pass over them, and knows no rates, penalties and filters; "compact" is ours, and knows no penalties and filters.
-    schedule: "time-based" divides the rate by 1 + steps * rate / epochs; "linear" takes it to zero over the epochs,
-    to the `power`, set anew for each. l1_activity, l2_kernel: penalties on the embedding and on the layer that
-    makes it. relu: after that layer. fraction: the share of the pictures that is trained on. grey: learn from their
-    brightness alone. histogram: the share of the similarity that a histogram of colours beside the embedding has.
-    precision: "mixed" computes in half precision and keeps weights in float32. slope: of the leaky units below zero.
-    contrast: how much a contrastive loss of the embeddings counts for beside the squared error; temperature: of its
-    softmax; labelled: pictures in one folder belong together in it, not only two views of one picture.
+    model: "convolutional" is the described one. "linear" is the principal components of the pixels; an epoch is a pass
+    over the pictures, and learning rates, penalties and filters do not apply. "compact" is a smaller network of this
+    project; penalties and filters do not apply. schedule: "time-based" divides the learning rate by
+    1 + steps * rate / epochs; "linear" takes it to zero over the epochs, raised to `power`, and changes once an epoch.
+    l1_activity, l2_kernel: penalties on the embedding and on the weights of its layer. relu: whether a ReLU follows it.
+    fraction: the share of the pictures to train on. grey: train on brightness alone. histogram: the share of the
+    similarity that a colour histogram has, which is joined with the embedding. precision: "mixed" computes in half
+    precision and keeps weights in float32. slope: of the LeakyReLU below zero. contrast: the weight of a contrastive
+    loss on the embeddings, added to the squared error; temperature: of its softmax; labelled: whether all pictures of a
+    folder belong together in it, or only two views of one picture.
     """
 
     name: str
@@ -63,44 +64,49 @@ class Preset:
 
 _BASE = Preset("base", "the base model: overfits from epoch 15")
 _EXP1 = replace(_BASE, name="exp1", description="half the epochs", epochs=25)
-_EXP2 = replace(_EXP1, name="exp2", description="a rate that falls with every step", schedule="time-based")
-_EXP3 = replace(_EXP1, name="exp3", description="a rate that falls in a line", schedule="linear")
-_EXP4 = replace(_EXP3, name="exp4", description="a higher rate to begin with", learning_rate=1e-2)
+_EXP2 = replace(_EXP1, name="exp2", description="time-based learning-rate decay", schedule="time-based")
+_EXP3 = replace(_EXP1, name="exp3", description="linear learning-rate decay", schedule="linear")
+_EXP4 = replace(_EXP3, name="exp4", description="higher initial learning rate", learning_rate=1e-2)
 _EXP5A = replace(
-    _EXP4, name="exp5a", description="embeddings held small, and not below zero", l1_activity=1e-3, relu=True
+    _EXP4, name="exp5a", description="L1 penalty on the embedding, ReLU after it", l1_activity=1e-3, relu=True
 )
-_EXP5B = replace(_EXP5A, name="exp5b", description="a tenth of that penalty", l1_activity=1e-4)
-_EXP5C = replace(_EXP5B, name="exp5c", description="192 numbers", latent_dim=192)
-_EXP5D = replace(_EXP5C, name="exp5d", description="the lower rate again", learning_rate=1e-3)
+_EXP5B = replace(_EXP5A, name="exp5b", description="a tenth of the L1 penalty", l1_activity=1e-4)
+_EXP5C = replace(_EXP5B, name="exp5c", description="192 dimensions", latent_dim=192)
+_EXP5D = replace(_EXP5C, name="exp5d", description="lower learning rate again", learning_rate=1e-3)
 _EXP5E = replace(_EXP5D, name="exp5e", description="more epochs", epochs=40)
-_EXP6A = replace(_EXP5E, name="exp6a", description="weights held small too", l2_kernel=5e-4)
-_EXP6B = replace(_EXP6A, name="exp6b", description="less of that", l2_kernel=2e-4)
-_EXP6C = replace(_EXP6B, name="exp6c", description="less still, more epochs", l2_kernel=1e-4, epochs=50)
-_EXP6D = replace(_EXP6C, name="exp6d", description="the best of the described experiments", epochs=60)
-_EXP7A = replace(_EXP6D, name="exp7a", description="mirrored pictures as well", flip=True)
+_EXP6A = replace(_EXP5E, name="exp6a", description="L2 penalty on the weights of the embedding", l2_kernel=5e-4)
+_EXP6B = replace(_EXP6A, name="exp6b", description="smaller L2 penalty", l2_kernel=2e-4)
+_EXP6C = replace(_EXP6B, name="exp6c", description="smaller L2 penalty still, more epochs", l2_kernel=1e-4, epochs=50)
+_EXP6D = replace(_EXP6C, name="exp6d", description="more epochs: the best of the described experiments", epochs=60)
+_EXP7A = replace(_EXP6D, name="exp7a", description="random mirroring as augmentation", flip=True)
 _EXP7B = replace(_EXP7A, name="exp7b", description="half the epochs", epochs=30)
-_EXP7C = replace(_EXP7A, name="exp7c", description="a higher rate", learning_rate=5e-3)
+_EXP7C = replace(_EXP7A, name="exp7c", description="higher learning rate", learning_rate=5e-3)
 _FINAL = replace(_EXP6D, name="final", description="the final model: exp6d on all pictures", fraction=1.0)
-_TINY = replace(_EXP3, name="tiny", description="a quick look: 48 pixels, a minute", size=48, epochs=12, latent_dim=64)
+_TINY = replace(
+    _EXP3, name="tiny", description="a quick try: 48 pixels, about a minute", size=48, epochs=12, latent_dim=64
+)
 _LINEAR = Preset(
-    "linear", "principal components of the pixels: the bar for every network", model="linear",
+    "linear", "principal components of the pixels: the baseline for every network", model="linear",
     latent_dim=192, flip=True, epochs=5, batch_size=64,
 )  # fmt: skip
 
 _COMPACT = replace(
-    _LINEAR, name="compact", description="components that last, and a small network that adds what they leave out",
+    _LINEAR, name="compact", description="principal components of thumbnails, and a small network for the rest",
     model="compact", schedule="linear", epochs=60,
 )  # fmt: skip
 _HYBRID = replace(
-    _EXP6D, name="hybrid", description="brightness alone; colours beside it as a histogram", grey=True, histogram=0.5
+    _EXP6D, name="hybrid", description="trained on brightness, joined with a colour histogram", grey=True, histogram=0.5
 )
 
 _CONTRASTIVE = replace(
-    _EXP3, name="contrastive", description="views of one picture are to be near each other",
+    _EXP3, name="contrastive", description="contrastive loss: views of one picture belong together",
     latent_dim=192, epochs=60, size=64, batch_size=128, contrast=0.1,
 )  # fmt: skip
 _SUPERVISED = replace(
-    _CONTRASTIVE, name="supervised", description="pictures of one folder are to be near each other", labelled=True
+    _CONTRASTIVE,
+    name="supervised",
+    description="contrastive loss: pictures of one folder belong together",
+    labelled=True,
 )
 
 PRESETS: dict[str, Preset] = {
@@ -134,43 +140,43 @@ _CHOICES = (get_args(Schedule), get_args(Precision))
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name. Raises UsageError."""
+    """Return the preset of this name. Raises UsageError."""
     if name not in PRESETS:
         raise UsageError(f"no preset {name!r}", hint=f"one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def vary(preset: Preset, changes: Mapping[str, str]) -> Preset:
-    """The preset with some of its values changed, given as text: {"epochs": "5"}.
+    """Return the preset with some values changed, given as text: {"epochs": "5"}.
 
-    Raises UsageError for a name that is none, and a value that is none or out of its range.
+    Raises UsageError for an unknown name, and for a value that is invalid or out of range.
     """
     allowed = [field.name for field in fields(Preset) if field.name not in {"name", "description", "model"}]
     for key in changes:
         if key not in allowed:
-            raise UsageError(f"a preset has no {key!r}", hint=f"one of {', '.join(allowed)}")
-    parsed = {key: _parsed(key, text, getattr(preset, key)) for key, text in changes.items()}
+            raise UsageError(f"a preset has no value {key!r}", hint=f"one of {', '.join(allowed)}")
+    parsed = {key: _parse(key, text, getattr(preset, key)) for key, text in changes.items()}
     varied = replace(preset, **parsed)  # type: ignore[arg-type]
     if varied.size % 2 ** len(varied.filters):
         raise UsageError(f"size {varied.size} cannot be halved {len(varied.filters)} times")
     if varied.contrast and varied.model != "convolutional":
-        raise UsageError(f"{preset.name} cannot be trained with a contrastive loss", hint="take --preset contrastive")
+        raise UsageError(f"{preset.name} cannot be trained with a contrastive loss", hint="use --preset contrastive")
     return varied
 
 
-def _parsed(key: str, text: str, current: object) -> object:
+def _parse(key: str, text: str, current: object) -> object:
     try:
-        value = _read(text, current)
+        value = _convert(text, current)
     except (ValueError, IndexError, StopIteration):
-        raise UsageError(f"{key}={text}: not a value for {key}, which is now {current}") from None
+        raise UsageError(f"{key}={text}: not a valid value for {key}; it is {current} now") from None
     low, high = _RANGES.get(key, (0, 0))
     if key in _RANGES and not low <= float(str(value)) <= high:
-        raise UsageError(f"{key}={text}: from {low:g} to {high:g}")
+        raise UsageError(f"{key}={text} is out of range: {low:g} to {high:g}")
     return value
 
 
-def _read(text: str, current: object) -> object:
-    """Text as a value of the kind that `current` has. Raises ValueError."""
+def _convert(text: str, current: object) -> object:
+    """Convert a text to the type of `current`. Raises ValueError."""
     if isinstance(current, bool):
         return _WORDS.index(text.lower()) % 2 == 0
     if isinstance(current, int):

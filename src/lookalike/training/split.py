@@ -1,4 +1,4 @@
-"""Which pictures a training has seen. By content, as its split is: under whatever name, in whatever folder."""
+"""Which pictures a training has seen: by content, as its split is, whatever their names and folders."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 __all__ = ["count_trained", "own_split", "seen_by"]
 
 
-def seen_by(home: Path) -> dict[bytes, tuple[str, bool]] | None:
-    """For each SHA-256 of a training's pictures a path below its folder, and whether it is trained on.
+def seen_by(run: Path) -> dict[bytes, tuple[str, bool]] | None:
+    """Map the SHA-256 of each picture of a training to its path below the folder and whether it is trained on.
 
-    None for an imported model, of which nobody knows. Raises TrainingError for a folder that holds no training.
+    None for an imported model, for which this is unknown. Raises TrainingError for a folder without a training.
     """
-    if is_imported(home):
+    if is_imported(run):
         return None
     try:
-        return read_split(home)
+        return read_split(run)
     except FileNotFoundError:
-        raise TrainingError(f"{home} has lost its {SPLIT}", hint="begin anew with --fresh") from None
+        raise TrainingError(f"{run} has lost its {SPLIT}", hint="start over with --fresh") from None
 
 
-def own_split(home: Path, pictures: Sequence[LabelledPicture]) -> Dataset:
-    """A training's own split of labelled pictures: those it was trained on, to be searched with all others.
+def own_split(run: Path, pictures: Sequence[LabelledPicture]) -> Dataset:
+    """Split labelled pictures as a training did: those it was trained on are the gallery, all others the queries.
 
-    Where it has seen all of them or none, or nobody knows, they are split as pictures without a training are.
+    If it has seen all or none of them, or if that is unknown, they are split as pictures without a training are.
     """
-    seen = seen_by(home) or {}
+    seen = seen_by(run) or {}
     sides: dict[bool, list[LabelledPicture]] = {True: [], False: []}
     for picture in pictures:
         sides[_is_trained(seen, picture)].append(picture)
@@ -46,9 +46,9 @@ def own_split(home: Path, pictures: Sequence[LabelledPicture]) -> Dataset:
     return Dataset(tuple(sides[True]), tuple(sides[False]))
 
 
-def count_trained(home: Path, pictures: Sequence[LabelledPicture]) -> int | None:
-    """How many of the pictures the model was trained on; None for an imported model, of which nobody knows."""
-    seen = seen_by(home)
+def count_trained(run: Path, pictures: Sequence[LabelledPicture]) -> int | None:
+    """Count the pictures that the model was trained on; None for an imported model, for which this is unknown."""
+    seen = seen_by(run)
     return None if seen is None else sum(_is_trained(seen, picture) for picture in pictures)
 
 

@@ -1,4 +1,4 @@
-"""Train a preset in a folder: epoch by epoch, each on disk before the next begins; at the end, export the encoder."""
+"""Train a preset in a folder. Every epoch is on disk before the next begins; at the end the encoder is exported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import StoreBusy, TrainingError
 from lookalike.images.decode import View
 from lookalike.store.sqlite.lock import WriterLock
-from lookalike.training import folder as place
+from lookalike.training import folder as run_folder
 from lookalike.training.data import gather
 from lookalike.training.models.compact import Compact
 from lookalike.training.models.linear import Linear
@@ -26,25 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from lookalike.training.data import Pictures, Progress
-    from lookalike.training.models.learner import Layer, Learner
+    from lookalike.images.pool import OnProgress
+    from lookalike.training.data import Pictures
+    from lookalike.training.models.trainable import Layer, Trainable
     from lookalike.training.presets import Model, Precision, Preset
 
-    Watch = Callable[["Step"], None]
+    OnStep = Callable[["Step"], None]
     """Called after every training step."""
 
-    After = Callable[[Sequence[place.Epoch], Learner, Pictures], None]
-    """Called when an epoch is on disk, with all epochs so far."""
+    OnEpoch = Callable[[Sequence[run_folder.Epoch], Trainable, Pictures], None]
+    """Called when an epoch is on disk, with all epochs so far, the model and the pictures."""
 
-__all__ = ["Finished", "Step", "learner_of", "start_afresh", "train"]
+__all__ = ["Finished", "Step", "create_trainable", "start_afresh", "train"]
 
-# How far the exported encoder may be from the model, relative to its largest number: measured 2e-6 and 7e-3.
+# The largest difference between exported encoder and model, relative to the largest value: measured 2e-6 and 7e-3.
 _AGREE: dict[Precision, float] = {"float32": 1e-5, "mixed": 5e-2}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where a training is: steps from its beginning, and the loss of the epoch so far."""
+    """Progress of a training: steps since its beginning, and the loss of the epoch so far."""
 
     epoch: int
     done: int
@@ -54,104 +55,104 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a training came to."""
+    """The result of a training."""
 
     folder: Path
-    history: tuple[place.Epoch, ...]
+    history: tuple[run_folder.Epoch, ...]
     layers: tuple[Layer, ...]
     skipped: int
 
     @property
     def parameters(self) -> int:
-        """Numbers that the model has, those that are trained and the running means of its normalisations."""
+        """The number of parameters: those that are trained and the running statistics of its normalisations."""
         return sum(layer.parameters for layer in self.layers)
 
 
 def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     folder: Path,
-    home: Path,
+    run: Path,
     preset: Preset,
     *,
-    progress: Progress | None = None,
-    watch: Watch | None = None,
-    after: After | None = None,
+    on_progress: OnProgress | None = None,
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
     patience: int | None = None,
 ) -> Finished:
-    """Train `preset` on the pictures below `folder`, into the folder `home`; go on if it was begun there.
+    """Train `preset` on the pictures below `folder`, in the folder `run`; resumes a training that was begun there.
 
-    patience: end after so many epochs without a smaller held-out error. Raises UsageError when there is no such
-    folder; TrainingError when `home` holds another training, the pictures are no longer the same, the loss is no
-    number or the disk is full; StoreBusy when another process trains there; MissingExtra without Keras.
+    patience: stop after so many epochs without a smaller held-out error. Raises UsageError for a missing folder;
+    TrainingError when `run` holds another training, the pictures have changed, the loss is not finite or the disk is
+    full; StoreBusy when another process trains there; MissingExtra without Keras.
     """
-    with _named_errors(home):
-        learner = learner_of(preset)
-        place.claim(home, preset, folder)
-        with _alone(home):
-            run = _Run(home, preset, learner, watch)
-            run.after = after
-            if not run.is_done(patience):
-                pictures = gather(folder, home, preset, progress=progress)
-                run.go_on(pictures, patience)
-        skipped = len((home / place.SKIPPED).read_text(encoding="utf-8").splitlines()) - 1
-        return Finished(home, tuple(run.history), tuple(learner.layers()), skipped)
+    with _explain_errors(run):
+        trainable = create_trainable(preset)
+        run_folder.claim(run, preset, folder)
+        with _lock(run):
+            training = _Training(run, preset, trainable, on_step)
+            training.on_epoch = on_epoch
+            if not training.is_done(patience):
+                pictures = gather(folder, run, preset, on_progress=on_progress)
+                training.resume(pictures, patience)
+        skipped = len((run / run_folder.SKIPPED).read_text(encoding="utf-8").splitlines()) - 1
+        return Finished(run, tuple(training.history), tuple(trainable.layers()), skipped)
 
 
-def learner_of(preset: Preset) -> Learner:
-    """The model of a preset, as it is before it has learned anything. Raises MissingExtra."""
-    learners: dict[Model, Callable[[Preset], Learner]] = {
+def create_trainable(preset: Preset) -> Trainable:
+    """Create the untrained model of a preset. Raises MissingExtra."""
+    kinds: dict[Model, Callable[[Preset], Trainable]] = {
         "linear": Linear,
         "compact": Compact,
         "convolutional": Network,
     }
-    return learners[preset.model](preset)
+    return kinds[preset.model](preset)
 
 
-def start_afresh(home: Path) -> None:
-    """Remove the training in this folder, if it holds one, and nothing else. Raises StoreBusy."""
-    if home.is_dir():
-        with _named_errors(home), _alone(home):
-            place.forget(home)
+def start_afresh(run: Path) -> None:
+    """Remove the training in this folder, if there is one, and nothing else. Raises StoreBusy."""
+    if run.is_dir():
+        with _explain_errors(run), _lock(run):
+            run_folder.forget(run)
 
 
-class _Run:
-    def __init__(self, home: Path, preset: Preset, learner: Learner, watch: Watch | None) -> None:
-        self._home = home
+class _Training:
+    def __init__(self, run: Path, preset: Preset, trainable: Trainable, on_step: OnStep | None) -> None:
+        self._run = run
         self._preset = preset
-        self._learner = learner
-        self._watch = watch
-        self.after: After | None = None
-        self.history = place.read_history(home)
+        self._trainable = trainable
+        self._on_step = on_step
+        self.on_epoch: OnEpoch | None = None
+        self.history = run_folder.read_history(run)
 
     def is_done(self, patience: int | None) -> bool:
-        """Whether there is nothing left to do, not even to export."""
-        return place.is_finished(self._home) and self._is_enough(patience)
+        """Whether nothing is left to do, not even the export."""
+        return run_folder.is_finished(self._run) and self._is_enough(patience)
 
-    def go_on(self, pictures: Pictures, patience: int | None) -> None:
-        """Learn from the last whole epoch on, and export."""
-        self._resume()
+    def resume(self, pictures: Pictures, patience: int | None) -> None:
+        """Train from the last complete epoch on, and export."""
+        self._restore()
         while not self._is_enough(patience):
-            (self._home / place.CARD).unlink(missing_ok=True)  # of an earlier, shorter training
-            self._keep(self._epoch(pictures))
-            if self.after is not None:
-                self.after(self.history, self._learner, pictures)
+            (self._run / run_folder.CARD).unlink(missing_ok=True)  # of an earlier, shorter training
+            self._keep(self._train_epoch(pictures))
+            if self.on_epoch is not None:
+                self.on_epoch(self.history, self._trainable, pictures)
         self._export(pictures)
-        (self._home / place.PICTURES).unlink()
+        (self._run / run_folder.PICTURES).unlink()
         if len(self.history) == self._preset.epochs:
-            (self._home / place.CHECKPOINT).unlink(missing_ok=True)
+            (self._run / run_folder.CHECKPOINT).unlink(missing_ok=True)
 
-    def _resume(self) -> None:
-        path = self._home / place.CHECKPOINT
+    def _restore(self) -> None:
+        path = self._run / run_folder.CHECKPOINT
         try:
             with np.load(path, allow_pickle=False) as saved:
-                self._learner.restore(saved)
+                self._trainable.restore(saved)
                 epochs = int(saved["epochs"])
         except FileNotFoundError:
             epochs = 0
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{path} is damaged: {error}", hint="begin anew with --fresh") from None
+            raise TrainingError(f"{path} is damaged: {error}", hint="start over with --fresh") from None
         if epochs > len(self.history):
-            raise TrainingError(f"the history in {self._home} is damaged", hint="begin anew with --fresh")
-        del self.history[epochs:]  # an epoch is in the history first
+            raise TrainingError(f"the history in {self._run} is damaged", hint="start over with --fresh")
+        del self.history[epochs:]  # an epoch is written to the history first
 
     def _is_enough(self, patience: int | None) -> bool:
         if len(self.history) >= self._preset.epochs:
@@ -161,37 +162,38 @@ class _Run:
             return False
         return len(errors) - 1 - int(np.nanargmin(errors)) >= patience
 
-    def _epoch(self, pictures: Pictures) -> place.Epoch:
+    def _train_epoch(self, pictures: Pictures) -> run_folder.Epoch:
         start, number = time.monotonic(), len(self.history)
-        learned = self._learner.learn(pictures, number, self._tell)
+        learned = self._trainable.learn(pictures, number, self._report)
         if not math.isfinite(learned.loss):
             raise TrainingError(f"epoch {number + 1}: the loss is {learned.loss}", hint="try a lower learning_rate")
-        held_out = self._learner.measure(pictures)
+        held_out = self._trainable.measure(pictures)
         errors = (learned.loss, learned.mse, held_out.loss, held_out.mse)
-        return place.Epoch(number + 1, *errors, self._learner.rate, round(time.monotonic() - start, 2))
+        return run_folder.Epoch(number + 1, *errors, self._trainable.rate, round(time.monotonic() - start, 2))
 
-    def _tell(self, step: int, steps: int, loss: float) -> None:
-        if self._watch is not None:
+    def _report(self, step: int, steps: int, loss: float) -> None:
+        if self._on_step is not None:
             done = len(self.history) * steps + step
-            self._watch(Step(len(self.history) + 1, done, steps * self._preset.epochs, loss))
+            self._on_step(Step(len(self.history) + 1, done, steps * self._preset.epochs, loss))
 
-    def _keep(self, epoch: place.Epoch) -> None:
-        """Put the epoch on disk: history first, so that a checkpoint never counts epochs that it has not."""
+    def _keep(self, epoch: run_folder.Epoch) -> None:
+        """Write an epoch to disk, the history first, so that a checkpoint never has epochs that are not in it."""
         self.history.append(epoch)
-        place.write_history(self._home, self.history)
+        run_folder.write_history(self._run, self.history)
         counted = [("epochs", np.array(len(self.history)))]
-        place.replace(
-            self._home / place.CHECKPOINT, lambda path: place.write_arrays(path, [*counted, *self._learner.state()])
+        run_folder.replace(
+            self._run / run_folder.CHECKPOINT,
+            lambda path: run_folder.write_arrays(path, [*counted, *self._trainable.state()]),
         )
         errors = [epoch.val_mse for epoch in self.history]
         if math.isnan(errors[-1]) or errors[-1] == np.nanmin(errors):
-            place.replace(self._home / f"best{self._learner.ending}", self._learner.save)
+            run_folder.replace(self._run / f"best{self._trainable.ending}", self._trainable.save)
 
     def _export(self, pictures: Pictures) -> None:
-        """Write the weights and the encoder, see that it gives what the model gives, and its card at the very last."""
-        place.replace(self._home / f"model{self._learner.ending}", self._learner.save)
-        path = self._home / place.ENCODER
-        place.replace(path, self._learner.export)
+        """Write the weights and the encoder, compare the encoder with the model, and write its card last of all."""
+        run_folder.replace(self._run / f"model{self._trainable.ending}", self._trainable.save)
+        path = self._run / run_folder.ENCODER
+        run_folder.replace(path, self._trainable.export)
         name = f"{self._preset.name}-{self._preset.latent_dim}"
         beside = {"histogram": self._preset.histogram} if self._preset.histogram else {}
         card = Card(
@@ -202,22 +204,22 @@ class _Run:
             beside=beside,
         )
         some = np.asarray(pictures.pixels[:4])
-        expected = self._learner.encode(some.astype(np.float32) / np.float32(255))
+        expected = self._trainable.encode(some.astype(np.float32) / np.float32(255))
         found = OnnxEncoder(path.read_bytes(), card).encode(some)
         if np.abs(found - expected).max() > _AGREE[self._preset.precision] * max(1.0, float(np.abs(expected).max())):
-            raise TrainingError(f"{path} does not give what the model gives")
-        place.replace(self._home / place.CARD, lambda part: card.write(path.with_name(os.path.basename(part))))
+            raise TrainingError(f"{path} does not give the same embeddings as the model")
+        run_folder.replace(self._run / run_folder.CARD, lambda part: card.write(path.with_name(os.path.basename(part))))
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Nobody else trains in this folder meanwhile. Raises StoreBusy."""
-    lock = WriterLock(home)
+def _lock(run: Path) -> Iterator[None]:
+    """Keep other processes from training in this folder. Raises StoreBusy."""
+    lock = WriterLock(run)
     try:
         held = contextlib.ExitStack()
         held.enter_context(lock.held(wait=0))
     except StoreBusy as error:
-        raise StoreBusy(str(error), hint="wait until it is done, or take another --output") from None
+        raise StoreBusy(str(error), hint="wait until it is done, or choose another --output") from None
     with held:
         lock.note(0)
         yield
@@ -225,11 +227,11 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _named_errors(home: Path) -> Iterator[None]:
-    """Raise TrainingError for what the disk refuses."""
+def _explain_errors(run: Path) -> Iterator[None]:
+    """Raise TrainingError for errors of the disk."""
     try:
         yield
     except OSError as error:
-        file = os.fsdecode(error.filename or home)
-        hint = "every whole epoch is kept: the same command goes on from there"
+        file = os.fsdecode(error.filename or run)
+        hint = "every complete epoch is saved: the same command resumes from there"
         raise TrainingError(f"{file}: {error.strerror or error}", hint=hint) from error

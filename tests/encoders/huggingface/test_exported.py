@@ -125,7 +125,7 @@ def test_a_share_that_is_cropped_to_holds_for_small_pictures(tmp_path: Path, siz
         ),
     ],
 )
-def test_a_pair_of_towers_takes_texts(
+def test_a_pair_takes_texts(
     tmp_path: Path, kind: str, output: str, texts: dict[str, int], card: dict[str, Any]
 ) -> None:
     export = write_pair_export(tmp_path / "export", kind=kind, output=output, **texts)
@@ -159,17 +159,17 @@ def with_numbers_elsewhere(export: Path) -> None:
         (without("onnx/vision_model.onnx"), "has none of"),
         (without("preprocessor_config.json"), "how pictures are cut and scaled"),
         (without("tokenizer.json"), "no tokenizer"),
-        (saying(size={"height": 8, "width": 9}), "none of a square"),
-        (saying(size={}), "none of a square"),
+        (saying(size={"height": 8, "width": 9}), "is not a square"),
+        (saying(size={}), "is not a square"),
         (saying(size="large"), "invalid literal"),
         (saying(do_flip_channel_order=True), "blue before red"),
         (saying(do_normalize=True), "image_mean"),
         (saying(rescale_factor=0), "division by zero"),
         (saying(size=float("inf")), "infinity"),
         (saying(do_normalize=True, image_mean=[0.5], image_std=[0.5]), "three numbers"),
-        (lambda export: (export / "preprocessor_config.json").write_text("[]"), "no list of names"),
+        (lambda export: (export / "preprocessor_config.json").write_text("[]"), "is not a JSON object"),
         (lambda export: (export / "config.json").write_text("{"), "cannot be read"),
-        (lambda export: (export / "onnx" / "vision_model.onnx").write_bytes(b"nonsense"), "no ONNX file"),
+        (lambda export: (export / "onnx" / "vision_model.onnx").write_bytes(b"nonsense"), "not an ONNX file"),
         (with_numbers_elsewhere, "in other files"),
     ],
 )
@@ -186,11 +186,11 @@ def test_what_cannot_be_an_encoder_is_refused_and_leaves_nothing(
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     export = write_export(tmp_path / "export", ["image_embeds"])
     (tmp_path / "made").mkdir()
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         adopt_new(export, tmp_path / "made", "mine")
 
 
 def test_what_was_adopted_is_a_whole_card(tmp_path: Path) -> None:
     adopt_new(write_export(tmp_path / "export", ["image_embeds"]), tmp_path / "made", "mine")
     card = Card.read(tmp_path / "made" / "encoder.json")
-    assert (card.layout, card.metric, card.trained_on) == ("NCHW", "cosine", "what mine was trained on")
+    assert (card.layout, card.metric, card.trained_on) == ("NCHW", "cosine", "unknown")

@@ -13,7 +13,7 @@ import pytest
 
 from lookalike import load_encoder
 from lookalike.encoders import lasting_name
-from lookalike.encoders.huggingface.hub import fetch, place_of
+from lookalike.encoders.huggingface.hub import cache_folder, fetch
 from lookalike.errors import EncoderError, MissingExtra, UnknownEncoder
 from tests.encoders.exports import write_pair_export
 from tests.encoders.test_onnx import means, save
@@ -62,7 +62,7 @@ def test_a_model_is_fetched_once_and_used_without_a_network_from_then_on(hub: Hu
 
 def test_what_is_kept_is_what_was_served_with_its_sha_256(hub: Hub, tmp_path: Path) -> None:
     done = lookalike(hub, "encoders", "fetch", NAME, "--json")
-    place = place_of(NAME)
+    place = cache_folder(NAME)
     assert json.loads(done.stdout)["folder"] == str(place)
     served = {path.name: path.read_bytes() for path in (tmp_path / "served").iterdir()}
     sums = json.loads((place / "sha256.json").read_text())
@@ -76,7 +76,7 @@ def test_a_model_without_a_text_tower_is_whole(hub: Hub, tmp_path: Path) -> None
     (tmp_path / "served" / "text.onnx").unlink()
     (tmp_path / "served" / "tokenizer.json").unlink()
     assert lookalike(hub, "encoders", "fetch", NAME).returncode == 0
-    assert set(json.loads((place_of(NAME) / "sha256.json").read_text())) == {"encoder.onnx", "encoder.json"}
+    assert set(json.loads((cache_folder(NAME) / "sha256.json").read_text())) == {"encoder.onnx", "encoder.json"}
 
 
 def test_without_a_network_it_says_where_to_put_the_files_and_takes_them_from_there(tmp_path: Path) -> None:
@@ -85,25 +85,25 @@ def test_without_a_network_it_says_where_to_put_the_files_and_takes_them_from_th
     done = lookalike(gone, "index", paint(tmp_path / "painted"), "-e", NAME, "-i", tmp_path / "g")
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot be fetched" in done.stderr
-    assert f"into {place_of(NAME)}" in done.stderr
+    assert f"into {cache_folder(NAME)}" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "g").exists()
-    write_pair(place_of(NAME))
+    write_pair(cache_folder(NAME))
     assert lookalike(gone, "index", tmp_path / "painted", "-e", NAME, "-i", tmp_path / "g").returncode == 0
-    assert (place_of(NAME) / "sha256.json").exists()
+    assert (cache_folder(NAME) / "sha256.json").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "status", "why"),
     [
-        (f"hf:someone/nothing@{COMMIT}", 1, "the hub has no hf:someone/nothing"),
-        (f"hf:someone/colours@{COMMIT[::-1]}", 1, "the hub has no hf:someone/colours"),
-        ("hf:someone/colours", 2, "is no model of the hub"),
-        ("hf:someone/colours@main", 2, "is no model of the hub"),
-        (f"hf:someone/colours@{COMMIT[:12]}", 2, "is no model of the hub"),
-        (f"hf:../..@{COMMIT}", 2, "is no model of the hub"),
-        (f"hf:someone/../colours@{COMMIT}", 2, "is no model of the hub"),
-        (f"hf:/etc@{COMMIT}", 2, "is no model of the hub"),
+        (f"hf:someone/nothing@{COMMIT}", 1, "the hub has no public model hf:someone/nothing"),
+        (f"hf:someone/colours@{COMMIT[::-1]}", 1, "the hub has no public model hf:someone/colours"),
+        ("hf:someone/colours", 2, "is not the name of a model on the hub"),
+        ("hf:someone/colours@main", 2, "is not the name of a model on the hub"),
+        (f"hf:someone/colours@{COMMIT[:12]}", 2, "is not the name of a model on the hub"),
+        (f"hf:../..@{COMMIT}", 2, "is not the name of a model on the hub"),
+        (f"hf:someone/../colours@{COMMIT}", 2, "is not the name of a model on the hub"),
+        (f"hf:/etc@{COMMIT}", 2, "is not the name of a model on the hub"),
     ],
 )
 def test_a_name_of_nothing_is_an_error(hub: Hub, name: str, status: int, why: str, cache: Path) -> None:
@@ -118,9 +118,9 @@ def test_a_name_of_nothing_is_an_error(hub: Hub, name: str, status: int, why: st
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"X-Repo-Commit": COMMIT[::-1]}, "is of the commit"),
+        ({"X-Repo-Commit": COMMIT[::-1]}, "is at the commit"),
         ({"X-Linked-Size": str(3 << 30)}, "bytes; at most"),
-        ({"X-Linked-ETag": '"' + "0" * 64 + '"'}, "not what was announced"),
+        ({"X-Linked-ETag": '"' + "0" * 64 + '"'}, "not the one that was announced"),
     ],
 )
 def test_what_is_otherwise_than_announced_is_not_kept(hub: Hub, said: dict[str, str], why: str) -> None:
@@ -128,14 +128,14 @@ def test_what_is_otherwise_than_announced_is_not_kept(hub: Hub, said: dict[str, 
     done = lookalike(hub, "encoders", "fetch", NAME)
     assert (done.returncode, done.stdout) == (1, "")
     assert why in done.stderr
-    assert not place_of(NAME).exists()
+    assert not cache_folder(NAME).exists()
 
 
 def test_a_file_that_was_exchanged_on_its_way_is_not_kept(hub: Hub, tmp_path: Path) -> None:
     model = (tmp_path / "served" / "encoder.onnx").read_bytes()
     hub.replaced["encoder.onnx"] = model[:-1] + bytes([model[-1] ^ 1])
-    assert "not what was announced" in lookalike(hub, "encoders", "fetch", NAME).stderr
-    assert not place_of(NAME).exists()
+    assert "not the one that was announced" in lookalike(hub, "encoders", "fetch", NAME).stderr
+    assert not cache_folder(NAME).exists()
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(hub: Hub, cache: Path) -> None:
@@ -171,8 +171,8 @@ def test_a_repository_in_the_layout_of_other_tools_is_made_into_a_pair(tmp_path:
         assert not hub.asked
     assert hits["encoder"] == "clip-tiny"
     files = {"encoder.onnx", "encoder.json", "text.onnx", "tokenizer.json"}
-    assert {path.name for path in place_of(name).iterdir()} == {*files, "sha256.json"}
-    assert set(json.loads((place_of(name) / "sha256.json").read_text())) == files
+    assert {path.name for path in cache_folder(name).iterdir()} == {*files, "sha256.json"}
+    assert set(json.loads((cache_folder(name) / "sha256.json").read_text())) == files
 
 
 @pytest.mark.parametrize(
@@ -190,27 +190,27 @@ def test_a_repository_that_is_not_whole_is_an_error(tmp_path: Path, missing: str
         done = lookalike(hub, "encoders", "fetch", NAME)
     assert (done.returncode, done.stdout) == (1, "")
     assert why in done.stderr
-    assert not list(place_of(NAME).parent.glob("*"))
+    assert not list(cache_folder(NAME).parent.glob("*"))
 
 
 def test_what_was_fetched_is_as_foreign_as_any_model(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "served" / "encoder.onnx").write_bytes(b"nonsense")
     done = lookalike(hub, "encoders", "fetch", NAME)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "is no ONNX file" in done.stderr
+    assert "is not an ONNX file" in done.stderr
 
 
 def test_a_file_that_has_changed_since_is_refused(tmp_path: Path) -> None:
-    place = write_pair(place_of(NAME))
+    place = write_pair(cache_folder(NAME))
     load_encoder(NAME)
     (place / "encoder.json").write_text((place / "encoder.json").read_text() + " ")
-    with pytest.raises(EncoderError, match="not those that were fetched") as raised:
+    with pytest.raises(EncoderError, match="have changed since they were fetched") as raised:
         load_encoder(NAME)
-    assert raised.value.hint == f"remove {place}"
+    assert raised.value.hint == f"remove {place} and fetch the model again"
     shutil.rmtree(place)
     write_pair(place)
     (place / "sha256.json").write_text("nonsense")
-    with pytest.raises(EncoderError, match="not those that were fetched"):
+    with pytest.raises(EncoderError, match="have changed since they were fetched"):
         load_encoder(NAME)
 
 

@@ -1,4 +1,4 @@
-"""Text towers and their tokenizers, good and evil, built here."""
+"""Text encoders and their tokenizers, good and evil, built here."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def embeddings(pair: Path, *texts: str) -> np.ndarray:
     return load_text(pair, 3)(texts)
 
 
-def tower(*nodes: Any, shape: tuple[str | int, ...] = ("n", "tokens"), **constants: Any) -> bytes:
+def graph(*nodes: Any, shape: tuple[str | int, ...] = ("n", "tokens"), **constants: Any) -> bytes:
     """A text model from int64 `t`, which stands as float32 `x`, to `y`."""
     given = helper.make_tensor_value_info("t", TensorProto.INT64, shape)
     return model([helper.make_node("Cast", ["t"], ["x"], to=TensorProto.FLOAT), *nodes], [given], constants)
 
 
-class TestTowers:
+class TestTextEncoders:
     def test_a_text_lies_where_the_pictures_lie_that_it_describes(self, pair: Path) -> None:
         encoder = load_encoder(pair)
         assert isinstance(encoder, OnnxEncoder)
@@ -53,27 +53,27 @@ class TestTowers:
         np.testing.assert_allclose(texts, np.array([[1, 1, 0], [1 / 3, 0, 0]]), rtol=1e-6)
         np.testing.assert_allclose(encoder.encode(pictures), texts[:1])
 
-    def test_the_fingerprint_is_that_of_the_image_tower_alone(self, pair: Path) -> None:
+    def test_the_fingerprint_is_that_of_the_image_encoder_alone(self, pair: Path) -> None:
         both = load_encoder(pair).fingerprint
         write_pair(pair, length=12)
         (pair / "tokenizer.json").unlink()
         (pair / "text.onnx").unlink()
         assert load_encoder(pair).fingerprint == both
 
-    def test_a_model_of_another_name_has_no_tower_beside_it(self, pair: Path) -> None:
+    def test_a_model_of_another_name_has_no_text_encoder_beside_it(self, pair: Path) -> None:
         for ending in ("onnx", "json"):
             (pair / f"encoder.{ending}").rename(pair / f"mine.{ending}")
         encoder = load_encoder(pair / "mine.onnx")
         assert isinstance(encoder, OnnxEncoder)
         assert encoder.encode_texts is None
 
-    def test_a_tower_that_cannot_be_used_keeps_no_picture_from_being_encoded(self, pair: Path) -> None:
+    def test_a_text_encoder_that_cannot_be_used_keeps_no_picture_from_being_encoded(self, pair: Path) -> None:
         (pair / "text.onnx").write_bytes(b"nonsense")
         encoder = load_encoder(pair)
         assert isinstance(encoder, OnnxEncoder)
         assert encoder.encode(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 3)
         assert encoder.encode_texts is not None
-        with pytest.raises(EncoderError, match=r"text\.onnx is no ONNX file"):
+        with pytest.raises(EncoderError, match=r"text\.onnx is not an ONNX file"):
             encoder.encode_texts(["red"])
 
     @pytest.mark.parametrize(
@@ -115,21 +115,21 @@ class TestTowers:
             embeddings(write_pair(pair, made, output="nothing"), "red")
 
 
-class TestTowersThatAreRefused:
-    """As image towers are: rows 40 to 43 of what Lookalike promises."""
+class TestTextEncodersThatAreRefused:
+    """As image encoders are: rows 40 to 43 of what Lookalike promises."""
 
     @pytest.mark.parametrize(
         ("made", "why"),
         [
-            (b"", "no numbers|cannot be loaded|no output|no graph|text tower"),
-            (text_model()[:-30], r"text\.onnx is no ONNX file"),
-            (tower(helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])), "gives 1 numbers, its image tower 3"),
-            (tower(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 8, 2)), "takes no tokens, a mask and types"),
-            (tower(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 9999)), "takes 9999 tokens"),
-            (tower(helper.make_node("Unsqueeze", ["x", "one"], ["y"]), one=np.array([1])), r"of the shape \(1, 1, 8\)"),
-            (tower(helper.make_node("Div", ["x", "x"], ["y"])), "not finite"),
-            (tower(helper.make_node("RandomNormalLike", ["x"], ["y"])), "not repeatable"),
-            (tower(helper.make_node("Run", ["x"], ["y"], domain="com.evil")), r"operators of com\.evil"),
+            (b"", "no numbers|cannot be loaded|no output|no graph|text encoder"),
+            (text_model()[:-30], r"text\.onnx is not an ONNX file"),
+            (graph(helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])), "1 dimensions, its image encoder has 3"),
+            (graph(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 8, 2)), "not take tokens, a mask and types"),
+            (graph(helper.make_node("Identity", ["x"], ["y"]), shape=("n", 9999)), "takes 9999 tokens"),
+            (graph(helper.make_node("Unsqueeze", ["x", "one"], ["y"]), one=np.array([1])), r"of the shape \(1, 1, 8\)"),
+            (graph(helper.make_node("Div", ["x", "x"], ["y"])), "not finite"),
+            (graph(helper.make_node("RandomNormalLike", ["x"], ["y"])), "not repeatable"),
+            (graph(helper.make_node("Run", ["x"], ["y"], domain="com.evil")), r"operators of com\.evil"),
         ],
     )  # fmt: skip
     def test_what_is_no_text_tower_is_an_error_that_says_why(self, pair: Path, made: bytes, why: str) -> None:
@@ -143,7 +143,7 @@ class TestTowersThatAreRefused:
         outside.data_location = TensorProto.EXTERNAL
         outside.external_data.add(key="location", value="../secret")
         constant = helper.make_node("Constant", [], ["w"], value=outside)
-        write_pair(pair, tower(constant, helper.make_node("MatMul", ["x", "w"], ["y"])))
+        write_pair(pair, graph(constant, helper.make_node("MatMul", ["x", "w"], ["y"])))
         with pytest.raises(UntrustedModel, match="other files"):
             embeddings(pair, "red")
 
@@ -154,13 +154,13 @@ class TestTowersThatAreRefused:
         nodes += [helper.make_node("ConstantOfShape", ["side"], ["m"]), helper.make_node("Add", ["m", "sum"], ["p0"])]
         nodes += [helper.make_node("MatMul", [f"p{n}", f"p{n}"], [f"p{n + 1}"]) for n in range(3000)]
         nodes += [helper.make_node("ReduceMean", ["p3000"], ["last"]), helper.make_node("Add", ["x", "last"], ["y"])]
-        write_pair(pair, tower(*nodes, side=side))
+        write_pair(pair, graph(*nodes, side=side))
         with pytest.raises(EncoderError, match="colours took longer than 6 s"):
             embeddings(pair, "red")
 
     def test_numbers_that_are_only_finite_for_some_texts_are_refused_with_the_others(self, pair: Path) -> None:
         logarithm = [helper.make_node("Sub", ["two", "x"], ["z"]), helper.make_node("Log", ["z"], ["y"])]
-        write_pair(pair, tower(*logarithm, shape=("n", 3), two=np.array(2, np.float32)))
+        write_pair(pair, graph(*logarithm, shape=("n", 3), two=np.array(2, np.float32)))
         with pytest.raises(EncoderError, match="not finite"):
             embeddings(pair, "red")  # token 2; what it was tried with is 0
 
@@ -225,7 +225,7 @@ class TestTokenizers:
     def test_one_that_asks_for_all_memory_is_an_error_here_and_no_more(self) -> None:
         grow = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 1000}
         fields = json.loads(tokenizer().to_str()) | {"normalizer": {"type": "Sequence", "normalizers": [grow] * 5}}
-        with pytest.raises(EncoderError, match="ended the process"):
+        with pytest.raises(EncoderError, match="crashed the process"):
             tokenize(json.dumps(fields).encode(), ["red"], FREE)
 
     def test_an_expression_that_never_ends_is_an_error(self) -> None:
@@ -249,7 +249,7 @@ class TestTokenizers:
 
     def test_one_that_is_too_large_is_not_read(self, pair: Path) -> None:
         os.truncate(pair / "tokenizer.json", 1 << 40)
-        with pytest.raises(EncoderError, match="larger than the 64 MiB"):
+        with pytest.raises(EncoderError, match="larger than 64 MiB"):
             embeddings(pair, "red")
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")

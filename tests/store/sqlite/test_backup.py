@@ -13,7 +13,7 @@ from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreErr
 from lookalike.store import open_store
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite.backup import export, restore
-from lookalike.store.sqlite.checksums import checksum
+from lookalike.store.sqlite.rows import checksum
 from tests.store.child import answer
 from tests.store.making import put, space
 from tests.store.sqlite.test_faults import go, largest_file, line, started, step_through

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from lookalike.errors import Corrupt
-from lookalike.store import Item, Store, open_store
+from lookalike.store import Record, Store, open_store
 from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.column_cache import FILES
+from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.tables import Tables
-from tests.store.making import DIM, listed, space, wanted_columns
+from tests.store.making import DIM, columns_of, listed, nearest, space, wanted_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,21 +28,22 @@ if TYPE_CHECKING:
 BASE, MORE = FILES
 TUNING = Tuning(columns_from=10, added=12)
 KEYS = [b"/photos/%d/IMG_%d.jpg", b"/photos/\xff/%d,%d", b"/%d\n%d", b"no slash %d-%d", b"/photos/%d/%d/"]
+CAMERAS = [None, "one", "\u00e9", "a\0b\n", ""]
 
 
 def put(store: Store, numbers: range, *, version: int = 0, digest: bytes | None = b"same") -> None:
-    """Items of every kind there is; another version has other facts."""
+    """Items of every kind there is; another version has other fields."""
     items = []
     for n in numbers:
-        info: dict[str, Any] = {"width": 100 + n % 7 + version, "format": ["JPEG", "PNG", None][n % 3]}
-        info |= {"stars": [n, True, 1.0, "one", {"a": n}][n % 5]} if n % 4 == 0 else {}
-        stamp = f"{1000 * n + version}:{(1_700_000_000 + n) * 10**9}" if n % 6 else "odd"
-        items.append(Item(KEYS[n % 5] % (n, n), stamp, digest, info))
+        size, mtime_ns = (1000 * n + version, (1_700_000_000 + n) * 10**9) if n % 6 else (None, None)
+        item = Record(KEYS[n % 5] % (n, n), size, mtime_ns, digest, 100 + n % 7 + version)
+        taken_at = datetime(2024, 5, 1 + n % 9, tzinfo=[None, UTC][n % 2]) if n % 4 == 0 else None
+        items.append(replace(item, format=["JPEG", "PNG", None][n % 3], camera=CAMERAS[n % 5], taken_at=taken_at))
     with store.writing():
         store.put(items, {digest: np.ones(DIM, np.float32)} if digest and not store.known([digest]) else {})
 
 
-def facts(folder: Path, tuning: Tuning = TUNING) -> dict[int, tuple[Any, ...]]:
+def columns(folder: Path, tuning: Tuning = TUNING) -> dict[int, tuple[Any, ...]]:
     store = SqliteStore(folder, tuning=tuning)
     try:
         return listed(columns_of(store))
@@ -57,12 +61,12 @@ def wanted(folder: Path) -> dict[int, tuple[Any, ...]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A gallery whose facts have been asked for."""
+    """A gallery whose columns have been asked for."""
     place = tmp_path / "gallery"
     store = SqliteStore(place, create=space(), tuning=TUNING)
     put(store, range(40))
     put(store, range(40, 43), digest=None)
-    store.facts()
+    columns_of(store)
     store.close()
     return place
 
@@ -76,7 +80,7 @@ def grown(folder: Path) -> Path:
     put(store, range(8, 10), digest=None)
     with store.writing():
         store.remove([20, 30])
-    store.facts()
+    columns_of(store)
     store.close()
     assert (folder / MORE).exists()
     return folder
@@ -86,7 +90,7 @@ def unread(*_: object) -> object:
     raise AssertionError("the database was read")
 
 
-def test_a_gallery_whose_facts_nobody_asks_for_has_no_files_for_them(tmp_path: Path) -> None:
+def test_a_gallery_whose_columns_nobody_asks_for_has_no_files_for_them(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path, create=space(), tuning=TUNING)
     put(store, range(40))
     nearest(store, np.ones(DIM, np.float32), 3)
@@ -103,12 +107,12 @@ def test_nor_has_a_small_one(folder: Path, tmp_path: Path) -> None:
     assert (folder / BASE).exists()
 
 
-def test_facts_are_what_the_items_are(grown: Path) -> None:
+def test_columns_are_what_the_items_are(grown: Path) -> None:
     assert len(wanted(grown)) == 39
-    assert facts(grown) == wanted(grown)
+    assert columns(grown) == wanted(grown)
     for file in FILES:
         (grown / file).unlink()
-    assert facts(grown) == wanted(grown)
+    assert columns(grown) == wanted(grown)
     assert not list(grown.glob(f"{BASE}.*"))
 
 
@@ -118,7 +122,7 @@ def test_they_come_from_the_files(grown: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Tables, "rows", unread)
     monkeypatch.setattr(Tables, "with_embedding", unread)
     assert listed(columns_of(store)) == expected
-    assert store.facts() is store.facts()
+    assert columns_of(store) is columns_of(store)
     store.close()
 
 
@@ -196,7 +200,7 @@ def test_nothing_rests_on_the_list_of_changes(folder: Path, statement: str) -> N
     db.execute(statement)
     db.commit()
     db.close()
-    assert facts(folder) == wanted(folder)
+    assert columns(folder) == wanted(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -204,12 +208,12 @@ def test_stale_files_are_not_read(grown: Path, name: str) -> None:
     old = (grown / name).read_bytes()
     store = SqliteStore(grown, tuning=TUNING)
     put(store, range(60, 80))
-    store.facts()
+    columns_of(store)
     put(store, range(80, 82))
-    store.facts()
+    columns_of(store)
     store.close()
     (grown / name).write_bytes(old)
-    assert facts(grown) == wanted(grown)
+    assert columns(grown) == wanted(grown)
 
 
 def test_nor_are_those_of_another_gallery_or_of_rows(grown: Path, tmp_path: Path) -> None:
@@ -219,9 +223,9 @@ def test_nor_are_those_of_another_gallery_or_of_rows(grown: Path, tmp_path: Path
     store.close()
     for file in FILES:
         shutil.copy(grown / file, tmp_path / "other" / file)
-    assert facts(tmp_path / "other") == wanted(tmp_path / "other")
+    assert columns(tmp_path / "other") == wanted(tmp_path / "other")
     shutil.copy(tmp_path / "other" / cache.FILE, tmp_path / "other" / BASE)
-    assert facts(tmp_path / "other") == wanted(tmp_path / "other")
+    assert columns(tmp_path / "other") == wanted(tmp_path / "other")
 
 
 def _arrays(content: bytes) -> list[int]:
@@ -247,54 +251,56 @@ def test_damaged_files_are_made_anew_whatever_the_damage(grown: Path, name: str)
                 del damaged[place:]
             else:
                 damaged[place:place] = rng.bytes(8)
-            for file, content in sound.scan():
+            for file, content in sound.items():
                 (grown / file).write_bytes(damaged if file == name else content)
-            assert facts(grown) == expected
+            assert columns(grown) == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"LKAL search cache 2\n", b"\n" * 100])
 def test_what_is_no_such_file_is_not_read(folder: Path, content: bytes) -> None:
     (folder / BASE).write_bytes(content)
-    assert facts(folder) == wanted(folder)
+    assert columns(folder) == wanted(folder)
     assert (folder / BASE).read_bytes() != content
 
 
 def test_files_that_cannot_be_written_are_done_without(folder: Path) -> None:
     (folder / BASE).unlink()
     (folder / BASE).mkdir()
-    assert facts(folder) == wanted(folder)
+    assert columns(folder) == wanted(folder)
 
 
 def test_what_another_process_wrote_is_known_at_once(folder: Path) -> None:
     reader, writer = (SqliteStore(folder, tuning=TUNING) for _ in range(2))
-    reader.facts()
+    columns_of(reader)
     with reader.reading():
-        before = told(reader.facts())
+        before = listed(columns_of(reader))
         put(writer, range(50, 53))
-        assert told(reader.facts()) == before
-    assert told(reader.facts()) == wanted_columns(writer) != before
+        assert listed(columns_of(reader)) == before
+    assert listed(columns_of(reader)) == wanted_columns(writer) != before
     reader.close()
     writer.close()
 
 
-@pytest.mark.parametrize("change", ["DELETE FROM item", "UPDATE item SET info = '{}'", "UPDATE item SET key = 'x'"])
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM item", "UPDATE item SET camera = 'other'", "UPDATE item SET key = 'x'"]
+)
 def test_a_damaged_database_gives_an_error_or_what_is_in_the_files(folder: Path, change: str) -> None:
     expected = wanted(folder)
     db = sqlite3.connect(folder / "gallery.db")
     db.execute(f"{change} WHERE id = 3")
     db.commit()
     db.close()
-    assert facts(folder) == expected
+    assert columns(folder) == expected
     (folder / BASE).unlink()
     with pytest.raises(Corrupt):
-        facts(folder)
+        columns(folder)
     assert not (folder / BASE).exists()
 
 
-def test_an_empty_gallery_has_facts_too(tmp_path: Path) -> None:
+def test_an_empty_gallery_has_columns_too(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path, create=space(), tuning=Tuning(columns_from=0))
     assert listed(columns_of(store)) == {}
     put(store, range(3))
     assert listed(columns_of(store)) == wanted_columns(store)
     store.close()
-    assert facts(tmp_path, Tuning(columns_from=0)) == wanted(tmp_path)
+    assert columns(tmp_path, Tuning(columns_from=0)) == wanted(tmp_path)

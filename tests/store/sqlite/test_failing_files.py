@@ -17,8 +17,9 @@ from lookalike.store import open_store
 from lookalike.store.sqlite.backup import export, restore
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.repair import repair
+from lookalike.store.sqlite.store import SqliteStore
 from tests.store.child import do, model_after
-from tests.store.making import embedding, space
+from tests.store.making import columns_of, embedding, nearest, problems, space
 from tests.store.sqlite.test_faults import contents, step_through, wanted_after
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def put(place: Path) -> None:
         with store.writing():
             do(_STEPS, store, model_after(_STEPS))
         nearest(store, embedding(1), 3)  # and its cache is written
-        store.facts()  # and theirs
+        columns_of(store)  # and theirs
     finally:
         store.close()
 
@@ -120,9 +121,9 @@ def look(place: Path, generations: set[int] | None) -> None:
     if generations is None:
         repair(place)
     store = open_store(place, create=space())
-    assert store.verify() == []
+    assert problems(store) == []
     if generations is None:
-        assert contents(store).scan() <= wanted_after(_STEPS).scan()
+        assert contents(store).items() <= wanted_after(_STEPS).items()
     else:
         assert store.generation in generations
         assert contents(store) == wanted_after(store.generation)

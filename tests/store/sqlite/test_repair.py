@@ -16,12 +16,12 @@ from lookalike.errors import Corrupt, NewerFormat, NoGallery, StoreBusy, StoreEr
 from lookalike.store import open_store
 from lookalike.store.sqlite.repair import repair
 from tests.store.child import damage
-from tests.store.making import DIM, embedding, put, space
+from tests.store.making import DIM, embedding, nearest, problems, put, space
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lookalike.store import Store
+    from lookalike.store import Record, Store
 
 COUNT = 1000  # items: six pages of them
 CONTENTS = {b"/photos/%03d" % n: n % 600 if n % 10 else None for n in range(COUNT)}
@@ -67,16 +67,16 @@ def _children(data: bytes, number: int) -> list[int]:
     return [int.from_bytes(page[at : at + 4], "big") for at in cells]
 
 
-def state(store: Store) -> dict[bytes, tuple[int, str, bytes | None]]:
-    return {item.path: (item.id, item.stamp, item.digest) for item in store.scan()}
+def state(store: Store) -> dict[bytes, Record]:
+    return {item.path: item for item in store.scan()}
 
 
 def assert_part_of_the_sound_one(place: Path, sound: Path) -> int:
     """Sound, and everything in it is as it was; how many items."""
     store, whole = open_store(place), open_store(sound)
-    assert store.verify() == []
+    assert problems(store) == []
     kept, before = state(store), state(whole)
-    assert kept.scan() <= before.scan()
+    assert kept.items() <= before.items()
     rows = {int(id_): row.tobytes() for ids, some in whole.embeddings() for id_, row in zip(ids, some, strict=True)}
     for ids, some in store.embeddings():
         assert all(rows[int(id_)] == row.tobytes() for id_, row in zip(ids, some, strict=True))
@@ -97,8 +97,8 @@ def test_bad_rows_are_dropped_and_named_and_all_others_kept(place: Path, sound: 
     run(
         place,
         "UPDATE content SET embedding = zeroblob(length(embedding)) WHERE id = 3",
-        "UPDATE item SET stamp = 'other' WHERE id = 9",
-        "UPDATE item SET stamp = CAST(x'ff' AS TEXT) WHERE id IN (20, 60)",
+        "UPDATE item SET camera = 'other' WHERE id = 9",
+        "UPDATE item SET format = CAST(x'ff' AS TEXT) WHERE id IN (20, 60)",
         "UPDATE item SET crc = 'text', key = 'text' WHERE id = 30",
         "DELETE FROM content WHERE id = 5",
     )

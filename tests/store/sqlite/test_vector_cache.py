@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from lookalike.adaptation.projection import fit_projection
-from lookalike.store import Item, Space, Store, open_store
+from lookalike.store import Record, Space, Store, open_store
 from lookalike.store.sqlite import vector_cache as cache
+from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.tables import Tables
 from lookalike.store.sqlite.vector_cache import Tuning
+from tests.store.making import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ TUNINGS = {"exact": Tuning(added=8), "lists": Tuning(approximate_from=30, added=
 
 
 def put(store: Store, numbers: range, first_row: int = 0) -> None:
-    items = [Item(b"/%03d.jpg" % n, "stamp", b"%d" % (n + first_row)) for n in numbers]
+    items = [Record(b"/%03d.jpg" % n, digest=b"%d" % (n + first_row)) for n in numbers]
     with store.writing():
         store.put(items, {b"%d" % (n + first_row): ROWS[(n + first_row) % 60] for n in numbers})
 
@@ -161,9 +163,9 @@ def test_when_much_was_added_or_removed_the_cache_is_made_anew(
 
 def test_a_gallery_that_has_become_large_enough_gets_lists(folder: Path) -> None:
     store = SqliteStore(folder, tuning=Tuning(approximate_from=41))
-    assert not store.prepare().approximate or (folder / cache.FILE).stat().st_size > 0
+    assert not store.is_approximate or (folder / cache.FILE).stat().st_size > 0
     put(store, range(40, 42))
-    assert store.prepare().approximate
+    assert store.is_approximate
     store.close()
 
 
@@ -195,7 +197,7 @@ def test_nothing_rests_on_the_list_of_changes(folder: Path, tuning: Tuning, stat
     db.close()
     store = SqliteStore(folder, tuning=tuning)
     assert not {20, 21} & set(dict(nearest(store, ROWS[20], 40, exact=True)))
-    assert len(store.prepare()) == 38
+    assert len(store._search.prepare()) == 38
     store.close()
 
 
@@ -237,7 +239,7 @@ def test_a_damaged_cache_is_made_anew_whatever_the_damage(grown: Path, tuning: T
             del damaged[start:]
         else:
             damaged[start:start] = rng.bytes(8)
-        for file, content in sound.scan():
+        for file, content in sound.items():
             (grown / file).write_bytes(damaged if file == name else content)
         assert answers(grown, tuning) == expected
 

@@ -93,5 +93,5 @@ def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"preset": {"name": "nonsense", "description": ""}}'])
 def test_a_file_that_tells_no_result_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "odd.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"odd\.json tells no result"):
+    with pytest.raises(DatasetError, match=r"odd\.json is not a result"):
         write_page(tmp_path, tmp_path / "page.md")

@@ -49,7 +49,7 @@ def error_of_components(batch: np.ndarray, mean_of: np.ndarray) -> float:
 def test_it_begins_at_principal_components(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lookalike.training.models.compact._OWN", 1.0)  # of whole pictures only, to be compared with
     pictures, begun = some_pictures(120), Compact(preset())
-    begun._begin(pictures, np.random.default_rng(1))
+    begun._initialise(pictures, np.random.default_rng(1))
     own = as_floats(pictures.pixels[pictures.train])
     made = begun.reconstruct(own)
     assert np.square(made - own).mean() == pytest.approx(error_of_components(own, own), rel=0.02)
@@ -60,7 +60,7 @@ def test_it_begins_at_principal_components(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_picture_and_its_mirror_image_are_equally_well_drawn_at_first() -> None:
     pictures, begun = some_pictures(60), Compact(preset())
-    begun._begin(pictures, np.random.default_rng(1))
+    begun._initialise(pictures, np.random.default_rng(1))
     batch = as_floats(pictures.pixels[:8])
     np.testing.assert_allclose(begun.reconstruct(batch[:, :, ::-1]), begun.reconstruct(batch)[:, :, ::-1], atol=1e-3)
 
@@ -68,7 +68,7 @@ def test_a_picture_and_its_mirror_image_are_equally_well_drawn_at_first() -> Non
 def test_what_it_learns_is_better_than_where_it_began() -> None:
     pictures = some_pictures(120)
     learner = Compact(preset(learning_rate="3e-4", epochs="12"))
-    learner._begin(pictures, np.random.default_rng((1, 0)))
+    learner._initialise(pictures, np.random.default_rng((1, 0)))
     begun = np.square(learner.reconstruct(as_floats(pictures.pixels)) - as_floats(pictures.pixels)).mean()
     for epoch in range(12):
         learner.learn(pictures, epoch, lambda *_: None)
@@ -77,7 +77,7 @@ def test_what_it_learns_is_better_than_where_it_began() -> None:
 
 def test_distances_of_codes_are_distances_of_what_is_drawn_of_them_at_first() -> None:
     pictures, begun = some_pictures(60), Compact(preset())
-    begun._begin(pictures, np.random.default_rng(1))
+    begun._initialise(pictures, np.random.default_rng(1))
     one, other = as_floats(pictures.pixels[:8]), as_floats(pictures.pixels[8:16])
     drawn = np.asarray(begun._fit.model(one)) - np.asarray(begun._fit.model(other))
     np.testing.assert_allclose(
@@ -98,7 +98,7 @@ def test_a_training_of_it_resumes_and_gives_an_encoder(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(photos, tmp_path / "run", preset(), watch=stop)
+        train(photos, tmp_path / "run", preset(), on_step=stop)
     resumed = train(photos, tmp_path / "run", preset())
     whole = train(photos, tmp_path / "whole", preset())
     assert [epoch.epoch for epoch in resumed.history] == [1, 2, 3, 4]

@@ -11,7 +11,7 @@ from lookalike import load_encoder
 from lookalike.errors import TrainingError, UsageError
 from lookalike.training import measure, train
 from lookalike.training.data import Pictures
-from lookalike.training.models.contrast import belongings, contrastive_loss, pairs
+from lookalike.training.models.contrast import contrastive_loss, draw_pairs, group_pictures
 from lookalike.training.presets import find_preset, vary
 from lookalike.vectors.metric import unit
 from tests.conftest import make_two_classes
@@ -57,8 +57,8 @@ def some(labels: list[str]) -> Pictures:
 
 def test_pictures_belong_to_themselves_or_to_their_folder() -> None:
     pictures = some(["a", "", "b", "a", ""])
-    assert len(set(belongings(pictures, find_preset("contrastive")).tolist())) == 5
-    found = belongings(pictures, find_preset("supervised"))
+    assert len(set(group_pictures(pictures, find_preset("contrastive")).tolist())) == 5
+    found = group_pictures(pictures, find_preset("supervised"))
     assert found[0] == found[3]
     assert len(set(found.tolist())) == 4
 
@@ -66,12 +66,12 @@ def test_pictures_belong_to_themselves_or_to_their_folder() -> None:
 @pytest.mark.parametrize("labels", [["a", "a", ""], ["", ""]])
 def test_learning_from_folders_takes_two_of_them(labels: list[str]) -> None:
     with pytest.raises(TrainingError, match="classes to learn from"):
-        belongings(some(labels), find_preset("supervised"))
+        group_pictures(some(labels), find_preset("supervised"))
 
 
 def test_views_come_in_pairs() -> None:
     pictures = some(["a", "b", "c"])
-    views, numbers = pairs(pictures.pixels, np.array([4, 5, 6], np.int32), np.random.default_rng(0))
+    views, numbers = draw_pairs(pictures.pixels, np.array([4, 5, 6], np.int32), np.random.default_rng(0))
     assert views.shape == (6, 8, 8, 3)
     assert views.dtype == np.uint8
     assert numbers.tolist() == [[4], [5], [6], [4], [5], [6]]
@@ -103,7 +103,7 @@ def test_a_training_with_contrast_goes_on_where_it_was(photos: Path, tmp_path: P
             raise Broken
 
     with pytest.raises(Broken):
-        train(photos, tmp_path / "parts", chosen, after=broken)
+        train(photos, tmp_path / "parts", chosen, on_epoch=broken)
     history = train(photos, tmp_path / "parts", chosen).history
     assert len(history) == 8
     pixels = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), np.uint8)

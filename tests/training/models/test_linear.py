@@ -125,7 +125,7 @@ def test_a_linear_training_that_was_broken_off_comes_to_the_same(tmp_path: Path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(folder, tmp_path / "broken", preset(epochs="4"), watch=watch)
+        train(folder, tmp_path / "broken", preset(epochs="4"), on_step=watch)
     broken = train(folder, tmp_path / "broken", preset(epochs="4"))
     whole = train(folder, tmp_path / "whole", preset(epochs="4"))
     assert [epoch.mse for epoch in broken.history] == pytest.approx([epoch.mse for epoch in whole.history])

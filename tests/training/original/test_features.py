@@ -129,7 +129,7 @@ def test_an_embedding_of_another_picture_makes_no_gallery(home: Path, photos: Pa
         rows[-1] += rows[-1].max() / 2
     else:
         rows = rows * 2
-    with pytest.raises(DatasetError, match="does not come to the embedding in its place"):
+    with pytest.raises(DatasetError, match="does not have the embedding at its index"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes, rows), ordered_pictures(photos))
     assert not (tmp_path / "gallery").exists()
 
@@ -147,7 +147,7 @@ def test_features_and_pictures_and_model_have_to_fit(home: Path, photos: Path, t
         make_gallery(tmp_path / "gallery", home, features, pictures[:5])
     with pytest.raises(DatasetError, match="the list has"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes - 1, features.embeddings), pictures)
-    with pytest.raises(UsageError, match="5 numbers are not of a model that gives 6"):
+    with pytest.raises(UsageError, match="5 dimensions are not from a model with 6"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes, features.embeddings[:, :5]), pictures)
     make_gallery(tmp_path / "gallery", home, features, pictures)
     with pytest.raises(UsageError, match="already"):

@@ -9,7 +9,7 @@ import pytest
 from lookalike import load_encoder
 from lookalike.errors import EncoderError, TrainingError, UsageError
 from lookalike.training import reconstruction_error, reconstructions, train
-from lookalike.training.models.autoencoder import build, encoder_of
+from lookalike.training.models.autoencoder import build, build_encoder
 from lookalike.training.original import import_model
 from lookalike.training.presets import PRESETS, vary
 from tests.conftest import make_picture
@@ -27,7 +27,7 @@ def keras_says(weights: dict[str, list[np.ndarray]], preset: Any = SMALL) -> np.
     model = build(preset)
     for name, arrays in weights.items():
         model.get_layer(name).set_weights(arrays)
-    return np.asarray(encoder_of(model, preset)(PIXELS.astype(np.float32) / 255))
+    return np.asarray(build_encoder(model, preset)(PIXELS.astype(np.float32) / 255))
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -53,9 +53,9 @@ def test_a_file_that_keras_itself_writes_is_read(tmp_path: Path) -> None:
 
 def test_weights_alone_do_not_tell_slope_and_relu(tmp_path: Path) -> None:
     weights = write_model(tmp_path / "weights.h5", SMALL, config="")
-    with pytest.raises(UsageError, match="say --slope and --relu or --no-relu"):
+    with pytest.raises(UsageError, match="also give --slope and --relu or --no-relu"):
         import_model(tmp_path / "weights.h5", tmp_path / "home")
-    with pytest.raises(UsageError, match="say --relu or --no-relu"):
+    with pytest.raises(UsageError, match="also give --relu or --no-relu"):
         import_model(tmp_path / "weights.h5", tmp_path / "home", slope=0.2)
     import_model(tmp_path / "weights.h5", tmp_path / "home", slope=0.2, relu=True)
     np.testing.assert_allclose(load_encoder(tmp_path / "home").encode(PIXELS), keras_says(weights), rtol=1e-5)
@@ -64,7 +64,7 @@ def test_weights_alone_do_not_tell_slope_and_relu(tmp_path: Path) -> None:
 def test_what_a_file_tells_is_not_contradicted(tmp_path: Path) -> None:
     write_model(tmp_path / "model.h5", SMALL)
     for said in ({"slope": 0.3}, {"relu": False}):
-        with pytest.raises(UsageError, match="tells itself"):
+        with pytest.raises(UsageError, match="itself says"):
             import_model(tmp_path / "model.h5", tmp_path / "home", **said)
     import_model(tmp_path / "model.h5", tmp_path / "home", slope=0.2, relu=True)
 

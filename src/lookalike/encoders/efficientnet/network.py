@@ -1,35 +1,35 @@
-"""EfficientNet-Lite as ONNX: its blocks in their order, written in floats or in whole numbers by the same walk."""
+"""EfficientNet-Lite as ONNX: the same walk over its blocks writes it in float32, or in integers (`integers`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+
+from lookalike.encoders.onnx_graph import IMAGES, Graph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from lookalike.encoders.onnx_graph import Graph
-
     Tensors = Mapping[str, NDArray[Any]]
 
-__all__ = ["DIM", "LAYERS", "SIX", "Convolution", "Norm", "Value", "Writer", "write_network"]
+__all__ = ["DIM", "LAYERS", "SIX", "Convolution", "FloatWriter", "Norm", "Value", "Writer", "write_network"]
 
 DIM = 1280
-LAYERS = {4: 112, 5: 192, 6: 320}  # the last stages by their place, and how many numbers each gives
-SIX = 6.0  # where every activation is cut off: ReLU6
+LAYERS = {4: 112, 5: 192, 6: 320}  # the last stages by their index, and how many channels each has
+SIX = 6.0  # the upper limit of every activation: ReLU6
 _BATCH_NORM_EPSILON = 1e-3
 
 
 class Value(Protocol):
-    """What a node of the graph puts out, as its writer knows it."""
+    """The output of a node of the graph, as its writer knows it."""
 
     @property
     def name(self) -> str:
-        """What it is called in the graph."""
+        """Its name in the graph."""
 
 
 V = TypeVar("V", bound=Value)
@@ -37,7 +37,7 @@ V = TypeVar("V", bound=Value)
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """`repeats` inverted residual blocks; the first of them has the stride."""
+    """`repeats` inverted residual blocks, of which the first has the stride."""
 
     repeats: int
     stride: int
@@ -56,7 +56,7 @@ _LITE0 = (
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A batch normalisation: what comes out has this mean and deviation in each channel, on the training's pictures."""
+    """A batch normalisation: the mean and deviation of each output channel over the pictures it was trained on."""
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
@@ -64,9 +64,9 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """With its batch normalisation folded in; kernel float32 (out, in / groups, width, width), shift float32 (out,).
+    """A convolution with its batch normalisation folded in.
 
-    is_cut: whether a ReLU6 is behind it.
+    kernel: float32 (out, in / groups, width, width). shift: float32 (out,). is_cut: whether a ReLU6 follows.
     """
 
     kernel: NDArray[np.float32]
@@ -77,11 +77,11 @@ class Convolution:
 
     @property
     def groups(self) -> int:
-        """As many as channels where each has a filter of its own, else one: a network like this has no others."""
+        """As many as channels where each has its own filter, otherwise one: this network has no other kinds."""
         return len(self.kernel) if self.kernel.shape[1] == 1 else 1
 
     def attributes(self, side: int) -> dict[str, Any]:
-        """Of the ONNX operator, for an input of this side: TensorFlow's SAME padding, more of it at the end."""
+        """The ONNX operator's attributes for an input of this side: TensorFlow's SAME padding, with more at the end."""
         width = self.kernel.shape[-1]
         padding = max((-(-side // self.stride) - 1) * self.stride + width - side, 0)
         before, after = padding // 2, padding - padding // 2
@@ -94,26 +94,55 @@ class Convolution:
 
 
 class Writer(Protocol[V]):
-    """Writes the parts of the network into its graph; what it returns is handed back to it."""
+    """Writes the parts of the network into its graph, and is given the values back that it returned."""
 
     @property
     def graph(self) -> Graph:
-        """What is written so far."""
+        """The graph so far."""
 
     def pixels(self, size: int) -> V:
-        """The pictures as numbers (x - 127) / 128, (n, 3, size, size)."""
+        """The pictures, scaled to (x - 127) / 128: (n, 3, size, size)."""
 
     def convolve(self, value: V, layer: Convolution) -> V:
-        """What a convolution makes of it."""
+        """The output of a convolution."""
 
     def sum(self, one: V, other: V) -> V:
-        """Two values added."""
+        """The sum of two values."""
+
+
+class _FloatValue(NamedTuple):
+    name: str
+    side: int
+
+
+@dataclass
+class FloatWriter:
+    """Write the network in float32, as it was trained. See `Writer`."""
+
+    graph: Graph = field(default_factory=Graph)
+
+    def pixels(self, size: int) -> _FloatValue:
+        """The pictures, cast and scaled."""
+        from onnx import TensorProto  # noqa: PLC0415  (0.3 s: needed for the one conversion only)
+
+        grey = self.graph.add("Sub", self.graph.add("Cast", IMAGES, to=TensorProto.FLOAT), 127)
+        return _FloatValue(self.graph.add("Transpose", self.graph.add("Mul", grey, 1 / 128), perm=[0, 3, 1, 2]), size)
+
+    def convolve(self, value: _FloatValue, layer: Convolution) -> _FloatValue:
+        """A convolution with its ReLU6."""
+        name = self.graph.add("Conv", value.name, layer.kernel, layer.shift, **layer.attributes(value.side))
+        name = self.graph.add("Clip", name, 0, SIX) if layer.is_cut else name
+        return _FloatValue(name, -(-value.side // layer.stride))
+
+    def sum(self, one: _FloatValue, other: _FloatValue) -> _FloatValue:
+        """The sum of two values."""
+        return _FloatValue(self.graph.add("Add", one.name, other.name), one.side)
 
 
 def write_network(tensors: Tensors, size: int, writer: Writer[V], *, layered: bool) -> bytes:
     """uint8 (n, size, size, 3) in, float32 (n, 1280) out: the globally averaged features before the classes.
 
-    layered: with the averages of the stages in `LAYERS` behind them, (n, 1904), each part of length 1.
+    layered: followed by the averages of the stages in `LAYERS`, (n, 1904), each part of length 1.
     """
     value = writer.convolve(writer.pixels(size), _layer(tensors, "_conv_stem", "_bn0", stride=2))
     ends: list[V] = []
@@ -124,7 +153,7 @@ def write_network(tensors: Tensors, size: int, writer: Writer[V], *, layered: bo
         ends.append(value)
     head = writer.convolve(value, _layer(tensors, "_conv_head", "_bn1"))
     graph = writer.graph
-    averages = [_average(graph, v.name) for v in [head, *(ends[place] for place in LAYERS if layered)]]
+    averages = [_average(graph, v.name) for v in [head, *(ends[stage] for stage in LAYERS if layered)]]
     if not layered:
         return graph.model("efficientnet-lite", averages[0], size=size, dim=DIM)
     parts = [graph.add("LpNormalization", average, axis=1, p=2) for average in averages]
@@ -133,7 +162,7 @@ def write_network(tensors: Tensors, size: int, writer: Writer[V], *, layered: bo
 
 
 def _block(tensors: Tensors, name: str, writer: Writer[V], start: V, stride: int) -> V:
-    """An inverted residual block: widen, filter each channel, narrow; added to its input where shapes allow."""
+    """An inverted residual block: expand, filter each channel, project; added to its input where the shapes allow."""
     value = start
     if f"{name}._expand_conv.weight" in tensors:
         value = writer.convolve(value, _layer(tensors, f"{name}._expand_conv", f"{name}._bn0"))
@@ -155,5 +184,5 @@ def _layer(tensors: Tensors, weight: str, norm: str, *, stride: int = 1, is_cut:
 
 
 def _average(graph: Graph, value: str) -> str:
-    """The mean over all places, a row for each picture."""
+    """The mean over all positions, a row for each picture."""
     return graph.add("Flatten", graph.add("GlobalAveragePool", value), axis=1)

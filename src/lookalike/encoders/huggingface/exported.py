@@ -1,9 +1,9 @@
-"""Models as other tools export them, made into folders of ours: `encoder.onnx` and its card, a text tower beside it.
+"""Convert models as other tools export them into a folder with `encoder.onnx`, its card and, for pairs, a text encoder.
 
-A folder of Hugging Face's kind has how pictures are cut and scaled in `preprocessor_config.json` (transformers writes
-it) and the network in `onnx/model.onnx`, or in `onnx/vision_model.onnx` and `onnx/text_model.onnx` where pictures and
-texts have a tower each (Optimum and transformers.js write these); all of them may lie beside the others as well.
-Nothing of a model is run for that: its file is parsed for the names of its outputs.
+An export in Hugging Face's layout has how pictures are cut and scaled in `preprocessor_config.json` (transformers
+writes it) and the network in `onnx/model.onnx`, or in `onnx/vision_model.onnx` and `onnx/text_model.onnx` for a pair of
+an image encoder and a text encoder (Optimum and transformers.js write these). All files may also be in one folder. No
+model is run for the conversion: its file is parsed for the names of its outputs.
 """
 
 from __future__ import annotations
@@ -29,45 +29,50 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     """Parsed JSON."""
 
-__all__ = ["CONFIG", "MODELS", "PICTURES", "adopt", "adopt_new", "text_of"]
+__all__ = ["CONFIG", "MODELS", "PICTURES", "adopt", "adopt_new", "find_text_model"]
 
 MODELS = ("onnx/vision_model.onnx", "vision_model.onnx", "onnx/model.onnx", "model.onnx")
-"""Where the network for pictures may be: the first that is there is it."""
+"""Where the image encoder may be; the first that exists is used."""
 PICTURES = "preprocessor_config.json"
 CONFIG = "config.json"
 
-# Vision transformers whose first row of numbers is a token that stands for the whole picture.
+# Vision transformers whose first output token stands for the whole picture.
 _WITH_CLASS_TOKEN = {"clip", "clip_vision_model", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit"}
-_PADDED = {"siglip", "siglip2"}  # whose texts were always filled up when they were trained
-_CROPPED_BELOW = 384  # pixels: ConvNeXt's `crop_pct` does not hold for larger pictures
+_PADDED = {"siglip", "siglip2"}  # trained with texts that are always padded
+_CROPPED_BELOW = 384  # pixels: ConvNeXt's `crop_pct` applies to smaller pictures only
 
 
-def text_of(model: str) -> str:
-    """Where the text tower beside one of MODELS is, if it has one; empty if it cannot have any."""
+def find_text_model(model: str) -> str:
+    """Return where the text encoder for one of MODELS would be; empty if it cannot have one."""
     return model.replace("vision_model", "text_model") if "vision_model" in model else ""
 
 
 def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], object] = shutil.copyfile) -> None:
-    """Make `folder`, which is there, an encoder called `name` from what was exported into `export`.
+    """Convert the export in the folder `export` into an encoder called `name`, in the existing `folder`.
 
-    put: how a file gets there; copied by default. Raises EncoderError for an export that is not whole, or says
-    something that no card can.
+    put: moves or copies a file into place; copies by default. Raises EncoderError for an export that is incomplete, or
+    with settings that a card cannot express.
     """
     found = next((model for model in MODELS if (export / model).is_file()), None)
     if found is None:
         raise EncoderError(f"{export} has none of {', '.join(MODELS)}")
-    pictures, config = _read(export / PICTURES), _read(export / CONFIG, is_needed=False)
+    pictures, config = _read_json(export / PICTURES), _read_json(export / CONFIG, is_needed=False)
     kind = str(config.get("model_type", ""))
     files = {MODEL: export / found}
-    if text_of(found) and (export / text_of(found)).is_file():
-        files |= {TEXT: export / text_of(found), TOKENIZER: export / TOKENIZER}
+    if find_text_model(found) and (export / find_text_model(found)).is_file():
+        files |= {TEXT: export / find_text_model(found), TOKENIZER: export / TOKENIZER}
         if not files[TOKENIZER].is_file():
-            raise EncoderError(f"{export} has a text tower, but no {TOKENIZER}")
+            raise EncoderError(f"{export} has a text encoder, but no {TOKENIZER}")
     try:
-        card = {"name": name, **_seen(pictures), **_given(read_model(files[MODEL]), kind), "layout": "NCHW"}
-        card["trained_on"] = f"what {name} was trained on"
+        card = {
+            "name": name,
+            **_image_fields(pictures),
+            **_output_fields(read_model(files[MODEL]), kind),
+            "layout": "NCHW",
+        }
+        card["trained_on"] = "unknown"
         if TEXT in files:
-            card["text"] = _told(read_model(files[TEXT]), config, kind)
+            card["text"] = _text_fields(read_model(files[TEXT]), config, kind)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EncoderError(f"{export / PICTURES}: {type(error).__name__} {error}") from None
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -76,25 +81,25 @@ def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], 
 
 
 def adopt_new(export: Path, folder: Path, name: str) -> Encoder:
-    """`adopt` into a folder that is not there yet: it is made if the encoder works. Raises EncoderError, UsageError."""
+    """`adopt` into a new folder, which is created only if the encoder works. Raises EncoderError, UsageError."""
     if os.path.lexists(folder):
-        raise UsageError(f"{folder} is there already")
+        raise UsageError(f"{folder} already exists")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="adopting.", dir=folder.parent) as staging:
-            made = Path(staging) / "made"
-            made.mkdir()
-            adopt(export, made, name)
-            encoder = load_onnx(made / MODEL)
+            new = Path(staging) / "new"
+            new.mkdir()
+            adopt(export, new, name)
+            encoder = load_onnx(new / MODEL)
             if encoder.encode_texts is not None:
-                load_text(made, encoder.dim)
-            os.rename(made, folder)
+                load_text(new, encoder.dim)
+            os.rename(new, folder)
     except OSError as error:
         raise EncoderError(f"{folder} cannot be written: {error.strerror}") from None
     return load_onnx(folder / MODEL)
 
 
-def _read(path: Path, *, is_needed: bool = True) -> Fields:
+def _read_json(path: Path, *, is_needed: bool = True) -> Fields:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -104,17 +109,17 @@ def _read(path: Path, *, is_needed: bool = True) -> Fields:
     except (OSError, ValueError) as error:
         raise EncoderError(f"{path} cannot be read: {error}") from None
     if not isinstance(fields, dict):
-        raise EncoderError(f"{path} is no list of names and values")
+        raise EncoderError(f"{path} is not a JSON object")
     return fields
 
 
-def _seen(pictures: Fields) -> Fields:
-    """How a picture is cut and scaled, as a card has it."""
+def _image_fields(pictures: Fields) -> Fields:
+    """The card's fields for how a picture is cut and scaled."""
     if pictures.get("do_flip_channel_order"):
         raise ValueError("the model takes blue before red")
-    size, share = _side(pictures["size"]), 1.0
+    size, share = _parse_side(pictures["size"]), 1.0
     if pictures.get("do_center_crop") and "crop_size" in pictures:
-        cut = _side(pictures["crop_size"])
+        cut = _parse_side(pictures["crop_size"])
         size, share = cut, min(1.0, cut / size)
     elif "crop_pct" in pictures and size < _CROPPED_BELOW:
         share = float(pictures["crop_pct"] or 1.0)
@@ -124,30 +129,30 @@ def _seen(pictures: Fields) -> Fields:
     return {"size": size, "crop": share, "mean": [unit * m for m in mean], "std": [unit * s for s in std]}
 
 
-def _side(size: Any) -> int:  # noqa: ANN401  (parsed JSON)
-    """Pixels of a side: a number, or the shortest of any picture, or height and width, which must be the same."""
+def _parse_side(size: Any) -> int:  # noqa: ANN401  (parsed JSON)
+    """A side in pixels: a number, or the shortest edge, or height and width, which must be the same."""
     if not isinstance(size, dict):
         return int(size)
     sides = {int(size[key]) for key in ("shortest_edge", "height", "width") if key in size}
     if len(sides) != 1:
-        raise ValueError(f"a size of {size} is none of a square")
+        raise ValueError(f"the size {size} is not a square")
     return sides.pop()
 
 
-def _given(model: ModelProto, kind: str) -> Fields:
-    """Which output of the model describes the whole picture, and how its numbers become one row."""
+def _output_fields(model: ModelProto, kind: str) -> Fields:
+    """The card's fields for which output describes the whole picture, and how it becomes one row."""
     outputs = [output.name for output in model.graph.output]
     if "image_embeds" in outputs:
         return {"output": "image_embeds"}
     if "pooler_output" in outputs and (kind in _PADDED or "last_hidden_state" not in outputs):
         return {"output": "pooler_output"}
-    if "last_hidden_state" in outputs:  # not what is pooled above it: many models come without trained weights for it
+    if "last_hidden_state" in outputs:  # many models have no trained weights for the pooling above it
         return {"output": "last_hidden_state", "pooling": "first" if kind in _WITH_CLASS_TOKEN else "mean"}
     return {"output": outputs[0]}
 
 
-def _told(model: ModelProto, config: Fields, kind: str) -> Fields:
-    """How a text is put to the text tower, as a card has it."""
+def _text_fields(model: ModelProto, config: Fields, kind: str) -> Fields:
+    """The card's fields for the input of the text encoder."""
     outputs = [output.name for output in model.graph.output]
     texts = dict(config.get("text_config") or {})
     fields: Fields = {

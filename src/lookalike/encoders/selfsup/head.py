@@ -1,8 +1,8 @@
-"""Two layers above the answers of patches, trained without labels so that what belongs together is near.
+"""Two layers above the responses of patches, trained without labels so that what belongs together is close.
 
-Together belong altered views of one picture, and views of pictures that are among each other's nearest by their
-patches; everything else in a batch is to be farther away (InfoNCE, van den Oord et al. 2018, with several positives as
-in Khosla et al. 2020, neighbours as in Dwibedi et al. 2021). Some hundred steps on small matrices: numpy, Adam.
+Altered views of one picture belong together, and so do views of mutual neighbours by their patches; everything else in
+a batch is pushed away (InfoNCE, van den Oord et al. 2018, with several positives as in Khosla et al. 2020, neighbours
+as in Dwibedi et al. 2021). That takes some hundred steps on small matrices: numpy, Adam.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _HIDDEN = 1024
 _EPOCHS = 60
 _BATCH = 256  # pictures, with two views of each
 _TEMPERATURE = 0.3
-_DROPPED = 0.15  # of the numbers of both layers, at random in every step
-_RATE = 1e-3  # Adam's, falling to nothing as a cosine
+_DROPPED = 0.15  # the dropout rate of both layers
+_RATE = 1e-3  # Adam's, with cosine decay to zero
 _MOMENTA = (0.9, 0.999)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """ReLU between two layers: float32 (n, d) @ first (d, h) + first_shift, then @ second (h, dim) + second_shift."""
+    """Two layers with a ReLU in between: (n, d) @ first (d, h) + first_shift, then @ second (h, dim) + second_shift."""
 
     first: Matrix
     first_shift: Matrix
@@ -44,7 +44,7 @@ class Head:
 
     @classmethod
     def begin(cls, inputs: int, dim: int, rng: np.random.Generator) -> Self:
-        """With weights at random as He et al. (2015) draw them."""
+        """Draw random weights as He et al. (2015) do."""
         return cls(
             rng.normal(0, math.sqrt(2 / inputs), (inputs, _HIDDEN)).astype(np.float32),
             np.zeros(_HIDDEN, np.float32),
@@ -53,7 +53,7 @@ class Head:
         )
 
     def weights(self) -> list[Matrix]:
-        """All of them, to be changed in place."""
+        """All weights, to be changed in place."""
         return [getattr(self, field.name) for field in fields(self)]
 
     def rows(self, inputs: Matrix) -> Matrix:
@@ -63,35 +63,35 @@ class Head:
 
 
 def train_head(views: Matrix, together: NDArray[np.bool_], dim: int, rng: np.random.Generator) -> Head:
-    """A head trained on float32 (views, n, d): each picture as several views of it see it.
+    """Train a head on float32 (views, n, d): several views of each picture.
 
-    together: bool (n, n), symmetric, which pictures belong together.
+    together: bool (n, n), symmetric: which pictures belong together.
     """
     head = Head.begin(views.shape[2], dim, rng)
     adam = _Adam(head.weights(), _EPOCHS * len(list(_batches(views.shape[1], np.random.default_rng(0)))))
     for _ in range(_EPOCHS):
         for batch in _batches(views.shape[1], rng):
             one, other = (views[rng.integers(0, len(views), len(batch)), batch] for _ in range(2))
-            adam.step(_gradients(head, np.concatenate([one, other]), _wanted(together, batch), rng))
+            adam.step(_gradients(head, np.concatenate([one, other]), _targets(together, batch), rng))
     return head
 
 
 def _batches(count: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
-    """All pictures once, in any order, in batches of the same size as nearly as can be."""
+    """All pictures once, in random order, in batches of as equal a size as possible."""
     yield from np.array_split(rng.permutation(count), max(1, round(count / _BATCH)))
 
 
-def _wanted(together: NDArray[np.bool_], batch: NDArray[np.intp]) -> Matrix:
-    """float32 (2 b, 2 b), rows of sum 1: with what each view of a batch's pictures is to be, itself left out."""
+def _targets(together: NDArray[np.bool_], batch: NDArray[np.intp]) -> Matrix:
+    """float32 (2 b, 2 b), rows of sum 1: which views each view of a batch's pictures belongs with, except itself."""
     near = together[np.ix_(batch, batch)] | np.eye(len(batch), dtype=bool)
     wanted = np.tile(near, (2, 2)) & ~np.eye(2 * len(batch), dtype=bool)
     return np.asarray(wanted / wanted.sum(axis=1, keepdims=True), np.float32)
 
 
 def _gradients(head: Head, inputs: Matrix, wanted: Matrix, rng: np.random.Generator) -> list[Matrix]:
-    """Of the mean cross-entropy between `wanted` and the softmax of the similarities, for every weight."""
-    inputs = inputs * _kept(inputs.shape, rng)
-    mask = _kept((len(inputs), _HIDDEN), rng)
+    """Gradients of the mean cross-entropy between `wanted` and the softmax of the similarities, for every weight."""
+    inputs = inputs * _dropout(inputs.shape, rng)
+    mask = _dropout((len(inputs), _HIDDEN), rng)
     hidden = np.maximum(inputs @ head.first + head.first_shift, 0) * mask
     out = hidden @ head.second + head.second_shift
     back = _through_loss(out, wanted)
@@ -100,25 +100,25 @@ def _gradients(head: Head, inputs: Matrix, wanted: Matrix, rng: np.random.Genera
 
 
 def _through_loss(out: Matrix, wanted: Matrix) -> Matrix:
-    """The gradient of the loss by what the head puts out, before it is scaled to length 1."""
+    """The gradient of the loss with respect to the head's output, before that is scaled to length 1."""
     lengths = np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
     rows = out / lengths
-    likeness = rows @ rows.T / _TEMPERATURE
-    np.fill_diagonal(likeness, -np.inf)
-    softmax = np.exp(likeness - likeness.max(axis=1, keepdims=True))
+    similarity = rows @ rows.T / _TEMPERATURE
+    np.fill_diagonal(similarity, -np.inf)
+    softmax = np.exp(similarity - similarity.max(axis=1, keepdims=True))
     error = (softmax / softmax.sum(axis=1, keepdims=True) - wanted) / len(out)
     by_rows = (error + error.T) @ rows / _TEMPERATURE
     along = np.einsum("ij,ij->i", by_rows, rows)[:, None]
     return np.asarray((by_rows - along * rows) / lengths, np.float32)
 
 
-def _kept(shape: tuple[int, ...], rng: np.random.Generator) -> Matrix:
-    """Dropout (Srivastava et al. 2014): zeros at random, the others larger in turn."""
+def _dropout(shape: tuple[int, ...], rng: np.random.Generator) -> Matrix:
+    """A dropout mask (Srivastava et al. 2014): random zeros, and the factor that makes up for them."""
     return (rng.random(shape, np.float32) >= _DROPPED) * np.float32(1 / (1 - _DROPPED))
 
 
 class _Adam:
-    """Kingma & Ba (2015), on weights that it changes in place."""
+    """Adam (Kingma & Ba 2015), on weights that it changes in place."""
 
     def __init__(self, weights: list[Matrix], steps: int) -> None:
         self._weights = weights
@@ -127,7 +127,7 @@ class _Adam:
         self._moments = [(np.zeros_like(weight), np.zeros_like(weight)) for weight in weights]
 
     def step(self, gradients: list[Matrix]) -> None:
-        """One step down."""
+        """Take one step."""
         rate = _RATE * (1 + math.cos(math.pi * self._done / self._steps)) / 2
         self._done += 1
         first, second = _MOMENTA

@@ -1,7 +1,7 @@
-"""Text towers: the other half of a CLIP-like pair, an ONNX model that gives a text the embedding of its pictures.
+"""Text encoders: the other half of a CLIP-like pair, an ONNX model that maps a text near the pictures it describes.
 
-It takes the numbers of a text's tokens, int32 or int64 (1, tokens), and may take a mask of them and a type for each.
-What it does not say of itself may stand in the card of the image tower, all of it optional:
+Its input is the token ids of a text, int32 or int64 (1, tokens); an attention mask and token types are optional. What
+the model file does not say can be written into the card of the image encoder. Every field is optional:
 
     "text": {"length": 77, "pad": 0, "output": "text_embeds"}
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.encoders.onnx import STABLE, open_session, output_of
+from lookalike.encoders.onnx import STABLE, find_output, open_session
 from lookalike.encoders.text.tokens import LONGEST, Frame, Tokens
 from lookalike.errors import EncoderError
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TextCard", "TextTower"]
+__all__ = ["TextCard", "TextEncoder"]
 
 _KINDS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-_TRIED = 8  # tokens of the text that a model of any length is tried with
+_TRIED = 8  # tokens of the text with which a model that takes any length is tried
 
 
 @dataclass(frozen=True, slots=True)
 class TextCard:
-    """What a text tower does not say of itself.
+    """What the file of a text encoder does not say.
 
-    name: of the pair. length: how many tokens it takes at most; None: as many as its input has, or the tokenizer cuts
-    to. pad: the token that fills a text up to that length; None: none, unless the model or the tokenizer needs it.
-    output: which of the model's outputs it is; by default the first.
+    name: of the pair. length: the largest number of tokens; None: what the model's input has, or the tokenizer
+    truncates to. pad: the id of the token that fills a text up to that length; None: no padding, unless the model or
+    the tokenizer requires it. output: the name of the model's output; the first by default.
     """
 
     name: str
@@ -45,31 +45,31 @@ class TextCard:
 
     @classmethod
     def read(cls, path: Path) -> TextCard:
-        """The `text` of a card. Raises EncoderError for one that has a number out of its range."""
+        """Read the `text` of a card. Raises EncoderError for a value that is out of range."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             card = cls(str(fields["name"]), **fields.get("text", {}))
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise EncoderError(f"{path} is no card: {type(error).__name__} {error}") from None
+            raise EncoderError(f"{path} is not a card: {type(error).__name__} {error}") from None
         allowed = (
             card.length is None or (type(card.length) is int and 1 <= card.length <= LONGEST),
             card.pad is None or (type(card.pad) is int and 0 <= card.pad < 2**31),
             isinstance(card.output, str),
         )
         if not all(allowed):
-            raise EncoderError(f"{path}: a number or word of its text is out of its range")
+            raise EncoderError(f"{path}: a value of its text encoder is out of range")
         return card
 
 
-class TextTower:
-    """A text model, ready to run. `dim`: how many numbers it gives; `frame`: how long its texts are."""
+class TextEncoder:
+    """A text model, ready to run. `dim`: the dimensions of its embeddings; `frame`: how long its texts are."""
 
     def __init__(self, model: bytes, card: TextCard, *, dim: int | None = None) -> None:
-        """dim: if that is known; else it is tried out. Raises EncoderError for a model that takes something else."""
-        self._name = f"text tower of {card.name}"
+        """dim: if it is known; otherwise the model is tried. Raises EncoderError for a model with other inputs."""
+        self._name = f"text encoder of {card.name}"
         self._session = open_session(model, self._name)
         self._inputs = self._session.get_inputs()
-        self._output = output_of(self._session, card.output, self._name)
+        self._output = find_output(self._session, card.output, self._name)
         self.frame = self._frame(card)
         self.dim = dim or self._try_out()
 
@@ -82,17 +82,17 @@ class TextTower:
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise EncoderError(f"the {self._name} failed: {error}") from error
         if output.ndim != 2 or len(output) != 1 or output.size == 0:
-            raise EncoderError(f"the {self._name} gives numbers of the shape {output.shape}, not a row for a text")
+            raise EncoderError(f"the {self._name} gives output of the shape {output.shape}, not one row for a text")
         if not np.isfinite(output).all():
             raise EncoderError(f"the {self._name} gives numbers that are not finite")
         return np.asarray(output[0])
 
     def _frame(self, card: TextCard) -> Frame:
-        """How long a text is, as the model's input says or its card. Raises EncoderError for inputs of other kinds."""
+        """How long a text is, by the model's input or its card. Raises EncoderError for inputs of other kinds."""
         ids = [given for given in self._inputs if _role(given) == "ids"]
         if len(ids) != 1 or any(one.type not in _KINDS or len(one.shape) != 2 for one in self._inputs):
             kinds = ", ".join(f"{one.name} {one.type} {one.shape}" for one in self._inputs)
-            raise EncoderError(f"the {self._name} takes no tokens, a mask and types, but {kinds}")
+            raise EncoderError(f"the {self._name} does not take tokens, a mask and types, but {kinds}")
         tokens: Any = ids[0].shape[1]
         if not isinstance(tokens, int):
             return Frame(card.length, card.pad, is_full=card.pad is not None)
@@ -101,7 +101,7 @@ class TextTower:
         return Frame(tokens, card.pad, is_full=True)
 
     def _try_out(self) -> int:
-        """Encode a text twice: the numbers must be finite and the same. Returns how many there are."""
+        """Encode a text twice: the results must be finite and the same. Returns their dimensions."""
         some = [0] * (self.frame.length or _TRIED)
         first, second = (self.encode(Tokens(some, [1] * len(some))) for _ in range(2))
         if np.abs(first - second).max() > STABLE:
@@ -110,6 +110,6 @@ class TextTower:
 
 
 def _role(given: Any) -> str:  # noqa: ANN401  (ONNX Runtime has no types)
-    """What an input of a text model is for, by the names that exporters give: input_ids, attention_mask, ..."""
+    """What an input of a text model is for, by the names that exporters use: input_ids, attention_mask, ..."""
     name = given.name.lower()
     return "mask" if "mask" in name else "type" if "type" in name else "ids"

@@ -1,8 +1,8 @@
-"""Texts as the numbers of their tokens, by a file of Hugging Face's `tokenizers`; always in a process of its own.
+"""Texts as token ids, by a `tokenizer.json` of Hugging Face's `tokenizers`; always in a child process.
 
-Such a file is a program: rules that rewrite a text, expressions that cut it. Thirty rules that double a letter take
-2 kB and end the process that follows them, and a file may be harmless with one text and not with another
-(docs/decisions.md). So no process but a child, bounded in time and memory, ever opens one.
+Such a file is a program: rules that rewrite a text, expressions that split it. Thirty rules that double a letter take
+2 kB and crash the process that follows them, and a file can be harmless with one text and not with another
+(docs/decisions.md). So only a child process, bounded in time and memory, ever opens one.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["LONGEST", "Frame", "Tokens", "serve", "tokenize"]
 LONGEST = 4096  # tokens of a text, at most
 SECONDS = 30.0  # a file with 250,000 words takes 0.7 s of processor time
 _MIB = 4096  # of address space
-_CLIPS = 77  # tokens that CLIP's text towers take: what is cut to where neither card, model nor file says it
+_CLIPS = 77  # tokens, as CLIP's text encoders take them: the length where neither card, model nor file says it
 
 
 class Frame(NamedTuple):
-    """How long a text is: at most `length` tokens, exactly so many if it is_full, filled up with the token `pad`.
+    """How long a text is: at most `length` tokens; exactly that many if `is_full`, padded with the token `pad`.
 
-    None: as the tokenizer's file says.
+    None stands for what the tokenizer's file says.
     """
 
     length: int | None
@@ -38,40 +38,40 @@ class Frame(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """The numbers of a text's tokens, and for each 1 or, if it fills the text up, 0."""
+    """The token ids of a text, and for each of them 1, or 0 if it is padding."""
 
     ids: list[int]
     mask: list[int]
 
 
 def tokenize(file: bytes, texts: Sequence[str], frame: Frame) -> list[Tokens]:
-    """Each text's tokens by the content of a `tokenizer.json`, cut to the frame's length.
+    """Return the tokens of each text, by the content of a `tokenizer.json`, truncated to the frame's length.
 
-    Raises MissingExtra; UsageError for a text of which it knows no word; EncoderError for a file that is none, fails,
-    or exceeds 30 s or 4 GiB.
+    Raises MissingExtra; UsageError for a text without a known word; EncoderError for a file that is not a tokenizer,
+    fails, or exceeds 30 s or 4 GiB.
     """
     if importlib.util.find_spec("tokenizers") is None:
-        raise MissingExtra("searching by a text needs tokenizers", hint='pip install "lookalike[text]"')
+        raise MissingExtra("searching by text needs the package tokenizers", hint='pip install "lookalike[text]"')
     asked = json.dumps({"texts": list(texts), "frame": frame._asdict()}).encode() + b"\n"
     try:
         answer = ask("lookalike.encoders.text.tokens:serve", seconds=SECONDS, content=asked + file)
     except TimeoutError:
         raise EncoderError(f"the tokenizer took longer than {SECONDS:g} s for a text") from None
     except ChildProcessError as error:
-        raise EncoderError(f"the tokenizer ended the process that it ran in ({error})") from None
+        raise EncoderError(f"the tokenizer crashed the process that it ran in ({error})") from None
     if "problem" in answer:
         raise EncoderError(f"the tokenizer cannot be used: {answer['problem']}")
-    return [_known(Tokens(*pair), text) for pair, text in zip(answer["tokens"], texts, strict=True)]
+    return [_require_known(Tokens(*pair), text) for pair, text in zip(answer["tokens"], texts, strict=True)]
 
 
 def serve() -> None:
-    """In the child: a line with the texts and the file come on stdin, the tokens go to stdout as one line of JSON."""
+    """In the child: read a line with the texts and then the file from stdin; write the tokens to stdout as JSON."""
     bound_memory(_MIB)
     asked = json.loads(sys.stdin.buffer.readline())
     file = sys.stdin.buffer.read()
     try:
         answer: dict[str, Any] = {"tokens": _tokens(file, asked["texts"], Frame(**asked["frame"]))}
-    except BaseException as error:  # noqa: BLE001  (what panics in Rust is no Exception)
+    except BaseException as error:  # noqa: BLE001  (a panic in Rust is not an Exception)
         answer = {"problem": f"{type(error).__name__} {error}"[:500]}
     sys.stdout.write(json.dumps(answer) + "\n")
 
@@ -94,7 +94,7 @@ def _tokens(file: bytes, texts: list[str], frame: Frame) -> list[tuple[list[int]
     return [(one.ids, one.attention_mask) for one in encoded]
 
 
-def _known(tokens: Tokens, text: str) -> Tokens:
+def _require_known(tokens: Tokens, text: str) -> Tokens:
     if not any(tokens.mask):
         raise UsageError(f"the encoder knows no word of {text!r}")
     return tokens

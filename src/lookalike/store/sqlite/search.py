@@ -71,6 +71,7 @@ class Search:
 
     reading: a transaction that has made sure that nothing is missing of what was written last.
     restart: begins this thread's transaction again unless something was read in it; whether it did.
+    keep: from now on this thread's transaction cannot begin again.
     """
 
     def __init__(
@@ -81,9 +82,10 @@ class Search:
         *,
         reading: Callable[[], AbstractContextManager[None]],
         restart: Callable[[], bool],
+        keep: Callable[[], None],
     ) -> None:
         self._tables, self._space, self._tuning = tables, space, tuning
-        self._reading, self._restart = reading, restart
+        self._reading, self._restart, self._keep = reading, restart, keep
         self._lock = threading.RLock()  # while something is loaded; never while a query is encoded or searched
         self._loaded: _Loaded | None = None
         self._raw: _Raw | None = None
@@ -200,6 +202,7 @@ class Search:
     def _qualifying(self, where: Filter) -> Ids:
         """Inside one transaction, the generation of which is searched afterwards."""
         self._current()  # first, as it may begin the transaction again
+        self._keep()  # or another thread's search of a newer generation would let it begin again
         generation = self._tables.number("generation")
         known = self._qualified
         if known is None or known[:2] != (generation, where):

@@ -97,6 +97,7 @@ class SqliteStore:
                 tuning or Tuning(),
                 reading=self._reading_newest,
                 restart=self._restart,
+                keep=self._note_reading,
             )
             if base is None:
                 self._settle_in()
@@ -473,8 +474,10 @@ class SqliteStore:
         """Leave the log empty: what was written is then in the database itself, and the note has served."""
         with contextlib.suppress(Exception):  # a reader is in the way, the disk is full, or it is closed: later, then
             self._db.execute("PRAGMA busy_timeout = 200")
-            blocked, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._db.execute(f"PRAGMA busy_timeout = {schema.PATIENCE * 1000:.0f}")
+            try:
+                blocked, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._db.execute(f"PRAGMA busy_timeout = {schema.PATIENCE * 1000:.0f}")
             if not blocked:
                 self._lock.forget()
 

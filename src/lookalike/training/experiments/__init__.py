@@ -1,7 +1,7 @@
-"""What the experiments came to: a file for each finished training, and the page that is made of the files.
+"""The results of the experiments: a file for each finished training, and a page that is generated from the files.
 
-`results` measures a training and keeps what came out, `logged` is what the original's log says of the same
-experiment, `lessons` is what the numbers teach, `page` puts all of it on one page. Only measuring needs TensorFlow.
+`results` measures a training and writes its file, `logged` has what the original's log says about the same
+experiment, `lessons` draws conclusions, and `page` puts everything on one page. Only measuring needs TensorFlow.
 """
 
 from lookalike.training.experiments.page import write_page

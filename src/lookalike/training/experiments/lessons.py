@@ -1,4 +1,4 @@
-"""What the numbers of the results teach, in sentences that are computed from them and say nothing else."""
+"""Conclusions from the results, in sentences that are computed from them and say nothing else."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Step", "as_shuffled", "label", "lessons", "steps"]
 
 _BAR, _GOAL = "linear", "exp6d"
-_SHARE = 0.75  # of the pictures that the original's evaluation took for its test had been trained on
+_SHARE = 0.75  # of the test pictures in the original's evaluation had been trained on
 _RISE = 1.01  # of the smallest held-out error: more is overfitting
-_FEW = 4  # rows below which a rank correlation says nothing
+_FEW = 4  # with fewer rows a rank correlation means nothing
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class Step(NamedTuple):
-    """Two results of which one is the other with something changed, in words."""
+    """Two results, and in words what was changed from one to the other."""
 
     before: Result
     after: Result
@@ -34,7 +35,7 @@ class Step(NamedTuple):
 
 
 def lessons(results: Sequence[Result]) -> dict[int, list[str]]:
-    """By size of the pictures, the largest first: a paragraph for each thing that the results say something of."""
+    """Return paragraphs by picture size, largest first: one for every question that the results answer."""
     return {
         size: [
             text
@@ -46,9 +47,9 @@ def lessons(results: Sequence[Result]) -> dict[int, list[str]]:
 
 
 def steps(results: Sequence[Result]) -> list[Step]:
-    """Of every result the one before it with the fewest changes, at the same size, both measured on held-out pictures.
+    """Pair every result with the earlier one that has the fewest changes, at the same size, both with held-out errors.
 
-    Only presets at their full number of epochs are compared, so that a difference is the change's.
+    Only presets at their full number of epochs are compared, so that a difference is due to the change.
     """
     whole = [r for r in results if r.held_out_mse is not None and len(r.history) == PRESETS[r.preset.name].epochs]
     pairs = [(_before(after, whole), after) for after in whole]
@@ -56,14 +57,14 @@ def steps(results: Sequence[Result]) -> list[Step]:
 
 
 def as_shuffled(result: Result) -> float | None:
-    """The error as the original's evaluation took it: three quarters of its pictures trained on."""
+    """The error as the original's evaluation measured it: with three quarters of its pictures trained on."""
     if result.held_out_mse is None or result.train_mse is None:
         return None
     return _SHARE * result.train_mse + (1 - _SHARE) * result.held_out_mse
 
 
 def label(result: Result) -> str:
-    """The name of a preset, with what was varied of it but the size and the epochs, which have columns of their own."""
+    """The name of a preset with what was varied, except the size and the epochs, which have their own columns."""
     changes = [f"{key} {value}" for key, value in result.varied.items() if key not in {"size", "epochs"}]
     changes += ["errors of brightness"] if result.preset.grey else []
     return f"`{result.preset.name}`" + (f" ({', '.join(changes)})" if changes else "")
@@ -82,13 +83,17 @@ def _bar(results: Sequence[Result]) -> Iterator[str]:
     if not bars or not networks:
         return
     below = [r for r in networks if _error(r) < _error(bars[0])]
-    told = f"The principal components come to {_error(bars[0]):.4f} with {bars[0].preset.latent_dim} numbers. "
-    if below:
+    bar = (
+        f"The principal components have an error of {_error(bars[0]):.4f} with {bars[0].preset.latent_dim} dimensions. "
+    )
+    if len(networks) == 1:
+        yield bar + f"The only network, {label(networks[0])}, has {_error(networks[0]):.4f}."
+    elif below:
         listed = ", ".join(f"{label(r)} {_error(r):.4f}" for r in below)
-        yield told + f"{len(below)} of {_count(networks)} {'is' if len(below) == 1 else 'are'} below it: {listed}."
+        yield bar + f"{_some(below, networks)} {'is' if len(below) == 1 else 'are'} below it: {listed}."
     else:
         nearest = f"the nearest is {label(networks[0])}, {_error(networks[0]):.4f}"
-        yield told + f"None of {_count(networks)} is below it; {nearest}."
+        yield bar + f"{_some(below, networks)} is below it; {nearest}."
 
 
 def _overfitting(results: Sequence[Result]) -> Iterator[str]:
@@ -98,12 +103,9 @@ def _overfitting(results: Sequence[Result]) -> Iterator[str]:
         for r, best in networks
         if best is not None and r.history[-1].val_mse > _RISE * best.val_mse
     ]
-    if networks:
-        yield (
-            f"{len(risen)} of {_count(networks)} {'ends' if len(risen) == 1 else 'end'} with a held-out error more "
-            "than 1% above the smallest"
-            f"{': ' + ', '.join(risen) if risen else ''}."
-        )
+    if len(networks) > 1:
+        ends = f"{'ends' if len(risen) < 2 else 'end'} with a held-out error more than 1% above {'its' if len(risen) < 2 else 'their'} smallest"
+        yield f"{_some(risen, networks)} {ends}{': ' + ', '.join(risen) if risen else ''}."
 
 
 def _penalties(results: Sequence[Result]) -> Iterator[str]:
@@ -113,7 +115,7 @@ def _penalties(results: Sequence[Result]) -> Iterator[str]:
         (least, low), (most, high) = by_share[0], by_share[-1]
         other = f", that of {label(least)} {low.val_loss / low.val_mse:.2f} times" if least is not most else ""
         yield (
-            f"A loss with penalties is not an error: the last held-out loss of {label(most)} is "
+            f"A loss with penalties is not an error: the final held-out loss of {label(most)} is "
             f"{high.val_loss / high.val_mse:.2f} times its error ({high.val_loss:.4f} and {high.val_mse:.4f}){other}."
         )
 
@@ -124,52 +126,53 @@ def _shuffling(results: Sequence[Result]) -> Iterator[str]:
         return
     result, mixed = min(pairs, key=lambda pair: pair[1] / _error(pair[0]))
     logged = [
-        f"{label(r)} {mixed:.4f}, in its log {known.error:.4f}"
+        f"{label(r)} {mixed:.4f}, logged {known.error:.4f}"
         for r, mixed in pairs
         if r.is_full and (known := LOGGED.get(r.preset.name)) is not None and known.error is not None
     ]
     yield (
-        "Measured as the original measured, with pictures three quarters of which had been trained on, "
-        f"{_count(pairs)} would seem to do better, {label(result)} the most: {mixed:.4f} instead of "
-        f"{_error(result):.4f}." + (f" Beside what was logged: {'; '.join(logged)}." if logged else "")
+        "Measured in the original's way, on pictures of which three quarters had been trained on, "
+        f"{_better(pairs, result)}: {mixed:.4f} instead of {_error(result):.4f}."
+        + (f" Compared with the log: {'; '.join(logged)}." if logged else "")
     )
 
 
 def _ranking(results: Sequence[Result]) -> Iterator[str]:
-    told = [r for r in results if r.held_out_mse and r.retrieval and not r.preset.grey]
-    pairs = [(_error(r), r.retrieval["raw_euclidean"]["mAP"]) for r in told]
+    rows = [r for r in results if r.held_out_mse and r.retrieval and not r.preset.grey]
+    pairs = [(_error(r), r.retrieval["raw_euclidean"]["mAP"]) for r in rows]
     if len(pairs) >= _FEW:
         yield (
             f"Over {len(pairs)} rows the rank correlation (Spearman) of the held-out error with the mAP of the raw "
-            f"codes by L2 is {_spearman(pairs):+.2f}: -1 would say that drawing better means finding better."
+            f"embeddings by L2 is {_spearman(pairs):+.2f}. It would be -1 if better reconstruction always meant better "
+            "retrieval."
         )
 
 
 def _ways(results: Sequence[Result]) -> Iterator[str]:
-    told = [r.retrieval for r in results if len(r.retrieval) > 2 and not r.queries_trained_on]
-    if not told:
+    rows = [r.retrieval for r in results if len(r.retrieval) > 2 and not r.queries_trained_on]
+    if not rows:
         return
-    means = {way: float(np.mean([found[way]["mAP"] for found in told])) for way in told[0]}
+    means = {way: float(np.mean([found[way]["mAP"] for found in rows])) for way in rows[0]}
     best = max(means, key=lambda way: means[way])
     listed = ", ".join(f"{way.replace('_', ' ')} {value:.3f}" for way, value in means.items())
-    yield f"Of the ways of comparing codes, {best.replace('_', ' ')} has the highest mean mAP: {listed}."
+    yield f"Among the ways of comparing embeddings, {best.replace('_', ' ')} has the highest mean mAP: {listed}."
 
 
 def _contrast(results: Sequence[Result]) -> Iterator[str]:
-    told = [(r, max(found["mAP"] for found in r.retrieval.values())) for r in _networks(results) if r.retrieval]
+    rows = [(r, max(found["mAP"] for found in r.retrieval.values())) for r in _networks(results) if r.retrieval]
     without = max(
-        ((r, value) for r, value in told if not (r.preset.contrast or r.preset.histogram)),
+        ((r, value) for r, value in rows if not (r.preset.contrast or r.preset.histogram)),
         key=lambda pair: pair[1],
         default=None,
     )
     if without is None:
         return
-    for result, value in told:
+    for result, value in rows:
         if result.preset.contrast:
             what = "folders" if result.preset.labelled else "views"
             yield (
-                f"Taught which {what} belong together, {label(result)} has a mAP of {value:.3f} by its best way; of "
-                f"the networks that only draw {label(without[0])} has the best, {without[1]:.3f}."
+                f"Trained on which {what} belong together, {label(result)} reaches a mAP of {value:.3f} in its best "
+                f"way; among the networks that only reconstruct, {label(without[0])} is best with {without[1]:.3f}."
             )
 
 
@@ -178,24 +181,24 @@ def _time(results: Sequence[Result]) -> Iterator[str]:
     if not goals or goals[0].best is None:
         return
     goal, error = goals[0], goals[0].best.val_mse
-    own = goals[0].best.epoch * min(epoch.seconds for epoch in goal.history)  # other work on the machine is not its own
-    told = [
-        f"{label(r)} after {_minutes(seconds)} ({seconds / own:.3f} of that)"
+    own = goals[0].best.epoch * min(epoch.seconds for epoch in goal.history)  # other work on the machine is not counted
+    faster = [
+        f"{label(r)} after {_minutes(seconds)} ({seconds / own:.3f} times that)"
         for r in results
         if r is not goal
         and not r.preset.grey
         and (seconds := _seconds_to(r, error)) is not None
         and _machine(r) == _machine(goal)
     ]
-    reached = f": {', '.join(told)}" if told else ": by no other row"
+    others = f"others reach it: {', '.join(faster)}" if faster else "no other row reaches it"
     yield (
-        f"The smallest held-out error of `{_GOAL}`, {error:.4f}, took it {_minutes(own)}, all epochs taken to be as "
-        f"quick as its quickest; it is reached on the same machine{reached}."
+        f"`{_GOAL}` reached its smallest held-out error, {error:.4f}, after {_minutes(own)}, counting every epoch as "
+        f"its fastest. On the same machine {others}."
     )
 
 
 def _seconds_to(result: Result, error: float) -> float | None:
-    """How long a training took until its held-out error was no larger than this; None if it never was."""
+    """How long a training took to reach this held-out error; None if it never did."""
     for number, epoch in enumerate(result.history, 1):
         if epoch.val_mse <= error:
             return math.fsum(e.seconds for e in result.history[:number])
@@ -214,8 +217,22 @@ def _error(result: Result) -> float:
     return math.nan if result.held_out_mse is None else result.held_out_mse
 
 
-def _count(networks: Sequence[object]) -> str:
-    return f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
+def _some(part: Sequence[object], networks: Sequence[object]) -> str:
+    """How many of several networks, as the subject of a sentence."""
+    if len(part) == len(networks):
+        return "Both networks" if len(networks) == 2 else f"All {_spell(len(networks))} networks"
+    count = _spell(len(part)).capitalize() if part else "None"
+    return f"{count} of the {_spell(len(networks))} networks"
+
+
+def _better(pairs: Sequence[object], best: Result) -> str:
+    if len(pairs) == 1:
+        return f"{label(best)} would seem better"
+    return f"{_spell(len(pairs))} networks would seem better, {label(best)} most of all"
+
+
+def _spell(count: int) -> str:
+    return _WORDS[count] if count < len(_WORDS) else str(count)
 
 
 def _minutes(seconds: float) -> str:
@@ -223,7 +240,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _before(after: Result, whole: Sequence[Result]) -> Result | None:
-    """The nearest of the earlier ones of its size and kind; an error of greys is not comparable with one of colours."""
+    """The nearest of the earlier results of its size and kind; errors of brightness and of colours do not compare."""
     earlier = [
         r for r in whole[: whole.index(after)]
         if (r.preset.size, r.preset.model, r.preset.grey) == (after.preset.size, after.preset.model, after.preset.grey)
@@ -241,6 +258,6 @@ def _change(one: Preset, other: Preset) -> str:
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
-    """Ties are broken by place, which figures of six digits do not have."""
+    """The rank correlation; ties, which figures of six digits do not have, are broken by order."""
     one, other = (np.argsort(np.argsort(values)) for values in zip(*pairs, strict=True))
     return float(np.corrcoef(one, other)[0, 1])

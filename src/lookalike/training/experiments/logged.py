@@ -1,7 +1,7 @@
-"""What the log of the described system says of its experiments, by their names; nothing here was measured by us.
+"""What the log of the described system says about its experiments; nothing here was measured by this project.
 
-Its losses have the penalties in them. Its reconstruction errors are those of pictures three quarters of which had
-been trained on, because its evaluation shuffled before it split.
+Its losses include the penalties. Its reconstruction errors are for pictures of which three quarters had been trained
+on, because its evaluation shuffled before it split.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["LOGGED", "Logged", "LoggedEpoch", "logged_epochs"]
 
 
 class LoggedEpoch(NamedTuple):
-    """An epoch of the log: losses with their penalties; `final` has no held-out ones."""
+    """An epoch of the log: losses with penalties; `final` has no held-out losses."""
 
     epoch: int
     loss: float
@@ -24,7 +24,7 @@ class LoggedEpoch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Losses at the last epoch that is logged, and the reconstruction error, if any; None is what is not said."""
+    """Losses at the last logged epoch, and the reconstruction error; None for what is not logged."""
 
     epoch: int
     train_loss: float | None = None
@@ -56,7 +56,7 @@ LOGGED: dict[str, Logged] = {
 
 
 def logged_epochs(name: str) -> list[LoggedEpoch]:
-    """The epochs that the log prints of an experiment, in their order; most experiments lack some."""
+    """Read the epochs that the log has of an experiment, in order; for most experiments some are missing."""
     text = (files("lookalike.training.experiments") / "logged.csv").read_text(encoding="utf-8")
     return [
         LoggedEpoch(int(row["epoch"]), float(row["loss"]), float(row["val_loss"]) if row["val_loss"] else None)

@@ -1,4 +1,4 @@
-"""A finished training in one JSON file: what was trained, on what machine, and how well it does."""
+"""The result of a finished training in one JSON file: what was trained, on which machine, and how good it is."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from lookalike.datasets.labelled import load_labelled
 from lookalike.errors import DatasetError, TrainingError
 from lookalike.evaluation.retrieval import evaluate_retrieval
 from lookalike.training import Epoch
-from lookalike.training import folder as place
-from lookalike.training.machine import describe_machine
+from lookalike.training import folder as run_folder
 from lookalike.training.presets import PRESETS, Preset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lookalike.indexing.update import Progress
+    from lookalike.images.pool import OnProgress
 
 __all__ = ["Result", "read_results", "record"]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One training as its file tells it.
+    """The result of one training.
 
-    varied: what differs from the preset as it is today, and how. Errors are bare means over all pixels; None where
-    there are no such pictures. retrieval: for each way of comparing its measures; empty for pictures without classes.
-    queries_trained_on: how many of the queries the model had seen.
+    varied: the values that differ from today's preset. Errors are means over all pixels, without penalties; None where
+    there are no such pictures. retrieval: the measures for each way of comparing; empty for pictures without classes.
+    queries_trained_on: how many of the queries the model was trained on.
     """
 
     preset: Preset
@@ -53,17 +52,17 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """All epochs together, measuring the held-out pictures after each included.
+        """The time of all epochs together, including the measurement of held-out pictures after each.
 
-        The first as it was, which may prepare something, and the median of the others for each of them: a training
-        that was suspended, or shared its machine for a while, took no longer because of itself.
+        The first counts as it was, as it may prepare something; each other one counts as the median of them, so that
+        a training that was suspended, or shared its machine for a while, does not look slower.
         """
         first, *others = (epoch.seconds for epoch in self.history)
         return first + statistics.median(others) * len(others) if others else first
 
     @property
     def is_full(self) -> bool:
-        """Whether the preset was trained as it is, to its last epoch."""
+        """Whether the preset was trained unchanged, to its last epoch."""
         return not self.varied and len(self.history) == self.preset.epochs
 
     @property
@@ -72,26 +71,26 @@ class Result:
         return min((e for e in self.history if math.isfinite(e.val_mse)), key=lambda e: e.val_mse, default=None)
 
 
-def record(home: Path, folder: Path, results: Path, *, progress: Progress | None = None) -> tuple[Path, Result]:
-    """Measure the finished training in `home` on the pictures below `folder`: its file in `results`, and what it tells.
+def record(run: Path, folder: Path, results: Path, *, on_progress: OnProgress | None = None) -> tuple[Path, Result]:
+    """Measure the finished training in `run` on the pictures below `folder`; returns its file in `results` and result.
 
-    Nothing is measured that is told there already. Raises TrainingError for what is no finished training of a
-    preset.
+    A training whose result is recorded already is not measured again. Raises TrainingError for anything but a finished
+    training of a preset.
     """
-    preset = place.read_preset(home)
+    preset = run_folder.read_preset(run)
     path = results / _file_name(preset)
-    if _told_encoder(path) != _digest(home):
-        told = _measured(home, folder, progress)
-        with place.writing_to(path):
+    if _recorded_encoder(path) != _digest(run):
+        measured = _measure(run, folder, on_progress)
+        with run_folder.writing_to(path):
             results.mkdir(parents=True, exist_ok=True)
-            place.write_json(path, told)
+            run_folder.write_json(path, measured)
     return path, _read(path)
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Every result that is told in a folder: in the order of the presets, whole ones first, then by their size.
+    """Read every result in a folder: in the order of the presets, full runs first, then by size.
 
-    Raises DatasetError for a file that tells none.
+    Raises DatasetError for a file that is not a result.
     """
     order = list(PRESETS)
     results = [_read(path) for path in sorted(folder.glob("*.json"))]
@@ -101,16 +100,16 @@ def read_results(folder: Path) -> list[Result]:
 def _read(path: Path) -> Result:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        preset = place.as_preset(found["preset"])
-        made: dict[str, Any] = {
+        preset = run_folder.parse_preset(found["preset"])
+        parsed: dict[str, Any] = {
             "preset": preset,
             "varied": _varied(preset),
             "history": tuple(map(_epoch, found["history"])),
         }
-        told = {field.name: found[field.name] for field in fields(Result) if field.name not in made}
-        return Result(**made, **told)
+        others = {field.name: found[field.name] for field in fields(Result) if field.name not in parsed}
+        return Result(**parsed, **others)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, TrainingError) as error:
-        raise DatasetError(f"{path} tells no result: {type(error).__name__} {error}") from None
+        raise DatasetError(f"{path} is not a result: {type(error).__name__} {error}") from None
 
 
 def _epoch(row: dict[str, Any]) -> Epoch:
@@ -118,29 +117,29 @@ def _epoch(row: dict[str, Any]) -> Epoch:
     return Epoch(int(row["epoch"]), **errors)
 
 
-def _measured(home: Path, folder: Path, progress: Progress | None) -> dict[str, Any]:
-    preset, history = place.read_preset(home), place.read_history(home)
-    errors = training.reconstruction_error(home, folder, progress=progress)
-    return _circumstances(home, folder, preset) | {
-        "encoder": _digest(home),
+def _measure(run: Path, folder: Path, on_progress: OnProgress | None) -> dict[str, Any]:
+    preset, history = run_folder.read_preset(run), run_folder.read_history(run)
+    errors = training.reconstruction_error(run, folder, on_progress=on_progress)
+    return _circumstances(run, folder, preset) | {
+        "encoder": _digest(run),
         "preset": asdict(preset),
         "varied": _varied(preset),
         "full": not _varied(preset) and len(history) == preset.epochs,
         "epochs": len(history),
         "seconds": round(math.fsum(epoch.seconds for epoch in history), 1),
         **{key: errors[key] for key in ("held_out_mse", "train_mse", "mse_by_class")},
-        **_retrieval(home, folder),
+        **_retrieval(run, folder),
         "pictures": {"folder": folder.resolve().name, **{key: errors[key] for key in ("n_train", "n_held_out")}},
         "history": [_finite(asdict(epoch)) for epoch in history],
     }
 
 
-def _circumstances(home: Path, folder: Path, preset: Preset) -> dict[str, Any]:
-    notes = place.read_notes(home)
+def _circumstances(run: Path, folder: Path, preset: Preset) -> dict[str, Any]:
+    notes = run_folder.read_notes(run)
     changes = " ".join(f"--set {key}={_as_text(value)}" for key, value in _varied(preset).items())
     command = f"lookalike train {folder.resolve().name} --preset {preset.name} {changes}".rstrip()
-    # Trainings that were begun before machines were noted: this one is where it is measured.
-    machine = notes.get("machine") or {**describe_machine(), "noted": "when it was measured"}
+    # Older trainings did not describe their machine: this is the one where they are measured.
+    machine = notes.get("machine") or {**run_folder.describe_machine(), "noted": "when it was measured"}
     return {
         "name": preset.name, "date": notes["begun"], "command": command, "versions": notes["versions"],
         "machine": machine,
@@ -149,7 +148,7 @@ def _circumstances(home: Path, folder: Path, preset: Preset) -> dict[str, Any]:
 
 def _varied(preset: Preset) -> dict[str, Any]:
     if preset.name not in PRESETS:
-        raise TrainingError(f"{preset.name} is no preset: what it came to has no place among the experiments")
+        raise TrainingError(f"{preset.name} is not a preset, so its result cannot be recorded")
     usual, own = asdict(PRESETS[preset.name]), asdict(preset)
     return {key: value for key, value in own.items() if value != usual[key] and key != "description"}
 
@@ -163,26 +162,28 @@ def _as_text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _digest(home: Path) -> str:
-    """What a finished training is known by. Raises TrainingError for one that is not finished."""
-    if not place.is_finished(home):
-        raise TrainingError(f"the training in {home} is not finished", hint="go on with the same `lookalike train`")
-    return file_digest(os.fsencode(home / place.ENCODER)).hex()
+def _digest(run: Path) -> str:
+    """The digest of a training's encoder. Raises TrainingError if the training is not finished."""
+    if not run_folder.is_finished(run):
+        raise TrainingError(
+            f"the training in {run} is not finished", hint="resume it with the same `lookalike train` command"
+        )
+    return file_digest(os.fsencode(run / run_folder.ENCODER)).hex()
 
 
-def _told_encoder(path: Path) -> object:
+def _recorded_encoder(path: Path) -> object:
     with suppress(OSError, ValueError, AttributeError):
         return json.loads(path.read_text(encoding="utf-8")).get("encoder")
     return None
 
 
-def _retrieval(home: Path, folder: Path) -> dict[str, Any]:
+def _retrieval(run: Path, folder: Path) -> dict[str, Any]:
     try:
-        dataset = training.own_split(home, load_labelled(folder))
-    except DatasetError:  # no classes: there is nothing to be right or wrong about
+        dataset = training.own_split(run, load_labelled(folder))
+    except DatasetError:  # without classes no hit is right or wrong
         return {"retrieval": {}, "queries_trained_on": 0}
-    found = evaluate_retrieval(dataset, home, also=["ways"])["retrieval"]
-    return {"retrieval": found, "queries_trained_on": training.count_trained(home, dataset.queries)}
+    found = evaluate_retrieval(dataset, run, also=["ways"])["retrieval"]
+    return {"retrieval": found, "queries_trained_on": training.count_trained(run, dataset.queries)}
 
 
 def _finite(fields: dict[str, float]) -> dict[str, float | None]:

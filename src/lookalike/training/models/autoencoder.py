@@ -1,4 +1,4 @@
-"""The described autoencoder in Keras 3: two convolutions down, one dense layer for the embedding, and back."""
+"""The described autoencoder in Keras 3: two convolutions, a dense layer for the embedding, and the way back."""
 
 from __future__ import annotations
 
@@ -16,19 +16,28 @@ if TYPE_CHECKING:
 
     from lookalike.training.presets import Preset
 
-__all__ = ["EPSILON", "build", "embedding_name", "encoder_of", "load_keras", "mixed_policy", "rate_at", "schedule_of"]
+__all__ = [
+    "EPSILON",
+    "build",
+    "build_encoder",
+    "create_schedule",
+    "embedding_name",
+    "load_keras",
+    "mixed_policy",
+    "rate_at",
+]
 
-EPSILON = 1e-3  # added to variances by the normalisation; Keras's default
+EPSILON = 1e-3  # added to variances by batch normalisation; Keras's default
 
 
 def load_keras() -> Any:  # noqa: ANN401  (a module)
-    """Keras 3 on TensorFlow, whatever the user's own default backend is. Raises MissingExtra."""
+    """Import Keras 3 on TensorFlow, whatever the user's own default backend is. Raises MissingExtra."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its log of how it found the processor is for its makers
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its log about the processor is of no use to users
     try:
         with _silence():
             tensorflow = importlib.import_module("tensorflow")
-            tensorflow.get_logger().setLevel("ERROR")  # several models in one process are no fault of the user's
+            tensorflow.get_logger().setLevel("ERROR")  # it warns about several models in one process
             return importlib.import_module("keras")
     except ImportError as error:
         raise MissingExtra(
@@ -38,7 +47,7 @@ def load_keras() -> Any:  # noqa: ANN401  (a module)
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing on file 2 meanwhile: TensorFlow says two things there as it is loaded, whatever its log level is."""
+    """Close stderr meanwhile: TensorFlow writes two lines there when it is imported, whatever its log level."""
     if "tensorflow" in sys.modules:
         yield
         return
@@ -55,10 +64,9 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def mixed_policy(preset: Preset) -> Iterator[None]:
-    """Layers made inside compute in half precision if the preset asks for it; weights stay float32.
+    """Let layers that are created inside compute in half precision if the preset says so; weights stay float32.
 
-    bfloat16 on a processor, which has the range of float32; float16 on a graphics processor, where Keras scales
-    the loss.
+    That is bfloat16 on a CPU, which has the range of float32, and float16 on a GPU, where Keras scales the loss.
     """
     policies = load_keras().config
     before = policies.dtype_policy()
@@ -72,9 +80,9 @@ def mixed_policy(preset: Preset) -> Iterator[None]:
 
 
 def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no types)
-    """The autoencoder: float32 (n, size, size, 3) in [0, 1] in, the same out; (n, size, size, 1) in grey.
+    """Build the autoencoder: float32 (n, size, size, 3) in [0, 1] in, the same out; (n, size, size, 1) for grey.
 
-    101,002,051 parameters at 256 pixels and 192 numbers.
+    It has 101,002,051 parameters at 256 pixels and 192 dimensions.
     """
     keras = load_keras()
     layers = keras.layers
@@ -94,8 +102,8 @@ def build(preset: Preset) -> Any:  # noqa: ANN401  (keras.Model: Keras has no ty
     return keras.Model(inputs, outputs, name=f"autoencoder_{preset.name}")
 
 
-def encoder_of(autoencoder: Any, preset: Preset) -> Any:  # noqa: ANN401
-    """The half of it that gives the embedding, float32 (n, latent_dim); the layers are the same ones."""
+def build_encoder(autoencoder: Any, preset: Preset) -> Any:  # noqa: ANN401
+    """Build the half that gives the embedding, float32 (n, latent_dim); it shares the layers."""
     last = autoencoder.get_layer(embedding_name(preset))
     return load_keras().Model(autoencoder.inputs[0], last.output, name="encoder")
 
@@ -105,8 +113,8 @@ def embedding_name(preset: Preset) -> str:
     return "embedding_relu" if preset.relu else "embedding"
 
 
-def schedule_of(preset: Preset) -> Any:  # noqa: ANN401
-    """The learning rate to begin with, or how it falls with every step."""
+def create_schedule(preset: Preset) -> Any:  # noqa: ANN401
+    """Return the initial learning rate, or a schedule that changes it with every step."""
     if preset.schedule == "time-based":
         decay = preset.learning_rate / preset.epochs
         return load_keras().optimizers.schedules.InverseTimeDecay(preset.learning_rate, 1, decay)
@@ -114,7 +122,7 @@ def schedule_of(preset: Preset) -> Any:  # noqa: ANN401
 
 
 def rate_at(preset: Preset, epoch: int) -> float | None:
-    """The learning rate that an epoch (from 0) is set to; None where the schedule is one of steps, or there is none."""
+    """Return the learning rate for an epoch, from 0; None unless the schedule changes it every epoch."""
     if preset.schedule != "linear":
         return None
     return float(preset.learning_rate * (1 - epoch / preset.epochs) ** preset.power)
@@ -135,7 +143,7 @@ def _embedding(keras: Any, preset: Preset) -> Any:  # noqa: ANN401
     return keras.layers.Dense(
         preset.latent_dim,
         name="embedding",
-        dtype="float32",  # in mixed precision too: an embedding of 8 significant bits would be a poor one
+        dtype="float32",  # in mixed precision too: an embedding with 8 significant bits would be poor
         activity_regularizer=penalties.L1(preset.l1_activity) if preset.l1_activity else None,
         kernel_regularizer=penalties.L2(preset.l2_kernel) if preset.l2_kernel else None,
     )

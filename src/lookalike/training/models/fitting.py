@@ -1,4 +1,4 @@
-"""A Keras model in training: fed from a stream of batches, measured, kept on disk and taken up again."""
+"""A Keras model in training: fed from a stream of batches, measured, saved and restored."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.training.models.autoencoder import load_keras, mixed_policy, rate_at, schedule_of
+from lookalike.training.models.autoencoder import create_schedule, load_keras, mixed_policy, rate_at
 from lookalike.training.models.contrast import contrastive_loss
-from lookalike.training.models.learner import Errors, Layer
+from lookalike.training.models.trainable import Errors, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from lookalike.training.models.learner import Told
+    from lookalike.training.models.trainable import OnBatch
     from lookalike.training.presets import Preset
 
     Source = Callable[[], Iterator[tuple[NDArray[Any], ...]]]
-    """Gives an epoch's batches anew with every call: pictures (n, ...), uint8 of a pixel's 0..255 or float32; beside
-    them int32 (n, 1), the same number for what belongs together, if that is learned too."""
+    """Yields the batches of an epoch, at every call from the start: pictures (n, ...), uint8 in 0..255 or float32; and
+    with a contrastive loss int32 (n, 1), the same number for pictures that belong together."""
 
 __all__ = ["Fit"]
 
-_AHEAD = 2  # batches that are read while one is learned
+_AHEAD = 2  # batches that are read while one is trained on
 
 
 class Fit:
-    """A model that gives back what it takes, its optimiser, and everything that a training does with them.
+    """A model that reconstructs its input, its optimiser, and everything that a training does with them.
 
-    Built by `build` under the preset's seed and precision, on every graphics processor that there is. contrasted: the
-    layer of it whose output the preset's contrastive loss is of; nothing for none.
+    Built by `build` with the preset's seed and precision, on all GPUs. contrasted: the name of the layer whose output
+    gets the preset's contrastive loss; empty for none.
     """
 
     def __init__(self, preset: Preset, build: Callable[[], Any], *, contrasted: str = "") -> None:
@@ -42,13 +42,13 @@ class Fit:
         self._preset = preset
         with _on_all_devices(), mixed_policy(preset):
             self.model = self._learning = build()
-            aims: list[tuple[Any, float, list[str]]] = [("mse", 1.0, ["mse"])]
+            goals: list[tuple[Any, float, list[str]]] = [("mse", 1.0, ["mse"])]
             if contrasted:
-                likened = self.model.get_layer(contrasted).output
-                self._learning = keras.Model(self.model.inputs[0], [self.model.outputs[0], likened])
-                aims.append((contrastive_loss(preset.temperature), preset.contrast, []))
-            losses, shares, metrics = map(list, zip(*aims, strict=True))
-            adam = keras.optimizers.Adam(schedule_of(preset))
+                embedding = self.model.get_layer(contrasted).output
+                self._learning = keras.Model(self.model.inputs[0], [self.model.outputs[0], embedding])
+                goals.append((contrastive_loss(preset.temperature), preset.contrast, []))
+            losses, shares, metrics = map(list, zip(*goals, strict=True))
+            adam = keras.optimizers.Adam(create_schedule(preset))
             self._learning.compile(adam, loss=losses, loss_weights=shares, metrics=metrics)
 
     @property
@@ -57,42 +57,42 @@ class Fit:
         return float(np.asarray(self._learning.optimizer.learning_rate))
 
     def layers(self) -> list[Layer]:
-        """The model's summary, in the order of the flow."""
+        """The model's summary, from input to output."""
         return [
             Layer(layer.name, type(layer).__name__, tuple(layer.output.shape[1:]), int(layer.count_params()))
             for layer in self.model.layers
         ]
 
-    def learn(self, source: Source, steps: int, epoch: int, told: Told) -> Errors:
-        """One epoch, counted from 0; its means as they were while it learned."""
+    def learn(self, source: Source, steps: int, epoch: int, on_batch: OnBatch) -> Errors:
+        """Train for one epoch, counted from 0; returns its means, taken while the weights changed."""
         rate = rate_at(self._preset, epoch)
         if rate is not None:
             self._learning.optimizer.learning_rate = rate
-        tell = load_keras().callbacks.LambdaCallback(
-            on_train_batch_end=lambda step, logs: told(step + 1, steps, float(logs["loss"]))
+        callback = load_keras().callbacks.LambdaCallback(
+            on_train_batch_end=lambda step, logs: on_batch(step + 1, steps, float(logs["loss"]))
         )
-        fed = self._fed(source, steps)
-        fitted = self._learning.fit(fed, epochs=1, verbose=0, callbacks=[tell], shuffle=False).history
-        return _errors({name: values[0] for name, values in fitted.items()})
+        data = self._feed(source, steps)
+        fitted = self._learning.fit(data, epochs=1, verbose=0, callbacks=[callback], shuffle=False).history
+        return _parse_errors({name: values[0] for name, values in fitted.items()})
 
     def measure(self, source: Source, steps: int) -> Errors:
-        """The penalised loss and the bare error; NaN without a batch."""
+        """Measure the loss with its penalties and the error alone; NaN without a batch."""
         if not steps:
             return Errors(math.nan, math.nan)
-        return _errors(self._learning.evaluate(self._fed(source, steps), verbose=0, return_dict=True))
+        return _parse_errors(self._learning.evaluate(self._feed(source, steps), verbose=0, return_dict=True))
 
     def state(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
-        """Weights and optimiser, by their number: Keras's own names differ with what a process did before."""
+        """Weights and optimiser, numbered: Keras's own names depend on what the process did before."""
         for number, variable in enumerate(self._variables()):
             yield f"{number:04}", np.asarray(variable)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take up what `state` gave. Raises KeyError, ValueError for that of another model."""
+        """Restore what `state` gave. Raises KeyError, ValueError for the state of another model."""
         for number, variable in enumerate(self._variables()):
             variable.assign(state[f"{number:04}"])
 
     def save(self, path: str) -> None:
-        """Write the weights. Keras insists on the ending of the name."""
+        """Write the weights. Keras requires the ending of the name."""
         self._bare().save_weights(path)
 
     def load(self, path: str) -> None:
@@ -100,40 +100,40 @@ class Fit:
         self._bare().load_weights(path)
 
     def weights(self, name: str) -> list[NDArray[Any]]:
-        """A layer's weights by its name, in Keras's order."""
+        """Return the weights of a layer, in Keras's order."""
         return list(self.model.get_layer(name).get_weights())
 
     def _bare(self) -> Any:  # noqa: ANN401
-        """The model without its optimiser, which has twice the size and would be written and wanted as well."""
+        """The model without its optimiser, which is twice as large and would be saved and required as well."""
         return load_keras().Model(self.model.inputs[0], self.model.outputs[0])
 
     def _variables(self) -> list[Any]:
         optimizer = self._learning.optimizer
-        if not optimizer.built:  # two numbers for each parameter: not for a model that is only measured
+        if not optimizer.built:  # two values for each parameter: not for a model that is only measured
             optimizer.build(self.model.trainable_variables)
         return [*self.model.variables, *optimizer.variables]
 
-    def _fed(self, source: Source, steps: int) -> Any:  # noqa: ANN401
-        """A `tf.data.Dataset` of pictures and what is to come of them: read ahead by a thread, floats by the device."""
-        import tensorflow as tf  # noqa: PLC0415  (heavy, and an extra)
+    def _feed(self, source: Source, steps: int) -> Any:  # noqa: ANN401
+        """A `tf.data.Dataset` of pictures and targets, read ahead by a thread and converted to floats on the device."""
+        import tensorflow as tf  # noqa: PLC0415  (3 s, and an extra)
 
-        def aimed(pictures: Any, *numbers: Any) -> Any:  # noqa: ANN401  (tensors)
+        def add_targets(pictures: Any, *groups: Any) -> Any:  # noqa: ANN401  (tensors)
             pictures = tf.cast(pictures, tf.float32) / 255.0 if pictures.dtype == tf.uint8 else pictures
-            return pictures, (pictures, *numbers)
+            return pictures, (pictures, *groups)
 
         shapes = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in next(iter(source())))
         data = tf.data.Dataset.from_generator(source, output_signature=shapes)
-        return data.apply(tf.data.experimental.assert_cardinality(steps)).map(aimed).prefetch(_AHEAD)
+        return data.apply(tf.data.experimental.assert_cardinality(steps)).map(add_targets).prefetch(_AHEAD)
 
 
-def _errors(found: Mapping[str, float]) -> Errors:
-    """What Keras says of a model; names of metrics begin with that of their output if there are several."""
+def _parse_errors(found: Mapping[str, float]) -> Errors:
+    """Keras's results for a model. With several outputs, the names of metrics begin with that of their output."""
     (mse,) = (value for name, value in found.items() if name.endswith("mse"))
     return Errors(float(found["loss"]), float(mse))
 
 
 def _on_all_devices() -> contextlib.AbstractContextManager[Any]:
-    """Every graphics processor takes its part of each batch, if there is more than one (Keras's own scheme)."""
+    """Split each batch among the GPUs if there are several (Keras's own scheme)."""
     import tensorflow as tf  # noqa: PLC0415
 
     several = len(tf.config.list_logical_devices("GPU")) > 1

@@ -1,11 +1,11 @@
-"""The linear autoencoder: the principal components of the pixels. The bar that every network has to clear.
+"""The linear autoencoder: the principal components of the pixels, the baseline for every network.
 
-Found by subspace iteration (Halko, Martinsson & Tropp 2011, section 4.4): a pass over the pictures is an epoch, and
-what is in memory is one batch and some 200 directions, however many pictures there are. After each pass the best
-components of what was seen are those of the Nyström approximation (the same, section 5.5).
+They are found by subspace iteration (Halko, Martinsson & Tropp 2011, section 4.4): a pass over the pictures is an
+epoch, and one batch and some 200 directions are in memory, however many pictures there are. After each pass the best
+components so far are those of the Nyström approximation (the same paper, section 5.5).
 
-With mirrored pictures as further training pictures the covariance commutes with mirroring, so that each component
-is either symmetric or antisymmetric, and the two kinds are found apart (`mirroring`).
+With mirrored pictures as additional training pictures the covariance commutes with mirroring, so each component is
+either symmetric or antisymmetric, and the two kinds are found separately (`mirroring`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from lookalike.training.data import batches
+from lookalike.training.data import read_batches
 from lookalike.training.export import write_linear
 from lookalike.training.folder import write_arrays
-from lookalike.training.models.learner import Errors, Layer, held_out_errors
 from lookalike.training.models.mirroring import halves, whole
+from lookalike.training.models.trainable import Errors, Layer, measure_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.training.data import Pictures
-    from lookalike.training.models.learner import Told
+    from lookalike.training.models.trainable import OnBatch
     from lookalike.training.presets import Preset
 
     Matrix = NDArray[np.float32]
 
 __all__ = ["Linear"]
 
-_MORE = 24  # directions sought beyond those that are kept: they make the kept ones come out sooner
-_NOTHING = 1e-6  # of the largest eigenvalue: what is smaller is rounding
-_ROWS = 8192  # that are in memory as float64
+_MORE = 24  # directions beyond those that are kept: they make the kept ones converge faster
+_NOTHING = 1e-6  # of the largest eigenvalue: anything smaller is rounding
+_ROWS = 8192  # in memory as float64 at a time
 
 
 class Linear:
-    """Principal components as a `Learner`: the code of a picture is its projection."""
+    """Principal components as a `Trainable`: the embedding of a picture is its projection."""
 
     ending = ".weights.npz"
     rate = 0.0
@@ -53,44 +53,44 @@ class Linear:
         self._sought: list[Matrix] = []
 
     def layers(self) -> list[Layer]:
-        """Its summary, in the order of the flow."""
-        side, numbers = self._preset.size, self._preset.latent_dim
+        """Its summary, from input to output."""
+        side, dim = self._preset.size, self._preset.latent_dim
         return [
             Layer("picture", "Input", (side, side, 3), 0),
             Layer("mean", "Subtract", (side, side, 3), self._length),
-            Layer("embedding", "Project", (numbers,), self._components.size),
+            Layer("embedding", "Project", (dim,), self._components.size),
             Layer("reconstruction", "Project back", (side, side, 3), 0),
         ]
 
-    def learn(self, pictures: Pictures, epoch: int, told: Told) -> Errors:
-        """One pass; the error is that of the Nyström approximation, which is a little above that of the components."""
+    def learn(self, pictures: Pictures, epoch: int, on_batch: OnBatch) -> Errors:
+        """Make one pass; the error is that of the Nyström approximation, a little above that of the components."""
         chosen = pictures.train
         if epoch == 0:
-            self._begin(pictures, chosen)
+            self._initialise(pictures, chosen)
         images, total = [np.zeros_like(sought) for sought in self._sought], 0.0
         steps = math.ceil(len(chosen) / self._preset.batch_size)
-        for step, batch in enumerate(batches(pictures, chosen, self._preset.batch_size), 1):
+        for step, batch in enumerate(read_batches(pictures, chosen, self._preset.batch_size), 1):
             for number, part in enumerate(self._parts(batch)):
                 images[number] += part.T @ (part @ self._sought[number])
                 total += float(np.square(part).sum(dtype=np.float64))
-            told(step, steps, math.nan)
+            on_batch(step, steps, math.nan)
         found = [_nystrom(sought, image) for sought, image in zip(self._sought, images, strict=True)]
         kept = self._keep(found)
         mse = (total - kept) / (len(chosen) * self._length)
         return Errors(mse, mse)
 
     def measure(self, pictures: Pictures) -> Errors:
-        """The error of the pictures that are held out, NaN if there are none."""
-        return held_out_errors(pictures, self._preset.batch_size, self.reconstruct)
+        """Measure the error of the held-out pictures; NaN if there are none."""
+        return measure_held_out(pictures, self._preset.batch_size, self.reconstruct)
 
     def state(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
-        """The mean, the components and the directions that the next pass begins with."""
+        """The mean, the components and the directions with which the next pass begins."""
         yield from self._weights()
         for number, sought in enumerate(self._sought):
             yield f"sought{number}", sought
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take up what `state` gave. Raises KeyError, ValueError for that of another model."""
+        """Restore what `state` gave. Raises KeyError, ValueError for the state of another model."""
         self._mean[:], self._components[:] = state["mean"], state["components"]
         self._sought = [cast("Matrix", state[f"sought{number}"]) for number in range(1 + self._preset.flip)]
 
@@ -108,11 +108,11 @@ class Linear:
         return cast("Matrix", (batch.reshape(len(batch), -1) - self._mean) @ self._components)
 
     def seen(self, batch: Matrix) -> Matrix:
-        """All of it."""
+        """The whole picture."""
         return batch
 
     def reconstruct(self, batch: Matrix) -> Matrix:
-        """(n, size, size, 3) in, what is left of it out."""
+        """(n, size, size, 3) in, its reconstruction out."""
         flat = self.encode(batch) @ self._components.T + self._mean
         return cast("Matrix", np.clip(flat, 0, 1).reshape(batch.shape))
 
@@ -124,17 +124,19 @@ class Linear:
         yield "mean", self._mean
         yield "components", self._components
 
-    def _begin(self, pictures: Pictures, chosen: NDArray[np.intp]) -> None:
-        """The mean picture, and directions at random."""
+    def _initialise(self, pictures: Pictures, chosen: NDArray[np.intp]) -> None:
+        """Compute the mean picture, and draw random directions."""
         total = np.zeros(self._length)
-        for batch in batches(pictures, chosen, self._preset.batch_size):
+        for batch in read_batches(pictures, chosen, self._preset.batch_size):
             total += batch.reshape(len(batch), -1).sum(axis=0, dtype=np.float64)
         mean = (total / len(chosen)).reshape(self._preset.size, self._preset.size, 3)
         self._mean[:] = ((mean + mean[:, ::-1]) / 2 if self._preset.flip else mean).ravel()
         rng = np.random.default_rng(self._preset.seed)
         length = self._length // (1 + self._preset.flip)
         shape = length, min(self._preset.latent_dim + _MORE, length)
-        self._sought = [_upright(rng.standard_normal(shape, np.float32))[0] for _ in range(1 + self._preset.flip)]
+        self._sought = [
+            _orthonormalise(rng.standard_normal(shape, np.float32))[0] for _ in range(1 + self._preset.flip)
+        ]
 
     def _parts(self, batch: Matrix) -> list[Matrix]:
         """Pictures less their mean, flat; with mirroring, their symmetric and antisymmetric halves."""
@@ -142,9 +144,9 @@ class Linear:
         return halves(centred.reshape(batch.shape), flip=self._preset.flip)
 
     def _keep(self, found: list[tuple[Matrix, NDArray[np.float64]]]) -> float:
-        """Take the directions of the largest eigenvalues for components; the sum of those.
+        """Keep the directions of the largest eigenvalues as components; returns the sum of these eigenvalues.
 
-        Of either kind of directions the next pass seeks those that were taken and a few more.
+        The next pass begins with the kept directions of either kind and a few more.
         """
         values = np.concatenate([values for _, values in found])
         parts = np.repeat(range(len(found)), [len(values) for _, values in found])
@@ -152,9 +154,9 @@ class Linear:
         self._components[:] = 0
         first = 0
         for part, (directions, own) in enumerate(found):
-            numbers = np.flatnonzero(parts[taken] == part)
-            chosen = directions[:, taken[numbers] - first]
-            self._components[:, numbers] = whole(chosen, part, self._preset.size, flip=self._preset.flip)
+            columns = np.flatnonzero(parts[taken] == part)
+            chosen = directions[:, taken[columns] - first]
+            self._components[:, columns] = whole(chosen, part, self._preset.size, flip=self._preset.flip)
             first += len(own)
         counts = [np.count_nonzero(parts[taken] == part) + _MORE for part in range(len(found))]
         self._sought = [
@@ -163,13 +165,13 @@ class Linear:
         return float(values[taken].sum())
 
 
-def _upright(directions: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
-    """The same space by directions of length 1, each at a right angle to all others, and what takes these back.
+def _orthonormalise(directions: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
+    """Return an orthonormal basis of the same space, and the matrix from it back to the directions.
 
-    QR by two Cholesky factors (Yamamoto et al. 2015): eight times as fast as LAPACK's for 100,000 x 200.
+    This is QR by two Cholesky factors (Yamamoto et al. 2015): eight times as fast as LAPACK's for 100,000 x 200.
     """
     back = np.eye(directions.shape[1])
-    for _ in range(2):  # the second time for what rounding left
+    for _ in range(2):  # the second time removes rounding errors
         factor = np.linalg.cholesky(_inner(directions)).T
         directions = directions @ np.linalg.inv(factor).astype(np.float32)
         back = factor @ back
@@ -177,7 +179,7 @@ def _upright(directions: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
 
 
 def _inner(directions: Matrix) -> NDArray[np.float64]:
-    """Products of all pairs of columns, in float64, some rows at a time."""
+    """The products of all pairs of columns, in float64, some rows at a time."""
     total = np.zeros((directions.shape[1],) * 2)
     for start in range(0, len(directions), _ROWS):
         some = directions[start : start + _ROWS].astype(np.float64)
@@ -186,9 +188,9 @@ def _inner(directions: Matrix) -> NDArray[np.float64]:
 
 
 def _nystrom(sought: Matrix, image: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
-    """Eigenvectors and eigenvalues, falling, of the matrix that takes `sought` to `image`, as far as that tells.
+    """Approximate the eigenvectors and eigenvalues, largest first, of the matrix that maps `sought` to `image`.
 
-    Fewer than were sought if the matrix has fewer: as many pictures as there are have no more directions.
+    There are fewer than were sought if the matrix has a smaller rank, which is at most the number of pictures.
     """
     if not sought.shape[1]:
         return sought, np.empty(0)
@@ -198,6 +200,6 @@ def _nystrom(sought: Matrix, image: Matrix) -> tuple[Matrix, NDArray[np.float64]
         return sought[:, :0], np.empty(0)
     there = values > _NOTHING * values[-1]
     root = (vectors[:, there] / np.sqrt(values[there])).astype(np.float32)
-    upright, back = _upright(image @ root)
+    upright, back = _orthonormalise(image @ root)
     turned, sizes, _ = np.linalg.svd(back)
     return upright @ turned.astype(np.float32), np.square(sizes)

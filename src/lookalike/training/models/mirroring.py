@@ -1,7 +1,7 @@
-"""Pictures and their mirror images together: what is found of both is either symmetric or antisymmetric.
+"""Pictures together with their mirror images: their principal components are symmetric or antisymmetric.
 
-The two kinds can be found apart, each on half a picture, which costs no more than the pictures alone and is as if all
-mirrored ones had been there.
+The two kinds can be found separately, each on half a picture. That costs no more than the pictures alone, and the
+result is the same as with all mirror images added.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROOT = np.float32(math.sqrt(0.5))
 
 
 def halves(pictures: Matrix, *, flip: bool) -> list[Matrix]:
-    """(n, size, size, 3), size even, flat: all of it; or its symmetric part and its antisymmetric one, half as long."""
+    """Flatten (n, size, size, 3), size even: whole pictures, or their symmetric and antisymmetric halves."""
     if not flip:
         return [pictures.reshape(len(pictures), -1)]
     half = pictures.shape[2] // 2
@@ -31,7 +31,7 @@ def halves(pictures: Matrix, *, flip: bool) -> list[Matrix]:
 
 
 def whole(directions: Matrix, part: int, size: int, *, flip: bool) -> Matrix:
-    """Directions (length of a part, n) among those that `halves` gives, in a whole picture's pixels."""
+    """Turn directions in the space of `halves`, (length of a part, n), into directions of whole pictures."""
     if not flip:
         return directions
     count = directions.shape[1]

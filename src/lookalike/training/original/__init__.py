@@ -1,7 +1,7 @@
-"""What the described system left behind, made into what Lookalike uses; nothing in its files is ever run.
+"""Convert the files of the described system; nothing in them is ever run.
 
-`pickles` reads a pickle as data, `weights` the numbers of a Keras 2 file in a process of its own, `model` fits them to
-the described architecture, `features` takes the index and, where it can be verified, makes a gallery of it.
+`pickles` reads a pickle as data, and `weights` the arrays of a Keras 2 file in a child process. `model` fits these to
+the described architecture. `features` reads the index and, where it can be verified, turns it into a gallery.
 """
 
 from lookalike.training.original.features import Features, make_gallery, ordered_pictures, read_features

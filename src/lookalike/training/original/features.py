@@ -1,7 +1,7 @@
-"""The index of the described system: embeddings in the order of a list of pictures that it does not name.
+"""The index of the described system: embeddings in the order of a list of pictures that it does not contain.
 
-So a gallery is made of it only where the list is given, and every picture of it, encoded again by the imported model,
-comes to the embedding in its place.
+It becomes a gallery only if the list is given, and if every picture in it, encoded again by the imported model, has
+the embedding at its index.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
+    from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Entry
-    from lookalike.indexing.update import Progress
 
 __all__ = ["Features", "make_gallery", "ordered_pictures", "read_features"]
 
 _MAX_BYTES = 1 << 30
 _BATCH = 128
-_NEAR = 0.15  # of the spread of all embeddings: how far a picture may be from its own; others are 0.3 or more away
-_ELSEWHERE = "the embedding in its place, which is of another picture or of another model"
-_ORDER = "name the list of pictures that was indexed with --list, or index them anew: lookalike index"
+_NEAR = 0.15  # of the spread of all embeddings: the largest distance of a picture to its own; others have 0.3 or more
+_ELSEWHERE = "the embedding at its index, which belongs to another picture or another model"
+_ORDER = "give the list of pictures that was indexed with --list, or index them again: lookalike index"
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """indexes: int64 (n,), places in a list of pictures; embeddings: float32 (n, dim), in the same order."""
+    """indexes: int64 (n,), indices into a list of pictures; embeddings: float32 (n, dim), in the same order."""
 
     indexes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
 
     def save(self, path: Path) -> None:
-        """Write both into an .npz file, as `indexes` and `features`. Raises UsageError where that cannot be."""
+        """Write both to an .npz file, as `indexes` and `features`. Raises UsageError if that fails."""
         arrays: list[tuple[str, NDArray[Any]]] = [("indexes", self.indexes), ("features", self.embeddings)]
         with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,19 +60,19 @@ class Features:
 
 
 def read_features(path: Path) -> Features:
-    """The pickled dict of `indexes` and `features` that the described system searches.
+    """Read the pickled dict of `indexes` and `features` that the described system searches.
 
-    Raises UntrustedModel for a pickle that asks for more than numbers, EncoderError for one that is no such dict.
+    Raises UntrustedModel for a pickle with anything but numbers, EncoderError for one that is not such a dict.
     """
     try:
-        return _as_features(read_plain(_bytes_of(path)))
+        return _parse_features(read_plain(_read_bytes(path)))
     except EncoderError as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from None
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise EncoderError(f"{path} is no index of the described system: {error}") from None
+        raise EncoderError(f"{path} is not an index of the described system: {error}") from None
 
 
-def _bytes_of(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
@@ -88,9 +88,9 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def ordered_pictures(folder: Path, listed: Path | None = None) -> list[Entry]:
-    """The picture files below a folder, sorted by path; or those that a text file lists, a path below it a line.
+    """List the picture files below a folder, sorted by path, or in the order of a text file with one path per line.
 
-    Raises DatasetError for a file that is listed and not there, UsageError for a list that cannot be read.
+    Raises DatasetError for a listed file that does not exist, UsageError for a list that cannot be read.
     """
     found = {entry.path: entry for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem}
     if listed is None:
@@ -103,41 +103,40 @@ def ordered_pictures(folder: Path, listed: Path | None = None) -> list[Entry]:
     paths = [os.path.abspath(os.path.join(root, line.rstrip(b"\r"))) for line in lines]
     missing = [path for path in paths if path not in found]
     if missing:
-        raise DatasetError(f"{len(missing):,} pictures of {listed} are not there: {show_path(missing[0])}")
+        raise DatasetError(f"{len(missing):,} pictures of {listed} do not exist: {show_path(missing[0])}")
     return [found[path] for path in paths]
 
 
 def make_gallery(
-    place: Path, home: Path, features: Features, pictures: Sequence[Entry], *, progress: Progress | None = None
+    target: Path, run: Path, features: Features, pictures: Sequence[Entry], *, on_progress: OnProgress | None = None
 ) -> int:
-    """A new gallery in `place` of the imported model in `home`, with the embeddings of `features`; how many pictures.
+    """Create a gallery in `target` for the imported model in `run`; returns the number of pictures.
 
-    Every picture is encoded again and has to come near the embedding in its place, measured by how far embeddings are
-    from each other; nothing is made otherwise. Raises
-    DatasetError for a picture that does not or cannot be read, UsageError when there is a gallery or features and
-    model do not fit each other.
+    Every picture is encoded again, and its result must be close to the embedding at its index, relative to the spread
+    of all embeddings; otherwise no gallery is created. Raises DatasetError for a picture that differs or cannot be
+    read, UsageError when there is a gallery already or the features are not those of the model.
     """
-    encoder = load_encoder(home)
+    encoder = load_encoder(run)
     if features.embeddings.shape[1] != encoder.dim:
         raise UsageError(
-            f"features of {features.embeddings.shape[1]} numbers are not of a model that gives {encoder.dim}"
+            f"features with {features.embeddings.shape[1]} dimensions are not from a model with {encoder.dim}"
         )
     if not 0 <= features.indexes.min() <= features.indexes.max() < len(pictures):
         raise DatasetError(f"the index names picture {features.indexes.max()}, the list has {len(pictures):,}")
-    if (place / "gallery.db").exists():
-        raise UsageError(f"there is a gallery in {place} already", hint="take another --index")
-    items = list(_verified(encoder, [pictures[number] for number in features.indexes], features.embeddings, progress))
-    with Gallery.open(place, encoder=home, create=True) as gallery, gallery.store.writing():
+    if (target / "gallery.db").exists():
+        raise UsageError(f"there is a gallery in {target} already", hint="choose another --index")
+    items = list(_verify(encoder, [pictures[number] for number in features.indexes], features.embeddings, on_progress))
+    with Gallery.open(target, encoder=run, create=True) as gallery, gallery.store.writing():
         for start in range(0, len(items), _BATCH):
             part = items[start : start + _BATCH]
             gallery.store.put([item for item, _ in part], {item.digest: row for item, row in part if item.digest})
         return len(gallery)
 
 
-def _verified(
-    encoder: Encoder, entries: Sequence[Entry], embeddings: NDArray[np.float32], progress: Progress | None
+def _verify(
+    encoder: Encoder, entries: Sequence[Entry], embeddings: NDArray[np.float32], on_progress: OnProgress | None
 ) -> Iterator[tuple[Record, NDArray[np.float32]]]:
-    """Every picture as an item of a gallery, with its embedding, once it is found to be its own."""
+    """Yield every picture as an item of a gallery with its embedding, once that is verified."""
     waiting = iter(zip(entries, embeddings, strict=True))
     bound = _NEAR * _spread(embeddings)
     with Reader(encoder.view) as reader:
@@ -145,39 +144,39 @@ def _verified(
         done = 0
         while some := [result for _, result in islice(results, _BATCH)]:
             expected = list(islice(waiting, len(some)))
-            read = [_readable(result, entry) for result, (entry, _) in zip(some, expected, strict=True)]
+            read = [_require_picture(result, entry) for result, (entry, _) in zip(some, expected, strict=True)]
             for picture, row, (entry, embedding) in zip(read, encode_pictures(encoder, read), expected, strict=True):
                 if np.linalg.norm(row - embedding) > bound:
-                    raise DatasetError(f"{show_path(entry.path)} does not come to {_ELSEWHERE}", hint=_ORDER)
+                    raise DatasetError(f"{show_path(entry.path)} does not have {_ELSEWHERE}", hint=_ORDER)
                 yield _record(entry, picture), embedding
             done += len(some)
-            if progress is not None:
-                progress(done, len(entries))
+            if on_progress is not None:
+                on_progress(done, len(entries))
 
 
-def _readable(result: Picture | str, entry: Entry) -> Picture:
+def _require_picture(result: Picture | str, entry: Entry) -> Picture:
     if isinstance(result, str):
         raise DatasetError(f"{show_path(entry.path)} cannot be verified: {result}")
     return result
 
 
 def _spread(embeddings: NDArray[np.float32]) -> float:
-    """How far embeddings are from their mean (root mean square); of one alone, or of equal ones, their length."""
+    """The root mean square distance of embeddings to their mean; for one alone, or equal ones, their length."""
     apart = np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1)
     return float(np.sqrt(np.square(apart).mean())) or float(np.linalg.norm(embeddings[0]))
 
 
 def _record(entry: Entry, picture: Picture) -> Record:
-    """As indexing would put it, so that the next indexing finds it unchanged."""
+    """The record that indexing would store, so that the next indexing finds the picture unchanged."""
     about = (picture.width, picture.height, picture.format)
     return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)
 
 
-def _as_features(found: Any) -> Features:  # noqa: ANN401  (whatever was pickled)
+def _parse_features(found: Any) -> Features:  # noqa: ANN401  (whatever was pickled)
     indexes = np.asarray(found["indexes"])
     embeddings = np.asarray(found["features"])
     if indexes.ndim != 1 or indexes.dtype.kind not in "iu" or embeddings.dtype.kind != "f":
-        raise ValueError("its indexes are no whole numbers or its features no numbers")
+        raise ValueError("its indexes are not integers, or its features are not numbers")
     if embeddings.ndim != 2 or len(embeddings) != len(indexes) or not embeddings.size:
         raise ValueError(f"{len(indexes)} indexes and features of shape {embeddings.shape}")
     if not np.isfinite(embeddings).all():

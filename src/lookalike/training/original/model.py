@@ -1,8 +1,8 @@
-"""The weights of the described system in the described architecture, as a folder like that of a finished training.
+"""Import the weights of the described system into a folder like that of a finished training.
 
-Weights are matched by their order and their shape: names in a file are whatever its writer made them. What weights do
-not show, the slope of the leaky units and whether a ReLU follows the embedding, is read from the file's description of
-its layers where it has one, as data, and has to be said where it has none.
+Weights are matched by order and shape, because names in such files are arbitrary. Weights do not show the slope of the
+LeakyReLU and whether a ReLU follows the embedding: these are read, as data, from the file's description of its layers,
+and must be given if it has none.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import EncoderError, TrainingError, UsageError
 from lookalike.images.decode import View
-from lookalike.training import folder as place
+from lookalike.training import folder as run_folder
 from lookalike.training.export import write_network
-from lookalike.training.models.autoencoder import EPSILON, build, encoder_of
+from lookalike.training.models.autoencoder import EPSILON, build, build_encoder
 from lookalike.training.original.weights import read_weights
 from lookalike.training.presets import Preset
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Imported", "import_model", "is_weights_file"]
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-_AGREE = 1e-5  # of the largest number: how far the exported encoder may be from the model
+_AGREE = 1e-5  # the largest difference between exported encoder and model, relative to the largest value
 _SHAPE = re.compile(r"((?:cn)+)dd((?:cn)+)c")
 _DESCRIBED = re.compile(r"((?:conv leaky norm )+)flat dense (relu )?dense fold ((?:up leaky norm )+)colours sigmoid ")
 _ACTIVATIONS = {"linear": "", "relu": "relu ", "sigmoid": "sigmoid "}
@@ -61,7 +61,7 @@ _WORDS: tuple[tuple[str, str, dict[str, object]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A model that was imported, and how many parameters it has."""
+    """An imported model and its number of parameters."""
 
     folder: Path
     preset: Preset
@@ -69,7 +69,7 @@ class Imported:
 
 
 def is_weights_file(path: Path) -> bool:
-    """Whether a file is HDF5, by its first bytes. Raises UsageError for one that cannot be opened."""
+    """Whether a file is HDF5, by its first bytes. Raises UsageError if it cannot be opened."""
     try:
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
@@ -77,91 +77,92 @@ def is_weights_file(path: Path) -> bool:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def import_model(path: Path, home: Path, *, slope: float | None = None, relu: bool | None = None) -> Imported:
-    """Make the folder `home` of a Keras 2 file: encoder.onnx with its card, weights, a preset marked as imported.
+def import_model(path: Path, run: Path, *, slope: float | None = None, relu: bool | None = None) -> Imported:
+    """Turn a Keras 2 file into the folder `run`: encoder.onnx with its card, weights, a preset marked as imported.
 
-    slope, relu: of the leaky units, and whether one follows the embedding; needed only, and allowed only, where the
-    file does not tell. Raises TrainingError when `home` holds a training already; UsageError for what has to be said,
-    and for a folder that cannot be written; EncoderError, UntrustedModel for a file that is not the described model.
+    slope, relu: the slope of the LeakyReLU, and whether a ReLU follows the embedding; required only if the file does
+    not say, and must not contradict it. Raises TrainingError when `run` holds a training already; UsageError for
+    missing options and a folder that cannot be written; EncoderError, UntrustedModel for a file that is not the
+    described model.
     """
-    if (home / place.PRESET).exists():
-        raise TrainingError(f"{home} holds a training already", hint="take another --output")
-    with place.writing_to(home):
-        home.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=home, prefix="importing-")
+    if (run / run_folder.PRESET).exists():
+        raise TrainingError(f"{run} holds a training already", hint="choose another --output")
+    with run_folder.writing_to(run):
+        run.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=run, prefix="importing-")
     with scratch:
         weights = read_weights(path, Path(scratch.name))
-    slope, relu = _told(weights.config, path, slope=slope, relu=relu)
+    slope, relu = _resolve_options(weights.config, path, slope=slope, relu=relu)
     try:
-        arrays = _by_layer(weights)
-        preset = _fitted(arrays, slope=slope, relu=relu, file=path.name)
+        arrays = _group_by_layer(weights)
+        preset = _find_preset(arrays, slope=slope, relu=relu, file=path.name)
     except ValueError as error:
         raise EncoderError(f"{path} is not the described model: {error}") from None
-    with place.writing_to(home):
-        _write(home, preset, arrays, path)
-    return Imported(home, preset, sum(array.size for some in arrays.values() for array in some))
+    with run_folder.writing_to(run):
+        _write(run, preset, arrays, path)
+    return Imported(run, preset, sum(array.size for some in arrays.values() for array in some))
 
 
-def _told(config: str, path: Path, *, slope: float | None, relu: bool | None) -> tuple[float, bool]:
-    """The slope and the ReLU, as the file tells them, or else as they were said."""
+def _resolve_options(config: str, path: Path, *, slope: float | None, relu: bool | None) -> tuple[float, bool]:
+    """The slope and the ReLU, from the file or else from the options."""
     if not config:
         missing = [option for option, value in (("--slope", slope), ("--relu or --no-relu", relu)) if value is None]
         if slope is None or relu is None:
-            hint = "Keras's own default is --slope 0.3; the described system has a ReLU from its experiment 5 on"
-            raise UsageError(f"{path} holds weights alone: say {' and '.join(missing)}", hint=hint)
+            hint = "Keras's default is --slope 0.3; the described system has a ReLU from its experiment 5 on"
+            raise UsageError(f"{path} has weights only: also give {' and '.join(missing)}", hint=hint)
         return slope, relu
     try:
-        found = _described(config)
+        found = _parse_config(config)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EncoderError(f"{path} is not the described model: {error}") from None
-    for option, said, told in (("--slope", slope, found[0]), ("--relu", relu, found[1])):
-        if said is not None and not math.isclose(said, told, rel_tol=1e-5):
-            raise UsageError(f"{path} tells itself that {option} is {told}")
+    for option, given, stated in (("--slope", slope, found[0]), ("--relu", relu, found[1])):
+        if given is not None and not math.isclose(given, stated, rel_tol=1e-5):
+            raise UsageError(f"{path} itself says that {option} is {stated}")
     return found
 
 
-def _described(config: str) -> tuple[float, bool]:
-    """The slope and the ReLU of a file's layers. Raises ValueError when they are not those of the description."""
-    layers = list(_layers(json.loads(config)))
-    words = [_word(layer) for layer in layers]
-    told = "".join(word for word in words if word)
-    match = _DESCRIBED.fullmatch(told)
+def _parse_config(config: str) -> tuple[float, bool]:
+    """Find the slope and the ReLU in a file's layers. Raises ValueError for other layers than the described ones."""
+    layers = list(_list_layers(json.loads(config)))
+    words = [_describe(layer) for layer in layers]
+    described = "".join(word for word in words if word)
+    match = _DESCRIBED.fullmatch(described)
     if match is None or match[1].count("conv") != match[3].count("up"):
-        raise ValueError(f"its layers are {' '.join(told.split()) or 'none'}")
-    slopes = {_slope(layer["config"]) for layer in layers if layer["class_name"] == "LeakyReLU"}
+        raise ValueError(f"its layers are {' '.join(described.split()) or 'none'}")
+    slopes = {_read_slope(layer["config"]) for layer in layers if layer["class_name"] == "LeakyReLU"}
     if len(slopes) != 1:
-        raise ValueError(f"its leaky units have the slopes {sorted(slopes)}")
+        raise ValueError(f"its LeakyReLU layers have the slopes {sorted(slopes)}")
     return slopes.pop(), match[2] is not None
 
 
-def _layers(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every layer in the order of the flow, those of models within the model in their place."""
+def _list_layers(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All layers from input to output, including those of nested models."""
     for layer in document["config"]["layers"]:
         if layer["class_name"] in {"Functional", "Model", "Sequential"}:
-            yield from _layers(layer)
+            yield from _list_layers(layer)
         elif layer["class_name"] != "InputLayer":
             yield layer
 
 
-def _word(layer: dict[str, Any]) -> str:
-    """A layer in a word if all of its numbers are as described, and one more for an activation within it."""
-    kind, numbers = layer["class_name"], layer["config"]
-    activation = _ACTIVATIONS.get(numbers.get("activation", "linear"), "? ")
+def _describe(layer: dict[str, Any]) -> str:
+    """A layer as a word if all of its settings are as described, with another word for its activation."""
+    kind, settings = layer["class_name"], layer["config"]
+    activation = _ACTIVATIONS.get(settings.get("activation", "linear"), "? ")
     for name, word, expected in _WORDS:
-        if kind == name and all(numbers.get(key, value) == value for key, value in expected.items()):
+        if kind == name and all(settings.get(key, value) == value for key, value in expected.items()):
             return f"{word}{activation}"
     return f"{kind}? "
 
 
-def _slope(numbers: dict[str, Any]) -> float:
-    value = numbers.get("negative_slope", numbers.get("alpha"))
+def _read_slope(settings: dict[str, Any]) -> float:
+    value = settings.get("negative_slope", settings.get("alpha"))
     if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"a leaky unit with the slope {value!r}")
+        raise ValueError(f"a LeakyReLU with the slope {value!r}")
     return round(float(value), 6)  # 0.2 is written as the float32 that it is
 
 
-def _by_layer(weights: Weights) -> dict[str, Arrays]:
-    """The arrays of each of our layers, by its name. Raises ValueError when their kinds are not in the order."""
+def _group_by_layer(weights: Weights) -> dict[str, Arrays]:
+    """The arrays of each layer by its name. Raises ValueError when the kinds of layers are not in the right order."""
     parts: dict[tuple[str, str], dict[str, NDArray[np.float32]]] = {}
     for (layer, name), array in zip(weights.names, weights.arrays, strict=True):
         path, _, last = name.rpartition("/")
@@ -174,7 +175,7 @@ def _by_layer(weights: Weights) -> dict[str, Arrays]:
 
 
 def _kind(arrays: dict[str, NDArray[np.float32]]) -> str:
-    """C for a convolution of either kind, d for a dense layer, n for a normalisation."""
+    """The kind of a layer: c for either convolution, d for dense, n for batch normalisation."""
     names = list(arrays)
     if names == ["gamma", "beta", "moving_mean", "moving_variance"]:
         return "n"
@@ -188,8 +189,8 @@ def _names(depth: int) -> list[str]:
     return [*down, "embedding", "unfold", *up, "colours"]
 
 
-def _fitted(arrays: dict[str, Arrays], *, slope: float, relu: bool, file: str) -> Preset:
-    """The preset that these arrays are the weights of. Raises ValueError when a shape or a number is none of it."""
+def _find_preset(arrays: dict[str, Arrays], *, slope: float, relu: bool, file: str) -> Preset:
+    """Find the preset that has these weights. Raises ValueError when a shape or a value does not fit."""
     filters = tuple(some[0].shape[3] for name, some in arrays.items() if re.fullmatch(r"down\d+", name))
     if not all(filters):
         raise ValueError("a convolution has no filters")
@@ -211,7 +212,7 @@ def _fitted(arrays: dict[str, Arrays], *, slope: float, relu: bool, file: str) -
 
 
 def _shapes(preset: Preset) -> dict[str, list[tuple[int, ...]]]:
-    """What each layer with weights has, in Keras's order."""
+    """The shapes of each layer's weights, in Keras's order."""
     filters, shapes = preset.filters, dict[str, list[tuple[int, ...]]]()
     side = preset.size // 2 ** len(filters)
     flat = side * side * filters[-1]
@@ -226,19 +227,19 @@ def _shapes(preset: Preset) -> dict[str, list[tuple[int, ...]]]:
     return shapes
 
 
-def _write(home: Path, preset: Preset, arrays: dict[str, Arrays], source: Path) -> None:
-    """The folder, its card last of all."""
+def _write(run: Path, preset: Preset, arrays: dict[str, Arrays], source: Path) -> None:
+    """Write the folder, its card last."""
     model = build(preset)
     for name, some in arrays.items():
         model.get_layer(name).set_weights(some)
-    place.replace(home / "model.weights.h5", model.save_weights)
-    place.replace(home / place.ENCODER, lambda path: write_network(path, preset, lambda name: arrays[name]))
+    run_folder.replace(run / "model.weights.h5", model.save_weights)
+    run_folder.replace(run / run_folder.ENCODER, lambda path: write_network(path, preset, lambda name: arrays[name]))
     card = Card(
         f"original-{preset.latent_dim}", View(preset.size), metric="euclidean", trained_on=f"imported: {source.name}"
     )
-    _check(OnnxEncoder((home / place.ENCODER).read_bytes(), card), encoder_of(model, preset), home)
-    place.claim(home, preset, None, imported=_origin(source))
-    place.replace(home / place.CARD, lambda part: card.write(home / os.path.basename(part)))
+    _check(OnnxEncoder((run / run_folder.ENCODER).read_bytes(), card), build_encoder(model, preset), run)
+    run_folder.claim(run, preset, None, imported=_origin(source))
+    run_folder.replace(run / run_folder.CARD, lambda part: card.write(run / os.path.basename(part)))
 
 
 def _origin(source: Path) -> dict[str, str]:
@@ -247,9 +248,9 @@ def _origin(source: Path) -> dict[str, str]:
     return {"file": source.name, "sha256": digest}
 
 
-def _check(encoder: OnnxEncoder, model: Any, home: Path) -> None:  # noqa: ANN401  (Keras has no types)
+def _check(encoder: OnnxEncoder, model: Any, run: Path) -> None:  # noqa: ANN401  (Keras has no types)
     side = encoder.view.size
     some = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
     expected = np.asarray(model(some.astype(np.float32) / np.float32(255)), np.float32)
     if np.abs(encoder.encode(some) - expected).max() > _AGREE * max(1.0, float(np.abs(expected).max())):
-        raise TrainingError(f"{home / place.ENCODER} does not give what the model gives")
+        raise TrainingError(f"{run / run_folder.ENCODER} does not give the same embeddings as the model")
