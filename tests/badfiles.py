@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw, TiffImagePlugin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 INDEXED = "indexed"
@@ -537,6 +537,82 @@ def _talkative() -> bytes:
     exif = Image.Exif()
     exif[0x010E] = exif[0x013B] = exif[0x8298] = SECRET.decode()
     return encoded(picture(12), "JPEG", exif=exif, icc_profile=SECRET * 100, comment=SECRET)
+
+
+# EXIF blocks, built by hand
+MAKE, MODEL, CHANGED, EXIF_IFD = 0x010F, 0x0110, 0x0132, 0x8769
+ORIGINAL, DIGITIZED = 0x9003, 0x9004
+OFFSET_CHANGED, OFFSET_ORIGINAL, OFFSET_DIGITIZED = 0x9010, 0x9011, 0x9012
+ASCII, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+Value = bytes | tuple[int, int, bytes]
+"""The bytes of a text, or all of an entry: type, number of values, four bytes of value."""
+
+
+def exif_block(
+    main: Mapping[int, Value], detail: Mapping[int, Value] | None = None, *, order: str = ">", big: bool = False
+) -> bytes:
+    """A TIFF structure with a first directory and, if there is `detail`, the EXIF directory that it points at."""
+    mark = b"II" if order == "<" else b"MM"
+    head = mark + (struct.pack(f"{order}HHHQ", 43, 8, 0, 16) if big else struct.pack(f"{order}HI", 42, 8))
+    if detail is None:
+        return head + _directory(main, len(head), order, big)
+    pointer = struct.pack(f"{order}Q" if big else f"{order}I", 0)
+    length = len(_directory({**main, EXIF_IFD: (LONG, 1, pointer)}, 0, order, big))
+    pointer = struct.pack(f"{order}I", len(head) + length).ljust(8 if big else 4, b"\0")
+    first = _directory({**main, EXIF_IFD: (LONG, 1, pointer)}, len(head), order, big)
+    return head + first + _directory(detail, len(head) + length, order, big)
+
+
+def _directory(entries: Mapping[int, Value], start: int, order: str, big: bool) -> bytes:
+    """One directory at `start`, with the texts that do not fit into their entries behind it."""
+    count, entry, number, room = ("Q", "HHQ8s", "Q", 8) if big else ("H", "HHI4s", "I", 4)
+    behind = start + struct.calcsize(f"={count}{number}") + len(entries) * struct.calcsize(f"={entry}")
+    body, texts = struct.pack(order + count, len(entries)), b""
+    for tag, value in entries.items():
+        if isinstance(value, tuple):
+            body += struct.pack(order + entry, tag, *value)
+        elif len(value) <= room:
+            body += struct.pack(order + entry, tag, ASCII, len(value), value)
+        else:
+            where = struct.pack(order + number, behind + len(texts))
+            body += struct.pack(order + entry, tag, ASCII, len(value), where)
+            texts += value
+    return body + bytes(room) + texts
+
+
+def _at(offset: int) -> bytes:
+    return struct.pack(">I", offset)
+
+
+_WHEN = b"2021:05:17 10:11:12\0"
+HOSTILE_EXIF: dict[str, bytes] = {
+    "empty": b"",
+    "only-a-header": b"MM\0*",
+    "no-such-order": b"XX" + exif_block({CHANGED: _WHEN})[2:],
+    "no-such-magic": b"MM\0," + exif_block({CHANGED: _WHEN})[4:],
+    "directory-behind-the-end": b"MM\0*" + _at(0xFFFFFFF0),
+    "directory-without-entries": b"MM\0*" + _at(8) + b"\xff\xff",
+    "claims-four-gigabytes": exif_block({MAKE: (ASCII, 0xFFFFFFFF, _at(0)), CHANGED: (ASCII, 0x7FFFFFFF, _at(8))}),
+    "text-behind-the-end": exif_block({MODEL: (ASCII, 40, _at(0xFFFFFF00)), CHANGED: (ASCII, 20, _at(1 << 31))}),
+    "text-that-ends-early": exif_block({CHANGED: (ASCII, 20, _at(20))})[:38],
+    "no-values": exif_block({MODEL: (ASCII, 0, b"Nope"), CHANGED: (ASCII, 0, _at(8))}),
+    "numbers-for-texts": exif_block({MAKE: (LONG, 1, b"Nope"), MODEL: (SHORT, 2, b"Nope"), CHANGED: (LONG, 5, _at(8))}),
+    "bytes-for-texts": exif_block({MODEL: (UNDEFINED, 4, b"Nope")}),
+    "points-at-itself": exif_block({EXIF_IFD: (LONG, 1, _at(8))}),
+    "points-at-nothing": exif_block({EXIF_IFD: (LONG, 1, _at(0))}),
+    "points-behind-the-end": exif_block({EXIF_IFD: (LONG, 1, _at(0xFFFFFFFF))}),
+    "points-with-a-text": exif_block({EXIF_IFD: (ASCII, 4, _at(8))}),
+    "points-a-thousand-times": exif_block({EXIF_IFD: (LONG, 1000, _at(8))}),
+    "chain-that-is-a-loop": exif_block({SHORT: b"abc"})[:-4] + _at(8),
+    "sixty-thousand-entries": b"MM\0*" + _at(8) + b"\xea\x60" + (b"\x01\x0f\0\2\0\0\xff\xff\0\0\0\0" * 60_000)[:64_000],
+    "big-header-cut": b"MM\0+\0\x08\0\0" + bytes(4),
+    "big-directory-nowhere": b"MM\0+\0\x08\0\0" + b"\xff" * 8,
+    "big-claims-all-memory": exif_block({MAKE: (ASCII, (1 << 64) - 1, b"\xff" * 8)}, big=True),
+    "noise": random.Random(22).randbytes(5000),
+}
+for _fault, _block in HOSTILE_EXIF.items():
+    content(22, f"exif-{_fault}.jpg", INDEXED)(partial(encoded, picture(13), "JPEG", exif=b"Exif\0\0" + _block))
+    content(22, f"exif-{_fault}.webp", INDEXED)(partial(encoded, picture(13), "WEBP", exif=_block))
 
 
 @content(22, "profile-bomb.png", BIG_METADATA)

@@ -20,6 +20,7 @@ DEATHS = {
     b"killed.jpg": "its decoder crashed (SIGKILL)",  # as by the system when memory is short
     b"exits.jpg": "its decoder crashed (exit 0)",
     b"half-an-answer.jpg": "its decoder crashed (exit 3)",
+    b"taken-over.jpg": "its decoder crashed (SIGKILL)",  # by us: nothing that it says can be believed
     b"bug.jpg": "its decoder failed (ZeroDivisionError)",
     b"memory.jpg": "its decoder failed (MemoryError)",
     b"talks.jpg": "its decoder failed (KeyError)",
@@ -48,6 +49,15 @@ def _half_an_answer() -> None:
     os._exit(3)
 
 
+def _lie() -> None:
+    """Give a whole answer that no decoder gives, and wait."""
+    answer = b'{"width": Infinity, "height": 1, "format": "JPEG", "digest": "%s", "taken_at": null, "camera": null}\n'
+    for descriptor in range(3, 10):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, answer % (b"00" * 32) + bytes(1 << 14))
+    time.sleep(3600)
+
+
 def _talk() -> None:
     """Print where the answers once went and where messages go, as libraries in C do."""
     for descriptor in (1, 2):
@@ -60,6 +70,7 @@ _WAYS: dict[bytes, Callable[[], object]] = {
     b"killed.jpg": lambda: os.kill(os.getpid(), signal.SIGKILL),
     b"exits.jpg": lambda: os._exit(0),
     b"half-an-answer.jpg": _half_an_answer,
+    b"taken-over.jpg": _lie,
     b"bug.jpg": lambda: 1 // 0,
     b"memory.jpg": lambda: bytearray(1 << 40),
     b"talks.jpg": _talk,

@@ -7,11 +7,12 @@ import os
 import sys
 import time
 
+import psutil
 import pytest
 
-from lookalike.sandbox import ask
+from lookalike.sandbox import ask, start
 
-HERE = "tests.test_child"
+HERE = "tests.test_sandbox"
 
 
 def repeat(word: str, times: int) -> None:
@@ -24,6 +25,37 @@ def end() -> None:
 
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def describe() -> None:
+    sys.stdout.write(json.dumps({"group": os.getpgid(0), "path": sys.path, "isolated": sys.flags.isolated}))
+
+
+def test_a_child_finds_modules_where_we_do_and_has_a_process_group_of_its_own() -> None:
+    found = ask(f"{HERE}:describe", seconds=60)
+    assert found["path"] == sys.path
+    assert found["isolated"] == 1
+    assert found["group"] not in {os.getpgid(0), 0}
+
+
+def test_a_child_that_was_started_reads_and_writes_bytes() -> None:
+    with start(f"{HERE}:repeat", "ab", 3) as process:
+        output, errors = process.communicate(b" and so on", timeout=60)
+    assert json.loads(output) == {"words": "ababab and so on"}
+    assert not errors
+
+
+def test_a_child_that_is_late_is_gone_afterwards() -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(TimeoutError):
+        ask(f"{HERE}:sleep", 60, seconds=0.5)
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_a_child_that_cannot_be_started_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(FileNotFoundError):
+        ask(f"{HERE}:end", seconds=1)
 
 
 def test_what_a_function_says_comes_back() -> None:

@@ -1,38 +1,60 @@
-"""A process for what may crash, flood its memory or run for ever: it is asked once, and answers with JSON."""
+"""Child processes for what may crash, flood its memory or run for ever: the only way in which this package starts any.
+
+`start` runs a function in a process of its own, `ask` also waits for its answer, and `bound_memory` is for the
+function itself. `images.pool` keeps a number of them as decoders.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from typing import Any
 
-__all__ = ["ask", "bound_memory"]
+__all__ = ["ask", "bound_memory", "start"]
 
 _BOOT = """
 import importlib, json, sys
 sys.path[:] = json.loads(sys.argv[1])
-getattr(importlib.import_module(sys.argv[2]), sys.argv[3])(*json.loads(sys.argv[4]))
+module, name = sys.argv[2].split(":")
+getattr(importlib.import_module(module), name)(*json.loads(sys.argv[3]))
 """
 
 
-def ask(function: str, *arguments: Any, seconds: float, content: bytes = b"") -> dict[str, Any]:  # noqa: ANN401  (JSON)
-    """What a function, "module:name", writes to its stdout in a process of its own, as JSON; `content` is its stdin.
+def start(function: str, *arguments: Any, stderr: int | None = None) -> subprocess.Popen[bytes]:  # noqa: ANN401  (JSON)
+    """Start a process that calls a function, "module:name", with arguments that JSON can hold; its pipes are bytes.
 
-    Its modules are found where this process finds them. Raises TimeoutError when it takes longer than so many seconds,
-    ChildProcessError, saying its exit status, when it gives no answer.
+    It runs under this interpreter, finds modules where this process does, and takes nothing from the environment or
+    the working directory (-I). It is not started through `multiprocessing`: the caller's script is not run again in
+    it, so it needs no `if __name__ == "__main__"`. It is in a process group of its own: Ctrl-C in a terminal reaches
+    this process alone, which then ends its children. stderr: as `subprocess.Popen` takes it; ours if None.
+    Raises OSError when no process can be started.
     """
-    module, name = function.split(":")
-    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), module, name, json.dumps(arguments)]
+    command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), function, json.dumps(arguments)]
+    group = 0 if os.name == "posix" else None
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, process_group=group)  # noqa: S603
+
+
+def ask(function: str, *arguments: Any, seconds: float, content: bytes = b"") -> dict[str, Any]:  # noqa: ANN401  (JSON)
+    """What a function, "module:name", prints in a process of its own, as JSON; `content` is its standard input.
+
+    Raises TimeoutError when it takes longer than `seconds`, ChildProcessError with its exit status when it ends
+    without an answer, OSError when no process can be started.
+    """
+    with start(function, *arguments, stderr=subprocess.PIPE) as process:
+        try:
+            output, _ = process.communicate(content, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"longer than {seconds:g} s") from None
+        finally:  # a child that answered has ended by itself; one that is late or unwanted never does
+            process.kill()
     try:
-        done = subprocess.run(command, input=content, capture_output=True, timeout=seconds, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"longer than {seconds:g} s") from None
-    try:
-        return dict(json.loads(done.stdout))
+        return dict(json.loads(output))
     except (ValueError, TypeError):
-        raise ChildProcessError(f"exit status {done.returncode}") from None
+        raise ChildProcessError(f"exit status {process.returncode}") from None
 
 
 def bound_memory(mib: int) -> None:
@@ -42,5 +64,5 @@ def bound_memory(mib: int) -> None:
     except ImportError:
         return
     for kind, bound in ((resource.RLIMIT_AS, mib << 20), (resource.RLIMIT_CORE, 0)):
-        with contextlib.suppress(ValueError, OSError):  # it has a lower one already; macOS knows none
+        with contextlib.suppress(ValueError, OSError):  # a lower one is set already, or it is macOS, which has none
             resource.setrlimit(kind, (bound, bound))

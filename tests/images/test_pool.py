@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import signal
@@ -18,7 +20,7 @@ from PIL import Image
 
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import Limits, Picture, View, decode
-from lookalike.images.pool import Reader
+from lookalike.images.pool import Reader, _receive
 from tests import badfiles
 from tests.badfiles import encoded, picture
 from tests.deadly import DEATHS, decode_once_or_die, decode_or_die
@@ -106,6 +108,52 @@ def test_a_file_that_kills_its_worker_is_named_and_all_others_are_read(name: byt
     assert results.pop(bad) == DEATHS[name]
     assert len(results) == 20
     assert all(isinstance(result, Picture) for result in results.values())
+
+
+_ANSWER = {"width": 3, "height": 2, "format": "JPEG", "digest": "00" * 32, "taken_at": None, "camera": None}
+_WRONG: dict[str, list[object]] = {
+    "width": [0, -1, 1.5, "3", True, None, float("inf"), 1 << 40],
+    "format": ["a\nb", "\x1b[31m", 5, None],
+    "digest": ["", "00", "00" * 33, "zz" * 32, 5, None],
+    "taken_at": ["", "now", "2021-05-17", "1500-01-01T00:00:00", 5, []],
+    "camera": ["", "M" * 65, "a\x1b[31m", "x\u202ey", 5, {}],
+    "reason": ["two\nlines", "\x1b[31m", 5, None, {}],
+}
+_LIES: list[object] = [
+    *({**_ANSWER, name: value} for name, values in _WRONG.items() for value in values),
+    *({name: value for name, value in _ANSWER.items() if name != left_out} for left_out in _ANSWER),
+    *(5, None, "reason", ["reason"], []),
+]
+
+
+@pytest.mark.parametrize("lie", _LIES, ids=repr)
+def test_an_answer_that_no_decoder_gives_is_not_believed(lie: object) -> None:
+    answers = io.BytesIO(json.dumps(lie).encode() + b"\n" + bytes(18))
+    with pytest.raises((ValueError, LookupError, TypeError)):
+        _receive(answers, 18)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff\n",
+        b"[" * 4000 + b"\n",
+        b" " * 5000 + b"{}\n",
+        json.dumps(_ANSWER).encode() + b"\n" + bytes(17),
+    ],
+)
+def test_half_an_answer_or_an_endless_one_is_not_an_answer(data: bytes) -> None:
+    with pytest.raises((EOFError, ValueError, LookupError)):
+        _receive(io.BytesIO(data), 18)
+
+
+def test_no_more_than_one_line_of_an_endless_answer_is_read() -> None:
+    answers = io.BytesIO(b"x" * 1_000_000)
+    with pytest.raises(EOFError):
+        _receive(answers, 18)
+    assert answers.tell() < 10_000
 
 
 def test_many_deaths_in_a_row_stop_nothing(tmp_path: Path) -> None:
@@ -301,7 +349,7 @@ def test_modules_in_the_folder_of_the_pictures_are_not_imported(tmp_path: Path) 
 _SLEEPER = """
 import os, sys
 from lookalike.images.decode import Limits, View
-from lookalike.images.pool import Reader
+from lookalike.images.pool import Reader, _receive
 from tests.deadly import decode_or_die
 with Reader(View(8), limits=Limits(seconds=float(sys.argv[2])), workers=2, decoder=decode_or_die) as reader:
     results = reader.read([os.fsencode(sys.argv[1])] * 20)
@@ -323,7 +371,7 @@ def _sleeper(path: bytes, seconds: float, **options: Any) -> tuple[subprocess.Po
     workers: list[psutil.Process] = []
     while time.monotonic() < deadline and len(workers) < 2:
         time.sleep(0.05)
-        workers = [child for child in psutil.Process(process.pid).children() if "serve(" in _line(child)]
+        workers = [child for child in psutil.Process(process.pid).children() if "worker:serve" in _line(child)]
     time.sleep(1)  # until both have begun
     return process, workers
 

@@ -11,7 +11,6 @@ import http.client
 import importlib
 import os
 import shutil
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -26,6 +25,7 @@ from PIL import Image
 
 from lookalike.datasets.digests import content_digest
 from lookalike.errors import DatasetError, MissingExtra
+from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,8 +104,7 @@ def unpack_by_prefix(archive: Path, folder: Path, digest: str) -> None:
     so that the next attempt downloads it again. It stays where only the disk is full.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unpacking-") as temporary:
-            fresh = Path(temporary) / folder.name
+        with stage_folder(folder) as fresh:
             _check(fresh, _unpack(archive, fresh), digest)
             fresh.rename(folder)
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:

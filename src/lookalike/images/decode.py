@@ -1,7 +1,8 @@
 """Turn one picture file into pixels, or into the reason why not.
 
 What is decoded is decided by content, never by the file's name, and only by the decoders in `FORMATS`.
-Of the metadata nothing but the orientation is read. Of an animation or a document, only the first frame.
+Only the first frame of an animation or a document is seen. Of the metadata, only the orientation is read wherever a
+picture is opened, and `decode`, which runs in the bounded worker, also reads when and with which camera it was taken.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise im
     WebPImagePlugin,
 )
 
+from lookalike.images.exif import read_capture
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from io import BufferedReader
 
 __all__ = [
@@ -139,13 +142,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture: `pixels` are size * size * 3 bytes RGB, `digest` is the SHA-256 of the whole file."""
+    """A decoded picture: `pixels` are size * size * 3 bytes RGB, `digest` is the SHA-256 of the whole file.
+
+    width, height: of the upright picture in its file. taken_at: by the camera's clock, aware only where the camera
+    recorded its offset from UTC. camera: its maker and model, at most 64 printable characters.
+    """
 
     pixels: bytes
     digest: bytes
     width: int
     height: int
     format: str
+    taken_at: datetime | None = None
+    camera: str | None = None
 
 
 def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
@@ -153,9 +162,11 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
 
     Raises Unreadable with the reason.
     """
-    with _open_regular(path) as file, plain_reasons():
+    with _open_regular(path) as file, _quiet_reasons():
         before = os.fstat(file.fileno())
-        image = open_rgb(file, limits, at_least=view.short_side)
+        image = _load(file, limits, view.short_side)
+        capture = read_capture(file, image)
+        image = _upright(image, view.short_side)
         pixels = fit(image, view).tobytes()
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()
@@ -163,7 +174,7 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed while it was read")
     width, height = image.info["original_size"]
-    return Picture(pixels, digest, width, height, str(image.info["original_format"]))
+    return Picture(pixels, digest, width, height, str(image.info["original_format"]), *capture)
 
 
 @contextlib.contextmanager
@@ -179,19 +190,8 @@ def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | N
     at_least: of the short side, in pixels; a larger picture is then given at a fraction of its size.
     Raises Unreadable with the reason.
     """
-    with plain_reasons(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of bombs at a size of its own and of broken metadata
-        image = _identified(file, limits or Limits())
-        size, format_ = image.size, image.format
-        if at_least is not None:
-            image.draft(None, (at_least, at_least))
-        image.load()
-        check_decoded(file, image)
-        turn = _turn(image)
-        image = _turned(_eight_bits(image, at_least), turn)
-    size = size[::-1] if turn in _ON_ITS_SIDE else size
-    image.info = {"original_size": size, "original_format": format_}
-    return image
+    with _quiet_reasons():
+        return _upright(_load(file, limits, at_least), at_least)
 
 
 def as_read(image: Image.Image) -> Image.Image:
@@ -199,8 +199,7 @@ def as_read(image: Image.Image) -> Image.Image:
 
     Raises Unreadable with the reason.
     """
-    with plain_reasons(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet_reasons():
         image.load()
         turn = _turn(image)
         return _turned(_eight_bits(image, None), turn)
@@ -235,6 +234,34 @@ def _open_regular(path: bytes) -> BufferedReader:
             os.close(descriptor)
             raise Unreadable("not a regular file")
         return os.fdopen(descriptor, "rb")
+
+
+@contextlib.contextmanager
+def _quiet_reasons() -> Iterator[None]:
+    """`plain_reasons` without warnings: Pillow warns of bombs at a size of its own and of broken metadata."""
+    with plain_reasons(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _load(file: IO[bytes], limits: Limits | None, at_least: int | None) -> Image.Image:
+    """The whole picture as its decoder gives it, perhaps smaller; its own size is `info["original_size"]`."""
+    image = _identified(file, limits or Limits())
+    size = image.size
+    if at_least is not None:
+        image.draft(None, (at_least, at_least))
+    image.load()
+    check_decoded(file, image)
+    image.info["original_size"] = size
+    return image
+
+
+def _upright(image: Image.Image, at_least: int | None) -> Image.Image:
+    """A picture that was loaded as RGB or RGBA, turned as its orientation says; nothing else of its metadata stays."""
+    size, format_, turn = image.info["original_size"], image.format, _turn(image)
+    image = _turned(_eight_bits(image, at_least), turn)
+    image.info = {"original_size": size[::-1] if turn in _ON_ITS_SIDE else size, "original_format": format_}
+    return image
 
 
 def _identified(file: IO[bytes], limits: Limits) -> Image.Image:

@@ -2,21 +2,19 @@
 
 Each worker has a pipe of its own and one thread here that waits for it: no lock, queue or pipe is shared between
 processes, so that a worker may die at any moment without harm to another, and it is always known which file it
-held. Workers are started as `python -c`, not through `multiprocessing`: the caller's script is not run again in
-them, so it needs no `if __name__ == "__main__"`.
+held. `sandbox` starts them, and starts them again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import math
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -25,12 +23,15 @@ from dataclasses import asdict
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
+from lookalike import sandbox
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.paths import show_path
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Future
 
@@ -47,14 +48,8 @@ _log = logging.getLogger(__name__)
 _CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
 _AHEAD = 4  # messages under way for each worker, so that workers go on while the caller is busy
 _BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
+_LONGEST_LINE = 4096  # bytes; the longest that `worker` sends, with a camera of 64 characters, has some 1,000
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
-_BOOT = """
-import json, sys
-path, arguments = json.loads(sys.argv[1])
-sys.path[:] = path
-from lookalike.images.worker import serve
-serve(*arguments)
-"""
 
 
 class Reader:
@@ -76,8 +71,8 @@ class Reader:
         self.limits = limits or Limits()
         self.workers = workers or _affordable(self.limits)
         name = f"{decoder.__module__}:{decoder.__qualname__}"
-        command = _command((name, asdict(view), asdict(self.limits)))
-        self._workers = [_Worker(command, self.limits.seconds, view.size**2 * 3) for _ in range(self.workers)]
+        arguments = name, asdict(view), asdict(self.limits)
+        self._workers = [_Worker(arguments, self.limits.seconds, view.size**2 * 3) for _ in range(self.workers)]
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -135,8 +130,8 @@ class Reader:
 class _Worker:
     """One process, started when it is needed and again after each death. Used by one thread at a time."""
 
-    def __init__(self, command: list[str], seconds: float, length: int) -> None:
-        self._command = command
+    def __init__(self, arguments: tuple[Any, ...], seconds: float, length: int) -> None:
+        self._arguments = arguments
         self._length = length  # bytes of pixels in an answer
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -187,7 +182,7 @@ class _Worker:
             for path in paths:
                 _log.debug("process %d reads %s", process.pid, show_path(path))  # before it may die of it
                 self._set_deadline(time.monotonic() + self._seconds)
-                outcomes.append(_received(answers, self._length))
+                outcomes.append(_receive(answers, self._length))
         except (OSError, EOFError, ValueError, LookupError, TypeError):  # no answer, or none of ours
             return self._cause_of_death(process)
         finally:
@@ -204,7 +199,7 @@ class _Worker:
                 raise LookalikeError("the reader was closed while it was reading")
             if self._process is None:
                 self._is_late = False
-                self._process = _start(self._command)
+                self._process = _start(self._arguments)
             return self._process
 
     def _cause_of_death(self, process: subprocess.Popen[bytes]) -> str:
@@ -215,20 +210,10 @@ class _Worker:
             return f"took longer than {self._seconds:g} s" if self._is_late else _crash(code)
 
 
-def _command(arguments: tuple[Any, ...]) -> list[str]:
-    """How a worker is started: with this interpreter and its search path, and nothing from the environment (-I)."""
-    return [sys.executable, "-I", "-c", _BOOT, json.dumps([sys.path, arguments])]
-
-
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    """A process that is ready to decode. In a group of its own: Ctrl-C in a terminal reaches us alone.
-
-    What it has to say of a failed start it says on our stderr.
-    """
-    group = 0 if os.name == "posix" else None
-    pipe = subprocess.PIPE
+def _start(arguments: tuple[Any, ...]) -> subprocess.Popen[bytes]:
+    """A process that is ready to decode; what it has to say of a failed start it says on our stderr."""
     try:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=group)  # noqa: S603
+        process = sandbox.start("lookalike.images.worker:serve", *arguments)
     except OSError as error:
         raise LookalikeError(f"no decoding process can be started: {error}") from error
     if cast("IO[bytes]", process.stdout).readline() != READY:
@@ -237,19 +222,43 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     return process
 
 
-def _received(answers: IO[bytes], length: int) -> Outcome:
-    """The next answer of a worker. Raises EOFError, ValueError and their like if it is no whole one."""
-    line = answers.readline()
+def _receive(answers: IO[bytes], length: int) -> Outcome:
+    """The next answer of a worker. Raises EOFError, ValueError and their like if it is not a whole one.
+
+    A decoder that a file has taken over may send anything: nothing is believed, and no line is read without end.
+    """
+    line = answers.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
         raise EOFError
-    fields = json.loads(line)
+    try:
+        fields = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if "reason" in fields:
-        return str(fields["reason"])
+        return _check_text(fields["reason"])
     pixels = answers.read(length)
     if len(pixels) < length:
         raise EOFError
-    size = int(fields["width"]), int(fields["height"])
-    return Picture(pixels, bytes.fromhex(fields["digest"]), *size, str(fields["format"]))
+    return _to_picture(fields, pixels)
+
+
+def _to_picture(fields: dict[str, Any], pixels: bytes) -> Picture:
+    """What a worker said of a picture, every type and range checked. Raises ValueError, LookupError or TypeError."""
+    digest = bytes.fromhex(fields["digest"])
+    width, height = size = fields["width"], fields["height"]
+    if len(digest) != hashlib.sha256().digest_size or type(width) is not int or type(height) is not int:
+        raise ValueError("not what is said of a picture")
+    if not 0 < min(size) <= max(size) < 1 << 31:
+        raise ValueError("not the size of a picture")
+    capture = parse_taken_at(fields["taken_at"]), parse_camera(fields["camera"])
+    return Picture(pixels, digest, width, height, _check_text(fields["format"]), *capture)
+
+
+def _check_text(text: object) -> str:
+    """A line that can be printed. Raises ValueError."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError("not a line of text")
+    return text
 
 
 def _bury(process: subprocess.Popen[bytes]) -> int:

@@ -61,9 +61,14 @@ def _answer(answers: IO[bytes], decode: Callable[[], Picture]) -> None:
     except Exception as error:  # noqa: BLE001  (a fault of our own must not cost the other files)
         _send(answers, {"reason": f"its decoder failed ({type(error).__name__})"})
     else:
-        size = {"width": picture.width, "height": picture.height}
-        fields = size | {"format": picture.format, "digest": picture.digest.hex()}
-        _send(answers, fields, picture.pixels)
+        _send(answers, _fields(picture), picture.pixels)
+
+
+def _fields(picture: Picture) -> dict[str, Any]:
+    """All of a picture but its pixels, as JSON."""
+    fields = {name: getattr(picture, name) for name in ("width", "height", "format", "camera")}
+    taken_at = picture.taken_at and picture.taken_at.isoformat()
+    return fields | {"digest": picture.digest.hex(), "taken_at": taken_at}
 
 
 def _send(answers: IO[bytes], fields: dict[str, Any], pixels: bytes = b"") -> None:

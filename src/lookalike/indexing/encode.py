@@ -111,5 +111,5 @@ def _sources(files: Iterable[Entry], under_way: deque[Entry]) -> Iterator[bytes]
 def _embedded(result: Picture | str, rows: dict[bytes, NDArray[np.float32]]) -> Embedded | str:
     if isinstance(result, str):
         return result
-    about = (result.digest, result.width, result.height, result.format)
+    about = (result.digest, result.width, result.height, result.format, result.taken_at, result.camera)
     return Embedded(*about, embedding=rows.get(result.digest))

@@ -10,15 +10,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookalike.encoders import CARD, MODEL, find_learner, learned_parts
 from lookalike.errors import UsageError
+from lookalike.files import stage_folder
 from lookalike.images.decode import Picture
 from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
@@ -27,6 +25,7 @@ from lookalike.indexing.update import IndexOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lookalike.encoders import Shown
     from lookalike.images.decode import View
@@ -85,14 +84,9 @@ def forget(folder: Path) -> None:
 @contextlib.contextmanager
 def _folder_for(folder: Path) -> Iterator[Path]:
     """A folder to write into; what is written is at `folder` afterwards as a whole, unless a model was there first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    try:
+    with stage_folder(folder) as made:
         yield made
-        made.chmod(0o755)  # mkdtemp makes a folder for nobody else
         _put(made, folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _put(made: Path, folder: Path) -> None:

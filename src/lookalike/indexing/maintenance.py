@@ -148,6 +148,7 @@ def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False)
         if again:
             store.remove(again)
         store.rename(source, target)
+        remember(store, plan_roots(store, [])[0])  # the new place may be part of a known folder
     return len(found)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lookalike.images.walk import Root
     from lookalike.indexing.update import IndexOptions
 
-    Told = Callable[[Report], None]
+    OnReport = Callable[[Report], None]
 
 __all__ = ["Watched", "watch"]
 
@@ -45,18 +45,18 @@ class Watched(Protocol):
         """Whether the gallery has met a file at this absolute path, or below it."""
 
 
-def watch(gallery: Watched, told: Told, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
+def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
     """Index the gallery's roots now, and again whenever they have changed and been quiet for `settle` seconds.
 
     The gallery is locked for each run and not between them; while another process writes, a run is put off. Roots that
-    are not there are waited for. `told` gets the reports of runs that changed something, and of the first run after a
+    are not there are waited for. `on_report` gets the reports of runs that changed something, and of the first run after a
     root went away or came back. Ends by an exception only: KeyboardInterrupt, or what `Gallery.index` raises.
     """
     is_news = False
     while True:
         present = [root for root in gallery.roots if os.path.lexists(root.path)]
         if not present:
-            told(Report(missing=[root.path for root in gallery.roots]))
+            on_report(Report(missing=[root.path for root in gallery.roots]))
         while not present:
             time.sleep(_BEAT / 1000)
             present = [root for root in gallery.roots if os.path.lexists(root.path)]
@@ -65,7 +65,7 @@ def watch(gallery: Watched, told: Told, *, options: IndexOptions | None = None, 
                 report = gallery.index(options=options)
                 clock.looked()
                 if is_news or report.added or report.renamed or report.removed:
-                    told(report)
+                    on_report(report)
                 is_news = False
         is_news = True
 

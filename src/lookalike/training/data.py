@@ -16,11 +16,12 @@ import numpy as np
 
 from lookalike.datasets.digests import fixed_split
 from lookalike.errors import TrainingError, UsageError
+from lookalike.files import replace_file
 from lookalike.images.decode import Picture, View
 from lookalike.images.paths import show_path
 from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
-from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, replace, write_csv
+from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,17 +136,14 @@ def _decode_all(folder: Path, run: Path, preset: Preset, on_progress: OnProgress
     found: list[tuple[str, str, bytes]] = []
     skipped: list[tuple[str, str]] = []
 
-    def write(part: str) -> None:
-        with open(part, "wb") as file:
-            paths = list_pictures(folder, without=run)
-            for result in read_labelled(folder, paths, preset.size, on_progress=on_progress):
-                if isinstance(result, Labelled):
-                    file.write(result.pixels.tobytes())
-                    found.append((result.name, result.label, result.digest))
-                else:
-                    skipped.append(result)
-
-    replace(run / PICTURES, write)
+    with replace_file(run / PICTURES) as part, part.open("wb") as file:
+        paths = list_pictures(folder, without=run)
+        for result in read_labelled(folder, paths, preset.size, on_progress=on_progress):
+            if isinstance(result, Labelled):
+                file.write(result.pixels.tobytes())
+                found.append((result.name, result.label, result.digest))
+            else:
+                skipped.append(result)
     if len(found) < 2:
         raise TrainingError(f"{folder} has {len(found)} pictures that can be read; training needs at least two")
     write_csv(run / SKIPPED, ["file", "reason"], skipped)

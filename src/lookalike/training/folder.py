@@ -30,10 +30,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError, UsageError
+from lookalike.files import remove_leftovers, replace_file
 from lookalike.training.presets import Preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -57,7 +58,6 @@ __all__ = [
     "read_history",
     "read_notes",
     "read_preset",
-    "replace",
     "write_arrays",
     "write_csv",
     "write_history",
@@ -150,7 +150,7 @@ def forget(run: Path) -> None:
     if (run / PRESET).is_file():
         for name in _OURS:
             (run / name).unlink(missing_ok=True)
-            (run / f"part-{name}").unlink(missing_ok=True)  # of a process that was killed
+            remove_leftovers(run / name)
         for events in (run / BOARD).glob("*/events.out.tfevents.*"):
             events.unlink()
 
@@ -158,24 +158,6 @@ def forget(run: Path) -> None:
 def list_drawings(run: Path) -> set[bytes]:
     """List the paths of a training's own plots, which must not be trained on."""
     return {os.path.abspath(os.fsencode(run / name)) for name in _OURS if name.endswith(".png")}
-
-
-def replace(path: Path, write: Callable[[str], object]) -> None:
-    """Let `write` make the file beside its place, put it on disk and then into place, and the name on disk as well."""
-    part = path.with_name(f"part-{path.name}")
-    try:
-        write(str(part))
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":  # Windows opens no folders
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -188,7 +170,7 @@ def writing_to(place: Path) -> Iterator[None]:
         raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
-def write_arrays(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+def write_arrays(path: str | Path, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Write arrays as `numpy.savez` does, but one after the other: no two of them need be in memory."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays:
@@ -198,14 +180,13 @@ def write_arrays(path: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
 
 def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table; names of files that are no text are kept as Python keeps them (PEP 383)."""
-
-    def write(part: str) -> None:
-        with open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(heading)
-            writer.writerows(rows)
-
-    replace(path, write)
+    with (
+        replace_file(path) as part,
+        part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(heading)
+        writer.writerows(rows)
 
 
 def write_history(run: Path, history: Sequence[Epoch]) -> None:
@@ -218,12 +199,8 @@ def write_history(run: Path, history: Sequence[Epoch]) -> None:
 
 def write_json(path: Path, document: object) -> None:
     """A document as indented JSON."""
-
-    def write(part: str) -> None:
-        with open(part, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(json.dumps(document, indent=2) + "\n")
-
-    replace(path, write)
+    with replace_file(path) as part:
+        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
 def read_history(run: Path) -> list[Epoch]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import StoreBusy, TrainingError
+from lookalike.files import replace_file
 from lookalike.images.decode import View
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.training import folder as run_folder
@@ -181,19 +182,22 @@ class _Training:
         self.history.append(epoch)
         run_folder.write_history(self._run, self.history)
         counted = [("epochs", np.array(len(self.history)))]
-        run_folder.replace(
-            self._run / run_folder.CHECKPOINT,
-            lambda path: run_folder.write_arrays(path, [*counted, *self._trainable.state()]),
-        )
+        with replace_file(self._run / run_folder.CHECKPOINT) as part:
+            run_folder.write_arrays(part, [*counted, *self._trainable.state()])
         errors = [epoch.val_mse for epoch in self.history]
         if math.isnan(errors[-1]) or errors[-1] == np.nanmin(errors):
-            run_folder.replace(self._run / f"best{self._trainable.ending}", self._trainable.save)
+            self._save("best")
+
+    def _save(self, name: str) -> None:
+        with replace_file(self._run / f"{name}{self._trainable.ending}") as part:
+            self._trainable.save(str(part))
 
     def _export(self, pictures: Pictures) -> None:
         """Write the weights and the encoder, compare the encoder with the model, and write its card last of all."""
-        run_folder.replace(self._run / f"model{self._trainable.ending}", self._trainable.save)
+        self._save("model")
         path = self._run / run_folder.ENCODER
-        run_folder.replace(path, self._trainable.export)
+        with replace_file(path) as part:
+            self._trainable.export(str(part))
         name = f"{self._preset.name}-{self._preset.latent_dim}"
         beside = {"histogram": self._preset.histogram} if self._preset.histogram else {}
         card = Card(
@@ -208,7 +212,8 @@ class _Training:
         found = OnnxEncoder(path.read_bytes(), card).encode(some)
         if np.abs(found - expected).max() > _AGREE[self._preset.precision] * max(1.0, float(np.abs(expected).max())):
             raise TrainingError(f"{path} does not give the same embeddings as the model")
-        run_folder.replace(self._run / run_folder.CARD, lambda part: card.write(path.with_name(os.path.basename(part))))
+        with replace_file(self._run / run_folder.CARD) as part:
+            card.write(part)
 
 
 @contextlib.contextmanager

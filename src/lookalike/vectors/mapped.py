@@ -11,14 +11,14 @@ import contextlib
 import io
 import json
 import mmap
-import os
 import struct
 import threading
-import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+
+from lookalike.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +32,6 @@ __all__ = ["Blocks", "Damaged", "Segment", "Writer", "open_segment", "write_segm
 
 _MAGIC = b"LKAL search cache 2\n"
 _START = struct.Struct("<20sQQII")  # magic; where the header is, its length, its CRC-32; CRC-32 of these
-_ABANDONED = 86_400.0  # seconds; no cache takes so long to write
 _ALIGNED = 64  # bytes: a line of the processor's cache
 _TYPES = ("<i8", "<u4", "<f4", "<f8", "|u1")
 
@@ -197,30 +196,14 @@ def open_segment(path: Path) -> Segment | None:
 def write_segment(path: Path, write: Callable[[Writer], None]) -> Segment:
     """Let `write` write a file at `path`, and map it; keep it in memory where it cannot be written."""
     with contextlib.suppress(OSError):
-        # A name of its own: another thread, process or machine may be writing the same file.
-        temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-        _sweep(path)
-        try:
-            with temporary.open("w+b") as file:
-                write(Writer(file))
-                file.flush()
-                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replace_file(path, sync=False) as part, part.open("w+b") as file:
+            write(Writer(file))
+            file.flush()
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return Segment(content)
     memory = io.BytesIO()
     write(Writer(memory))
     return Segment(memory.getbuffer())
-
-
-def _sweep(path: Path) -> None:
-    """Delete what killed processes left half written, but not what another may be writing now."""
-    for left in path.parent.glob(f"{path.name}.*"):
-        with contextlib.suppress(FileNotFoundError):  # another writer has put it into its place
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink()
 
 
 def _with_first(first: Array, rest: Iterable[Array]) -> Iterable[Array]:

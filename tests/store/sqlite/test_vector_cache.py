@@ -91,7 +91,7 @@ def test_the_first_search_leaves_a_cache_and_answers_are_the_same_with_it(folder
 
 
 def test_what_a_killed_process_had_begun_to_write_is_taken_away(folder: Path, tuning: Tuning) -> None:
-    old, new = folder / f"{cache.FILE}.1", folder / f"{cache.FILE}.2"
+    old, new = (folder / f"part-{number:012x}-{cache.FILE}" for number in (1, 2))
     for left in (old, new):
         left.write_bytes(b"half")
     os.utime(old, (0, 0))

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +22,7 @@ from lookalike.encoders.efficientnet.network import DIM, LAYERS, FloatWriter, wr
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.untrusted.torchfile import read_tensors
 from lookalike.errors import EncoderError, MissingExtra
+from lookalike.files import replace_file
 from lookalike.images.decode import View
 
 if TYPE_CHECKING:
@@ -141,13 +140,5 @@ def _load_model(weights: _Weights, form: _Form, card: Card) -> bytes:
 
 def _keep(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replace_file(path) as part:
+        part.write_bytes(content)

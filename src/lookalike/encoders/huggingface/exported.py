@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.untrusted import load_onnx, load_text, read_model
 from lookalike.errors import EncoderError, UsageError
+from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from onnx import ModelProto
 
@@ -85,10 +85,7 @@ def adopt_new(export: Path, folder: Path, name: str) -> Encoder:
     if os.path.lexists(folder):
         raise UsageError(f"{folder} already exists")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="adopting.", dir=folder.parent) as staging:
-            new = Path(staging) / "new"
-            new.mkdir()
+        with stage_folder(folder) as new:
             adopt(export, new, name)
             encoder = load_onnx(new / MODEL)
             if encoder.encode_texts is not None:

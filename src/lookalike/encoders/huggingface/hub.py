@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +23,7 @@ from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.huggingface.exported import CONFIG, MODELS, PICTURES, adopt, find_text_model
 from lookalike.encoders.untrusted import JSON_BYTES, MOST_BYTES
 from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder
+from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,11 +99,10 @@ def fetch(name: str, on_message: OnMessage, *, bars: bool = False) -> Path:
     if importlib.util.find_spec("huggingface_hub") is None:
         raise MissingExtra(f"fetching {name} needs the package huggingface_hub", hint='pip install "lookalike[hub]"')
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fetching.", dir=folder.parent, ignore_cleanup_errors=True) as staging:
-            _download(name, Path(staging), on_message, bars=bars)
-            shutil.rmtree(Path(staging) / ".cache", ignore_errors=True)  # huggingface_hub's own notes
-            _note(Path(staging))
+        with stage_folder(folder) as staging:
+            _download(name, staging, on_message, bars=bars)
+            shutil.rmtree(staging / ".cache", ignore_errors=True)  # huggingface_hub's own notes
+            _note(staging)
             _put(staging, folder)
     except OSError as error:
         raise FetchFailed(f"{folder} cannot be written: {error.strerror}") from error
@@ -115,7 +114,7 @@ def _note(folder: Path) -> None:
     (folder / _SUMS).write_text(json.dumps(_sums(folder), indent=2) + "\n", encoding="utf-8")
 
 
-def _put(staging: str, folder: Path) -> None:
+def _put(staging: Path, folder: Path) -> None:
     try:
         os.rename(staging, folder)
     except OSError:

@@ -20,6 +20,7 @@ import platformdirs
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.text import TextCard, TextEncoder
 from lookalike.errors import EncoderError, LookalikeError
+from lookalike.files import replace_file
 from lookalike.images.decode import View
 from lookalike.sandbox import ask, bound_memory
 
@@ -42,7 +43,8 @@ def try_in_child(model: bytes, card: Card | TextCard, *, again: bool = False) ->
     dim = _try(model, card)
     with contextlib.suppress(OSError):  # a read-only cache folder: tried again next time
         passed.parent.mkdir(parents=True, exist_ok=True)
-        passed.write_text(json.dumps({"dim": dim}))
+        with replace_file(passed, sync=False) as part:
+            part.write_text(json.dumps({"dim": dim}))
     return dim
 
 

@@ -74,7 +74,7 @@ class Search:
     keep: from now on this thread's transaction cannot begin again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (by name, all but three)
         self,
         tables: Tables,
         space: Space,

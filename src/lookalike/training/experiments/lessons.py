@@ -104,7 +104,8 @@ def _overfitting(results: Sequence[Result]) -> Iterator[str]:
         if best is not None and r.history[-1].val_mse > _RISE * best.val_mse
     ]
     if len(networks) > 1:
-        ends = f"{'ends' if len(risen) < 2 else 'end'} with a held-out error more than 1% above {'its' if len(risen) < 2 else 'their'} smallest"
+        ends, its = ("ends", "its") if len(risen) < 2 else ("end", "their")
+        ends += f" with a held-out error more than 1% above {its} smallest"
         yield f"{_some(risen, networks)} {ends}{': ' + ', '.join(risen) if risen else ''}."
 
 

@@ -7,11 +7,12 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
+from lookalike.files import replace_file
 from lookalike.training import plots
 from lookalike.training.experiments.lessons import as_shuffled, label, lessons, steps
 from lookalike.training.experiments.logged import LOGGED, Logged, logged_epochs
 from lookalike.training.experiments.results import read_results
-from lookalike.training.folder import replace, writing_to
+from lookalike.training.folder import writing_to
 from lookalike.training.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def write_page(results: Path, page: Path) -> int:
         _draw(found, page.parent / "images")
         is_beside = results.absolute().parent == page.absolute().parent
         text = "\n".join(_sections(found, f"[{results.name}]({results.name})" if is_beside else f"`{results.name}`"))
-        replace(page, lambda part: _write(part, text))
+        with replace_file(page) as part:
+            part.write_text(text, encoding="utf-8")
     return len(found)
 
 
@@ -68,11 +70,6 @@ def _draw(results: Sequence[Result], images: Path) -> None:
     plots.draw_curves(curves, images / _CURVES)
     errors = [(_title(r), r.held_out_mse, r.train_mse) for r in ordered if r.train_mse is not None]
     plots.draw_errors(errors, images / _ERRORS)
-
-
-def _write(part: str, text: str) -> None:
-    with open(part, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _sections(results: Sequence[Result], folder: str) -> Iterator[str]:

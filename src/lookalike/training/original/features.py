@@ -15,6 +15,7 @@ import numpy as np
 
 from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
+from lookalike.files import replace_file
 from lookalike.gallery import Gallery
 from lookalike.images.decode import Picture  # noqa: TC001
 from lookalike.images.paths import show_path
@@ -22,7 +23,7 @@ from lookalike.images.pool import Reader
 from lookalike.images.walk import walk
 from lookalike.indexing.encode import encode_pictures
 from lookalike.store import Record
-from lookalike.training.folder import replace, write_arrays, writing_to
+from lookalike.training.folder import write_arrays, writing_to
 from lookalike.training.original.pickles import read_plain
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Features:
         arrays: list[tuple[str, NDArray[Any]]] = [("indexes", self.indexes), ("features", self.embeddings)]
         with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace(path, lambda part: write_arrays(part, arrays))
+            with replace_file(path) as part:
+                write_arrays(part, arrays)
 
 
 def read_features(path: Path) -> Features:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import EncoderError, TrainingError, UsageError
+from lookalike.files import replace_file
 from lookalike.images.decode import View
 from lookalike.training import folder as run_folder
 from lookalike.training.export import write_network
@@ -232,14 +232,17 @@ def _write(run: Path, preset: Preset, arrays: dict[str, Arrays], source: Path) -
     model = build(preset)
     for name, some in arrays.items():
         model.get_layer(name).set_weights(some)
-    run_folder.replace(run / "model.weights.h5", model.save_weights)
-    run_folder.replace(run / run_folder.ENCODER, lambda path: write_network(path, preset, lambda name: arrays[name]))
+    with replace_file(run / "model.weights.h5") as part:
+        model.save_weights(part)
+    with replace_file(run / run_folder.ENCODER) as part:
+        write_network(str(part), preset, lambda name: arrays[name])
     card = Card(
         f"original-{preset.latent_dim}", View(preset.size), metric="euclidean", trained_on=f"imported: {source.name}"
     )
     _check(OnnxEncoder((run / run_folder.ENCODER).read_bytes(), card), build_encoder(model, preset), run)
     run_folder.claim(run, preset, None, imported=_origin(source))
-    run_folder.replace(run / run_folder.CARD, lambda part: card.write(run / os.path.basename(part)))
+    with replace_file(run / run_folder.CARD) as part:
+        card.write(part)
 
 
 def _origin(source: Path) -> dict[str, str]:

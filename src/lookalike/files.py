@@ -1,0 +1,117 @@
+"""Files and folders that appear as a whole or not at all: the one way in which this package writes them.
+
+What is being written has a name of its own beside its place, so that the rename at the end is one step of the file
+system. Nothing is left of a write that fails. What a process leaves that is killed or loses its power is an unknown
+file beside one that is whole; the next write of the same name a day later removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["remove_leftovers", "replace_file", "stage_folder", "sync_folder"]
+
+_ABANDONED = 86_400.0  # seconds; nothing that this package writes stands still for so long
+_KEPT = 40  # characters of a name, with its ending: at most 160 bytes of the 255 that a name may have
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # what file systems say that cannot sync a folder
+
+
+@contextlib.contextmanager
+def replace_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Give an empty file beside `path` to be written; afterwards it is the file at `path`, whatever was there.
+
+    Its name has the ending of `path`, its permissions are those that the umask leaves. If anything is raised inside
+    or by the disk, the file at `path` is as it was and the new one is gone. sync: wait until the content and then
+    the name are on the disk, so that a power cut leaves the old file or the whole new one. Raises OSError.
+    """
+    remove_leftovers(path, older_than=_ABANDONED)
+    part = _name_part(path)
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        yield part
+        if sync:
+            _sync_file(part)
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def stage_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder beside `path` to be filled and then renamed by the caller; what is not renamed is removed.
+
+    The folders above are made where they are missing. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path, older_than=_ABANDONED)
+    part = _name_part(path)
+    try:
+        part.mkdir()
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_leftovers(path: Path, *, older_than: float = 0.0) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it, older than so many seconds.
+
+    With 0, what another process is writing at this moment goes as well. Nothing is raised.
+    """
+    pattern = re.compile(rf"part-[0-9a-f]{{12}}-{re.escape(_shorten(path.name))}")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if pattern.fullmatch(entry.name):
+                _remove(entry, older_than)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where folders can be synced. Raises OSError."""
+    if os.name == "nt":  # opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _name_part(path: Path) -> Path:
+    """A name beside `path` that no other process takes, with its ending, by which some writers know a format."""
+    return path.with_name(f"part-{secrets.token_hex(6)}-{_shorten(path.name)}")
+
+
+def _shorten(name: str) -> str:
+    return name[-_KEPT:]
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:  # Windows syncs only what may be written
+        os.fsync(file.fileno())
+
+
+def _remove(entry: os.DirEntry[str], older_than: float) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - entry.stat(follow_symlinks=False).st_mtime < older_than:
+            return
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
