@@ -48,9 +48,10 @@ class Watched(Protocol):
 def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
     """Index the gallery's roots now, and again whenever they have changed and been quiet for `settle` seconds.
 
-    The gallery is locked for each run and not between them; while another process writes, a run is put off. Roots that
-    are not there are waited for. `on_report` gets the reports of runs that changed something, and of the first run after a
-    root went away or came back. Ends by an exception only: KeyboardInterrupt, or what `Gallery.index` raises.
+    The gallery is locked during each run and not between them; while another process writes, a run is put off. Roots
+    that are missing are waited for. on_report: called after each run that changed something, and after the first run
+    since a root went away or came back. Ends by an exception only: KeyboardInterrupt, or one that `Gallery.index`
+    raises.
     """
     is_news = False
     while True:
@@ -91,7 +92,7 @@ class _Clock:
 
 
 def _quiet_moments(gallery: Watched, present: Sequence[Root], settle: float) -> Iterator[_Clock]:
-    """A clock, to be told of the run, whenever it is time for one; until a root goes away or comes back."""
+    """Yield the clock whenever it is time for a run, until a root goes away or comes back."""
     clock, places = _Clock(settle), _places(gallery)
     for changes in _changes(present):
         if _places(gallery) != places:
