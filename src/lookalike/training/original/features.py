@@ -21,7 +21,7 @@ from lookalike.images.decode import DecodedPicture  # noqa: TC001
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
-from lookalike.indexing.update import encode_pictures
+from lookalike.indexing.encode import encode_pictures
 from lookalike.store import Record
 from lookalike.training.folder import write_arrays, writing_to
 from lookalike.training.original.pickles import read_plain
@@ -170,7 +170,7 @@ def _spread(embeddings: NDArray[np.float32]) -> float:
 
 def _record(entry: Entry, picture: DecodedPicture) -> Record:
     """The record that indexing would store, so that the next indexing finds the picture unchanged."""
-    about = (picture.width, picture.height, picture.format)
+    about = (picture.width, picture.height, picture.format, picture.taken_at, picture.camera)
     return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)
 
 
