@@ -22,7 +22,7 @@ from lookalike import load_encoder
 from lookalike.adaptation.expansion import concat, expand, fit_blend, whiten
 from lookalike.adaptation.projection import fit_projection
 from lookalike.datasets.labelled import load_labelled, read_split
-from lookalike.images.augment import TONES, part_of
+from lookalike.images.augment import TONES, cut_part
 from lookalike.images.decode import View, fit, on_white, open_file
 from lookalike.metrics import average_precision, precision_at
 from lookalike.search.rerank import CANDIDATES, diffused
@@ -148,7 +148,7 @@ def measure(likeness: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> lis
 
 def changed(image: Image.Image, rng: np.random.Generator) -> dict[str, Image.Image]:
     """A part of a picture, altered; and the whole paler, lighter, darker."""
-    return {"part": part_of(image, rng), **{tone: alter(image) for tone, alter in TONES.items()}}
+    return {"part": cut_part(image, rng), **{tone: alter(image) for tone, alter in TONES.items()}}
 
 
 def opened(path: bytes, encoder: Encoder) -> Image.Image:

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.decode import DecodedPicture, Limits, View, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ DEATHS = {
 }
 
 
-def decode_or_die(path: bytes, view: View, limits: Limits) -> Picture:
+def decode_or_die(path: bytes, view: View, limits: Limits) -> DecodedPicture:
     """The real decoder, but on a marked file a real death of the process, or none for a long time."""
     name = os.path.basename(path)
     if name in _WAYS:
@@ -35,7 +35,7 @@ def decode_or_die(path: bytes, view: View, limits: Limits) -> Picture:
     return decode(path, view, limits)
 
 
-def decode_once_or_die(path: bytes, view: View, limits: Limits) -> Picture:
+def decode_once_or_die(path: bytes, view: View, limits: Limits) -> DecodedPicture:
     """Dies of each file the first time, as if the system had killed an innocent process."""
     with contextlib.suppress(FileExistsError), open(path + b".tried", "xb"):
         os.kill(os.getpid(), signal.SIGKILL)

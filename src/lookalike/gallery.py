@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import os
@@ -12,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
-from lookalike.errors import ClosedGallery, DiskFull, EncoderMismatch, NoGallery, StoreError, UsageError
-from lookalike.images.paths import show_path
+from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, UsageError
 from lookalike.indexing import maintenance
-from lookalike.indexing.adapt import adapt, adapt_if_grown, adapt_to_labels
-from lookalike.indexing.folders import known_roots, named_roots, remember
-from lookalike.indexing.update import IndexOptions, Report, embed_files, update
+from lookalike.indexing.adapt import adapt, adapt_to_labels
+from lookalike.indexing.create import create_store
+from lookalike.indexing.folders import canonical_path, known_roots
+from lookalike.indexing.update import IndexOptions, Report, embed_files
 from lookalike.search import engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
 from lookalike.store import Maintained, Space, is_folder, open_store
-from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,8 +32,8 @@ if TYPE_CHECKING:
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
     from lookalike.images.decode import View
+    from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Root
-    from lookalike.indexing.update import Progress
     from lookalike.search.explain import Inspection
     from lookalike.search.hits import Hit, Hits
     from lookalike.search.query import Source
@@ -75,14 +73,21 @@ class Gallery:
                 raise
 
     @classmethod
-    def open(
-        cls, location: str | Path | None = None, *, encoder: str | Path | None = None, create: bool = False
+    def open(  # noqa: PLR0913  (by name, all but one)
+        cls,
+        location: str | Path | None = None,
+        *,
+        encoder: str | Path | None = None,
+        create: bool = False,
+        learn_from: Sequence[PathLike] = (),
+        options: IndexOptions | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Self:
         """Open the gallery at a location: a folder, or a URL such as `memory:`; by default the nearest `.lookalike`.
 
         encoder: a name or a model file; only needed to create a gallery, otherwise it must be the gallery's own.
-        One that is learned from pictures is learned first, by `lookalike.indexing.learned.learn`.
-        create: make a new one if there is none.
+        create: make a new one if there is none. learn_from: the folders from whose pictures an encoder such as
+        `patches` is learned then; options and on_progress are for reading these.
         Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
         """
         where = location if location is not None else find_gallery()
@@ -94,10 +99,9 @@ class Gallery:
                 raise
         else:
             return cls(store, _own_encoder(encoder, store, folder) if encoder is not None else None, folder=folder)
-        loaded = load_encoder(encoder or DEFAULT, folder)
-        source = lasting_name(encoder or DEFAULT)
-        space = Space(loaded.name, loaded.fingerprint, loaded.dim, loaded.metric, source)
-        return cls(open_store(where, create=space), loaded, folder=folder)
+        name = encoder or DEFAULT
+        made, loaded = create_store(where, name, learn_from=learn_from, options=options, on_progress=on_progress)
+        return cls(made, loaded, folder=folder)
 
     def close(self) -> None:
         """Let go of files and locks."""
@@ -125,7 +129,7 @@ class Gallery:
     def __contains__(self, path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False
-        found = self.store.find([absolute(path)])
+        found = self.store.find([canonical_path(path, self.store)])
         return any(record.digest is not None for record in found.values())
 
     @property
@@ -158,7 +162,7 @@ class Gallery:
         self,
         *paths: PathLike,
         options: IndexOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
         """Bring the gallery up to date with these folders and files, and adapt it when it has grown enough.
@@ -168,32 +172,15 @@ class Gallery:
         resumes where it was. Raises StoreBusy when another process is indexing this gallery for longer than `wait`
         seconds, UsageError when none of the paths exists or none is known.
         """
-        options = options or IndexOptions()
-        roots = named_roots(paths, options.rules) if paths else known_roots(self.store)
-        if not roots:
-            raise UsageError("the gallery knows no folder yet", hint="name one: lookalike index FOLDER")
-        if not any(os.path.lexists(root.path) or self.knows(root.path) for root in roots):
-            raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
-        if options.dry_run:
-            return update(self.store, self.encoder, roots, options=options, progress=progress)
-        try:
-            with self.store.writing(wait=wait):
-                remember(self.store, roots)
-                report = update(self.store, self.encoder, roots, options=options, progress=progress)
-                adapt_if_grown(self.store, self.encoder)
-        except DiskFull as error:
-            raise DiskFull(f"{error}; {len(self):,} pictures are safely indexed", hint=error.hint) from error
-        if isinstance(self.store, Maintained):
-            with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
-                self.store.prepare()
-        return report
+        store, encoder = self.store, self.encoder
+        return maintenance.index_paths(store, encoder, paths, options=options, on_progress=progress, wait=wait)
 
     def retry(
         self,
         path: PathLike = "/",
         *,
         options: IndexOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
         """Read the skipped files that are `path` or below it again, although they have not changed.
@@ -201,7 +188,7 @@ class Gallery:
         Those that are gone are left to `index`. Raises StoreBusy; UsageError when nothing was skipped there.
         """
         store, encoder = self.store, self.encoder
-        return maintenance.retry(store, encoder, absolute(path), options=options, progress=progress, wait=wait)
+        return maintenance.retry(store, encoder, path, options=options, on_progress=progress, wait=wait)
 
     def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False) -> int:
         """Let pictures that were moved from the folder `old` to `new` keep their embeddings; how many files they are.
@@ -209,7 +196,7 @@ class Gallery:
         Paths are rewritten, all or none; no file is looked at. Raises StoreBusy; UsageError when none is known in
         `old`, or one in its new place as well.
         """
-        return maintenance.relocate(self.store, absolute(old), absolute(new), dry_run=dry_run)
+        return maintenance.relocate(self.store, old, new, dry_run=dry_run)
 
     def remove(self, path: PathLike, *, wait: float = 0.0) -> int:
         """Take a picture, or all pictures below a folder, out of the gallery; how many there were.
@@ -217,7 +204,7 @@ class Gallery:
         The files stay, and the next `index` of their folder brings them back. A folder that was indexed itself is no
         longer looked after. Raises UsageError if there is none.
         """
-        return maintenance.remove(self.store, absolute(path), wait=wait)
+        return maintenance.remove(self.store, path, wait=wait)
 
     def adapt(self, *, dim: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
         """Fit the projection again to all embeddings; the dimension of the vectors that are compared is returned.
@@ -338,7 +325,7 @@ class Gallery:
 
     def knows(self, path: bytes) -> bool:
         """Whether the file at this absolute path, or one below it, was met: as a picture or skipped."""
-        return any(maintenance.below(self.store, path))
+        return any(maintenance.below(self.store, canonical_path(path, self.store)))
 
     def info(self) -> dict[str, Any]:
         """What there is to know of the gallery, as the command `info --json` prints it."""
@@ -402,7 +389,7 @@ class Gallery:
         location: str | Path | None = None,
         *,
         options: IndexOptions | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> tuple[Repair, Report | None]:
         """Save what is sound of a damaged gallery, and index again what is not; nothing if it is all sound.
 
@@ -416,7 +403,7 @@ class Gallery:
         with cls.open(folder) as gallery:
             lost = done.lost
             return done, maintenance.index_lost(
-                gallery.store, gallery.encoder, lost, options=options, progress=progress
+                gallery.store, gallery.encoder, lost, options=options, on_progress=progress
             )
 
     def _maintained(self) -> Maintained:

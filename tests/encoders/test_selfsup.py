@@ -17,7 +17,7 @@ from lookalike.encoders.selfsup import _belong_together, _spread, fit_selfsup
 from lookalike.encoders.selfsup.head import _TEMPERATURE, Head, _batches, _targets, _through_loss, train_head
 from lookalike.encoders.untrusted import check_model
 from lookalike.errors import EncoderError
-from lookalike.images.augment import altered
+from lookalike.images.augment import alter
 from lookalike.images.decode import View, fit
 from lookalike.indexing.learned import learn
 from lookalike.vectors.metric import unit
@@ -100,7 +100,7 @@ def _apart(rows: np.ndarray) -> float:
 def test_altered_pictures_are_parts_in_other_tones() -> None:
     picture = np.zeros((128, 128, 3), np.uint8)
     picture[:64], picture[64:] = (200, 40, 40), (40, 40, 200)
-    made = altered(np.stack([picture] * 40), 96, np.random.default_rng(0))
+    made = alter(np.stack([picture] * 40), 96, np.random.default_rng(0))
     assert made.shape == (40, 96, 96, 3)
     assert made.dtype == np.uint8
     assert len({one.tobytes() for one in made}) == 40

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lookalike.images.augment import TONES, mirrored, part_of
+from lookalike.images.augment import TONES, cut_part, mirror
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def test_tones_are_what_they_are_called() -> None:
 
 def test_a_mirrored_picture_is_its_original_twice_over() -> None:
     image = make_picture(2)
-    assert mirrored(mirrored(image)).tobytes() == image.tobytes() != mirrored(image).tobytes()
+    assert mirror(mirror(image)).tobytes() == image.tobytes() != mirror(image).tobytes()
 
 
 @pytest.mark.parametrize("size", [(64, 48), (1, 1), (3, 200)])
 def test_a_part_has_three_fifths_of_the_area_and_is_the_same_for_the_same_seed(size: tuple[int, int]) -> None:
     image = make_picture(3, size)
-    part, same = (part_of(image, np.random.default_rng(4)) for _ in range(2))
+    part, same = (cut_part(image, np.random.default_rng(4)) for _ in range(2))
     assert part.tobytes() == same.tobytes()
     if min(size) > 20:
         assert part.width * part.height == pytest.approx(0.6 * size[0] * size[1], rel=0.05)
@@ -42,7 +42,7 @@ def test_a_part_has_three_fifths_of_the_area_and_is_the_same_for_the_same_seed(s
 def test_what_is_altered_stays_as_it_was() -> None:
     image = make_picture(5)
     before = image.tobytes()
-    part_of(image, np.random.default_rng(0))
-    for alter in (*TONES.values(), mirrored):
+    cut_part(image, np.random.default_rng(0))
+    for alter in (*TONES.values(), mirror):
         alter(image)
     assert image.tobytes() == before

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from lookalike.images.decode import FORMATS, Picture, View, decode, open_rgb
+from lookalike.images.decode import FORMATS, DecodedPicture, View, decode, open_rgb
 from lookalike.images.exif import Capture, camera_name, parse_camera, parse_taken_at
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from tests import badfiles
 from tests.badfiles import (
     ASCII,
@@ -320,11 +320,11 @@ def test_both_come_through_from_the_worker(tmp_path: Path) -> None:
     for number, (make, detail) in enumerate(zip(makes, details, strict=True)):
         paths.append(os.fsencode(tmp_path / f"{number}.jpg"))
         badfiles.write(paths[-1], jpeg(exif_block({MAKE: make}, detail)))
-    with Reader(VIEW, workers=1) as reader:
+    with DecoderPool(VIEW, workers=1) as reader:
         outcomes = [outcome for _, outcome in reader.read(paths)]
     assert outcomes == [decode(path, VIEW) for path in paths]
     zone = timezone(-timedelta(hours=3, minutes=30))
-    found = [(outcome.taken_at, outcome.camera) for outcome in outcomes if isinstance(outcome, Picture)]
+    found = [(outcome.taken_at, outcome.camera) for outcome in outcomes if isinstance(outcome, DecodedPicture)]
     assert found == [(TIME, "Canon"), (TIME.replace(tzinfo=zone), "\U0001f4f7" * 64), (None, None)]
 
 

@@ -106,7 +106,7 @@ def test_a_folder_whose_ignore_file_cannot_be_read_is_named_and_not_looked_into(
     said = problems(tmp_path)
     assert said.pop("a.jpg") == ""
     assert set(said) == {"pipe", "folder", "huge", "link"}
-    assert "no file" in said["pipe"]
+    assert "not a regular file" in said["pipe"]
     assert "64 KiB" in said["huge"]
 
 
@@ -121,5 +121,5 @@ def test_no_pattern_takes_long_whoever_wrote_it(tmp_path: Path) -> None:
 def test_a_walk_without_ignore_files_compiles_no_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.jpg", "b/c.jpg")
     monkeypatch.setattr(ignore, "is_left_out", lambda *_, **__: pytest.fail("nothing is to be matched"))
-    monkeypatch.setattr(ignore, "above", lambda _: ())
+    monkeypatch.setattr(ignore, "read_patterns_above", lambda _: ())
     assert found(tmp_path) == {"a.jpg", "b/c.jpg"}

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import LookalikeError
-from lookalike.images.decode import Limits, Picture, View, decode
-from lookalike.images.pool import Reader, _receive
+from lookalike.images.decode import DecodedPicture, Limits, View, decode
+from lookalike.images.pool import DecoderPool, _receive
 from tests import badfiles
 from tests.badfiles import encoded, picture
 from tests.deadly import DEATHS, decode_once_or_die, decode_or_die
@@ -61,13 +61,13 @@ def _nothing_stays() -> Iterator[None]:
 
 def test_pictures_come_in_order_and_equal_those_decoded_here(tmp_path: Path) -> None:
     paths = make(tmp_path, *(f"{number}.jpg" for number in range(50)))
-    with Reader(VIEW, workers=2) as reader:
+    with DecoderPool(VIEW, workers=2) as reader:
         assert list(reader.read(paths)) == [(path, decode(path, VIEW)) for path in paths]
 
 
 def test_a_reader_may_be_used_again_and_for_nothing(tmp_path: Path) -> None:
     paths = make(tmp_path, "a.jpg")
-    with Reader(VIEW, workers=1) as reader:
+    with DecoderPool(VIEW, workers=1) as reader:
         assert list(reader.read([])) == []
         first, second = list(reader.read(paths)), list(reader.read(paths))
     assert first == second
@@ -75,7 +75,7 @@ def test_a_reader_may_be_used_again_and_for_nothing(tmp_path: Path) -> None:
 
 def test_no_process_is_started_when_there_is_nothing_to_read() -> None:
     before = len(children())
-    with Reader(VIEW, workers=2) as reader:
+    with DecoderPool(VIEW, workers=2) as reader:
         assert list(reader.read([])) == []
         assert len(children()) == before
 
@@ -90,7 +90,7 @@ def test_an_endless_list_is_read_only_a_little_ahead(tmp_path: Path) -> None:
             taken += 1
             yield path_again
 
-    with Reader(VIEW, workers=2) as reader:
+    with DecoderPool(VIEW, workers=2) as reader:
         results = reader.read(endless())
         for _ in range(100):
             next(results)
@@ -102,12 +102,12 @@ def test_an_endless_list_is_read_only_a_little_ahead(tmp_path: Path) -> None:
 def test_a_file_that_kills_its_worker_is_named_and_all_others_are_read(name: bytes, tmp_path: Path) -> None:
     good = [f"{number}.jpg" for number in range(20)]
     paths = make(tmp_path, *good[:5], name, *good[5:])
-    with Reader(VIEW, workers=2, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, workers=2, decoder=decode_or_die) as reader:
         results = dict(reader.read(paths))
     bad = os.path.join(os.fsencode(tmp_path), name)
     assert results.pop(bad) == DEATHS[name]
     assert len(results) == 20
-    assert all(isinstance(result, Picture) for result in results.values())
+    assert all(isinstance(result, DecodedPicture) for result in results.values())
 
 
 _ANSWER = {"width": 3, "height": 2, "format": "JPEG", "digest": "00" * 32, "taken_at": None, "camera": None}
@@ -159,23 +159,23 @@ def test_no_more_than_one_line_of_an_endless_answer_is_read() -> None:
 def test_many_deaths_in_a_row_stop_nothing(tmp_path: Path) -> None:
     names = [name for name in DEATHS for _ in range(3)]
     paths = [make(tmp_path, name)[0] for name in names] + make(tmp_path, "good.jpg")
-    with Reader(VIEW, workers=2, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, workers=2, decoder=decode_or_die) as reader:
         outcomes = [outcome for _, outcome in reader.read(paths)]
     assert outcomes[:-1] == [DEATHS[name] for name in names]
-    assert isinstance(outcomes[-1], Picture)
+    assert isinstance(outcomes[-1], DecodedPicture)
 
 
 def test_a_file_is_not_blamed_for_one_death_of_its_worker(tmp_path: Path) -> None:
     paths = make(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    with Reader(VIEW, workers=1, decoder=decode_once_or_die) as reader:
+    with DecoderPool(VIEW, workers=1, decoder=decode_once_or_die) as reader:
         outcomes = [outcome for _, outcome in reader.read(paths)]
     assert (tmp_path / "a.jpg.tried").exists()
-    assert all(isinstance(outcome, Picture) for outcome in outcomes)
+    assert all(isinstance(outcome, DecodedPicture) for outcome in outcomes)
 
 
 def test_a_worker_killed_between_two_reads_costs_nothing(tmp_path: Path) -> None:
     paths = make(tmp_path, "a.jpg")
-    with Reader(VIEW, workers=1) as reader:
+    with DecoderPool(VIEW, workers=1) as reader:
         before = list(reader.read(paths))
         (worker,) = children()
         worker.kill()
@@ -188,27 +188,27 @@ def test_a_file_that_takes_too_long_is_named_and_costs_the_others_no_time_limit(
     good = [f"{number}.jpg" for number in range(20)]
     paths = make(tmp_path, *good[:3], "sleep.jpg", *good[3:])
     start = time.monotonic()
-    with Reader(VIEW, limits=HURRIED, workers=1, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, limits=HURRIED, workers=1, decoder=decode_or_die) as reader:
         results = dict(reader.read(paths))
     assert time.monotonic() - start < 5
     assert results.pop(os.fsencode(tmp_path / "sleep.jpg")) == "took longer than 0.5 s"
-    assert all(isinstance(result, Picture) for result in results.values())
+    assert all(isinstance(result, DecodedPicture) for result in results.values())
 
 
 def test_reasons_of_the_decoder_come_through(tmp_path: Path) -> None:
     empty, gone = tmp_path / "empty.jpg", tmp_path / "gone.jpg"
     empty.touch()
-    with Reader(VIEW, workers=1) as reader:
+    with DecoderPool(VIEW, workers=1) as reader:
         outcomes = [outcome for _, outcome in reader.read([os.fsencode(empty), os.fsencode(gone)])]
     assert outcomes == ["not an image", "vanished"]
 
 
 def test_names_of_every_kind_of_byte_come_through(tmp_path: Path) -> None:
     paths = make(tmp_path, *badfiles.NAMES)
-    with Reader(VIEW, workers=1) as reader:
+    with DecoderPool(VIEW, workers=1) as reader:
         results = list(reader.read(paths))
     assert [path for path, _ in results] == paths
-    assert all(isinstance(outcome, Picture) for _, outcome in results)
+    assert all(isinstance(outcome, DecodedPicture) for _, outcome in results)
 
 
 def test_what_decoders_print_is_seen_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +217,7 @@ def test_what_decoders_print_is_seen_nowhere(tmp_path: Path, capfd: pytest.Captu
     for cut in range(len(data) - 100, len(data)):
         loud += make(tmp_path, f"{cut}.tif")
         badfiles.write(loud[-1], data[:cut])
-    with Reader(VIEW, workers=1, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, workers=1, decoder=decode_or_die) as reader:
         assert len(list(reader.read(loud + make(tmp_path, "talks.jpg")))) == 101
     assert capfd.readouterr() == ("", "")
 
@@ -229,9 +229,9 @@ def test_a_picture_of_a_hundred_megapixels_is_read_within_the_bounds(format_: st
         badfiles.write(path, badfiles.bomb(10_000))
     else:
         badfiles.write(path, encoded(Image.new("1", (10_000, 10_000)), "TIFF", compression="group4"))
-    with Reader(VIEW, workers=1) as reader:
+    with DecoderPool(VIEW, workers=1) as reader:
         ((_, outcome),) = reader.read([path])
-    assert isinstance(outcome, Picture)
+    assert isinstance(outcome, DecodedPicture)
     assert (outcome.width, outcome.height) == (10_000, 10_000)
 
 
@@ -254,9 +254,9 @@ def test_a_picture_that_needs_more_memory_than_a_worker_has_is_skipped(tmp_path:
 
 
 def test_there_are_no_more_workers_than_the_memory_holds() -> None:
-    with Reader(VIEW) as reader:
+    with DecoderPool(VIEW) as reader:
         assert 1 <= reader.workers <= (os.cpu_count() or 1)
-    with Reader(VIEW, limits=Limits(megapixels=1e6)) as reader:
+    with DecoderPool(VIEW, limits=Limits(megapixels=1e6)) as reader:
         assert reader.workers == 1
 
 
@@ -273,14 +273,14 @@ def test_a_worker_that_cannot_be_started_is_an_error_and_no_reason(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", program)
-    with Reader(VIEW, workers=2) as reader, pytest.raises(LookalikeError, match="decoding process"):
+    with DecoderPool(VIEW, workers=2) as reader, pytest.raises(LookalikeError, match="decoding process"):
         list(reader.read(make(tmp_path, "a.jpg")))
 
 
 def test_a_reader_left_in_the_middle_ends_its_workers_at_once(tmp_path: Path) -> None:
     paths = make(tmp_path, "a.jpg", *["sleep.jpg"] * 3)
     start = time.monotonic()
-    with Reader(VIEW, workers=2, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, workers=2, decoder=decode_or_die) as reader:
         for _ in reader.read(chain(paths[:1] * 8, paths)):
             break
         assert children()
@@ -290,7 +290,7 @@ def test_a_reader_left_in_the_middle_ends_its_workers_at_once(tmp_path: Path) ->
 def test_what_was_read_ahead_is_given_up_with_its_iterator(tmp_path: Path) -> None:
     good = make(tmp_path, *(f"{number}.jpg" for number in range(8)))
     sleeping = [*good[:7], *make(tmp_path, "sleep.jpg")]
-    with Reader(VIEW, limits=Limits(seconds=1), workers=1, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, limits=Limits(seconds=1), workers=1, decoder=decode_or_die) as reader:
         results = reader.read(good + sleeping * 3)
         next(results)
         results.close()
@@ -302,17 +302,17 @@ def test_what_was_read_ahead_is_given_up_with_its_iterator(tmp_path: Path) -> No
 def test_the_limit_on_pixels_is_the_only_one(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path / "large.png")
     badfiles.write(path, badfiles.bomb(13_500))  # Pillow's own limit is 179 MP
-    with Reader(VIEW, limits=Limits(megapixels=182), workers=1) as reader:
+    with DecoderPool(VIEW, limits=Limits(megapixels=182), workers=1) as reader:
         ((_, outcome),) = reader.read([path])
     assert isinstance(outcome, str)
     assert outcome.startswith("182.25 MP, limit 182 MP")
-    with Reader(VIEW, limits=Limits(megapixels=183), workers=1) as reader:
+    with DecoderPool(VIEW, limits=Limits(megapixels=183), workers=1) as reader:
         ((_, outcome),) = reader.read([path])
-    assert isinstance(outcome, Picture)
+    assert isinstance(outcome, DecodedPicture)
 
 
 def test_closing_twice_is_closing() -> None:
-    reader = Reader(VIEW, workers=1)
+    reader = DecoderPool(VIEW, workers=1)
     reader.close()
     reader.close()
 
@@ -323,9 +323,9 @@ def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     script.write_text(
         "import sys, os\n"
         "from lookalike.images.decode import View\n"
-        "from lookalike.images.pool import Reader\n"
+        "from lookalike.images.pool import DecoderPool\n"
         "print('run')\n"
-        "with Reader(View(8), workers=1) as reader:\n"
+        "with DecoderPool(View(8), workers=1) as reader:\n"
         "    ((_, picture),) = reader.read([os.fsencode(sys.argv[1])])\n"
         "print(picture.width)\n"
     )
@@ -338,7 +338,7 @@ def test_modules_in_the_folder_of_the_pictures_are_not_imported(tmp_path: Path) 
     for name in ("json", "hashlib", "PIL"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
     code = "import os, sys; from lookalike.images.pool import *; from lookalike.images.decode import View\n"
-    code += "with Reader(View(8), workers=1) as reader: print(len(list(reader.read([os.fsencode(sys.argv[1])]))))"
+    code += "with DecoderPool(View(8), workers=1) as reader: print(len(list(reader.read([os.fsencode(sys.argv[1])]))))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, path], capture_output=True, text=True, check=True, cwd=tmp_path
     )
@@ -349,9 +349,9 @@ def test_modules_in_the_folder_of_the_pictures_are_not_imported(tmp_path: Path) 
 _SLEEPER = """
 import os, sys
 from lookalike.images.decode import Limits, View
-from lookalike.images.pool import Reader, _receive
+from lookalike.images.pool import DecoderPool, _receive
 from tests.deadly import decode_or_die
-with Reader(View(8), limits=Limits(seconds=float(sys.argv[2])), workers=2, decoder=decode_or_die) as reader:
+with DecoderPool(View(8), limits=Limits(seconds=float(sys.argv[2])), workers=2, decoder=decode_or_die) as reader:
     results = reader.read([os.fsencode(sys.argv[1])] * 20)
     next(results)
 """

@@ -11,7 +11,7 @@ import pytest
 from lookalike import Gallery
 from lookalike.adaptation.projection import Projection
 from lookalike.encoders import DEFAULT
-from lookalike.images.augment import part_of
+from lookalike.images.augment import cut_part
 from lookalike.images.decode import fit
 from tests.conftest import make_picture
 
@@ -118,7 +118,7 @@ def test_an_encoder_that_sees_all_of_a_picture_looks_once(photos: Path, tmp_path
 
 
 def test_a_picture_is_as_near_as_to_the_nearer_look(gallery: Gallery) -> None:
-    looks = gallery.encode_views([part_of(make_picture(9, (256, 256)), np.random.default_rng(1))])[0]
+    looks = gallery.encode_views([cut_part(make_picture(9, (256, 256)), np.random.default_rng(1))])[0]
     (together,) = gallery.nearest([looks], COUNT)
     apart = [dict(near) for near in gallery.store.search(looks, COUNT)]
     assert dict(together) == {id_: min(near[id_] for near in apart) for id_ in apart[0]}

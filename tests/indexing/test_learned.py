@@ -10,14 +10,14 @@ from lookalike import Gallery, load_encoder
 from lookalike.datasets.labelled import Dataset, load_labelled, read_split
 from lookalike.errors import EncoderError, EncoderMismatch, UnknownEncoder, UsageError
 from lookalike.evaluation.retrieval import evaluate_retrieval
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.indexing.learned import learn, learn_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
-    from lookalike.images.decode import Picture
+    from lookalike.images.decode import DecodedPicture
 
 
 pytestmark = pytest.mark.usefixtures("few_patches")
@@ -84,7 +84,7 @@ def test_it_is_learned_from_an_even_sample(
 ) -> None:
     monkeypatch.setattr("lookalike.indexing.learned._MOST", 5)
     seen: list[tuple[int, int]] = []
-    learn("patches", [make_photos(12)], tmp_path / "home", progress=lambda done, total: seen.append((done, total)))
+    learn("patches", [make_photos(12)], tmp_path / "home", on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -138,13 +138,13 @@ def test_an_evaluation_learns_from_the_gallery_pictures_only(
     dataset = Dataset(tuple(pictures[::2]), tuple(pictures[1::2]))
     seen: list[bytes] = []
 
-    def noting(self: Reader, paths: Iterable[bytes]) -> Generator[tuple[bytes, Picture | str]]:
+    def noting(self: DecoderPool, paths: Iterable[bytes]) -> Generator[tuple[bytes, DecodedPicture | str]]:
         for path, outcome in read(self, paths):
             seen.append(path)
             yield path, outcome
 
-    read = Reader.read
-    monkeypatch.setattr("lookalike.indexing.learned.Reader.read", noting)
+    read = DecoderPool.read
+    monkeypatch.setattr("lookalike.indexing.learned.DecoderPool.read", noting)
     figures = evaluate_retrieval(dataset, "patches")
     assert figures["encoder"] == "patches"
     assert set(seen[: len(dataset.gallery)]) == {picture.path for picture in dataset.gallery}
@@ -156,3 +156,40 @@ def test_patches_keep_their_promise_on_a_part_of_8_scenes(scenes8: Path) -> None
     figures = evaluate_retrieval(Dataset(whole.gallery[::4], whole.queries[::8]), "patches")
     assert figures["mAP"] > 0.42
     assert figures["P@10"] > 0.62
+
+
+class TestLearningWhenAGalleryIsMade:
+    def test_an_encoder_is_learned_from_these_folders(self, make_photos: Callable[..., Path], tmp_path: Path) -> None:
+        photos, seen = make_photos(12), list[tuple[int, int]]()
+
+        def on_progress(done: int, total: int) -> None:
+            seen.append((done, total))
+
+        place = tmp_path / "gallery"
+        with Gallery.open(
+            place, encoder="patches", create=True, learn_from=[photos], on_progress=on_progress
+        ) as gallery:
+            assert gallery.index(photos).added == 12
+            assert gallery.encoder.name == "patches"
+        assert seen[-1] == (12, 12)
+        seen.clear()
+        with Gallery.open(
+            place, encoder="patches", create=True, learn_from=[tmp_path / "nowhere"], on_progress=on_progress
+        ) as gallery:
+            assert len(gallery) == 12
+        assert seen == []
+
+    def test_an_encoder_that_is_ready_reads_nothing(self, tmp_path: Path) -> None:
+        with Gallery.open(
+            tmp_path / "gallery", encoder="histogram", create=True, learn_from=[tmp_path / "nowhere"]
+        ) as gallery:
+            assert gallery.encoder.name == "histogram"
+
+    def test_a_folder_that_is_not_there_makes_no_gallery(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="nowhere"):
+            Gallery.open(tmp_path / "gallery", encoder="patches", create=True, learn_from=[tmp_path / "nowhere"])
+        assert not (tmp_path / "gallery").exists()
+
+    def test_a_gallery_without_a_folder_has_nowhere_to_keep_it(self, make_photos: Callable[..., Path]) -> None:
+        with pytest.raises(UsageError, match="kept in a folder"):
+            Gallery.open("memory:", encoder="patches", create=True, learn_from=[make_photos(12)])

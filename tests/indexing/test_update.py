@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from PIL import Image
 
 from lookalike import Gallery, IndexOptions, Limits
 from lookalike.errors import UsageError
@@ -473,6 +475,52 @@ class TestRetrying:
     def test_there_must_be_one(self, run: Run) -> None:
         with pytest.raises(UsageError, match="skipped"):
             run.gallery.retry(run.photos)
+
+
+class TestRefreshing:
+    def test_every_file_is_read_again_and_none_is_encoded(self, run: Run) -> None:
+        (run.photos / "bad.png").write_bytes(b"no picture")
+        run.index()
+        with run.gallery.store.writing():  # as an older version left them, which did not keep a picture's size
+            run.gallery.store.put([record._replace(width=None, format=None) for record in run.gallery.pictures()], {})
+        assert counts(run.index()) == (0, 10, 0, 0)
+        assert {record.width for record in run.gallery.pictures()} == {None}
+        report = run.gallery.index(options=IndexOptions(workers=1, refresh=True))
+        assert (counts(report), len(report.skipped)) == ((0, 10, 0, 0), 1)
+        assert {(record.width, record.format) for record in run.gallery.pictures()} == {(20, "PNG")}
+        assert run.encoder.encoded == 0
+
+    def test_when_and_with_what_a_picture_was_taken_is_kept(self, run: Run) -> None:
+        exif = Image.Exif()
+        exif[0x010F], exif[0x0110] = "Maker", "Model 1"
+        exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
+        make_picture(70, (20, 16)).save(run.photos / "taken.jpg", exif=exif)
+        run.index()
+        key = os.fsencode(run.photos / "taken.jpg")
+        taken = run.gallery.store.find([key])[key]
+        assert (taken.taken_at, taken.camera) == (datetime(2024, 5, 6, 7, 8, 9), "Maker Model 1")  # noqa: DTZ001
+        with run.gallery.store.writing():  # as an older version left it
+            run.gallery.store.put([taken._replace(taken_at=None, camera=None)], {})
+        run.gallery.index(options=IndexOptions(workers=1, refresh=True))
+        assert run.gallery.store.find([key])[key] == taken
+        assert run.encoder.encoded == 1
+
+    def test_a_file_that_changed_without_looking_so_is_noticed(self, run: Run) -> None:
+        path = run.photos / "3.bmp"
+        make_picture(70, (20, 16)).save(path)
+        run.index()
+        before = path.stat()
+        make_picture(71, (20, 16)).save(path)
+        os.utime(path, ns=(before.st_mtime_ns,) * 2)
+        assert path.stat().st_size == before.st_size
+        assert counts(run.index()) == (0, 11, 0, 0)
+        report = run.gallery.index(options=IndexOptions(workers=1, refresh=True, dry_run=True))
+        assert counts(report) == (1, 10, 0, 0)
+        run.encoder.encoded = 0
+        assert counts(run.gallery.index(options=IndexOptions(workers=1, refresh=True))) == (1, 10, 0, 0)
+        assert run.encoder.encoded == 1
+        first, *_ = run.gallery.search(make_picture(71, (20, 16)), k=1)
+        assert first.path == path
 
 
 class TestRelocating:

@@ -130,7 +130,7 @@ def _opened(
             from lookalike.indexing.learned import learn  # noqa: PLC0415
 
             with progress_bar("learning", hidden=hidden) as progress:
-                learn(encoder, folders, place, options=options, progress=progress)
+                learn(encoder, folders, place, options=options, on_progress=progress)
         yield stack.enter_context(lookalike.Gallery.open(place, encoder=encoder, create=True))
 
 

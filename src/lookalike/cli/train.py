@@ -118,7 +118,7 @@ def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: b
         raise UsageError(f"there is already an encoder in {home}", hint="--fresh starts from the beginning")
     start = time.monotonic()
     with progress_bar(name, hidden=hidden) as progress:
-        learn_into(home, name, [folder], labels=known, progress=progress)
+        learn_into(home, name, [folder], labels=known, on_progress=progress)
     seconds = time.monotonic() - start
     if json:
         print_json({"output": str(home), "preset": {"name": name}, "seconds": seconds})

@@ -22,7 +22,7 @@ from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.errors import DatasetError, LookalikeError
 from lookalike.evaluation.retrieval import measure_gallery
 from lookalike.gallery import Gallery
-from lookalike.images.augment import TONES, mirrored, part_of
+from lookalike.images.augment import TONES, cut_part, mirror
 from lookalike.images.decode import Unreadable, on_white, open_file
 from lookalike.indexing.learned import learn
 
@@ -119,8 +119,8 @@ def _measure_robustness(gallery: Gallery) -> dict[str, float]:
         raise DatasetError("no picture of the gallery can be read")
     plain = _hits(gallery, images)
     figures = {
-        "part_found": _measure_first(_hits(gallery, [part_of(image, rng) for image in images]), digests),
-        "mirrored_found": _measure_first(_hits(gallery, map(mirrored, images)), digests),
+        "part_found": _measure_first(_hits(gallery, [cut_part(image, rng) for image in images]), digests),
+        "mirrored_found": _measure_first(_hits(gallery, map(mirror, images)), digests),
     }
     for tone, alter in TONES.items():
         found = _hits(gallery, map(alter, images))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.datasets.labelled import Dataset, LabelledPicture
-    from lookalike.indexing.update import Progress
+    from lookalike.images.pool import OnProgress
     from lookalike.search.rerank import Order
     from lookalike.vectors.metric import Metric
 
@@ -55,7 +55,7 @@ def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     adaptation: Adaptation | None = None,
     order: Order = "distance",
     also: Collection[str] = (),
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """The retrieval quality of an encoder on a labelled collection, as `lookalike evaluate --json` prints it.
 
@@ -93,14 +93,14 @@ def _evaluate(
     dataset: Dataset,
     encoder: str | Path | None,
     way: _Way,
-    progress: Progress | None,
+    progress: OnProgress | None,
     labels: Mapping[bytes, str] | None = None,
 ) -> dict[str, Any]:
     """The figures of a temporary gallery. labels: of gallery pictures, to learn the encoder with."""
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         # From the gallery pictures, as a user's would be.
-        learn(encoder or "", paths, Path(folder), labels=labels, progress=progress)
+        learn(encoder or "", paths, Path(folder), labels=labels, on_progress=progress)
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
             gallery.index(*paths, progress=progress)
             if way.adaptation == "none":

@@ -1,4 +1,4 @@
-"""Altered copies of pictures: as the world alters them, and as views to learn from without labels."""
+"""Altered copies of pictures: the ways in which pictures change in use, and views to learn from without labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Alteration = Callable[[Image.Image], Image.Image]
 
-__all__ = ["TONES", "altered", "mirrored", "part_of"]
+__all__ = ["TONES", "alter", "cut_part", "mirror"]
 
 _PART_AREA = 0.6
 _PART_TONES = ((ImageEnhance.Contrast, 0.2), (ImageEnhance.Brightness, 0.2), (ImageEnhance.Color, 0.3))
@@ -30,16 +30,16 @@ TONES: dict[str, Alteration] = {
     "lighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.8),
 }
-"""Half the saturation, a fifth more and a fifth less brightness, of an RGB picture."""
+"""Changes of tone of an RGB picture: half the saturation, a fifth more and a fifth less brightness."""
 
 
-def mirrored(image: Image.Image) -> Image.Image:
-    """Left for right."""
+def mirror(image: Image.Image) -> Image.Image:
+    """The picture with left and right exchanged."""
     return ImageOps.mirror(image)
 
 
-def part_of(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """60% of the area of an RGB picture, from anywhere in it, with another tone, as a JPEG of quality 60.
+def cut_part(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Cut 60% of the area from anywhere in an RGB picture, change its tone and compress it as a JPEG of quality 60.
 
     Contrast and brightness differ by up to 20%, saturation by up to 30%.
     """
@@ -53,19 +53,19 @@ def part_of(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.open(memory).convert("RGB")
 
 
-def altered(pictures: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 (n, side, side, 3) in, (n, size, size, 3) out: each altered by chance, half of them mirrored."""
-    return np.stack([_altered(Image.fromarray(picture), size, rng) for picture in pictures])
+def alter(pictures: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Randomly crop and recolour uint8 (n, side, side, 3) pictures to (n, size, size, 3), and mirror half of them."""
+    return np.stack([_alter(Image.fromarray(picture), size, rng) for picture in pictures])
 
 
-def _altered(image: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _alter(image: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     side = image.width * math.sqrt(rng.uniform(*_AREA))
     stretch = math.exp(rng.uniform(-_ASPECT, _ASPECT))
     width, height = (min(image.width, round(length)) for length in (side * stretch, side / stretch))
     left, top = (int(rng.integers(0, image.width - length + 1)) for length in (width, height))
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
     if rng.random() < 0.5:
-        image = mirrored(image)
+        image = mirror(image)
     for kind, least, most in _TONES:
         image = kind(image).enhance(rng.uniform(least, most))
     return np.asarray(image)

@@ -18,7 +18,7 @@ import warnings
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
-from PIL import (  # the decoders of FORMATS, by name: Pillow would otherwise import all it has at the first TIFF
+from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports all of its own at the first TIFF
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "VANISHED",
+    "DecodedPicture",
     "Limits",
-    "Picture",
     "Unreadable",
     "View",
     "as_read",
@@ -71,7 +71,7 @@ _OWN = re.compile(
     + (rb"|....ftyp(heic|heix|mif1|msf1|hevc)" if "HEIF" in FORMATS else b""),
     re.DOTALL,
 )
-# First bytes of what people find under a picture's name but Lookalike does not decode.
+# First bytes of files that carry a picture's name but are not decoded.
 _FOREIGN = (
     (rb"%PDF-", "PDF"),
     (rb"(\xc5\xd0\xd3\xc6|%!PS)", "EPS"),
@@ -125,7 +125,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for one file: million pixels, known from its header before it is decoded, and seconds in a worker."""
+    """Bounds for one file: millions of pixels, known from its header before it is decoded, and seconds in a worker."""
 
     megapixels: float = 100.0
     seconds: float = 10.0
@@ -135,13 +135,13 @@ class Limits:
         """MiB of address space a worker may have: 16 bytes for each pixel of the largest picture, and 512.
 
         A decoder needs 4 to 8 bytes a pixel, that of WebP up to 16; a worker that has opened nothing has 100 MiB.
-        `Reader` starts no more workers than fit into the machine's memory with this share each.
+        `DecoderPool` starts no more workers than fit into the machine's memory with this share each.
         """
         return 512 + math.ceil(16 * self.megapixels * 1e6 / 2**20)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedPicture:
     """A decoded picture: `pixels` are size * size * 3 bytes RGB, `digest` is the SHA-256 of the whole file.
 
     width, height: of the upright picture in its file. taken_at: by the camera's clock, aware only where the camera
@@ -157,7 +157,7 @@ class Picture:
     camera: str | None = None
 
 
-def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
+def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
     """Read the file at `path` and cut it by `view`; the digest is of exactly the bytes that were decoded.
 
     Raises Unreadable with the reason.
@@ -166,7 +166,7 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
         before = os.fstat(file.fileno())
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
-        image = _upright(image, view.short_side)
+        image = _to_upright(image, view.short_side)
         pixels = fit(image, view).tobytes()
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()
@@ -174,12 +174,12 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> Picture:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed while it was read")
     width, height = image.info["original_size"]
-    return Picture(pixels, digest, width, height, str(image.info["original_format"]), *capture)
+    return DecodedPicture(pixels, digest, width, height, str(image.info["original_format"]), *capture)
 
 
 @contextlib.contextmanager
 def open_file(path: bytes, limits: Limits | None = None, *, at_least: int | None = None) -> Iterator[Image.Image]:
-    """`open_rgb` of the regular file at `path`."""
+    """Open the regular file at `path` as `open_rgb` does, and close it at the end."""
     with _open_regular(path) as file, open_rgb(file, limits, at_least=at_least) as image:
         yield image
 
@@ -191,7 +191,7 @@ def open_rgb(file: IO[bytes], limits: Limits | None = None, *, at_least: int | N
     Raises Unreadable with the reason.
     """
     with _quiet_reasons():
-        return _upright(_load(file, limits, at_least), at_least)
+        return _to_upright(_load(file, limits, at_least), at_least)
 
 
 def as_read(image: Image.Image) -> Image.Image:
@@ -201,8 +201,8 @@ def as_read(image: Image.Image) -> Image.Image:
     """
     with _quiet_reasons():
         image.load()
-        turn = _turn(image)
-        return _turned(_eight_bits(image, None), turn)
+        turn = _find_turn(image)
+        return _apply_turn(_to_eight_bits(image, None), turn)
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -214,7 +214,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, view: View) -> Image.Image:
-    """Cut the middle of any picture to `view`: an RGB picture of view.size x view.size, on white if transparent."""
+    """Cut the middle out of any picture: RGB of view.size x view.size pixels, on white where it is transparent."""
     width, height = image.size
     side = max(min(width, height) * view.crop, min(1.0, width, height))
     left, top = (width - side) / 2, (height - side) / 2
@@ -246,7 +246,7 @@ def _quiet_reasons() -> Iterator[None]:
 
 def _load(file: IO[bytes], limits: Limits | None, at_least: int | None) -> Image.Image:
     """The whole picture as its decoder gives it, perhaps smaller; its own size is `info["original_size"]`."""
-    image = _identified(file, limits or Limits())
+    image = _identify(file, limits or Limits())
     size = image.size
     if at_least is not None:
         image.draft(None, (at_least, at_least))
@@ -256,16 +256,16 @@ def _load(file: IO[bytes], limits: Limits | None, at_least: int | None) -> Image
     return image
 
 
-def _upright(image: Image.Image, at_least: int | None) -> Image.Image:
+def _to_upright(image: Image.Image, at_least: int | None) -> Image.Image:
     """A picture that was loaded as RGB or RGBA, turned as its orientation says; nothing else of its metadata stays."""
-    size, format_, turn = image.info["original_size"], image.format, _turn(image)
-    image = _turned(_eight_bits(image, at_least), turn)
+    size, format_, turn = image.info["original_size"], image.format, _find_turn(image)
+    image = _apply_turn(_to_eight_bits(image, at_least), turn)
     image.info = {"original_size": size[::-1] if turn in _ON_ITS_SIDE else size, "original_format": format_}
     return image
 
 
-def _identified(file: IO[bytes], limits: Limits) -> Image.Image:
-    """The picture with its header read and found to be within the limits, nothing decoded."""
+def _identify(file: IO[bytes], limits: Limits) -> Image.Image:
+    """Open a picture whose header is within the limits, without decoding it. Raises Unreadable."""
     try:
         image = Image.open(file, formats=FORMATS)
     except OSError as error:
@@ -287,7 +287,7 @@ def _check_size(pixels: int, limits: Limits) -> None:
 
 
 def _why_unidentified(file: IO[bytes], limits: Limits) -> str:
-    """Say what a file is that no allowed decoder opens."""
+    """The reason why no allowed decoder opens a file, as far as its first bytes tell."""
     file.seek(0)
     head = file.read(2048)
     if _OWN.match(head):
@@ -305,7 +305,7 @@ def _why_unidentified(file: IO[bytes], limits: Limits) -> str:
 
 
 class _Watched:
-    """A file that knows whether more was asked of it than it has."""
+    """A file that notices when more is read than it has."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.ran_out = False
@@ -319,13 +319,13 @@ class _Watched:
         return data
 
 
-def _eight_bits(image: Image.Image, at_least: int | None) -> Image.Image:
-    """Any mode as RGB or RGBA. More than eight bits are scaled by the range the picture uses.
+def _to_eight_bits(image: Image.Image, at_least: int | None) -> Image.Image:
+    """Convert any mode to RGB or RGBA. More than eight bits are scaled by the range that the picture uses.
 
     Pillow itself clips 16 bits to white and floats to black. LAB and HSV would be taken for RGB: refused.
     """
     if image.mode in _DEEP:
-        image = _scaled(image)
+        image = _scale_deep(image)
     if image.mode not in _DIRECT:
         raise Unreadable(f"unsupported mode {image.mode}")
     mode = "RGBA" if image.mode in _WITH_ALPHA or "transparency" in image.info else "RGB"
@@ -338,8 +338,8 @@ def _eight_bits(image: Image.Image, at_least: int | None) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _scaled(image: Image.Image) -> Image.Image:
-    """8-bit greys of deep ones: black is the lowest value of the picture, white the highest."""
+def _scale_deep(image: Image.Image) -> Image.Image:
+    """Scale more than eight bits to eight: black is the lowest value of the picture, white the highest."""
     if image.mode.startswith("I;16"):
         image = image.convert("I")
     low, high = (float(value) for value in cast("tuple[float, float]", image.getextrema()))
@@ -355,13 +355,13 @@ def _scaled(image: Image.Image) -> Image.Image:
     return scaled
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What the metadata says has to be done; broken metadata says nothing."""
+def _find_turn(image: Image.Image) -> Image.Transpose | None:
+    """The transposition that makes a picture upright by its metadata; None if it is upright or they are broken."""
     try:
         return _TURNS.get(cast("int", image.getexif().get(_ORIENTATION)))
     except Exception:  # noqa: BLE001  (whatever a broken EXIF block raises)
         return None
 
 
-def _turned(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+def _apply_turn(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
     return image if turn is None else image.transpose(turn)

@@ -1,6 +1,6 @@
-"""`.lookalikeignore`: patterns as in git's `.gitignore`, for what is left out of a folder and of all below it.
+"""`.lookalikeignore`: patterns as in git's `.gitignore`, which leave files out of a folder and of all below it.
 
-Our own and no library's, because the files may be anybody's: with `pathspec` 1.1 one pattern of eight stars takes
+The parser is our own because the files may come from anyone: with `pathspec` 1.1 one pattern of eight stars takes
 minutes on one long name. Here the time grows with the product of both lengths and no faster.
 """
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     Patterns = tuple["Layer", ...]
-    """Of the ignore files that hold for a folder, the outermost first."""
+    """The patterns of the ignore files that hold for a folder, the outermost file first."""
 
-__all__ = ["NAME", "Layer", "above", "is_left_out", "within"]
+__all__ = ["NAME", "Layer", "is_left_out", "read_patterns", "read_patterns_above"]
 
 NAME = b".lookalikeignore"
 _MOST = 1 << 16  # bytes; what is longer was not written by hand, and each pattern costs time at each file
 _ESCAPED = re.compile(r"\\(?:([*?[])|(.))")
-_ANY_FOLDERS = None  # two stars: the place of any number of names
+_ANY_FOLDERS = None  # two stars: they stand for any number of names
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Pattern:
     only_folders: bool
 
     def fits(self, names: list[str], *, is_folder: bool) -> bool:
-        """Whether it is about the path of these names below its file's folder."""
+        """Whether it matches the path that these names make below the folder of its file."""
         if self.only_folders and not is_folder:
             return False
         return self._fits_all(names if self.is_anchored else names[-1:])
@@ -50,7 +50,7 @@ class Pattern:
         return len(self.names) in reached
 
     def _next(self, at: int, name: str) -> Iterator[int]:
-        """How many of our names may be behind us after one more of the path."""
+        """The positions in the pattern that one more name of the path may lead to."""
         if at == len(self.names):
             return
         wanted = self.names[at]
@@ -73,8 +73,8 @@ class Layer:
     patterns: tuple[Pattern, ...]
 
 
-def within(folder: bytes, patterns: Patterns = ()) -> Patterns:
-    """What holds inside `folder`: `patterns`, and those of its own ignore file if it has one.
+def read_patterns(folder: bytes, patterns: Patterns = ()) -> Patterns:
+    """The patterns that hold inside `folder`: `patterns`, and those of its own ignore file if it has one.
 
     Raises OSError for an ignore file that cannot be read, as what it leaves out must not come in.
     """
@@ -83,21 +83,21 @@ def within(folder: bytes, patterns: Patterns = ()) -> Patterns:
     except (FileNotFoundError, NotADirectoryError):
         return patterns
     lines = os.fsdecode(content).splitlines()
-    return (*patterns, Layer(os.path.join(os.fsdecode(folder), ""), tuple(filter(None, map(_parsed, lines)))))
+    return (*patterns, Layer(os.path.join(os.fsdecode(folder), ""), tuple(filter(None, map(_parse, lines)))))
 
 
-def above(path: bytes) -> Patterns | None:
-    """What holds for `path` by the ignore files of all folders above it; None if they leave it out. Raises OSError."""
+def read_patterns_above(path: bytes) -> Patterns | None:
+    """The patterns of the ignore files of all folders above `path`; None if they leave it out. Raises OSError."""
     patterns: Patterns = ()
     for folder in reversed([*_parents(path)]):
         if is_left_out(folder, patterns, is_folder=True):
             return None
-        patterns = within(folder, patterns)
+        patterns = read_patterns(folder, patterns)
     return None if is_left_out(path, patterns, is_folder=os.path.isdir(path)) else patterns
 
 
 def is_left_out(path: bytes, patterns: Patterns, *, is_folder: bool) -> bool:
-    """Whether what holds for the folder of `path` leaves it out: the last, innermost pattern that fits decides."""
+    """Whether `patterns`, those of its folder, leave `path` out: the last, innermost pattern that fits decides."""
     text = os.fsdecode(path)
     for layer in reversed(patterns):
         names = text.removeprefix(layer.base).split("/")
@@ -118,15 +118,15 @@ def _read(path: bytes) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe of this name has nothing to say
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, f"its {NAME.decode()} is no file", path)
+            raise OSError(errno.EINVAL, f"its {NAME.decode()} is not a regular file", path)
         content = file.read(_MOST + 1)
     if len(content) > _MOST:
         raise OSError(errno.EFBIG, f"its {NAME.decode()} is larger than {_MOST >> 10} KiB", path)
     return content
 
 
-def _parsed(line: str) -> Pattern | None:
-    """A line as gitignore(5) has it; None for a comment and for what says nothing."""
+def _parse(line: str) -> Pattern | None:
+    """Parse a line as gitignore(5) describes it; None for a comment or a line without a pattern."""
     text = re.sub(r"(?<!\\)\s+$", "", line)
     if not text or text.startswith("#"):
         return None
@@ -136,11 +136,11 @@ def _parsed(line: str) -> Pattern | None:
     names = text.removeprefix("/").split("/")
     if "" in names:
         return None
-    compiled = tuple(_ANY_FOLDERS if name == "**" and "/" in text else _compiled(name) for name in names)
+    compiled = tuple(_ANY_FOLDERS if name == "**" and "/" in text else _compile(name) for name in names)
     return Pattern(compiled, "/" in text, is_negated, only_folders)
 
 
-def _compiled(name: str) -> re.Pattern[str]:
-    """A pattern for one name. fnmatch knows no backslash, and only one of the two signs for `not one of these`."""
+def _compile(name: str) -> re.Pattern[str]:
+    """Compile the pattern of one name. fnmatch lacks the backslash, and knows `[!` but not `[^`."""
     literal = _ESCAPED.sub(lambda found: f"[{found[1]}]" if found[1] else found[2], name)
     return re.compile(translate(literal.replace("[^", "[!")))

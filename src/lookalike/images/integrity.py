@@ -1,4 +1,4 @@
-"""Is the whole picture there? What Pillow's decoders accept in silence and would give a picture with a hole.
+"""Checks that a whole picture is there, where Pillow's decoders silently accept files that lack a part.
 
 A JPEG without its end mark, a PNG whose checksums are wrong or whose data end early, a WebP shorter than it says.
 A JPEG that was cut and closed again with an end mark cannot be told from a whole one.
@@ -25,7 +25,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 def check_file(file: IO[bytes], format_: str | None) -> None:
-    """Look at the file alone, before it is decoded, and leave it at the same position. Raises Unreadable."""
+    """Check the file alone, before it is decoded, and leave it at the same position. Raises Unreadable."""
     if format_ in _CHECKS:
         position = file.tell()
         _CHECKS[format_](file)
@@ -33,7 +33,7 @@ def check_file(file: IO[bytes], format_: str | None) -> None:
 
 
 def check_decoded(file: IO[bytes], image: Image.Image) -> None:
-    """Look at a decoded picture: rows that were not in the file are black. Raises Unreadable."""
+    """Check a decoded picture: rows that were not in the file are black. Raises Unreadable."""
     if image.format != "PNG":
         return
     width, height = image.size
@@ -73,7 +73,7 @@ def _check_png(file: IO[bytes]) -> None:
 
 
 def _check_png_data(file: IO[bytes]) -> None:
-    """Inflate the data and count them."""
+    """Inflate the data and compare their length with the header. Raises Unreadable."""
     file.seek(16)
     header = file.read(13)
     left = _png_data_length(header)
@@ -88,7 +88,7 @@ def _check_png_data(file: IO[bytes]) -> None:
 
 
 def _png_data_length(header: bytes) -> int:
-    """Bytes of all rows, each with the byte of its filter, of all passes."""
+    """The number of bytes in all rows of all passes, each with the byte of its filter."""
     width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
     bits = header[8] * _CHANNELS[header[9]]
     length = 0
@@ -100,7 +100,7 @@ def _png_data_length(header: bytes) -> int:
 
 
 def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
-    """The kind of each chunk and its data in pieces, which may be left unread. Raises Unreadable if there is no end."""
+    """Yield the kind of each chunk and its data in pieces, which may be left unread. Raises Unreadable."""
     size = file.seek(0, os.SEEK_END)
     start, kind = 8, b""
     while kind != b"IEND":
@@ -117,7 +117,7 @@ def _pieces(file: IO[bytes], length: int) -> Iterator[bytes]:
 
 
 def webp_pixels(head: bytes) -> int:
-    """How many pixels the first 30 bytes of a WebP announce."""
+    """The number of pixels that the first 30 bytes of a WebP announce."""
     if head[12:16] == b"VP8X":
         width, height = int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
     elif head[12:16] == b"VP8L":
@@ -129,7 +129,7 @@ def webp_pixels(head: bytes) -> int:
 
 
 def _check_webp(file: IO[bytes]) -> None:
-    """Compare the length that a RIFF file states with what there is."""
+    """Compare the length that a RIFF file states with that of the file."""
     there = file.seek(0, os.SEEK_END)
     file.seek(4)
     if int.from_bytes(file.read(4), "little") + 8 > there:

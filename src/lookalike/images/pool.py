@@ -1,4 +1,4 @@
-"""Decode many pictures in worker processes, so that a poisonous file takes nothing down with it.
+"""Decode many pictures in worker processes, so that a file which crashes its decoder harms no other.
 
 Each worker has a pipe of its own and one thread here that waits for it: no lock, queue or pipe is shared between
 processes, so that a worker may die at any moment without harm to another, and it is always known which file it
@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lookalike import sandbox
 from lookalike.errors import LookalikeError
-from lookalike.images.decode import Limits, Picture, View, decode
+from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.paths import show_path
 from lookalike.images.worker import READY
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from concurrent.futures import Future
 
-    Outcome = Picture | str
-    """A picture, or the reason why there is none."""
+    Outcome = DecodedPicture | str
+    """A picture, or the reason why the file cannot be read."""
 
     OnProgress = Callable[[int, int], None]
     """Called with how many are done and how many there are."""
 
-__all__ = ["Reader"]
+__all__ = ["DecoderPool"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _LONGEST_LINE = 4096  # bytes; the longest that `worker` sends, with a camera of
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
 
 
-class Reader:
+class DecoderPool:
     """A pool of decoders. A context manager; `read` may be called many times.
 
     Workers are started with the first file and bounded in memory; no more of them than the machine has memory for,
@@ -66,7 +66,7 @@ class Reader:
         *,
         limits: Limits | None = None,
         workers: int | None = None,
-        decoder: Callable[[bytes, View, Limits], Picture] = decode,
+        decoder: Callable[[bytes, View, Limits], DecodedPicture] = decode,
     ) -> None:
         self.limits = limits or Limits()
         self.workers = workers or _affordable(self.limits)
@@ -76,7 +76,7 @@ class Reader:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(self.workers, "lookalike-reader")
+        self._threads = ThreadPoolExecutor(self.workers, "lookalike-decoder")
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._stop_late_workers, name="lookalike-watch", daemon=True)
         self._watch.start()
@@ -88,7 +88,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """End the workers, whatever they are at; nothing of them is left when this returns."""
+        """End the workers, whatever they are doing; none of them is left when this returns."""
         self._closed.set()
         for worker in self._workers:
             worker.close()
@@ -96,7 +96,7 @@ class Reader:
         self._watch.join()
 
     def read(self, paths: Iterable[bytes]) -> Generator[tuple[bytes, Outcome]]:
-        """Yield every path with its picture or the reason why there is none, in order, reading ahead a little.
+        """Yield every path with its picture or the reason why it cannot be read, in order, reading ahead a little.
 
         Raises LookalikeError when no worker can be started.
         """
@@ -165,7 +165,7 @@ class _Worker:
                 self._process.kill()
 
     def close(self) -> None:
-        """Kill the process, and start none any more."""
+        """Kill the process and never start another."""
         with self._lock:
             self._is_closed = True
             if self._process is not None:
@@ -173,7 +173,7 @@ class _Worker:
                 _bury(self._process)
 
     def _answers(self, paths: list[bytes], outcomes: list[Outcome]) -> str | None:
-        """Append an outcome for each path until the process dies; then say what it died of."""
+        """Append an outcome for each path; if the process dies before the last, return what it died of."""
         process = self._running()
         requests, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
@@ -183,7 +183,7 @@ class _Worker:
                 _log.debug("process %d reads %s", process.pid, show_path(path))  # before it may die of it
                 self._set_deadline(time.monotonic() + self._seconds)
                 outcomes.append(_receive(answers, self._length))
-        except (OSError, EOFError, ValueError, LookupError, TypeError):  # no answer, or none of ours
+        except (OSError, EOFError, ValueError, LookupError, TypeError):  # no answer, or one that cannot be believed
             return self._cause_of_death(process)
         finally:
             self._set_deadline(math.inf)
@@ -196,7 +196,7 @@ class _Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._is_closed:
-                raise LookalikeError("the reader was closed while it was reading")
+                raise LookalikeError("the decoders were closed while they were reading")
             if self._process is None:
                 self._is_late = False
                 self._process = _start(self._arguments)
@@ -211,7 +211,7 @@ class _Worker:
 
 
 def _start(arguments: tuple[Any, ...]) -> subprocess.Popen[bytes]:
-    """A process that is ready to decode; what it has to say of a failed start it says on our stderr."""
+    """Start a process and wait until it is ready to decode; if it fails to start, its messages are on our stderr."""
     try:
         process = sandbox.start("lookalike.images.worker:serve", *arguments)
     except OSError as error:
@@ -242,7 +242,7 @@ def _receive(answers: IO[bytes], length: int) -> Outcome:
     return _to_picture(fields, pixels)
 
 
-def _to_picture(fields: dict[str, Any], pixels: bytes) -> Picture:
+def _to_picture(fields: dict[str, Any], pixels: bytes) -> DecodedPicture:
     """What a worker said of a picture, every type and range checked. Raises ValueError, LookupError or TypeError."""
     digest = bytes.fromhex(fields["digest"])
     width, height = size = fields["width"], fields["height"]
@@ -251,7 +251,7 @@ def _to_picture(fields: dict[str, Any], pixels: bytes) -> Picture:
     if not 0 < min(size) <= max(size) < 1 << 31:
         raise ValueError("not the size of a picture")
     capture = parse_taken_at(fields["taken_at"]), parse_camera(fields["camera"])
-    return Picture(pixels, digest, width, height, _check_text(fields["format"]), *capture)
+    return DecodedPicture(pixels, digest, width, height, _check_text(fields["format"]), *capture)
 
 
 def _check_text(text: object) -> str:
@@ -262,7 +262,7 @@ def _check_text(text: object) -> str:
 
 
 def _bury(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of a process, so that no zombie stays, and close its pipes; its exit code."""
+    """Wait for the end of a process, so that it leaves no zombie, close its pipes and return its exit code."""
     code = process.wait()
     for pipe in (process.stdout, process.stdin):
         with contextlib.suppress(OSError):  # from what was still to be written to a dead process
@@ -275,6 +275,7 @@ def _crash(code: int) -> str:
 
 
 def _ending(code: int) -> str:
+    """How a process ended: the name of a signal, or its exit status."""
     try:
         return signal.Signals(-code).name
     except ValueError:

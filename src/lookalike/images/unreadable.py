@@ -1,4 +1,4 @@
-"""Why a file is skipped: whatever the system or a decoder says becomes one of a few plain phrases."""
+"""The reasons why files are skipped: whatever the system or a decoder says becomes one of a few plain phrases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BY_ERRNO = {
     errno.ENXIO: "not a regular file",
     errno.EISDIR: "not a regular file",
     errno.ENOMEM: NO_MEMORY,
-    errno.EINVAL: DAMAGED,  # the header sends its decoder to a place before the file's beginning
+    errno.EINVAL: DAMAGED,  # the header points before the beginning of the file
 }
 
 

@@ -55,7 +55,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Where pictures are looked for: a folder or a single file, by its absolute path, and the rules for it."""
+    """A folder or a single file in which pictures are looked for, by its absolute path, and the rules for it."""
 
     path: bytes
     rules: Rules = field(default_factory=Rules)
@@ -66,13 +66,13 @@ def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
 
     Hidden names, the folders of other programs and what a `.lookalikeignore` says are passed over. Links to folders
     are never followed, links to files only with `rules.follow_links`, after everything else and each target once.
-    A folder that cannot be read is an Entry with a problem, like every file that is no regular file.
+    A folder that cannot be read is an Entry with a problem, and so is anything that is not a regular file.
     """
     try:
         status = os.stat(root)
         is_folder = stat.S_ISDIR(status.st_mode)
         status = status if is_folder else os.lstat(root)
-        patterns = ignore.above(os.path.abspath(root))
+        patterns = ignore.read_patterns_above(os.path.abspath(root))
     except OSError as error:
         yield Entry(root, problem=_reason(error))
         return
@@ -81,46 +81,46 @@ def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
         return
     search = _Search(root, rules or Rules(), patterns)
     if is_folder:
-        yield from search.below_root()
+        yield from search.search_folders()
     else:
-        yield from search.entries(root, status)
-    yield from search.links_followed()
+        yield from search.look_at_file(root, status)
+    yield from search.follow_links()
 
 
 def count(roots: Iterable[Root]) -> int:
-    """How many entries walks over `roots` will yield, for a progress bar."""
+    """The number of entries that walks over `roots` will yield, for a progress bar."""
     return sum(1 for root in roots for _ in walk(root.path, root.rules))
 
 
 def is_passed_over(path: bytes, rules: Rules) -> bool:
-    """Whether a walk never comes to this path, relative to its root, for the name of one of its parts."""
+    """Whether a walk never reaches this path, relative to its root, because of the name of one of its parts."""
     return any(_is_passed_over(name, rules) for name in path.split(b"/"))
 
 
 class _Search:
-    """One walk: the folders still to be looked into and, if links are followed, what was found already."""
+    """One walk: the folders that are still to be searched and, if links are followed, the files found so far."""
 
     def __init__(self, root: bytes, rules: Rules, patterns: Patterns) -> None:
         self.root = root
         self.rules = rules
         self._folders = [(root, patterns)]
-        self._patterns = patterns  # of the folder that is being looked into
+        self._patterns = patterns  # of the folder that is being searched
         self._links: list[bytes] = []
         self._found: set[tuple[int, int]] = set()  # device and inode
 
-    def below_root(self) -> Iterator[Entry]:
+    def search_folders(self) -> Iterator[Entry]:
         while self._folders:
             folder, above = self._folders.pop()
             try:
-                self._patterns = ignore.within(os.path.abspath(folder), above)
+                self._patterns = ignore.read_patterns(os.path.abspath(folder), above)
                 with os.scandir(folder) as items:
                     for item in items:
                         yield from self._look_at(item)
             except OSError as error:
                 yield Entry(folder, problem=_reason(error))
 
-    def entries(self, path: bytes, status: os.stat_result) -> Iterator[Entry]:
-        """The entry of one file; none yet for a link that will be followed."""
+    def look_at_file(self, path: bytes, status: os.stat_result) -> Iterator[Entry]:
+        """Yield the entry of one file; a link that will be followed is put aside."""
         if stat.S_ISREG(status.st_mode):
             if self.rules.follow_links:
                 self._found.add((status.st_dev, status.st_ino))
@@ -132,10 +132,10 @@ class _Search:
         else:
             yield Entry(path, problem="symbolic link (followed with --follow-links)")
 
-    def links_followed(self) -> Iterator[Entry]:
+    def follow_links(self) -> Iterator[Entry]:
         for path in self._links:
             try:
-                yield self._behind(path)
+                yield self._follow(path)
             except OSError as error:
                 broken = error.errno in {errno.ENOENT, errno.ENOTDIR}
                 yield Entry(path, problem=_NOWHERE if broken else _reason(error))
@@ -147,11 +147,11 @@ class _Search:
             if item.is_dir(follow_symlinks=False):
                 self._folders.append((item.path, self._patterns))
             elif os.path.splitext(item.name)[1].lower() in EXTENSIONS:
-                yield from self.entries(item.path, item.stat(follow_symlinks=False))
+                yield from self.look_at_file(item.path, item.stat(follow_symlinks=False))
         except OSError as error:
             yield Entry(item.path, problem=_reason(error))
 
-    def _behind(self, link: bytes) -> Entry:
+    def _follow(self, link: bytes) -> Entry:
         target = os.path.realpath(link, strict=True)
         status = os.stat(target)
         if not stat.S_ISREG(status.st_mode):

@@ -1,7 +1,7 @@
-"""The other end of `reader`: a process that decodes one picture after the other until its input ends.
+"""The other end of `pool`: a process that decodes one picture after the other until its input ends.
 
 It answers with a line of JSON and raw pixels, nothing that could be executed: a decoder that was taken over by a
-file can give back a wrong picture, but no code. Nothing but Pillow and the standard library is imported.
+file can return a wrong picture, but no code. Nothing but Pillow and the standard library is imported.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lookalike.images.decode import Limits, Picture, Unreadable, View
+from lookalike.images.decode import DecodedPicture, Limits, Unreadable, View
 from lookalike.sandbox import bound_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Decoder = Callable[[bytes, View, Limits], Picture]
+    Decoder = Callable[[bytes, View, Limits], DecodedPicture]
 
 __all__ = ["READY", "serve"]
 
 READY = b"ready\n"
-_GRACE = 5.0  # seconds after which a worker ends itself, if nobody is there any more to end it
+_GRACE = 5.0  # seconds after its time limit when a worker ends itself, because its parent is gone
 
 
 def serve(decoder: str, view: dict[str, Any], limits: dict[str, Any]) -> None:
@@ -53,18 +53,18 @@ def serve(decoder: str, view: dict[str, Any], limits: dict[str, Any]) -> None:
                 _set_alarm(0)
 
 
-def _answer(answers: IO[bytes], decode: Callable[[], Picture]) -> None:
+def _answer(answers: IO[bytes], decode: Callable[[], DecodedPicture]) -> None:
     try:
         picture = decode()
     except Unreadable as reason:
         _send(answers, {"reason": str(reason)})
-    except Exception as error:  # noqa: BLE001  (a fault of our own must not cost the other files)
+    except Exception as error:  # noqa: BLE001  (a bug in this package must not cost the other files)
         _send(answers, {"reason": f"its decoder failed ({type(error).__name__})"})
     else:
         _send(answers, _fields(picture), picture.pixels)
 
 
-def _fields(picture: Picture) -> dict[str, Any]:
+def _fields(picture: DecodedPicture) -> dict[str, Any]:
     """All of a picture but its pixels, as JSON."""
     fields = {name: getattr(picture, name) for name in ("width", "height", "format", "camera")}
     taken_at = picture.taken_at and picture.taken_at.isoformat()
@@ -78,12 +78,12 @@ def _send(answers: IO[bytes], fields: dict[str, Any], pixels: bytes = b"") -> No
 
 
 def _ignore_interrupts() -> None:
-    """Ctrl-C is for the parent, which then ends its workers."""
+    """Leave Ctrl-C to the parent, which then ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _silence() -> None:
-    """Throw away what decoders written in C print, libtiff above all: the reason says it, once."""
+    """Discard what decoders written in C print, libtiff above all: the reason says it once."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -91,6 +91,6 @@ def _silence() -> None:
 
 
 def _set_alarm(seconds: float) -> None:
-    """End this process by SIGALRM if it is still at the same file then; 0 calls it off. Absent on Windows."""
+    """End this process by SIGALRM if it is still at the same file after `seconds`; 0 cancels. Absent on Windows."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)

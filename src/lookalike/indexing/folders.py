@@ -1,25 +1,63 @@
-"""The folders that a gallery looks after, each with the rules by which it is walked."""
+"""The folders that a gallery looks after: how each is spelled, by which rules it is walked, where it may have moved.
+
+A folder that is reached by a symbolic link and by its real path is one folder. The gallery knows it by one of the two
+spellings, and `canonical_path` finds that one for every path that a person gives.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lookalike.images.walk import Root, Rules
-from lookalike.store.keys import absolute, is_within
+from lookalike.images.walk import Root, Rules, is_passed_over
+from lookalike.store import is_folder
+from lookalike.store.keys import absolute, is_within, moved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from lookalike.store import Store
+    from lookalike.store import Record, Store
 
-__all__ = ["known_roots", "named_roots", "remember"]
+    AnyPath = str | bytes | os.PathLike[str]
+    Identity = tuple[int, int]
+    """Device and inode."""
+
+__all__ = [
+    "canonical_path",
+    "find_moved",
+    "known_roots",
+    "merge_roots",
+    "named_roots",
+    "plan_roots",
+    "remember",
+    "with_parents",
+]
+
+_SAMPLED = 16  # files of a missing folder that are looked for
+_ENOUGH = 2  # of them, and at least half, make a folder the one that was moved
+_SCANNED = 4096  # records that the sample is spread over
+_SIBLINGS = 1000  # folders beside a missing one that are looked into
 
 
-def named_roots(paths: Iterable[str | bytes | os.PathLike[str]], rules: Rules) -> list[Root]:
-    """Roots of these paths without those that lie within another of them."""
-    return _outermost(Root(path, rules) for path in sorted(map(absolute, paths)))
+def canonical_path(path: AnyPath, store: Store, *, also: Iterable[bytes] = ()) -> bytes:
+    """The absolute path by which a gallery knows, or would know, the file or folder that a person calls `path`.
+
+    The known roots, the folder that the gallery lies in and the paths in `also` are the anchors: a path that leads into
+    one of them, through whatever links, is spelled as one below it. Any other path stays as it was given; a link to a
+    file stays a link.
+    """
+    return _respell(absolute(path), _anchors(store, also))
+
+
+def named_roots(store: Store, paths: Iterable[AnyPath], rules: Rules) -> list[Root]:
+    """Roots of the paths that a person gave, as the gallery spells them, without those within another of them."""
+    found: list[bytes] = []
+    for path in sorted(map(absolute, paths), key=_depth):  # so that the outermost of two is an anchor of the other
+        found.append(canonical_path(path, store, also=found))
+    return _outermost(Root(path, rules) for path in sorted(set(found)))
 
 
 def known_roots(store: Store) -> list[Root]:
@@ -27,22 +65,187 @@ def known_roots(store: Store) -> list[Root]:
     return [Root(path, _rules(info)) for path, info in sorted(store.roots.items())]
 
 
+def plan_roots(store: Store, roots: Sequence[Root]) -> tuple[list[Root], list[Root]]:
+    """The roots to remember when these have been named, and those to walk now, both by path.
+
+    The newest rules for a folder hold. A folder within a known one is a root of its own only if it has other rules, or
+    if a walk of the other never reaches it. Naming a folder replaces the roots within it that a walk of it reaches.
+    """
+    named = {root.path: root for root in roots}
+    kept = {
+        root.path: root
+        for root in known_roots(store)
+        if not any(_covers(other, root) for other in roots if other.path != root.path)
+    }
+    kept |= {path: root for path, root in named.items() if os.path.lexists(path)}
+    kept = {path: kept[path] for path in sorted(kept) if not _is_part(kept[path], kept.values())}
+    within = [root for path, root in kept.items() if any(is_within(path, other) for other in named)]
+    walked = {root.path: root for root in (*within, *roots)}
+    return [*kept.values()], [walked[path] for path in sorted(walked)]
+
+
 def remember(store: Store, roots: Sequence[Root]) -> None:
-    """Keep the roots that exist with those that are known; the newest rules for a folder hold."""
-    known = known_roots(store)
-    newest = {root.path: root for root in (*known, *(root for root in roots if os.path.lexists(root.path)))}
-    kept = _outermost(newest[path] for path in sorted(newest))
-    if kept != known:
-        store.set_roots({root.path: asdict(root.rules) for root in kept})
+    """Keep these roots and no others, unless they are what is known."""
+    if [*roots] != known_roots(store):
+        store.set_roots({root.path: asdict(root.rules) for root in roots})
+
+
+def merge_roots(store: Store, roots: Sequence[Root]) -> list[Root]:
+    """`roots`, after the records of one folder that was known by two spellings have been brought together.
+
+    That happens where a folder was indexed through a link before the real folder around it, and in galleries of
+    versions that did not compare folders.
+    """
+    anchors: dict[bytes, Identity | None] = {}
+    merged: dict[bytes, Root] = {}
+    named = {root.path: root for root in roots}
+    known = store.roots
+    for old in sorted({**named, **known}, key=_depth):
+        new = _respell(old, anchors)
+        if new != old and old in known:
+            _rename(store, old, new)
+        anchors.setdefault(new, _identity(new))
+        if old in named:
+            merged.setdefault(new, replace(named[old], path=new))
+    return [merged[path] for path in sorted(merged)]
+
+
+def find_moved(store: Store, missing: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """Where the folders that are missing seem to be now, as (old, new).
+
+    Several of their files are looked for by name and size: in the folders beside them, as after one was renamed or a
+    drive was mounted elsewhere, and in the other roots and the folders in them.
+    """
+    roots = [root.path for root in known_roots(store)]
+    pairs = ((old, _seek(old, _sample(store, old), roots)) for old in missing)
+    return [(old, canonical_path(new, store)) for old, new in pairs if new is not None]
+
+
+def _rename(store: Store, old: bytes, new: bytes) -> None:
+    """Rename records; those that are known by the new path already, as older versions left them, are dropped."""
+    there = {moved(record.path, old, new): record.id for record in _below(store, old)}
+    if twice := store.find(there):
+        store.remove(there[path] for path in twice)
+    store.rename(old, new)
+
+
+def _anchors(store: Store, also: Iterable[bytes]) -> dict[bytes, Identity | None]:
+    paths = [*store.roots, *also]
+    if is_folder(store.location):
+        paths.append(os.path.dirname(absolute(store.location)))
+    return {path: _identity(path) for path in paths}
+
+
+def _respell(path: bytes, anchors: Mapping[bytes, Identity | None]) -> bytes:
+    """A path as one below the anchor that it really leads into, the innermost one; else as it is."""
+    spellings = {identity: anchor for anchor, identity in reversed([*anchors.items()]) if identity is not None}
+    real = os.path.realpath(path) if os.path.isdir(path) else _real_name(path)
+    for folder in with_parents(real):
+        identity = _identity(folder)
+        if identity in spellings:
+            return moved(real, folder, spellings[identity])
+    return path
+
+
+def _real_name(path: bytes) -> bytes:
+    """The real path of the folder that a file is in, and the file's own name."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def with_parents(path: bytes) -> Iterator[bytes]:
+    """A path and all folders above it, innermost first."""
+    yield path
+    while (parent := os.path.dirname(path)) != path:
+        path = parent
+        yield path
+
+
+def _identity(path: bytes) -> Identity | None:
+    """Device and inode of what is at a path; None if nothing is."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _depth(path: bytes) -> int:
+    return len(os.path.realpath(path).rstrip(b"/").split(b"/"))
+
+
+def _covers(outer: Root, inner: Root) -> bool:
+    """Whether a walk of `outer` comes to `inner`, so far as names and links decide it."""
+    if not is_within(inner.path, outer.path):
+        return False
+    below = os.path.relpath(inner.path, outer.path)
+    if is_passed_over(below, outer.rules):
+        return False
+    between = [folder for folder in with_parents(inner.path) if folder != outer.path and is_within(folder, outer.path)]
+    return not any(os.path.islink(folder) for folder in between)
+
+
+def _is_part(root: Root, roots: Iterable[Root]) -> bool:
+    """Whether another root is walked by the same rules and comes to this one."""
+    around = [other for other in roots if other.path != root.path and is_within(root.path, other.path)]
+    nearest = max(around, key=lambda other: len(other.path), default=None)
+    return nearest is not None and nearest.rules == root.rules and _covers(nearest, root)
 
 
 def _outermost(ordered: Iterable[Root]) -> list[Root]:
     kept: list[Root] = []
     for root in ordered:
-        if not any(is_within(root.path, other.path) for other in kept):
+        if not any(_covers(other, root) for other in kept):
             kept.append(root)
     return kept
 
 
 def _rules(info: Mapping[str, Any]) -> Rules:
     return Rules(**{**info, "exclude": tuple(info.get("exclude", ()))})
+
+
+def _below(store: Store, path: bytes) -> Iterator[Record]:
+    return (record for record in store.scan(path) if is_within(record.path, path))
+
+
+def _sample(store: Store, folder: bytes) -> list[tuple[bytes, int]]:
+    """Names below a folder and sizes of some of its files."""
+    records = (record for record in _below(store, folder) if record.size is not None and record.path != folder)
+    some = list(islice(records, _SCANNED))
+    step = -(-len(some) // _SAMPLED) or 1
+    return [(os.path.relpath(record.path, folder), record.size or 0) for record in some[::step]]
+
+
+def _seek(old: bytes, sample: Sequence[tuple[bytes, int]], roots: Sequence[bytes]) -> bytes | None:
+    """The first candidate below which enough of the sampled files are."""
+    wanted = max(_ENOUGH, -(-len(sample) // 2))
+    if len(sample) < wanted:
+        return None
+    for folder in _candidates(old, roots):
+        if sum(_size(os.path.join(folder, name)) == size for name, size in sample) >= wanted:
+            return folder
+    return None
+
+
+def _candidates(old: bytes, roots: Sequence[bytes]) -> Iterator[bytes]:
+    """Folders that a missing one may have become: likely ones first."""
+    there = next(folder for folder in with_parents(os.path.dirname(old)) if os.path.isdir(folder))
+    tail = os.path.relpath(old, there).partition(b"/")[2]  # where not it, but a folder above it was renamed
+    yield from (os.path.join(folder, tail) if tail else folder for folder in _folders_in(there))
+    for root in roots:
+        if root != old and not is_within(root, old) and os.path.isdir(root):
+            yield root
+            yield from _folders_in(root)
+
+
+def _folders_in(folder: bytes) -> list[bytes]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return sorted(entry.path for entry in islice(entries, _SIBLINGS) if entry.is_dir())
+    return []
+
+
+def _size(path: bytes) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None

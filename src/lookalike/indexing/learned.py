@@ -17,21 +17,19 @@ import numpy as np
 from lookalike.encoders import CARD, MODEL, find_learner, learned_parts
 from lookalike.errors import UsageError
 from lookalike.files import stage_folder
-from lookalike.images.decode import Picture
+from lookalike.images.decode import DecodedPicture
 from lookalike.images.paths import show_path
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
 from lookalike.indexing.update import IndexOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lookalike.encoders import Shown
     from lookalike.images.decode import View
-
-    Progress = Callable[[int, int], None]
-    """Called with how many pictures were read and how many will be."""
+    from lookalike.images.pool import OnProgress
 
     Roots = Sequence[str | bytes | os.PathLike[str]]
 
@@ -43,61 +41,61 @@ _MOST = 2000  # pictures that are learned from; twice as many take twice as long
 def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
     name: str | Path,
     roots: Roots,
-    home: Path,
+    folder: Path,
     *,
     labels: Mapping[bytes, str] | None = None,
     options: IndexOptions | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
-    """Learn what an encoder of this name needs to be loaded from `home`, from pictures below these folders and files.
+    """Learn what an encoder of this name needs to be loaded from `folder`, from pictures below these folders and files.
 
-    From all of them, or from 2,000 that are spread evenly over the walk. What is in `home` already, and an encoder
+    From all of them, or from 2,000 that are spread evenly over the walk. What is in `folder` already, and an encoder
     that needs nothing, is left as it is. labels: classes of some or all pictures by their absolute paths, for encoders
     that make anything of them. Raises UsageError when there is no such folder, EncoderError when the pictures are too
     few.
     """
     for part in learned_parts(name):
-        if not (home / part / MODEL).is_file():
-            learn_into(home / part, part, roots, labels=labels, options=options, progress=progress)
+        if not (folder / part / MODEL).is_file():
+            learn_into(folder / part, part, roots, labels=labels, options=options, on_progress=on_progress)
 
 
 def learn_into(  # noqa: PLR0913  (see above)
-    place: Path,
+    folder: Path,
     name: str,
     roots: Roots,
     *,
     labels: Mapping[bytes, str] | None = None,
     options: IndexOptions | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
-    """Learn one encoder as `learn` does; `place`, a folder that is empty or not there, is then one to load it from."""
+    """Learn one encoder as `learn` does; `folder`, one that is empty or not there, is then one to load it from."""
     options, learner = options or IndexOptions(), find_learner(name)
     paths = _sample([os.path.abspath(os.fsencode(root)) for root in roots], options)
-    with _folder_for(place) as folder:
-        learner.learn(_shown(paths, labels or {}, learner.view, options, progress), folder)
+    with _folder_for(folder) as made:
+        learner.learn(_shown(paths, labels or {}, learner.view, options, on_progress), made)
 
 
-def forget(place: Path) -> None:
+def forget(folder: Path) -> None:
     """Remove what `learn_into` put there, and nothing else."""
     for name in (MODEL, CARD):
-        (place / name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _folder_for(place: Path) -> Iterator[Path]:
-    """A folder to write into; what is written is at `place` afterwards as a whole, unless a model was there first."""
-    with stage_folder(place) as made:
+def _folder_for(folder: Path) -> Iterator[Path]:
+    """A folder to write into; what is written is at `folder` afterwards as a whole, unless a model was there first."""
+    with stage_folder(folder) as made:
         yield made
-        _put(made, place)
+        _put(made, folder)
 
 
-def _put(made: Path, place: Path) -> None:
+def _put(made: Path, folder: Path) -> None:
     try:
-        made.rename(place)
+        made.rename(folder)
     except OSError:  # there is such a folder, and something in it
-        if not (place / MODEL).is_file():
+        if not (folder / MODEL).is_file():
             for file in sorted(made.iterdir()):  # the card, then the model that makes it one
-                file.replace(place / file.name)
+                file.replace(folder / file.name)
 
 
 def _shown(
@@ -105,14 +103,14 @@ def _shown(
     labels: Mapping[bytes, str],
     view: View,
     options: IndexOptions,
-    progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[Shown]:
     """Every file that can be read, and its class."""
-    with Reader(view, limits=options.limits, workers=options.workers) as reader:
+    with DecoderPool(view, limits=options.limits, workers=options.workers) as reader:
         for done, (path, result) in enumerate(reader.read(paths), 1):
-            if progress is not None:
-                progress(done, len(paths))
-            if isinstance(result, Picture):
+            if on_progress is not None:
+                on_progress(done, len(paths))
+            if isinstance(result, DecodedPicture):
                 picture = np.frombuffer(result.pixels, np.uint8).reshape(view.size, view.size, 3)
                 yield picture, labels.get(path, "")
 

@@ -1,94 +1,155 @@
-"""Look after a gallery: read skipped files again, forget pictures, follow a folder that was moved, repair damage."""
+"""What is done to a whole gallery: index it, try skipped files again, forget, relocate and repair.
+
+Each is a function of a store; those that read pictures take an embedder as well.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lookalike.errors import UsageError
+from lookalike.errors import DiskFull, StoreError, UsageError
 from lookalike.images.paths import show_path
 from lookalike.images.walk import Root
 from lookalike.indexing.adapt import adapt_if_grown
-from lookalike.indexing.folders import known_roots
+from lookalike.indexing.encode import LocalEmbedder
+from lookalike.indexing.folders import (
+    canonical_path,
+    find_moved,
+    known_roots,
+    merge_roots,
+    named_roots,
+    plan_roots,
+    remember,
+)
 from lookalike.indexing.update import IndexOptions, Report, update
+from lookalike.store import Maintained
 from lookalike.store.keys import is_within, moved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lookalike.encoders import Encoder
-    from lookalike.indexing.update import Progress
+    from lookalike.images.pool import OnProgress
+    from lookalike.indexing.encode import Embedder
+    from lookalike.indexing.folders import AnyPath
     from lookalike.store import Record, Store
 
-__all__ = ["below", "index_lost", "relocate", "remove", "retry", "skipped"]
+__all__ = [
+    "below",
+    "index_lost",
+    "index_paths",
+    "local_embedder",
+    "relocate",
+    "remove",
+    "retry",
+    "skipped",
+]
 
 
-def below(store: Store, path: bytes) -> Iterator[Record]:
-    """The records at `path` or below it."""
-    return (record for record in store.scan(path) if is_within(record.path, path))
+def local_embedder(encoder: Encoder, options: IndexOptions) -> LocalEmbedder:
+    """The embedder of this machine with the limits, processes and batches of `options`."""
+    return LocalEmbedder(encoder, limits=options.limits, workers=options.workers, batch_size=options.batch_size)
 
 
-def skipped(store: Store) -> list[tuple[bytes, str]]:
-    """The files that were met but could not be indexed, with the reason, by path."""
-    return [(record.path, record.skipped_because or "") for record in store.scan() if record.digest is None]
-
-
-def retry(  # noqa: PLR0913  (by name, all but three)
+def index_paths(  # noqa: PLR0913  (by name, all but three)
     store: Store,
     encoder: Encoder,
-    path: bytes,
+    paths: Sequence[AnyPath] = (),
     *,
     options: IndexOptions | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
+    wait: float = 0.0,
+    embedder: Embedder | None = None,
+) -> Report:
+    """Bring a store up to date with these folders and files, and adapt it when it has grown enough.
+
+    They and their rules are remembered; without any, all that were indexed before are brought up to date.
+    embedder: this machine's by default. Raises UsageError when none of the paths exists or none is known; StoreBusy;
+    DiskFull, which says how many pictures are safe.
+    """
+    options = options or IndexOptions()
+    embedder = embedder or local_embedder(encoder, options)
+    roots = named_roots(store, paths, options.rules) if paths else known_roots(store)
+    _check_roots(store, roots)
+    if options.dry_run:
+        return _update(store, embedder, plan_roots(store, roots)[1], options, on_progress)
+    try:
+        with store.writing(wait=wait):
+            kept, walked = plan_roots(store, merge_roots(store, roots))
+            remember(store, kept)
+            report = _update(store, embedder, walked, options, on_progress)
+            adapt_if_grown(store, encoder)
+    except DiskFull as error:
+        raise DiskFull(f"{error}; {store.count()[0]:,} pictures are safely indexed", hint=error.hint) from error
+    with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
+        if isinstance(store, Maintained):
+            store.prepare()
+    return report
+
+
+def retry(  # noqa: PLR0913  (by name, all but two)
+    store: Store,
+    encoder: Encoder,
+    path: AnyPath = "/",
+    *,
+    options: IndexOptions | None = None,
+    on_progress: OnProgress | None = None,
     wait: float = 0.0,
 ) -> Report:
-    """Read the skipped files at `path` or below it again, although they have not changed.
+    """Read the skipped files that are `path` or below it again, although they have not changed.
 
-    Those that are gone are left to `update`. Raises StoreBusy; UsageError when nothing was skipped there.
+    Those that are gone are left to `index_paths`. Raises StoreBusy; UsageError when nothing was skipped there.
     """
     options = replace(options or IndexOptions(), retry=True)
-    found = [key for key, _ in skipped(store) if is_within(key, path) and os.path.lexists(key)]
+    within = canonical_path(path, store)
+    found = [key for key, _ in skipped(store) if is_within(key, within) and os.path.lexists(key)]
+    roots = [Root(key, options.rules) for key in found]
     if not found:
-        raise UsageError(f"no skipped file is in {show_path(path)}", hint="lookalike skipped")
+        raise UsageError(f"no file that was skipped is in {show_path(within)}", hint="lookalike skipped")
     with store.writing(wait=wait):
-        return update(store, encoder, [Root(key, options.rules) for key in found], options=options, progress=progress)
+        return update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
 
 
-def remove(store: Store, path: bytes, *, wait: float = 0.0) -> int:
-    """Take the pictures at `path` or below it out of a gallery; how many records there were.
+def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
+    """Take a picture, or all pictures below a folder, out of a store; how many there were.
 
-    A folder that was indexed itself is no longer looked after. Raises UsageError if there is nothing to remove.
+    A folder that was indexed itself is forgotten too. Raises StoreBusy; UsageError if nothing is known there.
     """
+    key = canonical_path(path, store)
     with store.writing(wait=wait):
-        found = [record.id for record in below(store, path)]
-        kept = {root: rules for root, rules in store.roots.items() if not is_within(root, path)}
-        if not found and len(kept) == len(store.roots):
-            raise UsageError(f"{show_path(path)} is not in the gallery")
-        if len(kept) < len(store.roots):
+        found = [record.id for record in below(store, key)]
+        roots = store.roots
+        kept = {root: rules for root, rules in roots.items() if not is_within(root, key)}
+        if not found and len(kept) == len(roots):
+            raise UsageError(f"{show_path(key)} is not in the gallery")
+        if len(kept) < len(roots):
             store.set_roots(kept)
         return store.remove(found)
 
 
-def relocate(store: Store, old: bytes, new: bytes, *, dry_run: bool = False) -> int:
+def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False) -> int:
     """Let pictures that were moved from the folder `old` to `new` keep their embeddings; how many files they are.
 
-    Paths are rewritten, all or none; no file is looked at. Raises StoreBusy; UsageError when none is known in `old`, or
-    one in its new place as well.
+    Paths are rewritten, all or none; no file is read. Where a picture is known in its new place already and gone from
+    the old one, with the same content, the old record is dropped. Raises StoreBusy; UsageError when nothing is known
+    in `old`, or another picture in its new place.
     """
-    found = [record.path for record in below(store, old)]
+    source, target = canonical_path(old, store), canonical_path(new, store)
+    found = list(below(store, source))
     if not found:
-        raise UsageError(f"the gallery knows no picture in {show_path(old)}", hint="lookalike info")
-    there = {moved(path, old, new) for path in found}
-    if taken := sorted(store.find(there - set(found))):
-        raise UsageError(
-            f"{len(taken)} pictures are known in the new place as well, such as {show_path(taken[0])}",
-            hint=f"forget one of the two folders: lookalike remove {show_path(new)}",
-        )
+        raise UsageError(f"the gallery knows no picture in {show_path(source)}", hint="lookalike info")
+    again = _known_in_both(store, found, source, target)
     if dry_run:
         return len(found)
     with store.writing():
-        return store.rename(old, new)
+        if again:
+            store.remove(again)
+        store.rename(source, target)
+        remember(store, plan_roots(store, [])[0])  # the new place may be part of a known folder
+    return len(found)
 
 
 def index_lost(
@@ -97,13 +158,58 @@ def index_lost(
     lost: Iterable[bytes],
     *,
     options: IndexOptions | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
-    """Index again what a repair could not save: every known folder, and the lost files outside of them."""
+    """Index the known roots, and the files among `lost` that are elsewhere, after a repair that could not save all."""
+    options = options or IndexOptions()
     roots = known_roots(store)
-    found = [path for path in lost if not any(is_within(path, root.path) for root in roots)]
+    found = [key for key in lost if not any(is_within(key, root.path) for root in roots)]
+    roots += [Root(key) for key in found if os.path.lexists(key)]
     with store.writing():
-        again = [*roots, *(Root(path) for path in found if os.path.lexists(path))]
-        report = update(store, encoder, again, options=options, progress=progress)
+        report = update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
         adapt_if_grown(store, encoder)
     return report
+
+
+def skipped(store: Store) -> list[tuple[bytes, str]]:
+    """Every file that was met and is not part of the gallery, with the reason, by path."""
+    return [(record.path, record.skipped_because or "") for record in store.scan() if record.digest is None]
+
+
+def below(store: Store, path: bytes) -> Iterator[Record]:
+    """The records at `path` or below it."""
+    return (record for record in store.scan(path) if is_within(record.path, path))
+
+
+def _check_roots(store: Store, roots: Sequence[Root]) -> None:
+    if not roots:
+        raise UsageError("the gallery knows no folder yet", hint="name one: lookalike index FOLDER")
+    if not any(os.path.lexists(root.path) or any(below(store, root.path)) for root in roots):
+        raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
+
+
+def _update(
+    store: Store, embedder: Embedder, roots: Sequence[Root], options: IndexOptions, on_progress: OnProgress | None
+) -> Report:
+    """Update, and look for the roots that are missing."""
+    report = update(store, embedder, roots, options=options, on_progress=on_progress)
+    report.moved = find_moved(store, report.missing)
+    return report
+
+
+def _known_in_both(store: Store, found: Sequence[Record], source: bytes, target: bytes) -> list[int]:
+    """The ids of records that need not be moved, because their pictures are known in the new place.
+
+    Raises UsageError if one of these is still in the old place, or differs.
+    """
+    own = {record.path for record in found}
+    there = {moved(record.path, source, target): record for record in found}
+    known = store.find(there.keys() - own)
+    for path, record in sorted(known.items()):
+        old = there[path]
+        if old.digest is None or old.digest != record.digest or os.path.lexists(old.path):
+            raise UsageError(
+                f"{len(known)} pictures are known in the new place as well, such as {show_path(path)}",
+                hint=f"forget one of the two folders: lookalike remove {show_path(target)}",
+            )
+    return [there[path].id for path in known]

@@ -5,40 +5,43 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter, deque
+from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lookalike.images.decode import VANISHED, Limits, Picture
+from lookalike.images.decode import VANISHED, DecodedPicture, Limits
 from lookalike.images.paths import show_path
-from lookalike.images.pool import Reader
-from lookalike.images.walk import Root, Rules, count, walk
+from lookalike.images.pool import DecoderPool
+from lookalike.images.walk import Root, Rules, walk
+from lookalike.indexing.encode import BATCH, Embedded, encode_pictures
+from lookalike.indexing.folders import with_parents
 from lookalike.store import Record
+from lookalike.store.keys import is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
     from lookalike.images.decode import View
+    from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Entry
+    from lookalike.indexing.encode import Embedder
     from lookalike.store import Store
-
-    Progress = Callable[[int, int], None]
-    """Called with how many files are dealt with and how many there are."""
 
     Embeddings = dict[bytes, NDArray[np.float32]]
     """float32 (dim,) by the digest of the picture."""
 
-__all__ = ["IndexOptions", "Progress", "Report", "embed_files", "encode_pictures", "update"]
+    Result = tuple[Entry, Embedded | str]
+
+__all__ = ["IndexOptions", "Report", "embed_files", "update"]
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 128  # pictures a transaction: what a crash can lose; half a second of encoding
 _LOOKUPS = 512  # files looked up in the store at once
 # Reasons that say nothing of the file itself: it is tried again in every run.
 _PASSING = ("permission denied", "cannot be read", "needs more memory", "changed while it was read")
@@ -48,21 +51,29 @@ _PASSING = ("permission denied", "cannot be read", "needs more memory", "changed
 class IndexOptions:
     """How to walk and read: which files, bounds for one file, pictures encoded at once, decoding processes.
 
-    dry_run: find out what would be done, and do nothing of it: files are read, none is encoded, nothing is written.
+    dry_run: find out what a run would do: files are read, none is encoded, nothing is written.
     retry: read skipped files again although they have not changed.
+    refresh: read every file again. What was not kept of it before is kept then, and a file that has changed although
+    its size and time have not is noticed; only what has changed is encoded.
     """
 
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
-    batch_size: int = _BATCH
+    batch_size: int = BATCH
     workers: int | None = None
     dry_run: bool = False
     retry: bool = False
+    refresh: bool = False
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did, in files; `skipped` are all files that are no part of the gallery now, with the reason."""
+    """What a run did, in files.
+
+    skipped: all files that are not part of the gallery now, with the reason.
+    missing: folders that are not there; their pictures stay in the gallery.
+    moved: those of them that seem to be elsewhere now, as (old, new): what `relocate` takes.
+    """
 
     added: int = 0
     unchanged: int = 0
@@ -70,24 +81,25 @@ class Report:
     removed: int = 0
     skipped: list[tuple[bytes, str]] = field(default_factory=list)
     missing: list[bytes] = field(default_factory=list)
+    moved: list[tuple[bytes, bytes]] = field(default_factory=list)
     seconds: float = 0.0
 
 
 def update(
     store: Store,
-    encoder: Encoder,
+    embedder: Embedder,
     roots: Sequence[Root],
     *,
     options: IndexOptions | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
-    """Bring `store`, which must be `writing()` but for a dry run, up to date with the files below `roots`.
+    """Bring `store`, which must be `writing()` unless it is a dry run, up to date with the files below `roots`.
 
-    A root that does not exist is reported in `missing` and its items are kept: a drive that is not plugged in
-    is no deletion.
+    A root that does not exist is reported in `missing` and its records are kept: a drive that is not plugged in is not
+    a deletion. A root within another is walked by its own rules only.
     """
     start = time.monotonic()
-    run = _Run(store, encoder, options or IndexOptions(), progress)
+    run = _Run(store, embedder, options or IndexOptions(), on_progress)
     for root in roots:
         if os.path.lexists(root.path):
             run.roots.append(root)
@@ -100,13 +112,6 @@ def update(
     return run.report
 
 
-def encode_pictures(encoder: Encoder, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-    """Embeddings of decoded pictures, float32 (n, dim)."""
-    side = encoder.view.size
-    pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
-    return encoder.encode(pixels.reshape(len(pictures), side, side, 3))
-
-
 def embed_files(
     encoder: Encoder, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
 ) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
@@ -115,79 +120,98 @@ def embed_files(
     Files are decoded and encoded as `update` does it, many at a time; nothing is kept. view: by default the encoder's.
     """
     options = options or IndexOptions()
-    with Reader(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
+    with DecoderPool(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
         results = reader.read(paths)
         while some := list(islice(results, options.batch_size)):
-            pictures = [result for _, result in some if isinstance(result, Picture)]
+            pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
             rows = iter(encode_pictures(encoder, pictures))
-            yield from ((path, next(rows) if isinstance(result, Picture) else result) for path, result in some)
+            yield from ((path, next(rows) if isinstance(result, DecodedPicture) else result) for path, result in some)
 
 
 class _Run:
     """The state of one run; memory grows by a bit for each file, not with its pictures."""
 
-    def __init__(self, store: Store, encoder: Encoder, options: IndexOptions, progress: Progress | None) -> None:
+    def __init__(self, store: Store, embedder: Embedder, options: IndexOptions, on_progress: OnProgress | None) -> None:
         self.store = store
-        self.encoder = encoder
+        self.embedder = embedder
         self.options = options
         self.report = Report()
         self.roots: list[Root] = []
-        self._progress = progress
+        self._on_progress = on_progress
         self._total = 0
         self._done = 0
-        self._seen = bytearray()  # by item id
-        self._unreadable: list[bytes] = []  # folders and files whose items are kept for now
-        self._waiting: deque[Entry] = deque()  # entries whose pictures are being decoded
+        self._seen = bytearray()  # by record id
+        self._unreadable: list[bytes] = []  # folders and files whose records are kept for now
         self._copies: Counter[bytes] = Counter()  # digests that came in under a new path, known under another
+        self._lost: list[Entry] = []  # files whose embedding was known when they were read, and no longer when saved
 
     def bring_in(self) -> None:
-        if self._progress is not None:
-            self._total = count(self.roots)
+        if self._on_progress is not None:
+            self._total = sum(1 for _ in self._entries())
             self._advance(0)
-        with Reader(self.encoder.view, limits=self.options.limits, workers=self.options.workers) as reader:
-            results = reader.read(self._changed_paths())
+        self._embed(self._changed())
+        while again := self._lost:
+            self._lost = []
+            self._embed(again)
+
+    def _embed(self, files: Iterable[Entry]) -> None:
+        """Save what the embedder finds in these files, batch by batch."""
+        with closing(self.embedder.embed(files, self._unneeded)) as results:
             while batch := list(islice(results, self.options.batch_size)):
-                self._keep(batch)
-                self._advance(len(batch))
+                self._save(batch)
+
+    def _unneeded(self, digests: Collection[bytes]) -> set[bytes]:
+        """The digests whose embeddings the store has, or all of them in a dry run."""
+        return set(digests) if self.options.dry_run else self.store.known(digests)
+
+    def _entries(self) -> Iterator[Entry]:
+        """What the walks below the roots find, each path by the rules of the innermost root that it is in."""
+        paths = {root.path for root in self.roots}
+        has_nested = any(_is_nested(root, paths) for root in self.roots)
+        for root in self.roots:
+            for entry in walk(root.path, root.rules):
+                if not has_nested or _innermost(entry.path, paths) == root.path:
+                    yield entry
 
     def clear_out(self) -> None:
-        """Remove the items below the roots whose files were not met."""
+        """Remove the records below the roots whose files were not met."""
         gone = [root for root in self.roots if not os.path.lexists(root.path)]  # unplugged in mid-run
         self.report.missing += [root.path for root in gone]
         self.roots = [root for root in self.roots if root not in gone]
         vanished: list[int] = []
-        for item in self._items_below_roots():
-            if self._is_seen(item.id) or self._is_hidden_from_us(item.path):
+        for record in self._records_below_roots():
+            if self._is_seen(record.id) or self._is_kept_for_now(record.path):
                 continue
-            vanished.append(item.id)
-            if item.digest is None:
-                continue
-            if self._copies[item.digest] > 0:
-                self._copies[item.digest] -= 1
-                self.report.renamed += 1
-                self.report.added -= 1
-            else:
-                self.report.removed += 1
+            vanished.append(record.id)
+            self._count_out(record.digest)
         if vanished and not self.options.dry_run:
             self.store.remove(vanished)
 
-    def _changed_paths(self) -> Iterator[bytes]:
-        entries = (entry for root in self.roots for entry in walk(root.path, root.rules))
+    def _count_out(self, digest: bytes | None) -> None:
+        if digest is not None and self._copies[digest] > 0:
+            self._copies[digest] -= 1
+            self.report.renamed += 1
+            self.report.added -= 1
+        elif digest is not None:
+            self.report.removed += 1
+
+    def _changed(self) -> Iterator[Entry]:
+        """The files that have to be read; the others are dealt with on the way."""
+        entries = self._entries()
         while some := list(islice(entries, _LOOKUPS)):
             known = self.store.find(entry.path for entry in some)
             problems = []
             for entry in some:
-                item = known.get(entry.path)
+                record = known.get(entry.path)
                 if entry.problem:
-                    problems.append(self._problem(entry, item))
-                elif item is not None and self._is_unchanged(entry, item):
-                    self._keep_unchanged(item)
+                    problems.append(self._problem(entry, record))
+                elif record is not None and self._is_unchanged(entry, record):
+                    self._keep(record)
                 else:
-                    self._waiting.append(entry)
-                    yield entry.source
+                    yield entry
             self._put([problem for problem in problems if problem is not None])
 
-    def _problem(self, entry: Entry, item: Record | None) -> Record | None:
+    def _problem(self, entry: Entry, record: Record | None) -> Record | None:
         """Note a file that cannot even be opened; None if that is no news, or no file."""
         self._advance(1)
         if entry.problem == VANISHED:
@@ -197,49 +221,53 @@ class _Run:
         if entry.problem.startswith(_PASSING):
             self._unreadable.append(entry.path)
             return None
-        if item is not None:
-            self._see(item.id)
-            if item.skipped_because == entry.problem:
+        if record is not None:
+            self._see(record.id)
+            if record.skipped_because == entry.problem:
                 return None
         return Record(entry.path, skipped_because=entry.problem)
 
-    def _is_unchanged(self, entry: Entry, item: Record) -> bool:
-        if (item.size, item.mtime_ns) != (entry.size, entry.mtime_ns):
+    def _is_unchanged(self, entry: Entry, record: Record) -> bool:
+        if self.options.refresh or (record.size, record.mtime_ns) != (entry.size, entry.mtime_ns):
             return False
-        if item.digest is not None:
+        if record.digest is not None:
             return True
         # A skipped file is tried again when the limit that may have kept it out has changed.
-        return item.max_megapixels == self.options.limits.megapixels and not self.options.retry
+        return record.max_megapixels == self.options.limits.megapixels and not self.options.retry
 
-    def _keep_unchanged(self, item: Record) -> None:
-        self._see(item.id)
+    def _keep(self, record: Record) -> None:
+        self._see(record.id)
         self._advance(1)
-        if item.digest is None:
-            self.report.skipped.append((item.path, item.skipped_because or ""))
+        if record.digest is None:
+            self.report.skipped.append((record.path, record.skipped_because or ""))
         else:
             self.report.unchanged += 1
 
-    def _keep(self, results: list[tuple[bytes, Picture | str]]) -> None:
-        """Encode what was decoded and commit it as one batch."""
-        entries = [self._waiting.popleft() for _ in results]
-        pictures = {result.digest: result for _, result in results if isinstance(result, Picture)}
-        known = self.store.known(pictures)
-        new = [picture for digest, picture in pictures.items() if digest not in known]
-        items = []
-        before = self.store.find(entry.path for entry in entries)
-        for entry, (_, result) in zip(entries, results, strict=True):
+    def _save(self, batch: list[Result]) -> None:
+        """Commit what was found in some files as one batch."""
+        before = self.store.find(entry.path for entry, _ in batch)
+        found = {entry.path: result for entry, result in batch if isinstance(result, Embedded)}
+        known = self.store.known({result.digest for result in found.values()})
+        embeddings = {one.digest: one.embedding for one in found.values() if one.embedding is not None}
+        records, lost = [], len(self._lost)
+        for entry, result in batch:
             if isinstance(result, str):
-                items += self._skip(entry, result, before.get(entry.path))
-                continue
-            items.append(_record(entry, result))
-            same = before.get(entry.path)
-            if same is not None and same.digest == result.digest:
-                self.report.unchanged += 1  # touched, not changed
+                records += self._skip(entry, result, before.get(entry.path))
+            elif result.digest in known or result.digest in embeddings or self.options.dry_run:
+                self._count(before.get(entry.path), result.digest, known)
+                records.append(_record(entry, result))
             else:
-                self.report.added += 1
-                if result.digest in known:
-                    self._copies[result.digest] += 1
-        self._put(items, self._embeddings(new))
+                self._lost.append(entry)
+        self._put(records, {digest: row for digest, row in embeddings.items() if digest not in known})
+        self._advance(len(batch) - (len(self._lost) - lost))
+
+    def _count(self, before: Record | None, digest: bytes, known: set[bytes]) -> None:
+        if before is not None and before.digest == digest:
+            self.report.unchanged += 1  # touched, or read again
+            return
+        self.report.added += 1
+        if digest in known:
+            self._copies[digest] += 1
 
     def _skip(self, entry: Entry, reason: str, before: Record | None) -> list[Record]:
         if reason == VANISHED:
@@ -252,30 +280,26 @@ class _Run:
             if before is not None and before.digest is not None:
                 return []  # a picture that cannot be read for now stays what it was
             size = None  # so that it is read again next time
-        limit = self.options.limits.megapixels
+        limit = float(self.options.limits.megapixels)
         return [Record(entry.path, size, entry.mtime_ns, skipped_because=reason, max_megapixels=limit)]
 
-    def _embeddings(self, pictures: list[Picture]) -> Embeddings:
-        if not pictures or self.options.dry_run:
-            return {}
-        rows = encode_pictures(self.encoder, pictures)
-        return {picture.digest: row for picture, row in zip(pictures, rows, strict=True)}
-
-    def _put(self, items: list[Record], embeddings: Embeddings | None = None) -> None:
-        if not items:
+    def _put(self, records: list[Record], embeddings: Embeddings | None = None) -> None:
+        if not records:
             return
         if not self.options.dry_run:
-            self.store.put(items, embeddings or {})
-        for item in self.store.find(item.path for item in items).values():
-            self._see(item.id)
+            self.store.put(records, embeddings or {})
+        for record in self.store.find(record.path for record in records).values():
+            self._see(record.id)
 
-    def _items_below_roots(self) -> Iterator[Record]:
+    def _records_below_roots(self) -> Iterator[Record]:
+        paths = {root.path for root in self.roots}
         for root in self.roots:
-            yield from self.store.find([root.path]).values()
-            yield from self.store.scan(root.path.rstrip(b"/") + b"/")
+            if not _is_nested(root, paths):
+                yield from self.store.find([root.path]).values()
+                yield from self.store.scan(root.path.rstrip(b"/") + b"/")
 
-    def _is_hidden_from_us(self, key: bytes) -> bool:
-        return any(key == path or key.startswith(path + b"/") for path in self._unreadable)
+    def _is_kept_for_now(self, path: bytes) -> bool:
+        return any(is_within(path, folder) for folder in (*self._unreadable, *self.report.missing))
 
     def _see(self, id_: int) -> None:
         if id_ >= len(self._seen):
@@ -287,8 +311,16 @@ class _Run:
 
     def _advance(self, files: int) -> None:
         self._done += files
-        if self._progress is not None:
-            self._progress(self._done, max(self._total, self._done))
+        if self._on_progress is not None:
+            self._on_progress(self._done, max(self._total, self._done))
+
+
+def _innermost(path: bytes, roots: Collection[bytes]) -> bytes | None:
+    return next((folder for folder in with_parents(path) if folder in roots), None)
+
+
+def _is_nested(root: Root, roots: Collection[bytes]) -> bool:
+    return _innermost(os.path.dirname(root.path), roots) not in {None, root.path}
 
 
 def _log_skipped(entry: Entry, reason: str) -> None:
@@ -296,6 +328,6 @@ def _log_skipped(entry: Entry, reason: str) -> None:
     _log.info("skipped %s (%s, %d bytes): %s", show_path(entry.path), kind, entry.size, reason)
 
 
-def _record(entry: Entry, picture: Picture) -> Record:
-    about = (picture.width, picture.height, picture.format)
-    return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)
+def _record(entry: Entry, found: Embedded) -> Record:
+    about = (found.width, found.height, found.format, found.taken_at, found.camera)
+    return Record(entry.path, entry.size, entry.mtime_ns, found.digest, *about)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lookalike.images.walk import Root
     from lookalike.indexing.update import IndexOptions
 
-    Told = Callable[[Report], None]
+    OnReport = Callable[[Report], None]
 
 __all__ = ["Watched", "watch"]
 
@@ -45,18 +45,19 @@ class Watched(Protocol):
         """Whether the gallery has met a file at this absolute path, or below it."""
 
 
-def watch(gallery: Watched, told: Told, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
+def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
     """Index the gallery's roots now, and again whenever they have changed and been quiet for `settle` seconds.
 
-    The gallery is locked for each run and not between them; while another process writes, a run is put off. Roots that
-    are not there are waited for. `told` gets the reports of runs that changed something, and of the first run after a
-    root went away or came back. Ends by an exception only: KeyboardInterrupt, or what `Gallery.index` raises.
+    The gallery is locked during each run and not between them; while another process writes, a run is put off. Roots
+    that are missing are waited for. on_report: called after each run that changed something, and after the first run
+    since a root went away or came back. Ends by an exception only: KeyboardInterrupt, or one that `Gallery.index`
+    raises.
     """
     is_news = False
     while True:
         present = [root for root in gallery.roots if os.path.lexists(root.path)]
         if not present:
-            told(Report(missing=[root.path for root in gallery.roots]))
+            on_report(Report(missing=[root.path for root in gallery.roots]))
         while not present:
             time.sleep(_BEAT / 1000)
             present = [root for root in gallery.roots if os.path.lexists(root.path)]
@@ -65,7 +66,7 @@ def watch(gallery: Watched, told: Told, *, options: IndexOptions | None = None, 
                 report = gallery.index(options=options)
                 clock.looked()
                 if is_news or report.added or report.renamed or report.removed:
-                    told(report)
+                    on_report(report)
                 is_news = False
         is_news = True
 
@@ -91,7 +92,7 @@ class _Clock:
 
 
 def _quiet_moments(gallery: Watched, present: Sequence[Root], settle: float) -> Iterator[_Clock]:
-    """A clock, to be told of the run, whenever it is time for one; until a root goes away or comes back."""
+    """Yield the clock whenever it is time for a run, until a root goes away or comes back."""
     clock, places = _Clock(settle), _places(gallery)
     for changes in _changes(present):
         if _places(gallery) != places:
@@ -129,7 +130,8 @@ def _places(gallery: Watched) -> list[tuple[bytes, int, int]]:
 
 def _matters(path: bytes, roots: Sequence[Root], gallery: Watched) -> bool:
     """Whether a change of this path may be one of the gallery."""
-    root = next((root for root in roots if is_within(path, root.path)), None)
+    around = [root for root in roots if is_within(path, root.path)]
+    root = max(around, key=lambda each: len(each.path), default=None)
     if root is None or path == root.path:
         return root is not None and not os.path.isdir(path)
     folder, name = os.path.split(os.path.relpath(path, root.path))

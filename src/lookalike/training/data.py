@@ -17,9 +17,9 @@ import numpy as np
 from lookalike.datasets.digests import fixed_split
 from lookalike.errors import TrainingError, UsageError
 from lookalike.files import replace_file
-from lookalike.images.decode import Picture, View
+from lookalike.images.decode import DecodedPicture, View
 from lookalike.images.paths import show_path
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
 from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, write_csv
 
@@ -97,10 +97,10 @@ def read_labelled(
     """Decode files below `folder`, in order: a picture, or the name and the reason why it cannot be read."""
     root = os.path.abspath(os.fsencode(folder))
     paths = list(paths)
-    with Reader(View(size)) as reader:
+    with DecoderPool(View(size)) as reader:
         for done, (path, result) in enumerate(reader.read(paths), 1):
             name = os.fsdecode(os.path.relpath(path, root))
-            if isinstance(result, Picture):
+            if isinstance(result, DecodedPicture):
                 pixels = np.frombuffer(result.pixels, np.uint8).reshape(size, size, 3)
                 yield Labelled(pixels, name, _find_class(name), result.digest)
             else:

@@ -20,7 +20,7 @@ from lookalike.encoders.patches.graph import build_graph
 from lookalike.encoders.patches.projection import find_axes, learn_projection
 from lookalike.encoders.reservoir import draw
 from lookalike.errors import EncoderError
-from lookalike.images.augment import TONES, mirrored
+from lookalike.images.augment import TONES, mirror
 from lookalike.images.decode import View
 
 if TYPE_CHECKING:
@@ -100,4 +100,4 @@ LEARNER = Learner(VIEW, _learn)
 
 def _make_twins(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mirror pictures and halve their saturation: what a picture shows does not depend on either."""
-    return np.stack([np.asarray(TONES["paler"](mirrored(Image.fromarray(picture)))) for picture in pictures])
+    return np.stack([np.asarray(TONES["paler"](mirror(Image.fromarray(picture)))) for picture in pictures])

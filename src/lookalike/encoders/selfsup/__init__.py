@@ -25,7 +25,7 @@ from lookalike.encoders.patches.graph import add_responses
 from lookalike.encoders.patches.projection import mutual_neighbours
 from lookalike.encoders.reservoir import draw
 from lookalike.encoders.selfsup.head import train_head
-from lookalike.images.augment import altered
+from lookalike.images.augment import alter
 from lookalike.images.decode import View, fit
 from lookalike.vectors.metric import unit
 
@@ -70,7 +70,7 @@ def _fit(shown: Iterable[Shown], seed: int) -> tuple[bytes, Card]:
     has_classes = len(np.unique(labels[labels != ""])) > 1
     learned = learn_responses(_cut(pictures), rng)
     spread = _spread(learned.axes, learned.rows)
-    more = (learned.encoder.encode(altered(pictures, VIEW.size, rng)) for _ in range(_VIEWS))
+    more = (learned.encoder.encode(alter(pictures, VIEW.size, rng)) for _ in range(_VIEWS))
     seen = (learned.axes.rows(rows) / spread for rows in chain((learned.rows, learned.twins), more))
     projection = learned.project()
     together = _belong_together(projection.rows(learned.rows), labels if has_classes else np.full_like(labels, ""))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError
-from lookalike.images.augment import altered
+from lookalike.images.augment import alter
 from lookalike.training.models.autoencoder import load_keras
 
 if TYPE_CHECKING:
@@ -69,5 +69,5 @@ def group_pictures(pictures: Pictures, preset: Preset) -> NDArray[np.int32]:
 def draw_pairs(pixels: NDArray[np.uint8], groups: NDArray[np.int32], rng: np.random.Generator) -> Pairs:
     """Draw two random views of each picture (n, size, size, 3); returns them and their group numbers (2 n, 1)."""
     size = pixels.shape[1]
-    views = np.concatenate([altered(pixels, size, rng) for _ in range(2)])
+    views = np.concatenate([alter(pixels, size, rng) for _ in range(2)])
     return views, np.tile(groups, 2)[:, None]

@@ -17,11 +17,11 @@ from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
 from lookalike.files import replace_file
 from lookalike.gallery import Gallery
-from lookalike.images.decode import Picture  # noqa: TC001
+from lookalike.images.decode import DecodedPicture  # noqa: TC001
 from lookalike.images.paths import show_path
-from lookalike.images.pool import Reader
+from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
-from lookalike.indexing.update import encode_pictures
+from lookalike.indexing.encode import encode_pictures
 from lookalike.store import Record
 from lookalike.training.folder import write_arrays, writing_to
 from lookalike.training.original.pickles import read_plain
@@ -141,7 +141,7 @@ def _verify(
     """Yield every picture as an item of a gallery with its embedding, once that is verified."""
     waiting = iter(zip(entries, embeddings, strict=True))
     bound = _NEAR * _spread(embeddings)
-    with Reader(encoder.view) as reader:
+    with DecoderPool(encoder.view) as reader:
         results = reader.read([entry.source for entry in entries])
         done = 0
         while some := [result for _, result in islice(results, _BATCH)]:
@@ -156,7 +156,7 @@ def _verify(
                 on_progress(done, len(entries))
 
 
-def _require_picture(result: Picture | str, entry: Entry) -> Picture:
+def _require_picture(result: DecodedPicture | str, entry: Entry) -> DecodedPicture:
     if isinstance(result, str):
         raise DatasetError(f"{show_path(entry.path)} cannot be verified: {result}")
     return result
@@ -168,9 +168,9 @@ def _spread(embeddings: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.square(apart).mean())) or float(np.linalg.norm(embeddings[0]))
 
 
-def _record(entry: Entry, picture: Picture) -> Record:
+def _record(entry: Entry, picture: DecodedPicture) -> Record:
     """The record that indexing would store, so that the next indexing finds the picture unchanged."""
-    about = (picture.width, picture.height, picture.format)
+    about = (picture.width, picture.height, picture.format, picture.taken_at, picture.camera)
     return Record(entry.path, entry.size, entry.mtime_ns, picture.digest, *about)
 
 

@@ -1,0 +1,47 @@
+"""Make a new gallery's store together with its encoder, which may have to be learned first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookalike.encoders import lasting_name, learned_parts, load_encoder
+from lookalike.errors import UsageError
+from lookalike.indexing.learned import learn
+from lookalike.store import Space, is_folder, open_store
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from lookalike.encoders import Encoder
+    from lookalike.images.pool import OnProgress
+    from lookalike.indexing.update import IndexOptions
+    from lookalike.store import Store
+
+__all__ = ["create_store"]
+
+
+def create_store(
+    location: str | Path,
+    name: str | Path,
+    *,
+    learn_from: Sequence[str | bytes | os.PathLike[str]] = (),
+    options: IndexOptions | None = None,
+    on_progress: OnProgress | None = None,
+) -> tuple[Store, Encoder]:
+    """Make a store at `location` for the embeddings of the encoder of this name; both are returned.
+
+    learn_from: folders and files from whose pictures an encoder such as `patches` is learned, unless it was before; an
+    encoder that is ready to use needs none. options: how they are walked and read. Nothing is fetched.
+    Raises UsageError when there is no such folder, or nowhere to keep what is learned; EncoderError when the pictures
+    are too few, UnknownEncoder, StoreError.
+    """
+    folder = Path(location) if is_folder(location) else None
+    if learn_from and learned_parts(name):
+        if folder is None:
+            raise UsageError(f"{name} is learned from pictures and kept in a folder, and {location} has none")
+        learn(name, learn_from, folder, options=options, on_progress=on_progress)
+    encoder = load_encoder(name, folder)
+    space = Space(encoder.name, encoder.fingerprint, encoder.dim, encoder.metric, lasting_name(name))
+    return open_store(location, create=space), encoder
