@@ -156,9 +156,9 @@ def test_a_field_that_only_pictures_had_that_are_gone_is_refused_too() -> None:
 
 
 def test_the_date_is_that_of_the_camera_where_it_is_known() -> None:
-    rows = [replace(one, taken_at=datetime(2001, 2, 3, 23, tzinfo=zone)) for one in ROWS[:1] for zone in (None, EAST)]
+    rows = [one._replace(taken_at=datetime(2001, 2, 3, 23, tzinfo=zone)) for one in ROWS[:1] for zone in (None, EAST)]
     for number, one in enumerate(rows):
-        assert found([replace(one, id=number + 1)], ["date:2001-02-03"]) == [number + 1]
+        assert found([one._replace(id=number + 1)], ["date:2001-02-03"]) == [number + 1]
         assert found([one], ["date:2024"]) == found([one], ["date:>2001-02-03"]) == []
 
 
@@ -288,7 +288,7 @@ def test_what_passes_is_what_passes_item_by_item(
     zone: str, items: list[Record], terms: list[str], cut: int, gone: set[int]
 ) -> None:
     """In two parts, of which some items no longer count."""
-    rows = [replace(item, id=n + 1) for n, item in enumerate(items)]
+    rows = [item._replace(id=n + 1) for n, item in enumerate(items)]
     parts = [columns_of(rows[cut:]), columns_of(rows[:cut])]
     parts[1] = replace(parts[1], alive=np.array([n not in gone for n in range(len(rows[:cut]))], bool))
     counting = [item for n, item in enumerate(rows) if n >= cut or n not in gone]

@@ -95,7 +95,7 @@ def test_what_cannot_be_asked_is_an_error(gallery: Gallery) -> None:
 
 def test_hits_draw_the_text_as_their_query(gallery: Gallery) -> None:
     hits = gallery.search_text("a red boat on a lake that is blue " * 20, k=3)
-    assert isinstance(hits.query, Image.Image)
+    assert isinstance(hits.image, Image.Image)
     assert hits.montage().width > draw_searches([hits]).height
 
 
@@ -111,17 +111,17 @@ def test_an_encoder_without_a_text_tower_says_what_would_have_one(
 
 def test_a_pair_whose_image_tower_has_changed_is_refused(gallery: Gallery, pair: Path) -> None:
     write_pair(pair, length=3)
-    with Gallery.open(gallery.place) as again:
+    with Gallery.open(gallery.location) as again:
         assert colours(again.search_text("red", k=4)) == {"red"}
     card = pair / "encoder.json"
     card.write_text(card.read_text().replace('"size": 8', '"size": 8, "std": [1, 2, 3]'))
-    with Gallery.open(gallery.place) as changed, pytest.raises(EncoderMismatch):
+    with Gallery.open(gallery.location) as changed, pytest.raises(EncoderMismatch):
         changed.search_text("red")
 
 
 def test_a_tower_that_went_missing_is_named(gallery: Gallery, pair: Path) -> None:
     (pair / "tokenizer.json").unlink()
-    with Gallery.open(gallery.place) as again, pytest.raises(EncoderError, match=r"tokenizer\.json is missing"):
+    with Gallery.open(gallery.location) as again, pytest.raises(EncoderError, match=r"tokenizer\.json is missing"):
         again.search_text("red")
 
 
