@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
+from lookalike.encoders.threads import guard
 from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, UsageError
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
@@ -62,7 +63,7 @@ class Gallery:
         """folder: where the encoders lie that were learned for the gallery."""
         self._store: Store | None = store
         self._name = store.location
-        self._encoder = encoder
+        self._encoder = encoder and guard(encoder)
         self._folder = folder
         self._loading = threading.Lock()
         if encoder is not None:
@@ -105,11 +106,12 @@ class Gallery:
 
     def close(self) -> None:
         """Let go of files and locks."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
     def __enter__(self) -> Self:
+        _ = self.store  # or it is closed
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +155,7 @@ class Gallery:
                 if self._encoder is None:
                     encoder = load_encoder(space.source, self._folder)
                     _check_encoder(encoder, space)
-                    self._encoder = encoder
+                    self._encoder = guard(encoder)
         return self._encoder
 
     # Indexing

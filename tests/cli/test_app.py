@@ -14,6 +14,7 @@ import typer
 
 import lookalike
 from lookalike.cli.app import OLD_SPELLINGS, app
+from tests.conftest import make_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -258,3 +259,9 @@ def test_the_library_alone_prints_nothing() -> None:
     script = "import lookalike, logging; logging.getLogger('lookalike.store').warning('unheard')"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_verbose_names_the_encoder_that_is_loaded(run: Run, indexed: Path, tmp_path: Path) -> None:
+    make_picture(99).save(tmp_path / "new.png")
+    err = run("-v", "search", tmp_path / "new.png", "-i", indexed / ".lookalike").err
+    assert "loaded the encoder histogram: 1440 dimensions, cosine" in err

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Gallery, Hit, Hits
+from lookalike.errors import MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,3 +68,42 @@ def test_a_hit_whose_file_is_gone_is_drawn_as_a_gap(hits: Hits) -> None:
 def test_no_hits_draw_the_query_alone(hits: Hits) -> None:
     assert hits[:0].montage().size[0] > 200
     assert repr(hits[:0]) == "rank  distance  path"
+
+
+def test_hits_become_the_document_of_the_command_line(hits: Hits) -> None:
+    document = hits.to_dict()
+    assert set(document) == {"query", "hits", "encoder"}
+    assert document["encoder"] == "histogram"
+    assert document["query"]["display"].endswith("000.jpg")
+    assert [list(hit) for hit in document["hits"]] == [["rank", "path", "display", "distance", "id"]] * 6
+
+
+def test_hits_whose_files_are_gone_are_marked_and_counted(hits: Hits) -> None:
+    assert hits.missing == 0
+    hits[1].path.unlink()
+    assert (hits.missing, hits[1].is_missing) == (1, True)
+    assert [hit.get("missing") for hit in hits.to_dict()["hits"]] == [None, True, None, None, None, None]
+
+
+def test_a_notebook_shows_thumbnails_with_escaped_names(hits: Hits) -> None:
+    bad = hits[0].path.with_name('<img src=x onerror="1">.jpg')
+    hits[0].path.rename(bad)
+    shown = Hits([replace(hits[0], path=bad), *hits[1:]], hits._found)._repr_html_()
+    assert shown.count("data:image/jpeg;base64,") == 7
+    assert "<img src=x" not in shown
+    hits[1].path.unlink()
+    assert hits._repr_html_().count("file not found") == 2  # the renamed one, too
+
+
+def test_hits_become_a_table_of_pandas(hits: Hits) -> None:
+    table = hits.to_pandas()
+    assert list(table.columns) == ["rank", "path", "distance", "id"]
+    assert table.to_dict("records") == hits.rows()
+    assert list(hits[:0].to_pandas().columns) == list(table.columns)
+
+
+def test_without_pandas_the_error_says_what_to_install(hits: Hits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtra) as error:
+        hits.to_pandas()
+    assert "pip install pandas" in error.value.hint

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from lookalike import Gallery, IndexOptions
-from lookalike.store import Item, Space, open_store
+from lookalike.store import Record, Space, open_store
+from lookalike.store.sqlite.store import SqliteStore
 from tests.conftest import make_picture
 from tests.store.format3 import Item3, Projection3, Space3, write_gallery
 
@@ -69,26 +70,42 @@ def write_today(folder: Path, projection: object) -> None:
     store = open_store(folder, create=Space(**Space3()._asdict()))
     with store.writing():
         store.set_roots(ROOTS)
-        store.put([Item(*item[:4]) for item in some], embeddings)
+        store.put([record_of(item) for item in some], embeddings)
         if projection:
-            store.project(projection)  # type: ignore[arg-type]
+            store.set_projection(projection)  # type: ignore[arg-type]
     store.close()
+
+
+def record_of(item: Item3) -> Record:
+    """What is kept of an item today."""
+    size, mtime_ns, *limit = item.stamp.split(":")
+    return Record(
+        item.key,
+        int(size),
+        int(mtime_ns),
+        item.digest,
+        width=item.info.get("width"),
+        height=item.info.get("height"),
+        format=item.info.get("format"),
+        skipped_because=item.info.get("reason"),
+        max_megapixels=float(limit[0]) if limit else None,
+    )
 
 
 def opened(folder: Path) -> tuple[list[str], object]:
     """What is wrong with a gallery, and all that it answers."""
-    store = open_store(folder)
+    store = SqliteStore(folder)
     try:
-        return store.check(), answer(store)
+        return store.verify(), answer(store)
     finally:
         store.close()
 
 
 def answer(store: Store) -> object:
-    found = [store.search(numbers(n, DIM), 20, exact=True) for n in range(80, 90)]
-    own = [store.search(item.embedding, 3, exact=True) for item in items() if item.embedding is not None]
+    found = [store.search(numbers(n, 1, DIM), 20, exact=True) for n in range(80, 90)]
+    own = [store.search(item.embedding[None], 3, exact=True) for item in items() if item.embedding is not None]
     rows = [(some.tolist(), part.tobytes()) for some, part in store.embeddings()]
-    return found, own, rows, list(store.items()), store.count(), store.space, store.roots
+    return found, own, rows, list(store.scan()), store.count(), store.space, store.roots
 
 
 def projection_of(folder: Path) -> object:
@@ -164,8 +181,8 @@ def test_an_indexed_gallery_searches_the_same_when_it_is_written_frozen(tmp_path
         gallery.index(photos, options=IndexOptions(workers=1))
         space, wanted = gallery.store.space, gallery.search(photos / "07.png")
         rows = {int(id_): row for ids, some in gallery.store.embeddings() for id_, row in zip(ids, some, strict=True)}
-        known = sorted(gallery.store.items(), key=lambda item: item.id)
-        found = [(item.key, item.stamp, item.digest, item.info, rows[item.id]) for item in known]
+        known = sorted(gallery.store.scan(), key=lambda record: record.id)
+        found = [Item3(*_item_of(record), rows[record.id]) for record in known]
         kept = gallery.store.projection
     assert kept is not None
     own = Space3(space.encoder, space.fingerprint, space.dim, space.metric, space.source)
@@ -176,6 +193,11 @@ def test_an_indexed_gallery_searches_the_same_when_it_is_written_frozen(tmp_path
         assert len(gallery) == 60
         got = gallery.search(photos / "07.png")
         assert [(hit.path, hit.distance) for hit in got] == [(hit.path, hit.distance) for hit in wanted]
+
+
+def _item_of(record: Record) -> tuple[bytes, str, bytes | None, dict[str, Any]]:
+    info = {"width": record.width, "height": record.height, "format": record.format}
+    return record.path, f"{record.size}:{record.mtime_ns}", record.digest, info
 
 
 # Of every row of a whole gallery; never to be changed, as galleries in the world are not.

@@ -34,6 +34,7 @@ class HistogramEncoder:
     dim: Final = 5 * _BINS[0] * _BINS[1] * _BINS[2]
     metric: Final[Metric] = "cosine"
     trained_on: Final = ""
+    is_thread_safe: Final = True
     fingerprint: Final = f"histogram-{_VERSION}-{_SIZE}-{_BINS}"
 
     def __init__(self) -> None:

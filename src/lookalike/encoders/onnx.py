@@ -20,7 +20,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 import onnxruntime
@@ -120,6 +120,8 @@ def _parse_three(values: Any) -> tuple[float, ...]:  # noqa: ANN401  (parsed JSO
 
 class OnnxEncoder:
     """An ONNX model and its card as an encoder. See `lookalike.encoders.Encoder` for its members."""
+
+    is_thread_safe: Final = True  # as ONNX Runtime's sessions are
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ what a name stands for is imported when it is loaded.
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +36,8 @@ __all__ = [
     "learned_parts",
     "load_encoder",
 ]
+
+_log = logging.getLogger(__name__)
 
 DEFAULT = "efficientnet-lite0-layers-int8"
 # The files in the folder of a training, or of an encoder that was learned for a gallery:
@@ -99,6 +102,12 @@ def load_encoder(name: str | Path = DEFAULT, folder: Path | None = None) -> Enco
     folder: where the encoders are that were learned for a gallery, each in a subfolder with its name.
     Raises UnknownEncoder for an unknown name; EncoderError for a model that cannot be used.
     """
+    encoder = _load(name, folder)
+    _log.info("loaded the encoder %s: %d dimensions, %s", encoder.name, encoder.dim, encoder.metric)
+    return encoder
+
+
+def _load(name: str | Path, folder: Path | None) -> Encoder:
     if parts := _parse_hybrid(name):
         return _join([load_encoder(part, folder) for part, _ in parts], [weight for _, weight in parts])
     if isinstance(name, str) and name in _TABLE:

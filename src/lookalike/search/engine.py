@@ -1,15 +1,18 @@
 """From queries to hits: what is asked becomes embeddings, the store finds the nearest, and records make hits of them.
 
-Pictures are read and encoded before the store is asked, so no transaction and no lock of it lasts that long.
+Pictures are read and encoded before the store is asked, so no transaction and no lock of it lasts that long. A picture
+of the gallery whose file is unchanged is neither read nor encoded: its stored vector is the query, so that two pictures
+have one distance in a search, among neighbours and in an inspection.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 from PIL import Image
@@ -28,19 +31,19 @@ from lookalike.store.keys import absolute
 from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
-    from lookalike.search.query import Query
+    from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
     from lookalike.store.filter import Filter
 
     Embeddings = NDArray[np.float32]
     """The views of a query, float32 (views, dim)."""
 
-__all__ = ["Asked", "Options", "nearest", "read_queries", "search", "weighted_space"]
+__all__ = ["Asked", "Options", "nearest", "read_queries", "read_vectors", "search", "weighted_space"]
 
 _ADAPTED = SearchSpace()
 
@@ -58,14 +61,24 @@ class Options:
 
 @dataclass(slots=True)
 class Asked:
-    """A query on its way: what it looks like, what it is compared by, and which records are itself."""
+    """A query on its way: what it looks like, what it is compared by, and which records are itself.
+
+    image: a picture, or what reads it when it is needed. stored: the id of the picture whose stored vector is the
+    query; embeddings are None then.
+    """
 
     query: Query
-    image: Image.Image
+    image: Image.Image | Callable[[], Image.Image]
     title: str
-    embeddings: Embeddings
+    embeddings: Embeddings | None = None
     space: SearchSpace = _ADAPTED
     own: set[int] = field(default_factory=set)
+    stored: int | None = None
+    is_recognised: bool = False  # by the path of its file
+
+
+class _Gone(Exception):
+    """A picture that was recognised by its path was removed before its vector was read."""
 
 
 def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], k: int, options: Options) -> list[Hits]:
@@ -75,13 +88,11 @@ def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], 
     if options.order not in get_args(Order):
         raise UsageError(f"no order {options.order!r}", hint=f"one of {', '.join(get_args(Order))}")
     where = parse_filters(options.where)
-    asked = read_queries(store, load, queries)
-    if options.weights:
-        _weigh(asked, weighted_space(store, load(), options.weights))
-    with store.reading():
-        found = _find(store, asked, k, where, options)
-        records = store.get({id_ for near in found for id_, _ in near})
-    return [_hits(store, one, near, records, k) for one, near in zip(asked, found, strict=True)]
+    try:
+        return _search(store, load, read_queries(store, load, queries), k, where, options)
+    except _Gone:
+        asked = _Reader(store, load, recognise=False).read(queries)
+        return _search(store, load, asked, k, where, options)
 
 
 def read_queries(store: Store, load: Callable[[], Encoder], queries: Sequence[Query]) -> list[Asked]:
@@ -90,6 +101,13 @@ def read_queries(store: Store, load: Callable[[], Encoder], queries: Sequence[Qu
     Raises UnreadableImage, UsageError, and what an encoder of texts raises.
     """
     return _Reader(store, load).read(queries)
+
+
+def read_vectors(store: Store, asked: Asked) -> Embeddings:
+    """What a query that is no text is compared by: the vectors of its views, float32 (views, w)."""
+    if asked.stored is not None:
+        return store.vectors([asked.stored])
+    return store.adapt(cast("Embeddings", asked.embeddings))
 
 
 def nearest(  # noqa: PLR0913  (by name, all but three)
@@ -121,13 +139,55 @@ def weighted_space(store: Store, encoder: Encoder, weights: Mapping[str, float])
     return SearchSpace(weights=tuple(np.repeat(np.array(balance(parts, weights), np.float32), widths).tolist()))
 
 
-def _find(store: Store, asked: Sequence[Asked], k: int, where: Filter | None, options: Options) -> list[Near]:
+def _search(  # noqa: PLR0913  (one step of `search`)
+    store: Store,
+    load: Callable[[], Encoder],
+    asked: Sequence[Asked],
+    k: int,
+    where: Filter | None,
+    options: Options,
+) -> list[Hits]:
+    encoder = load() if options.weights else None  # before the transaction
+    with store.reading():
+        weighted = _ADAPTED
+        if encoder is not None:
+            store.vectors([])  # reads the moment that is searched, so that the projection is that of its vectors
+            weighted = weighted_space(store, encoder, options.weights or {})
+        probes = [_probe(store, one, weighted) for one in asked]
+        found = _find(store, asked, probes, k, where, options)
+        records = store.get({id_ for near in found for id_, _ in near})
+    return [_hits(store, one, near, records, k) for one, near in zip(asked, found, strict=True)]
+
+
+def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
+    """What the store is searched with, and the space that it is compared in. Raises UsageError; _Gone."""
+    if _ADAPTED not in {asked.space, weighted}:
+        raise UsageError("a text has no weights: it is compared by one part of the encoder alone")
+    if asked.stored is None:
+        space = weighted if asked.space == _ADAPTED else asked.space
+        return cast("Embeddings", asked.embeddings), space
+    try:
+        return store.vectors([asked.stored], space=weighted), replace(weighted, compared=True)
+    except KeyError:
+        if asked.is_recognised:
+            raise _Gone from None
+        raise _unknown(asked.stored) from None
+
+
+def _find(  # noqa: PLR0913  (as above)
+    store: Store,
+    asked: Sequence[Asked],
+    probes: Sequence[tuple[Embeddings, SearchSpace]],
+    k: int,
+    where: Filter | None,
+    options: Options,
+) -> list[Near]:
     """What each query finds, those that are compared alike together; itself is left out unless it is wanted."""
     found: list[Near] = [[] for _ in asked]
-    for space in dict.fromkeys(one.space for one in asked):
-        places = [place for place, one in enumerate(asked) if one.space == space]
+    for space in dict.fromkeys(space for _, space in probes):
+        places = [place for place, probe in enumerate(probes) if probe[1] == space]
         most = k if options.include_self else k + max(len(asked[place].own) for place in places)
-        views = [asked[place].embeddings for place in places]
+        views = [probes[place][0] for place in places]
         answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=options.exact)
         for place, near in zip(places, answers, strict=True):
             own = () if options.include_self else asked[place].own
@@ -145,18 +205,18 @@ def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record],
     return Hits(hits, Found(asked.query, asked.image, asked.title, store.space.encoder))
 
 
-def _weigh(asked: Iterable[Asked], space: SearchSpace) -> None:
-    for one in asked:
-        if one.space != _ADAPTED:
-            raise UsageError("a text has no weights: it is compared by one part of the encoder alone")
-        one.space = space
+def _unknown(id_: int) -> UsageError:
+    return UsageError(f"no picture of the gallery has the id {id_}")
 
 
 class _Reader:
-    """Makes embeddings of queries; the pictures of all of them are encoded together."""
+    """Reads queries; the pictures of all of them are encoded together.
 
-    def __init__(self, store: Store, load: Callable[[], Encoder]) -> None:
-        self._store, self._load = store, load
+    recognise: whether a picture of the gallery, known by its path, is compared by its stored vector.
+    """
+
+    def __init__(self, store: Store, load: Callable[[], Encoder], *, recognise: bool = True) -> None:
+        self._store, self._load, self._recognise = store, load, recognise
         self._waiting: list[tuple[Asked, Image.Image]] = []
 
     def read(self, queries: Sequence[Query]) -> list[Asked]:
@@ -179,63 +239,74 @@ class _Reader:
                 return Asked(query, draw_text(words), "query", embedding, space)
         raise UsageError(f"{type(query).__name__} cannot be searched with here")
 
-    def _read_picture(self, query: Query, source: object) -> Asked:
-        encoder = self._load()
-        image = read_picture(source, encoder.view)  # type: ignore[arg-type]
-        none = np.empty((0, encoder.dim), np.float32)
-        asked = Asked(query, image, "query", none)
-        if not isinstance(source, Image.Image | np.ndarray):
-            path = absolute(source)  # type: ignore[arg-type]
-            asked.title = show_path(os.path.basename(path))
-            record = self._store.find([path]).get(path)
-            if record is not None:
-                asked.own.add(record.id)
-                if record.digest is not None and _is_unchanged(path, record):
-                    asked.embeddings = self._embedding(record)
-                    return asked
-        self._waiting.append((asked, image))
+    def _read_picture(self, query: Query, source: Source) -> Asked:
+        if isinstance(source, Image.Image | np.ndarray):
+            return self._wait(Asked(query, read_picture(source, self._load().view), "query"))
+        path = absolute(source)
+        record = self._store.find([path]).get(path)
+        asked = Asked(query, partial(read_picture, path), show_path(os.path.basename(path)))
+        if record is not None:
+            asked.own.add(record.id)
+            if self._recognise and record.digest is not None and _is_unchanged(path, record):
+                asked.stored, asked.is_recognised = record.id, True
+                return asked
+        asked.image = read_picture(path, self._load().view)
+        return self._wait(asked)
+
+    def _wait(self, asked: Asked) -> Asked:
+        self._waiting.append((asked, cast("Image.Image", asked.image)))
         return asked
 
     def _read_stored(self, query: Query, record: Record) -> Asked:
-        path = os.fsdecode(record.path)
-        try:
-            image = read_picture(path, self._load().view)
-        except UnreadableImage:
-            image = draw_text(show_path(os.path.basename(record.path)))
         title = show_path(os.path.basename(record.path))
-        return Asked(query, image, title, self._embedding(record), own={record.id})
+        return Asked(query, partial(_draw_stored, record.path), title, own={record.id}, stored=record.id)
 
     def _record(self, id_: int) -> Record:
         record = self._store.get([id_]).get(id_)
         if record is None or record.digest is None:
-            raise UsageError(f"no picture of the gallery has the id {id_}")
+            raise _unknown(id_)
         return record
 
-    def _embedding(self, record: Record) -> Embeddings:
-        return np.concatenate([rows for _, rows in self._store.embeddings([record.id])])
+    def _embeddings(self, asked: Asked) -> Embeddings:
+        if asked.stored is None:
+            return cast("Embeddings", asked.embeddings)
+        for _, rows in self._store.embeddings([asked.stored]):
+            return rows
+        raise _Gone if asked.is_recognised else _unknown(asked.stored)
 
     def _add_up(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
         if len(terms) == 1 and terms[0][0] > 0:
             (_, one), *_ = terms
-            return Asked(query, one.image, one.title, one.embeddings, one.space, one.own)
+            return replace(one, query=query)
         if any(one.space != _ADAPTED for _, one in terms):
             raise UsageError("texts cannot be added up with other queries yet")
         shown = next((one for weight, one in terms if weight > 0), None)
         if shown is None or sum(weight for weight, _ in terms) <= 0:
-            raise UsageError("the weights of a query must add up to more than 0, or it is like nothing")
+            raise UsageError(
+                "the weights of a query must add up to more than 0, or it is like nothing",
+                hint="give what is wanted more weight: 2 * wanted - unwanted",
+            )
         own = set().union(*(one.own for _, one in terms))
         return Asked(query, shown.image, "query", self._sum(terms), own=own)
 
     def _sum(self, terms: Sequence[tuple[float, Asked]]) -> Embeddings:
         """The weighted mean, view by view; for cosine of embeddings of length 1. A stored picture has one view."""
-        views = max(len(one.embeddings) for _, one in terms)
-        total = sum(weight for weight, _ in terms)
         is_cosine = self._store.space.metric == "cosine"
+        each = [(weight, self._embeddings(one)) for weight, one in terms]
+        total, views = sum(weight for weight, _ in each), max(len(rows) for _, rows in each)
         added = np.zeros((views, self._store.space.dim), np.float32)
-        for weight, one in terms:
-            rows = unit(one.embeddings) if is_cosine else one.embeddings
-            added += np.float32(weight / total) * rows[np.minimum(np.arange(views), len(rows) - 1)]
+        for weight, rows in each:
+            scaled = unit(rows) if is_cosine else rows
+            added += np.float32(weight / total) * scaled[np.minimum(np.arange(views), len(rows) - 1)]
         return added
+
+
+def _draw_stored(path: bytes) -> Image.Image:
+    """A picture of the gallery; where its file is gone, its name."""
+    try:
+        return read_picture(path)
+    except UnreadableImage:
+        return draw_text(show_path(os.path.basename(path)))
 
 
 def _is_unchanged(path: bytes, record: Record) -> bool:

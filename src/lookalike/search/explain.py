@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from lookalike.errors import UsageError
 from lookalike.images.decode import View, fit
-from lookalike.search.engine import read_queries
+from lookalike.search.engine import read_queries, read_vectors
 from lookalike.vectors.metric import distances
 
 if TYPE_CHECKING:
@@ -76,13 +77,18 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     """
     encoder = load()
     asked, wanted = read_queries(store, load, [query, hit])
-    distance = float(_distances(store, asked.embeddings, wanted.embeddings[:1]).min())
-    seen = [np.asarray(fit(one.image, encoder.view)) for one in (asked, wanted)]
+    if any(one.space.raw for one in (asked, wanted)):
+        raise UsageError("two pictures can be inspected, not a text")
+    with store.reading():
+        rows, other = read_vectors(store, asked), read_vectors(store, wanted)[0]
+    distance = float(min(distances(row, other[None], store.space.metric)[0] for row in rows))
+    images = [one.image() if callable(one.image) else one.image for one in (asked, wanted)]
+    seen = [np.asarray(fit(image, encoder.view)) for image in images]
     own = encoder.encode(np.stack(seen))
     heats = [_heat(store, encoder, seen[one], own[1 - one : 2 - one]) for one in range(2)]
     heats = [heat - np.float32(_distances(store, own[:1], own[1:])[0]) for heat in heats]
     view = View(_TILE, encoder.view.crop)
-    return Inspection(fit(asked.image, view), fit(wanted.image, view), distance, heats[0], heats[1])
+    return Inspection(fit(images[0], view), fit(images[1], view), distance, heats[0], heats[1])
 
 
 def _heat(store: Store, encoder: Encoder, pixels: NDArray[np.uint8], other: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, UnreadableImage
 from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from PIL import Image
@@ -59,10 +59,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What all hits of a search have in common: the query, as a picture and with its name, and the encoder's name."""
+    """What all hits of a search have in common: the query, as a picture and with its name, and the encoder's name.
+
+    image: the picture, or what reads it when it is needed.
+    """
 
     query: Query
-    image: Image.Image
+    image: Image.Image | Callable[[], Image.Image]
     title: str
     encoder: str
 
@@ -92,7 +95,7 @@ class Hits(Sequence[Hit]):
 
     def _repr_html_(self) -> str:
         """The query and its hits as thumbnails, for notebooks."""
-        query = _figure(_data_uri(self.image), html.escape(self._found.title))
+        query = _figure(_query_uri(self), html.escape(self._found.title))
         hits = [
             _figure(_thumbnail(hit), f"{hit.rank} &middot; {hit.distance:.4f}<br>{_name(hit)}") for hit in self._hits
         ]
@@ -105,8 +108,9 @@ class Hits(Sequence[Hit]):
 
     @property
     def image(self) -> Image.Image:
-        """The picture that was searched with; for a text, the text drawn."""
-        return self._found.image
+        """The picture that was searched with; for a text, the text drawn. Raises UnreadableImage where it is gone."""
+        image = self._found.image
+        return image() if callable(image) else image
 
     @property
     def missing(self) -> int:
@@ -149,7 +153,7 @@ class Hits(Sequence[Hit]):
     def _drawn(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
         """The query and the hits, each with its caption."""
         captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self]
-        query = self._found.image, self._found.title
+        query = self.image, self._found.title
         return query, [(hit.path, text) for hit, text in zip(self, captions, strict=True)]
 
 
@@ -190,6 +194,13 @@ def _thumbnail(hit: Hit) -> str | None:
         with open_file(os.path.realpath(os.fsencode(hit.path)), at_least=_THUMBNAIL) as image:
             return _data_uri(image)
     except Unreadable:
+        return None
+
+
+def _query_uri(hits: Hits) -> str | None:
+    try:
+        return _data_uri(hits.image)
+    except UnreadableImage:
         return None
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_text", "encode_views", "query_views", "read_picture"]
 
 
-def read_picture(source: Source, view: View) -> Image.Image:
-    """A query as a picture that is large enough for `view`, upright. Raises UnreadableImage."""
+def read_picture(source: Source, view: View | None = None) -> Image.Image:
+    """A query as an upright picture, large enough for `view` or else as large as it is. Raises UnreadableImage."""
     if isinstance(source, Image.Image):
         try:
             return as_read(source)
@@ -37,7 +37,7 @@ def read_picture(source: Source, view: View) -> Image.Image:
         return _from_array(source)
     path = os.path.abspath(os.fsencode(source))
     try:
-        with open_file(os.path.realpath(path), Limits(), at_least=view.short_side) as image:
+        with open_file(os.path.realpath(path), Limits(), at_least=view.short_side if view else None) as image:
             return image.copy()
     except Unreadable as reason:
         why = str(reason) if os.path.lexists(path) else "no such file"

@@ -11,6 +11,7 @@ turns each into embeddings.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -148,13 +149,22 @@ class SumQuery(Query):
 
     parts: tuple[tuple[float, Query], ...]
 
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise UsageError("a sum of no queries is like nothing")
+        for weight, _ in self.parts:
+            if not math.isfinite(weight):
+                raise UsageError(f"{weight!r} is not a weight")
+
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
         """From queries that each have a weight, by default 1."""
-        parts = []
+        parts: list[tuple[float, Query]] = []
+        if not isinstance(fields["sum"], list) or not all(isinstance(part, dict) for part in fields["sum"]):
+            raise UsageError("the sum of a query is not a list of queries")
         for part in fields["sum"]:
             weight = part.get("weight", 1.0)
-            if not isinstance(weight, int | float) or isinstance(weight, bool) or not np.isfinite(weight):
+            if not isinstance(weight, int | float) or isinstance(weight, bool):
                 raise UsageError(f"{weight!r} is not a weight")
             parts += [(float(weight) * own, query) for own, query in Query.from_dict(part).terms]
         return cls(tuple(parts))

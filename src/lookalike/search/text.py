@@ -1,8 +1,8 @@
-"""Find pictures by what is said of them: the text tower of a pair, against the embeddings as the image tower gave them.
+"""Descriptions as queries: a text encoder's embedding, compared with those that its image encoder gave the pictures.
 
-Not against what a gallery's own searches compare. Its projection was fitted on pictures, and texts lie elsewhere in the
-space (Liang et al. 2022, "Mind the gap"): measured from the pictures' mean, all texts point the same way, and neither
-centring, nor whitening, nor neighbours are what the towers were trained to agree in (docs/decisions.md).
+They are not compared with adapted vectors, as pictures are. A gallery's projection is fitted on pictures, and texts lie
+elsewhere in the space (Liang et al. 2022, "Mind the gap"): measured from the pictures' mean, all texts point the same
+way, and neither centring, nor whitening, nor neighbours are what the two were trained to agree in (docs/decisions.md).
 """
 
 from __future__ import annotations
