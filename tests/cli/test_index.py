@@ -173,3 +173,33 @@ def test_a_known_folder_that_is_not_there_is_named(run: Run, gallery: Path, tmp_
     assert done.status == 0
     assert [root["path"] for root in done.json["missing"]] == [str(tmp_path / "photos")]
     assert "photos is not there" in done.err
+
+
+def test_a_folder_that_was_renamed_is_named_with_the_command_that_mends_it(
+    run: Run, make_photos: MakePhotos, tmp_path: Path
+) -> None:
+    photos, gallery = make_photos(5), tmp_path / "elsewhere" / "gallery"
+    run("index", photos, "-e", "histogram", "-i", gallery)
+    photos.rename(tmp_path / "holiday 2024")
+    done = run("index", "-i", gallery)
+    assert done.status == 0
+    assert f"lookalike relocate {photos} '{tmp_path / 'holiday 2024'}'" in done.err
+    (moved,) = run("index", "-i", gallery, "--json").json["moved"]
+    assert (moved["old"]["path"], moved["new"]["path"]) == (str(photos), str(tmp_path / "holiday 2024"))
+    assert run("relocate", photos, tmp_path / "holiday 2024", "-i", gallery).status == 0
+    document = run("index", "-i", gallery, "--json").json
+    assert (document["unchanged"], document["missing"], document["moved"]) == (5, [], [])
+
+
+def test_refresh_notices_a_change_that_size_and_time_hide(run: Run, make_photos: MakePhotos, tmp_path: Path) -> None:
+    photos, gallery = make_photos(3), tmp_path / "gallery"
+    run("index", photos, "-e", "histogram", "-i", gallery)
+    path = photos / "000.jpg"
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_mtime_ns,) * 2)
+    assert run("index", "-i", gallery, "--json").json["added"] == 0
+    document = run("index", "-i", gallery, "--refresh", "--json").json
+    assert (document["added"], document["unchanged"]) == (1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,9 @@ def index(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, without writing anything.")] = (
         False
     ),
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Read every file again; encode only those whose content has changed.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep watching the folders and update as they change (Ctrl-C stops).")
     ] = False,
@@ -84,6 +88,7 @@ def index(
         limits=lookalike.Limits(megapixels=max_megapixels),
         batch_size=batch_size,
         dry_run=dry_run,
+        refresh=refresh,
     )
     place = gallery or _place_for(folders)
     with (
@@ -93,7 +98,7 @@ def index(
         report = opened.index(*folders or (), options=options, progress=progress, wait=wait)
         pictures = len(opened)
     if watch:
-        _watch(place, report, options, in_json=json)
+        _watch(place, report, replace(options, refresh=False), in_json=json)
     print_report(report, place, in_json=json)
     if dry_run:
         note("dry run: nothing was written")
@@ -126,12 +131,11 @@ def _opened(
             _fetch_named(encoder, hidden=hidden)
         if is_new and options.dry_run:
             place = Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-")))
-        if is_new and encoder is not None:
-            from lookalike.indexing.learned import learn  # noqa: PLC0415
-
-            with progress_bar("learning", hidden=hidden) as progress:
-                learn(encoder, folders, place, options=options, on_progress=progress)
-        yield stack.enter_context(lookalike.Gallery.open(place, encoder=encoder, create=True))
+        with progress_bar("learning", hidden=hidden or not is_new or encoder is None) as on_progress:
+            opened = lookalike.Gallery.open(
+                place, encoder=encoder, create=True, learn_from=folders, options=options, on_progress=on_progress
+            )
+        yield stack.enter_context(opened)
 
 
 def _fetch_named(encoder: str, *, hidden: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -185,6 +186,7 @@ def report_fields(report: Report) -> dict[str, Any]:
         "removed": report.removed,
         "skipped": skipped_fields(report.skipped),
         "missing": [path_fields(root) for root in report.missing],
+        "moved": [{"old": path_fields(old), "new": path_fields(new)} for old, new in report.moved],
         "seconds": round(report.seconds, 3),
     }
 
@@ -197,6 +199,9 @@ def skipped_fields(found: Sequence[tuple[bytes, str]]) -> list[dict[str, str]]:
 def _warn_of_missing(report: Report) -> None:
     for root in report.missing:
         note(f"warning: {path_fields(root)['display']} is not there; its pictures stay in the gallery")
+    for old, new in report.moved:
+        places = [path_fields(path)["display"] for path in (old, new)]
+        note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}")
 
 
 def _warn_of_skipped(skipped: Sequence[tuple[bytes, str]], gallery: Path | None) -> None:
