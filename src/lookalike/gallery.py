@@ -316,7 +316,7 @@ class Gallery:
         """Every picture of the gallery as the store knows it, by path."""
         return (record for record in self.store.scan() if record.digest is not None)
 
-    def skipped(self) -> list[tuple[bytes, str]]:
+    def skipped(self) -> list[tuple[Path, str]]:
         """The files that were met but could not be indexed, with the reason, by path."""
         return maintenance.skipped(self.store)
 

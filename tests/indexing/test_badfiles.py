@@ -37,7 +37,7 @@ with Gallery.open(sys.argv[1], encoder="histogram", create=True) as gallery:
     report = gallery.index(sys.argv[2])
     print(json.dumps({
         "pictures": [item.path.decode("latin-1") for item in gallery.pictures()],
-        "skipped": {path.decode("latin-1"): reason for path, reason in report.skipped},
+        "skipped": {os.fsencode(path).decode("latin-1"): reason for path, reason in report.skipped},
         "added": report.added, "unchanged": report.unchanged, "removed": report.removed,
         "processes": len(started),
     }))

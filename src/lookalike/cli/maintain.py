@@ -27,7 +27,6 @@ from lookalike.cli.printing import (
     print_report,
     print_table,
     progress_bar,
-    report_fields,
     skipped_fields,
 )
 from lookalike.errors import UsageError
@@ -241,7 +240,7 @@ def _print_repair(done: Repair, report: Report | None, *, as_json: bool) -> None
     if as_json:
         fields = {"problems": done.problems, "kept": done.kept, "lost": [path_fields(key) for key in done.lost]}
         aside = {"aside": path_fields(bytes(done.aside))} if done.aside else {}
-        print_json({**fields, **aside, **({"report": report_fields(report)} if report else {})})
+        print_json({**fields, **aside, **({"report": report.to_dict()} if report else {})})
         return
     if not done.problems or report is None or done.aside is None:
         print_table(["verified"], [("no problem",)])

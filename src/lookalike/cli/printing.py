@@ -30,7 +30,6 @@ __all__ = [
     "print_report",
     "print_table",
     "progress_bar",
-    "report_fields",
     "set_up_logging",
     "skipped_fields",
     "summarize",
@@ -148,7 +147,7 @@ def counted(count: int, noun: str) -> str:
 def print_report(report: Report, gallery: Path | None, *, in_json: bool) -> None:
     """Print counts to stdout, and to stderr which files were skipped and which folders are missing."""
     if in_json:
-        print_json(report_fields(report))
+        print_json(report.to_dict())
     else:
         counts = (report.added, report.unchanged, report.renamed, report.removed, len(report.skipped))
         print_table(["added", "unchanged", "renamed", "removed", "skipped"], [counts])
@@ -159,7 +158,7 @@ def print_report(report: Report, gallery: Path | None, *, in_json: bool) -> None
 def print_line(report: Report, *, in_json: bool) -> None:
     """Print what one of many runs did, on one line."""
     if in_json:
-        print_json_line(report_fields(report))
+        print_json_line(report.to_dict())
     else:
         counts = ("added", "unchanged", "renamed", "removed")
         parts = [f"{getattr(report, name):,} {name}" for name in counts] + [f"{len(report.skipped):,} skipped"]
@@ -177,21 +176,7 @@ def summarize(report: Report, pictures: int) -> str:
     return f"{parts} in {report.seconds:.1f} s" + (f" ({rate:,.{0 if rate >= 10 else 1}f}/s)" if rate else "")
 
 
-def report_fields(report: Report) -> dict[str, Any]:
-    """The document that scripts rely on."""
-    return {
-        "added": report.added,
-        "unchanged": report.unchanged,
-        "renamed": report.renamed,
-        "removed": report.removed,
-        "skipped": skipped_fields(report.skipped),
-        "missing": [path_fields(root) for root in report.missing],
-        "moved": [{"old": path_fields(old), "new": path_fields(new)} for old, new in report.moved],
-        "seconds": round(report.seconds, 3),
-    }
-
-
-def skipped_fields(found: Sequence[tuple[bytes, str]]) -> list[dict[str, str]]:
+def skipped_fields(found: Sequence[tuple[Path, str]]) -> list[dict[str, str]]:
     """Files and reasons for a document."""
     return [{**path_fields(path), "reason": reason} for path, reason in found]
 
@@ -204,7 +189,7 @@ def _warn_of_missing(report: Report) -> None:
         note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}")
 
 
-def _warn_of_skipped(skipped: Sequence[tuple[bytes, str]], gallery: Path | None) -> None:
+def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: Path | None) -> None:
     for path, reason in skipped[:_LISTED]:
         note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(skipped) > _LISTED:

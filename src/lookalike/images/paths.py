@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 __all__ = ["path_fields", "read_path", "show_path"]
 
 
-def show_path(path: bytes) -> str:
+def show_path(path: bytes | str | os.PathLike[str]) -> str:
     """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped."""
-    text = path.decode("utf-8", "backslashreplace")
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def path_fields(path: bytes) -> dict[str, str]:
+def path_fields(path: bytes | str | os.PathLike[str]) -> dict[str, str]:
     """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
-    text = path.decode("utf-8", "surrogateescape")
+    text = os.fsencode(path).decode("utf-8", "surrogateescape")
     encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
     return {"path": encoded, "display": show_path(path)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import DiskFull, StoreError, UsageError
@@ -105,7 +106,8 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     """
     options = replace(options or IndexOptions(), retry=True)
     within = canonical_path(path, store)
-    found = [key for key, _ in skipped(store) if is_within(key, within) and os.path.lexists(key)]
+    found = [os.fsencode(path) for path, _ in skipped(store)]
+    found = [path for path in found if is_within(path, within) and os.path.lexists(path)]
     roots = [Root(key, options.rules) for key in found]
     if not found:
         raise UsageError(f"no file that was skipped is in {show_path(within)}", hint="lookalike skipped")
@@ -171,9 +173,10 @@ def index_lost(
     return report
 
 
-def skipped(store: Store) -> list[tuple[bytes, str]]:
+def skipped(store: Store) -> list[tuple[Path, str]]:
     """Every file that was met and is not part of the gallery, with the reason, by path."""
-    return [(record.path, record.skipped_because or "") for record in store.scan() if record.digest is None]
+    found = (record for record in store.scan() if record.digest is None)
+    return [(Path(os.fsdecode(record.path)), record.skipped_because or "") for record in found]
 
 
 def below(store: Store, path: bytes) -> Iterator[Record]:
@@ -193,7 +196,8 @@ def _update(
 ) -> Report:
     """Update, and look for the roots that are missing."""
     report = update(store, embedder, roots, options=options, on_progress=on_progress)
-    report.moved = find_moved(store, report.missing)
+    found = find_moved(store, map(os.fsencode, report.missing))
+    report.moved = [(Path(os.fsdecode(old)), Path(os.fsdecode(new))) for old, new in found]
     return report
 
 

@@ -9,10 +9,11 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lookalike.images.decode import VANISHED, DecodedPicture, Limits
-from lookalike.images.paths import show_path
+from lookalike.images.paths import path_fields, show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import Root, Rules, walk
 from lookalike.indexing.encode import BATCH, Embedded, encode_pictures
@@ -79,10 +80,24 @@ class Report:
     unchanged: int = 0
     renamed: int = 0
     removed: int = 0
-    skipped: list[tuple[bytes, str]] = field(default_factory=list)
-    missing: list[bytes] = field(default_factory=list)
-    moved: list[tuple[bytes, bytes]] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    missing: list[Path] = field(default_factory=list)
+    moved: list[tuple[Path, Path]] = field(default_factory=list)
     seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as JSON can have it."""
+        moved = [{"old": path_fields(old), "new": path_fields(new)} for old, new in self.moved]
+        return {
+            "added": self.added,
+            "unchanged": self.unchanged,
+            "renamed": self.renamed,
+            "removed": self.removed,
+            "skipped": [{**path_fields(path), "reason": reason} for path, reason in self.skipped],
+            "missing": [path_fields(path) for path in self.missing],
+            "moved": moved,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def update(
@@ -104,10 +119,10 @@ def update(
         if os.path.lexists(root.path):
             run.roots.append(root)
         else:
-            run.report.missing.append(root.path)
+            run.note_missing(root)
     run.bring_in()
     run.clear_out()
-    run.report.skipped.sort()
+    run.report.skipped.sort(key=lambda pair: os.fsencode(pair[0]))
     run.report.seconds = time.monotonic() - start
     return run.report
 
@@ -141,9 +156,15 @@ class _Run:
         self._total = 0
         self._done = 0
         self._seen = bytearray()  # by record id
+        self._missing: list[bytes] = []  # roots that are not there
         self._unreadable: list[bytes] = []  # folders and files whose records are kept for now
         self._copies: Counter[bytes] = Counter()  # digests that came in under a new path, known under another
         self._lost: list[Entry] = []  # files whose embedding was known when they were read, and no longer when saved
+
+    def note_missing(self, root: Root) -> None:
+        """Report a root that is not there; its records are kept."""
+        self._missing.append(root.path)
+        self.report.missing.append(_path(root.path))
 
     def bring_in(self) -> None:
         if self._on_progress is not None:
@@ -176,7 +197,8 @@ class _Run:
     def clear_out(self) -> None:
         """Remove the records below the roots whose files were not met."""
         gone = [root for root in self.roots if not os.path.lexists(root.path)]  # unplugged in mid-run
-        self.report.missing += [root.path for root in gone]
+        for root in gone:
+            self.note_missing(root)
         self.roots = [root for root in self.roots if root not in gone]
         vanished: list[int] = []
         for record in self._records_below_roots():
@@ -216,7 +238,7 @@ class _Run:
         self._advance(1)
         if entry.problem == VANISHED:
             return None
-        self.report.skipped.append((entry.path, entry.problem))
+        self.report.skipped.append((_path(entry.path), entry.problem))
         _log_skipped(entry, entry.problem)
         if entry.problem.startswith(_PASSING):
             self._unreadable.append(entry.path)
@@ -239,7 +261,7 @@ class _Run:
         self._see(record.id)
         self._advance(1)
         if record.digest is None:
-            self.report.skipped.append((record.path, record.skipped_because or ""))
+            self.report.skipped.append((_path(record.path), record.skipped_because or ""))
         else:
             self.report.unchanged += 1
 
@@ -272,7 +294,7 @@ class _Run:
     def _skip(self, entry: Entry, reason: str, before: Record | None) -> list[Record]:
         if reason == VANISHED:
             return []
-        self.report.skipped.append((entry.path, reason))
+        self.report.skipped.append((_path(entry.path), reason))
         _log_skipped(entry, reason)
         size: int | None = entry.size
         if reason.startswith(_PASSING):
@@ -299,7 +321,7 @@ class _Run:
                 yield from self.store.scan(root.path.rstrip(b"/") + b"/")
 
     def _is_kept_for_now(self, path: bytes) -> bool:
-        return any(is_within(path, folder) for folder in (*self._unreadable, *self.report.missing))
+        return any(is_within(path, folder) for folder in (*self._unreadable, *self._missing))
 
     def _see(self, id_: int) -> None:
         if id_ >= len(self._seen):
@@ -326,6 +348,10 @@ def _is_nested(root: Root, roots: Collection[bytes]) -> bool:
 def _log_skipped(entry: Entry, reason: str) -> None:
     kind = show_path(os.path.splitext(entry.path)[1].lstrip(b".")).upper() or "no extension"
     _log.info("skipped %s (%s, %d bytes): %s", show_path(entry.path), kind, entry.size, reason)
+
+
+def _path(path: bytes) -> Path:
+    return Path(os.fsdecode(path))
 
 
 def _record(entry: Entry, found: Embedded) -> Record:

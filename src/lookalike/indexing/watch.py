@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from watchfiles import watch as watch_files
@@ -57,7 +58,7 @@ def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None
     while True:
         present = [root for root in gallery.roots if os.path.lexists(root.path)]
         if not present:
-            on_report(Report(missing=[root.path for root in gallery.roots]))
+            on_report(Report(missing=[Path(os.fsdecode(root.path)) for root in gallery.roots]))
         while not present:
             time.sleep(_BEAT / 1000)
             present = [root for root in gallery.roots if os.path.lexists(root.path)]
