@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
+    from lookalike.explore.neighbours import Neighbours
     from lookalike.images.decode import View
     from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Root
     from lookalike.search.explain import Inspection
-    from lookalike.search.hits import Hit, Hits
+    from lookalike.search.hits import Hits
     from lookalike.search.query import Source
     from lookalike.search.rerank import Order
     from lookalike.store import Near, Record, Store
@@ -278,13 +279,13 @@ class Gallery:
         found = explain.inspect(self.store, lambda: self.encoder, as_query(query), as_query(hit))
         return cast("Inspection", found)
 
-    def neighbours(self, k: int = 10, *, exact: bool = False) -> Iterator[tuple[Path, list[Hit]]]:
+    def neighbours(self, k: int = 10, *, exact: bool = False) -> Iterator[Neighbours]:
         """Every picture of the gallery with the k others most like it, some at a time, by id.
 
         What is removed meanwhile is left out. Raises StoreError; UsageError for k < 1.
         """
         explore = importlib.import_module("lookalike.explore.neighbours")
-        return cast("Iterator[tuple[Path, list[Hit]]]", explore.list_neighbours(self.store, k, exact=exact))
+        return cast("Iterator[Neighbours]", explore.list_neighbours(self.store, k, exact=exact))
 
     @property
     def views(self) -> list[View]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, IndexOption, JsonOption, ProgressOption, command
-from lookalike.cli.printing import path_fields, print_json, print_json_line, print_table, progress_bar
+from lookalike.cli.printing import print_json, print_json_line, print_table, progress_bar
 from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,11 +57,10 @@ def neighbours(
 
 
 def _lines(gallery: Gallery, top: int, threshold: float | None, *, exact: bool) -> Iterator[dict[str, Any]]:
-    for path, hits in gallery.neighbours(top, exact=exact):
-        near = [hit for hit in hits if threshold is None or hit.distance <= threshold]
+    for each in gallery.neighbours(top, exact=exact):
+        near = [hit for hit in each.hits if threshold is None or hit.distance <= threshold]
         if near or threshold is None:
-            rows = [{**path_fields(os.fsencode(hit.path)), "distance": hit.distance} for hit in near]
-            yield {**path_fields(os.fsencode(path)), "neighbours": rows}
+            yield each._replace(hits=near).to_dict()
 
 
 @command("inspect", "lookalike inspect beach.jpg Photos/beach.jpg -o heat.png", panel=FIND)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.errors import UsageError
+from lookalike.images.paths import path_fields
 from lookalike.search.hits import Hit
 from lookalike.store import SearchSpace
 
@@ -15,13 +16,25 @@ if TYPE_CHECKING:
 
     from lookalike.store import Near, Store
 
-__all__ = ["list_neighbours", "neighbours"]
+__all__ = ["Neighbours", "list_neighbours", "neighbours"]
 
 _CHUNK = 256  # pictures whose neighbours are looked for at once
 _COMPARED = SearchSpace(compared=True)
 
 
-def list_neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[tuple[Path, list[Hit]]]:
+class Neighbours(NamedTuple):
+    """One picture of a gallery, and the others that are most like it, nearest first."""
+
+    path: Path
+    hits: list[Hit]
+
+    def to_dict(self) -> dict[str, Any]:
+        """One document of `lookalike neighbours`."""
+        near = [{**path_fields(os.fsencode(hit.path)), "distance": hit.distance} for hit in self.hits]
+        return {**path_fields(os.fsencode(self.path)), "neighbours": near}
+
+
+def list_neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[Neighbours]:
     """The path of every picture with its k nearest others as hits, by id. Raises UsageError for k < 1."""
     if k < 1:
         raise UsageError(f"k is {k}; at least 1 neighbour can be asked for")
@@ -34,13 +47,14 @@ def neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[tuple[i
         yield from some.items()
 
 
-def _with_paths(store: Store, k: int, *, exact: bool) -> Iterator[tuple[Path, list[Hit]]]:
+def _with_paths(store: Store, k: int, *, exact: bool) -> Iterator[Neighbours]:
     for some in _chunks(store, k, exact=exact):
         records = store.get({*some, *(id_ for near in some.values() for id_, _ in near)})
         paths = {id_: Path(os.fsdecode(record.path)) for id_, record in records.items()}
         for id_ in some.keys() & paths.keys():
             near = [pair for pair in some[id_] if pair[0] in paths]
-            yield paths[id_], [Hit(rank, paths[other], far, other) for rank, (other, far) in enumerate(near, 1)]
+            hits = [Hit(rank, paths[other], far, other) for rank, (other, far) in enumerate(near, 1)]
+            yield Neighbours(paths[id_], hits)
 
 
 def _chunks(store: Store, k: int, *, exact: bool) -> Iterator[dict[int, Near]]:
