@@ -7,8 +7,12 @@ a picture elsewhere keeps its absolute path. Paths and keys are bytes, because n
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-__all__ = ["absolute", "is_within", "key_ranges", "moved", "to_folder_key", "to_key", "to_path"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["absolute", "is_within", "key_ranges", "moved", "to_folder_key", "to_key", "to_path", "to_paths"]
 
 _HERE = b"."
 _BELOW = b"./"
@@ -40,6 +44,11 @@ def to_path(key: bytes, base: bytes) -> bytes:
     if key.startswith(_BELOW):
         return _with_slash(base) + key[len(_BELOW) :]
     return base if key == _HERE else key
+
+
+def to_paths(keys: Iterable[bytes], base: bytes) -> list[bytes]:
+    """`to_path` for each of many keys."""
+    return [to_path(key, base) for key in keys]
 
 
 def key_ranges(prefix: bytes, base: bytes) -> list[bytes]:

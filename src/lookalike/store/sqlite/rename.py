@@ -32,7 +32,7 @@ def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
         arrived = []
         for away in rows:
             row = (away[ID], away[KEY][len(_AWAY) :], *away[DIGEST:])
-            tables.check(row)
+            tables.check([row])
             there = with_key(row, to_key(moved(to_path(row[KEY], tables.base), old, new), tables.base))
             arrived.append((there[KEY], there[CRC], there[ID]))
             change += there[CRC] - row[CRC] if row[DIGEST] is not None else 0
@@ -54,7 +54,7 @@ def take_in(tables: Tables) -> list[Row]:
     twins, tally = [], tables.tally()
     while rows := tables.db.execute(f"{_STRAYS} LIMIT {_CHUNK}", _limits(tables.base)).fetchall():
         for row in rows:
-            tables.check(row)
+            tables.check([row])
         there = [with_key(row, to_key(row[KEY], tables.base)) for row in rows]
         taken = {row[KEY] for row in tables.rows("key", (row[KEY] for row in there))}
         twins += [row for row, new in zip(rows, there, strict=True) if new[KEY] in taken]

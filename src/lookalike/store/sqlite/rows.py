@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.store import Record
 from lookalike.store.columns import Fields
-from lookalike.store.keys import to_key, to_path
+from lookalike.store.keys import to_key, to_paths
 from lookalike.store.sqlite.float16 import blob_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "COLUMNS",
@@ -29,12 +29,13 @@ __all__ = [
     "Row",
     "Tally",
     "checksum",
+    "find_unsound",
     "is_sound",
     "is_sound_content",
     "is_sound_row",
     "row_checksum",
     "to_fields",
-    "to_record",
+    "to_records",
     "to_row",
     "with_key",
 ]
@@ -104,6 +105,11 @@ def is_sound_row(row: Row) -> bool:
     return bool(row_checksum(row) == row[CRC])
 
 
+def find_unsound(rows: Iterable[Row]) -> Row | None:
+    """The first row that does not match its own checksum; None if all do."""
+    return next((row for row in rows if zlib.crc32(repr(row[:CRC]).encode()) != row[CRC]), None)
+
+
 def is_sound_content(crc: object, digest: object, blob: object, dim: int) -> bool:
     """Whether a row of the table `content` matches its checksum and is as long as an embedding of `dim` dimensions."""
     return is_sound(crc, digest, blob) and len(blob) == blob_size(dim)  # type: ignore[arg-type]
@@ -121,12 +127,15 @@ def to_row(record: Record, id_: int, base: bytes) -> Row:
     )
 
 
-def to_record(row: Row, base: bytes) -> Record:
-    """A sound row as a record."""
-    id_, key, digest, size, mtime_ns, width, height, format_, taken_at, camera, reason, limit, _ = row
-    moment = None if taken_at is None else datetime.fromisoformat(taken_at)
-    path = to_path(key, base)
-    return Record(path, size, mtime_ns, digest, width, height, format_, moment, camera, reason, limit, id_)
+def to_records(rows: Sequence[Row], base: bytes) -> list[Record]:
+    """Sound rows as records, for a gallery whose parent folder is `base`."""
+    records = []
+    for row, path in zip(rows, to_paths([row[KEY] for row in rows], base), strict=True):
+        id_, _, digest, size, mtime_ns, width, height, format_, taken_at, camera, reason, limit, _ = row
+        moment = None if taken_at is None else datetime.fromisoformat(taken_at)
+        about = (width, height, format_, moment, camera, reason, limit, id_)
+        records.append(Record(path, size, mtime_ns, digest, *about))
+    return records
 
 
 def to_fields(row: Row) -> Fields:

@@ -225,13 +225,13 @@ class SqliteStore:
         """The records at these paths."""
         self._note_reading()
         base = self._tables.base
-        found = map(self._tables.record, self._tables.rows("key", (to_key(path, base) for path in paths)))
+        found = self._tables.records(self._tables.rows("key", (to_key(path, base) for path in paths)))
         return {record.path: record for record in found}
 
     def get(self, ids: Iterable[int]) -> dict[int, Record]:
         """The records with these ids."""
         self._note_reading()
-        return {row[ID]: self._tables.record(row) for row in self._tables.rows("id", ids)}
+        return {record.id: record for record in self._tables.records(self._tables.rows("id", ids))}
 
     def scan(self, prefix: bytes = b"") -> Iterator[Record]:
         """Every record whose path begins with `prefix`, ordered by path."""
@@ -423,9 +423,13 @@ class SqliteStore:
                 raise corrupt(self.path, "what was written last is missing: index the pictures again")
             yield
 
+    def _in_order(self, prefix: bytes) -> Iterator[Record]:
+        for rows in self._tables.ordered(prefix):
+            yield from self._tables.records(rows)
+
     def _scan(self, prefix: bytes) -> Iterator[Record]:
         base = self._tables.base
-        parts = [map(self._tables.record, self._tables.ordered(some)) for some in key_ranges(prefix, base)]
+        parts = [self._in_order(some) for some in key_ranges(prefix, base)]
         return parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.path)
 
     # Looking for damage

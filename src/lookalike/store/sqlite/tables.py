@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from itertools import islice
+from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -21,10 +21,10 @@ from lookalike.store.sqlite.rows import (
     Row,
     Tally,
     checksum,
+    find_unsound,
     is_sound,
     is_sound_content,
-    is_sound_row,
-    to_record,
+    to_records,
 )
 
 if TYPE_CHECKING:
@@ -116,47 +116,46 @@ class Tables:
 
     # Items
 
-    def check(self, row: Row) -> None:
-        """Raise Corrupt for a row of the table item that is not what was written."""
-        if not is_sound_row(row):
+    def check(self, rows: Iterable[Row]) -> None:
+        """Raise Corrupt for rows of the table item of which one is not what was written."""
+        if (row := find_unsound(rows)) is not None:
             raise corrupt(self.path, f"item {row[ID]} does not match its checksum")
 
-    def record(self, row: Row) -> Record:
-        """A row of the table item, checked, as what it stands for."""
-        self.check(row)
-        return to_record(row, self.base)
+    def records(self, rows: Sequence[Row]) -> list[Record]:
+        """Checked rows of the table item as what they stand for."""
+        return to_records(rows, self.base)
 
     def rows(self, column: str, values: Iterable[Any]) -> list[Row]:
         """Checked rows of the table item."""
         with named_errors(self.path):
             rows = list(self._in(ITEM, column, values))
-        for row in rows:
-            self.check(row)
+        self.check(rows)
         return rows
 
-    def ordered(self, prefix: bytes) -> Iterator[Row]:
-        """Checked rows of the items whose key begins with `prefix`, ordered by it. Raises Corrupt if they are not.
+    def ordered(self, prefix: bytes) -> Iterator[list[Row]]:
+        """Checked rows of the items whose key begins with `prefix`, ordered by it, in chunks.
 
-        Relative keys only for a prefix that is relative itself.
+        Relative keys only for a prefix that is relative itself. Raises Corrupt if they are out of order.
         """
         last, others = b"", "" if prefix >= b"./" else "AND NOT (key >= x'2e2f' AND key < x'2e30')"
         with named_errors(self.path):
-            for row in self.db.execute(f"{ITEM} WHERE key >= ? {others} ORDER BY key", (prefix,)):
-                self.check(row)
-                if not row[KEY].startswith(prefix):
-                    return
-                if last and row[KEY] <= last:
+            rows = self.db.execute(f"{ITEM} WHERE key >= ? {others} ORDER BY key", (prefix,))
+            while chunk := list(islice(rows, _CHUNK)):
+                self.check(chunk)
+                here = list(takewhile(lambda row: row[KEY].startswith(prefix), chunk))
+                if any(one >= other for one, other in pairwise([last, *(row[KEY] for row in here)])):
                     raise corrupt(self.path, "the list of items is out of order")
-                last = row[KEY]
-                yield row
+                yield here
+                if len(here) < len(chunk):
+                    return
+                last = here[-1][KEY]
 
     def with_embedding(self, ids: Iterable[int] | None) -> Iterator[list[Row]]:
         """Checked rows of items that have one, in chunks: of all ordered by id, or of these."""
         for chunk in self._chunks(
             f"{ITEM} WHERE digest NOTNULL ORDER BY id", ids, _ITEMS, ITEM, "digest NOTNULL AND id"
         ):
-            for row in chunk:
-                self.check(row)
+            self.check(chunk)
             yield chunk
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
@@ -179,8 +178,8 @@ class Tables:
 
     def checked(self, rows: list[Row], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Ids int64 (n,) and embeddings float32 (n, dim) of such rows."""
+        self.check(row[:_WIDTH] for row in rows)
         for row in rows:
-            self.check(row[:_WIDTH])
             if not is_sound_content(row[-1], row[2], row[-2], dim):
                 name = os.fsdecode(to_path(row[KEY], self.base))
                 raise corrupt(self.path, f"the embedding of {name!r} does not match its checksum")
