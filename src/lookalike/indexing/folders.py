@@ -123,7 +123,7 @@ def find_moved(store: Store, missing: Iterable[bytes]) -> list[tuple[bytes, byte
 
 def _rename(store: Store, old: bytes, new: bytes) -> None:
     """Rename records; those that are known by the new path already, as older versions left them, are dropped."""
-    there = {moved(record.path, old, new): record.id for record in _below(store, old)}
+    there = {moved(record.path, old, new): record.id for record in below(store, old)}
     if twice := store.find(there):
         store.remove(there[path] for path in twice)
     store.rename(old, new)
@@ -204,13 +204,14 @@ def _rules(info: Mapping[str, Any]) -> Rules:
     return Rules(**{**info, "exclude": tuple(info.get("exclude", ()))})
 
 
-def _below(store: Store, path: bytes) -> Iterator[Record]:
+def below(store: Store, path: bytes) -> Iterator[Record]:
+    """The records at `path` or below it."""
     return (record for record in store.scan(path) if is_within(record.path, path))
 
 
 def _sample(store: Store, folder: bytes) -> list[tuple[bytes, int]]:
     """Names below a folder and sizes of some of its files."""
-    records = (record for record in _below(store, folder) if record.size is not None and record.path != folder)
+    records = (record for record in below(store, folder) if record.size is not None and record.path != folder)
     some = list(islice(records, _SCANNED))
     step = -(-len(some) // _SAMPLED) or 1
     return [(os.path.relpath(record.path, folder), record.size or 0) for record in some[::step]]

@@ -17,6 +17,7 @@ from lookalike.images.walk import Root
 from lookalike.indexing.adapt import adapt_if_grown
 from lookalike.indexing.encode import LocalEmbedder
 from lookalike.indexing.folders import (
+    below,
     canonical_path,
     find_moved,
     known_roots,
@@ -30,7 +31,7 @@ from lookalike.store import Maintained
 from lookalike.store.keys import is_within, moved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lookalike.encoders import Encoder
     from lookalike.images.pool import OnProgress
@@ -177,11 +178,6 @@ def skipped(store: Store) -> list[tuple[Path, str]]:
     """Every file that was met and is not part of the gallery, with the reason, by path."""
     found = (record for record in store.scan() if record.digest is None)
     return [(Path(os.fsdecode(record.path)), record.skipped_because or "") for record in found]
-
-
-def below(store: Store, path: bytes) -> Iterator[Record]:
-    """The records at `path` or below it."""
-    return (record for record in store.scan(path) if is_within(record.path, path))
 
 
 def _check_roots(store: Store, roots: Sequence[Root]) -> None:

@@ -234,7 +234,7 @@ class _Run:
             self._put([problem for problem in problems if problem is not None])
 
     def _problem(self, entry: Entry, record: Record | None) -> Record | None:
-        """Note a file that cannot even be opened; None if that is no news, or no file."""
+        """Note a file that cannot even be opened; None if that was known already, or there is no file."""
         self._advance(1)
         if entry.problem == VANISHED:
             return None
