@@ -123,7 +123,8 @@ def test_a_second_writer_is_told_who_is_first_and_exits_with_75(
 def test_indexing_and_searching_import_no_training_library(make_photos: MakePhotos, tmp_path: Path) -> None:
     load_encoder()  # the first time of all the model is made, with onnx
     photos, gallery = make_photos(2), tmp_path / "gallery"
-    for arguments in (["index", photos, "-i", gallery], ["search", photos / "000.jpg", "-i", gallery]):
+    query = make_photos(1, "query", first=9) / "009.jpg"  # not in the gallery: it has to be encoded
+    for arguments in (["index", photos, "-i", gallery], ["search", query, "-i", gallery]):
         command = [sys.executable, "-X", "importtime", "-m", "lookalike", *map(str, arguments)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
