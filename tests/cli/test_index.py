@@ -204,3 +204,16 @@ def test_refresh_notices_a_change_that_size_and_time_hide(run: Run, make_photos:
     assert run("index", "-i", gallery, "--json").json["added"] == 0
     document = run("index", "-i", gallery, "--refresh", "--json").json
     assert (document["added"], document["unchanged"]) == (1, 2)
+
+
+def test_a_url_that_no_store_answers_to_is_not_taken_for_a_folder(
+    run: Run, make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_photos(1)
+    monkeypatch.chdir(tmp_path)
+    for command in (("index", photos), ("info",), ("search", photos / "000.jpg")):
+        done = run(*command, "-i", "nonsense://host/name")
+        assert (done.status, done.out) == (2, "")
+        assert "nonsense" in done.err
+        assert "hint" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
