@@ -127,7 +127,7 @@ def _opened(
     A dry run that finds no gallery gets a temporary one.
     """
     with ExitStack() as stack:
-        is_new = not _is_there(place)
+        is_new = (options.dry_run or encoder is not None) and not _is_there(place)
         if encoder is not None and not options.dry_run:
             _fetch_named(encoder, hidden=hidden)
         if is_new and options.dry_run:
