@@ -123,7 +123,8 @@ def test_a_second_writer_is_told_who_is_first_and_exits_with_75(
 def test_indexing_and_searching_import_no_training_library(make_photos: MakePhotos, tmp_path: Path) -> None:
     load_encoder()  # the first time of all the model is made, with onnx
     photos, gallery = make_photos(2), tmp_path / "gallery"
-    for arguments in (["index", photos, "-i", gallery], ["search", photos / "000.jpg", "-i", gallery]):
+    query = make_photos(1, "query", first=9) / "009.jpg"  # not in the gallery: it has to be encoded
+    for arguments in (["index", photos, "-i", gallery], ["search", query, "-i", gallery]):
         command = [sys.executable, "-X", "importtime", "-m", "lookalike", *map(str, arguments)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
@@ -203,3 +204,16 @@ def test_refresh_notices_a_change_that_size_and_time_hide(run: Run, make_photos:
     assert run("index", "-i", gallery, "--json").json["added"] == 0
     document = run("index", "-i", gallery, "--refresh", "--json").json
     assert (document["added"], document["unchanged"]) == (1, 2)
+
+
+def test_a_url_that_no_store_answers_to_is_not_taken_for_a_folder(
+    run: Run, make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_photos(1)
+    monkeypatch.chdir(tmp_path)
+    for command in (("index", photos), ("info",), ("search", photos / "000.jpg")):
+        done = run(*command, "-i", "nonsense://host/name")
+        assert (done.status, done.out) == (2, "")
+        assert "nonsense" in done.err
+        assert "hint" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]

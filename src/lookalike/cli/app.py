@@ -232,13 +232,13 @@ def _complete_experiments() -> list[tuple[str, str]]:
 
 
 IndexOption = Annotated[
-    Path | None,
+    str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
         "-i",
         "--index",
         metavar="DIR",
         envvar="LOOKALIKE_INDEX",
-        help="Folder of the gallery (default: the nearest .lookalike in this folder or above it).",
+        help="Folder or URL of the gallery (default: the nearest .lookalike in this folder or above it).",
     ),
 ]
 EncoderOption = Annotated[

@@ -94,7 +94,7 @@ def bench_cold(
 
     The whole process is compared with embedding one picture by hand, and `--help` with its imports.
     """
-    _print(_measure().bench_cold(gallery or lookalike.find_gallery(), query, rounds), as_json=json)
+    _print(_measure().bench_cold(Path(gallery or lookalike.find_gallery()), query, rounds), as_json=json)
 
 
 def _sizes(text: str) -> list[int]:

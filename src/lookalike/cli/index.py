@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from lookalike.cli.app import (
     command,
 )
 from lookalike.cli.printing import note, path_fields, print_line, print_report, progress_bar, summarize
-from lookalike.errors import UsageError
+from lookalike.errors import NoGallery, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +104,7 @@ def index(
     if dry_run:
         note("dry run: nothing was written")
     elif not json:
-        note(f"{path_fields(bytes(place))['display']}: {summarize(report, pictures)}")
+        note(f"{path_fields(os.fsencode(place))['display']}: {summarize(report, pictures)}")
 
 
 def _place_for(folders: list[Path] | None) -> Path:
@@ -119,23 +120,31 @@ def _place_for(folders: list[Path] | None) -> Path:
 
 @contextmanager
 def _opened(
-    place: Path, folders: list[Path], encoder: str | None, options: IndexOptions, *, hidden: bool
+    place: str | Path, folders: list[Path], encoder: str | None, options: IndexOptions, *, hidden: bool
 ) -> Iterator[Gallery]:
     """Open the gallery, or make it; an encoder that has to be learned is learned from the folders first.
 
     A dry run that finds no gallery gets a temporary one.
     """
     with ExitStack() as stack:
-        is_new = not (place / "gallery.db").exists()
+        is_new = (options.dry_run or encoder is not None) and not _is_there(place)
         if encoder is not None and not options.dry_run:
             _fetch_named(encoder, hidden=hidden)
         if is_new and options.dry_run:
-            place = Path(stack.enter_context(TemporaryDirectory(prefix="lookalike-")))
+            place = stack.enter_context(TemporaryDirectory(prefix="lookalike-"))
         with progress_bar("learning", hidden=hidden or not is_new or encoder is None) as on_progress:
             opened = lookalike.Gallery.open(
                 place, encoder=encoder, create=True, learn_from=folders, options=options, on_progress=on_progress
             )
         yield stack.enter_context(opened)
+
+
+def _is_there(place: str | Path) -> bool:
+    try:
+        lookalike.Gallery.open(place).close()
+    except NoGallery:
+        return False
+    return True
 
 
 def _fetch_named(encoder: str, *, hidden: bool) -> None:
@@ -145,7 +154,7 @@ def _fetch_named(encoder: str, *, hidden: bool) -> None:
     fetch(encoder, note, bars=not hidden and sys.stderr.isatty())
 
 
-def _watch(place: Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:
+def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:
     """Print a line for the first run and for each that follows; Ctrl-C ends it."""
     from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 

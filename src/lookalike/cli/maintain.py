@@ -308,7 +308,7 @@ def import_(
 
     The whole file is checked first. Without --index the gallery becomes .lookalike in the current folder.
     """
-    pictures = lookalike.Gallery.restore(file, gallery or Path(".lookalike"), force=force)
+    pictures = lookalike.Gallery.restore(file, gallery or ".lookalike", force=force)
     if json:
         print_json({"pictures": pictures})
     else:

@@ -144,7 +144,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def print_report(report: Report, gallery: Path | None, *, in_json: bool) -> None:
+def print_report(report: Report, gallery: str | Path | None, *, in_json: bool) -> None:
     """Print counts to stdout, and to stderr which files were skipped and which folders are missing."""
     if in_json:
         print_json(report.to_dict())
@@ -189,7 +189,7 @@ def _warn_of_missing(report: Report) -> None:
         note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}")
 
 
-def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: Path | None) -> None:
+def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: str | Path | None) -> None:
     for path, reason in skipped[:_LISTED]:
         note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(skipped) > _LISTED:

@@ -202,7 +202,7 @@ def _save(hits: Hits, file: Path) -> None:
 class _Asked:
     """What `--sample` asks for."""
 
-    gallery: Path | None
+    gallery: str | None
     model: Path | None
     count: int
     seed: int
