@@ -649,6 +649,7 @@ RECORDS = st.builds(
     path=st.binary(min_size=1, max_size=12).map(lambda name: b"/" + name),
     size=_NUMBERS,
     mtime_ns=_NUMBERS,
+    digest=st.none(),
     width=_NUMBERS,
     height=_NUMBERS,
     format=_TEXTS,
@@ -656,6 +657,7 @@ RECORDS = st.builds(
     camera=_TEXTS,
     skipped_because=_TEXTS,
     max_megapixels=st.one_of(st.none(), st.integers(0, 10**9), st.floats(allow_nan=False, allow_infinity=False)),
+    id=st.just(0),
 )
 
 
