@@ -1,15 +1,17 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed into .venv.
 .DELETE_ON_ERROR:
-.PHONY: help env demo test check format lock clean
+.PHONY: help env demo test test-fast check format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 export UV_HTTP_TIMEOUT ?= 300
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
+# Two processes, each test file in one of them: half the time on two cores.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 env: .venv/run.stamp  ## .venv with the command `lookalike` in it
 
@@ -18,7 +20,10 @@ demo: env  ## index a collection and answer some queries; PHOTOS=folder for your
 
 test: .venv/dev.stamp  ## install what the tests need, then run them all
 	@sh scripts/install-test-packages.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-fast: .venv/dev.stamp  ## the tests that need neither long nor anything installed
+	$(PYTEST) -m "not slow" $(ARGS)
 
 check: .venv/dev.stamp  ## formatting, lint, strict types, import layers
 	$(BIN)/ruff format --check .
@@ -30,7 +35,7 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
-lock: .venv/uv.stamp  ## resolve the dependencies anew and write locks/
+lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heif --extra hub --extra parquet --extra text --extra train --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --group build -c locks/dev.txt -o locks/run.txt
 

@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 SCENES8 = Path(__file__).parents[2] / "shared" / "data" / "scenes8"
 
 
+SLOW = (
+    *("cli/test_demo.py", "cli/test_experiments.py", "cli/test_faults.py", "cli/test_import_original.py"),
+    *("cli/test_train.py", "encoders/huggingface", "encoders/test_patches.py", "encoders/test_selfsup.py"),
+    *("encoders/untrusted", "evaluation", "indexing/test_badfiles.py", "indexing/test_update.py"),
+    *("indexing/test_watch.py", "store/sqlite", "store/test_state_machine.py", "test_documentation.py"),
+    *("test_signals.py", "training"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of these folders and files, which take three quarters of the time of all."""
+    folder = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(folder).as_posix()
+        if any(path == slow or path.startswith(f"{slow}/") for slow in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Converted models go into a folder of this run; child processes inherit it."""
