@@ -1,0 +1,64 @@
+"""Hits as HTML, for notebooks: thumbnails that are encoded here, names that are escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from typing import TYPE_CHECKING
+
+from lookalike.errors import UnreadableImage
+from lookalike.images.decode import Unreadable, on_white, open_file
+from lookalike.images.paths import show_path
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lookalike.search.hits import Hit, Hits
+
+__all__ = ["draw_html"]
+
+_THUMBNAIL = 128  # pixels of the long side
+
+
+def draw_html(hits: Hits, title: str) -> str:
+    """The query, with its title, and its hits side by side; a hit whose file is gone says so."""
+    query = _figure(_query_uri(hits), html.escape(title))
+    each = [_figure(_thumbnail(hit), f"{hit.rank} &middot; {hit.distance:.4f}<br>{_name(hit)}") for hit in hits]
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{query}{"".join(each)}</div>'
+
+
+def _figure(source: str | None, caption: str) -> str:
+    side = f"width:{_THUMBNAIL}px"
+    shown = f'<img src="{source}" style="max-{side};max-height:{_THUMBNAIL}px">' if source else "<i>file not found</i>"
+    text = f'<figcaption style="font-size:small;overflow-wrap:anywhere">{caption}</figcaption>'
+    return f'<figure style="margin:0;{side}">{shown}{text}</figure>'
+
+
+def _name(hit: Hit) -> str:
+    return html.escape(show_path(os.fsencode(hit.path.name)))
+
+
+def _thumbnail(hit: Hit) -> str | None:
+    """The picture as we encode it ourselves; None where its file cannot be read any more."""
+    try:
+        with open_file(os.path.realpath(os.fsencode(hit.path)), at_least=_THUMBNAIL) as image:
+            return _data_uri(image)
+    except Unreadable:
+        return None
+
+
+def _query_uri(hits: Hits) -> str | None:
+    try:
+        return _data_uri(hits.image)
+    except UnreadableImage:
+        return None
+
+
+def _data_uri(image: Image.Image) -> str:
+    small = on_white(image)
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    memory = io.BytesIO()
+    small.save(memory, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(memory.getvalue()).decode('ascii')}"
