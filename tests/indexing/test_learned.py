@@ -12,6 +12,7 @@ from lookalike.errors import EncoderError, EncoderMismatch, UnknownEncoder, Usag
 from lookalike.evaluation.retrieval import evaluate_retrieval
 from lookalike.images.pool import DecoderPool
 from lookalike.indexing.learned import learn, learn_into
+from tests.conftest import make_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -76,7 +77,7 @@ def test_a_gallery_whose_encoder_is_gone_says_so(learned: Gallery, tmp_path: Pat
     learned.close()
     shutil.rmtree(tmp_path / "gallery" / "patches")
     with Gallery.open(tmp_path / "gallery") as gallery, pytest.raises(UnknownEncoder, match="patches"):
-        gallery.search(tmp_path / "photos" / "003.jpg")
+        gallery.search(make_picture(99))  # from outside: a picture of the gallery is not encoded again
 
 
 def test_it_is_learned_from_an_even_sample(

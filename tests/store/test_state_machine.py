@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
@@ -248,6 +249,11 @@ class StoreInFilesAsDict(StoreAsDict):
         if old == new:
             return
         self.store.close()
+        for path in self.model:  # what tells that they have moved
+            if is_within(path, old):
+                with contextlib.suppress(NotADirectoryError, FileExistsError, IsADirectoryError):
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    open(path, "ab").close()
         os.rename(old, new)
         self.base = new
         there = {path: moved(path, old, new) for path in self.model}

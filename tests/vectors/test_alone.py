@@ -45,4 +45,4 @@ def test_a_package_of_numbers_loads_no_store_and_no_pictures(package: ModuleType
     assert set(modules) <= set(loaded)
     assert {"sqlite3", "PIL", "onnxruntime", "tensorflow"}.isdisjoint(loaded)
     own = {module.split(".")[1] for module in loaded if module.startswith("lookalike.")}
-    assert own <= {"vectors", "adaptation", "metrics", "errors"}
+    assert own <= {"vectors", "adaptation", "metrics", "errors", "files"}

@@ -65,7 +65,7 @@ def test_a_model_is_tried_once_and_again_when_it_or_its_card_changes(
     (new,) = set(kept.iterdir()) - before
     assert json.loads(new.read_text()) == {"dim": 3}
     with monkeypatch.context() as patch:
-        patch.setattr("lookalike.encoders.untrusted.trial._tried", lambda model, card: pytest.fail("tried again"))
+        patch.setattr("lookalike.encoders.untrusted.trial._try", lambda model, card: pytest.fail("tried again"))
         assert load_encoder(model).dim == 3
     new.write_text("nonsense")
     assert load_encoder(model).dim == 3
