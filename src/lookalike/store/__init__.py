@@ -169,7 +169,7 @@ ADAPTED = SearchSpace()
 class Store(Protocol):
     """What every store provides. Many threads may read it while one of them writes.
 
-    Methods raise StoreError or a subclass, and ClosedGallery after `close`. Those that change anything need `writing()`.
+    Methods raise StoreError or a subclass, and ClosedGallery after `close`. Those that write need `writing()`.
     """
 
     @property
@@ -273,8 +273,8 @@ class Store(Protocol):
     ) -> list[Near]:
         """The k records nearest to each query, float32 (m, d), among all records or those that pass a filter.
 
-        All k are returned if that many exist; k < 1 gives none. Unless `exact` is set, an approximate store finds 99% of
-        the ten nearest, with their exact distances. Raises ValueError for a query that is not finite or has another
+        All k are returned if that many exist; k < 1 gives none. An approximate store finds 99% of the ten nearest, with
+        their exact distances, unless `exact` is set. Raises ValueError for a query that is not finite or has another
         length.
         """
 

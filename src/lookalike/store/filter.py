@@ -4,7 +4,7 @@
     Not(Condition("folder", "=", "2024/beach"))
     Any((Condition("label", "=", "coast"), Condition("label", "=", "forest")))
 
-`lookalike.search.filters` parses what people write into such a tree; `lookalike.store.evaluate` evaluates it with numpy.
+`lookalike.search.filters` parses what people write into such a tree, and `lookalike.store.evaluate` evaluates it.
 """
 
 from __future__ import annotations
