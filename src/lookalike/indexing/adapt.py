@@ -79,23 +79,23 @@ def adapt_to_labels(
     """
     width = dim or _DIM
     with store.writing(wait=wait):
-        rows, known = _collect_labelled(store, labels)
+        embeddings, known = _collect_labelled(store, labels)
         classes = {label for label, count in Counter(known.tolist()).items() if count >= MIN_PER_CLASS}
         if len(classes) < 2:
             raise UsageError(
                 f"{len(classes)} classes have {MIN_PER_CLASS} pictures or more in the gallery; it takes two"
             )
         enough = np.isin(known, sorted(classes))
-        rows, known = rows[enough], known[enough]
+        embeddings, known = embeddings[enough], known[enough]
         try:
             plan = plan_for(store, encoder, dim)
-            choice = cross_validate(rows, known, dim=width, without=lambda some: fit_plan(plan, lambda: [some]))
-            plain = fit_projection((some for _, some in store.embeddings()), rows.shape[1], width)
+            choice = cross_validate(embeddings, known, dim=width, without=lambda some: fit_plan(plan, lambda: [some]))
+            plain = fit_projection((some for _, some in store.embeddings()), embeddings.shape[1], width)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
         if choice.is_better:
-            store.set_projection(fit_classes(rows, known, plain, choice))
-            _log.info("adapted to %d classes of %d pictures", len(classes), len(rows))
+            store.set_projection(fit_classes(embeddings, known, plain, choice))
+            _log.info("adapted to %d classes of %d pictures", len(classes), len(embeddings))
         return choice
 
 
@@ -113,7 +113,7 @@ def _sample(store: Store) -> Iterator[NDArray[np.float32]]:
     ids = store.ids()
     step = -(-len(ids) // _SAMPLE)
     # Reading by id fetches only the sample: a twentieth of a gallery of 700,000.
-    return (rows for _, rows in store.embeddings(ids[::step].tolist() if step > 1 else None))
+    return (embeddings for _, embeddings in store.embeddings(ids[::step].tolist() if step > 1 else None))
 
 
 def _collect_labelled(store: Store, labels: Mapping[bytes, str]) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
@@ -124,5 +124,5 @@ def _collect_labelled(store: Store, labels: Mapping[bytes, str]) -> tuple[NDArra
     chosen = list(by_content.values())[:: -(-len(by_content) // _SAMPLE) or 1]
     known = {record.id: labels[record.path] for record in chosen}
     parts = list(store.embeddings(sorted(known)))
-    rows = np.concatenate([some for _, some in parts]) if parts else np.empty((0, store.space.dim), np.float32)
-    return rows, np.array([known[id_] for ids, _ in parts for id_ in ids.tolist()], np.str_)
+    embeddings = np.concatenate([some for _, some in parts]) if parts else np.empty((0, store.space.dim), np.float32)
+    return embeddings, np.array([known[id_] for ids, _ in parts for id_ in ids.tolist()], np.str_)

@@ -86,16 +86,16 @@ class LocalEmbedder:
             results = reader.read(_sources(files, under_way))
             while some := list(islice(results, self.batch_size)):
                 batch = [(under_way.popleft(), result) for _, result in some]
-                rows = self._encode([result for _, result in batch if isinstance(result, DecodedPicture)], known)
-                yield from ((file, _to_embedded(result, rows)) for file, result in batch)
+                embeddings = self._encode([result for _, result in batch if isinstance(result, DecodedPicture)], known)
+                yield from ((file, _to_embedded(result, embeddings)) for file, result in batch)
 
     def _encode(self, pictures: Sequence[DecodedPicture], known: Known) -> dict[bytes, NDArray[np.float32]]:
         """Embeddings by digest of the pictures that are not known, each content encoded once."""
         by_digest = {picture.digest: picture for picture in pictures}
         unneeded = known(by_digest.keys()) if by_digest else set()
         new = [picture for digest, picture in by_digest.items() if digest not in unneeded]
-        rows = encode_pictures(self.encoder, new) if new else ()
-        return {picture.digest: row for picture, row in zip(new, rows, strict=True)}
+        embeddings = encode_pictures(self.encoder, new) if new else ()
+        return {picture.digest: embedding for picture, embedding in zip(new, embeddings, strict=True)}
 
 
 def encode_pictures(encoder: Encoder, pictures: Sequence[DecodedPicture]) -> NDArray[np.float32]:
@@ -112,8 +112,8 @@ def _sources(files: Iterable[Entry], under_way: deque[Entry]) -> Iterator[bytes]
         yield file.source
 
 
-def _to_embedded(result: DecodedPicture | str, rows: dict[bytes, NDArray[np.float32]]) -> Embedded | str:
+def _to_embedded(result: DecodedPicture | str, embeddings: dict[bytes, NDArray[np.float32]]) -> Embedded | str:
     if isinstance(result, str):
         return result
     about = (result.digest, result.width, result.height, result.format, result.taken_at, result.camera)
-    return Embedded(*about, embedding=rows.get(result.digest))
+    return Embedded(*about, embedding=embeddings.get(result.digest))

@@ -143,8 +143,10 @@ def embed_files(
         results = reader.read(paths)
         while some := list(islice(results, options.batch_size)):
             pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
-            rows = iter(encode_pictures(encoder, pictures))
-            yield from ((path, next(rows) if isinstance(result, DecodedPicture) else result) for path, result in some)
+            embeddings = iter(encode_pictures(encoder, pictures))
+            yield from (
+                (path, next(embeddings) if isinstance(result, DecodedPicture) else result) for path, result in some
+            )
 
 
 class _Run:

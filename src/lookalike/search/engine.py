@@ -277,8 +277,8 @@ class _Reader:
     def _embeddings(self, asked: Asked) -> Embeddings:
         if asked.stored is None:
             return cast("Embeddings", asked.embeddings)
-        for _, rows in self._store.embeddings([asked.stored]):
-            return rows
+        for _, embeddings in self._store.embeddings([asked.stored]):
+            return embeddings
         raise _Gone if asked.is_recognised else _unknown(asked.stored)
 
     def _add_up(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
@@ -300,11 +300,11 @@ class _Reader:
         """The weighted mean, view by view; for cosine, of embeddings of length 1. A stored picture has one view."""
         is_cosine = self._store.space.metric == "cosine"
         each = [(weight, self._embeddings(one)) for weight, one in terms]
-        total, views = sum(weight for weight, _ in each), max(len(rows) for _, rows in each)
+        total, views = sum(weight for weight, _ in each), max(len(embeddings) for _, embeddings in each)
         added = np.zeros((views, self._store.space.dim), np.float32)
-        for weight, rows in each:
-            scaled = unit(rows) if is_cosine else rows
-            added += np.float32(weight / total) * scaled[np.minimum(np.arange(views), len(rows) - 1)]
+        for weight, embeddings in each:
+            scaled = unit(embeddings) if is_cosine else embeddings
+            added += np.float32(weight / total) * scaled[np.minimum(np.arange(views), len(embeddings) - 1)]
         return added
 
 

@@ -81,8 +81,8 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     if any(one.space.raw for one in (asked, wanted)):
         raise UsageError("only pictures can be inspected, not a text")
     with store.reading():
-        rows, other = read_vectors(store, asked), read_vectors(store, wanted)[0]
-    distance = float(min(distances(row, other[None], store.space.metric)[0] for row in rows))
+        vectors, other = read_vectors(store, asked), read_vectors(store, wanted)[0]
+    distance = float(min(distances(vector, other[None], store.space.metric)[0] for vector in vectors))
     images = [one.image() if callable(one.image) else one.image for one in (asked, wanted)]
     seen = [np.asarray(fit(image, encoder.view)) for image in images]
     own = encoder.encode(np.stack(seen))

@@ -42,9 +42,9 @@ def by_diffusion(store: Store, near: Near, *, space: SearchSpace = ADAPTED) -> N
     first, rest = near[:CANDIDATES], near[CANDIDATES:]
     if len(first) < 3:  # the nearest stays first, and a single other one cannot be reordered
         return near
-    rows = store.vectors([id_ for id_, _ in first], space=space)
+    vectors = store.vectors([id_ for id_, _ in first], space=space)
     distances = np.array([distance for _, distance in first])
-    order = diffused(rows, _squares(distances, store.space.metric), still=1 + int((distances == 0.0).sum()))
+    order = diffused(vectors, _squares(distances, store.space.metric), still=1 + int((distances == 0.0).sum()))
     return [first[index] for index in order.tolist()] + rest
 
 
@@ -70,12 +70,12 @@ def diffused(rows: NDArray[np.float32], squares: NDArray[np.float64], *, still: 
     return np.concatenate([np.arange(min(still, n)), behind])
 
 
-def _similarities(rows: NDArray[np.float32], lengths: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+def _similarities(vectors: NDArray[np.float32], lengths: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
     """The similarity of each pair, float32 (n, n): 1 for equal vectors, 0 for two that are the mean distance apart.
 
     The vectors' own spread is the scale, whatever the metric. lengths: the squared lengths of the vectors.
     """
-    similarities = rows @ rows.T
+    similarities = vectors @ vectors.T
     similarities *= np.float32(2 / spread)
     halves = 0.5 - lengths / np.float32(spread)
     similarities += halves[:, None]

@@ -58,10 +58,10 @@ class _State:
         """The records with an embedding, ordered by id."""
         return sorted((one for one in self.records.values() if one.digest), key=lambda record: record.id)
 
-    def rows(self, records: Sequence[Record]) -> Vectors:
+    def stack(self, records: Sequence[Record]) -> Vectors:
         """The embeddings of these records, float32 (n, dim)."""
-        rows = [self.embeddings[record.digest] for record in records if record.digest]
-        return np.array(rows, np.float32).reshape(-1, self.space.dim)
+        stacked = [self.embeddings[record.digest] for record in records if record.digest]
+        return np.array(stacked, np.float32).reshape(-1, self.space.dim)
 
 
 class _Shared:
@@ -220,7 +220,7 @@ class MemoryStore:
         some = [one for one in state.embedded() if wanted is None or one.id in wanted]
         for start in range(0, len(some), _CHUNK):
             part = some[start : start + _CHUNK]
-            yield np.array([record.id for record in part], np.int64), state.rows(part)
+            yield np.array([record.id for record in part], np.int64), state.stack(part)
 
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
@@ -283,11 +283,11 @@ class MemoryStore:
 
     def _matrix(self, space: SearchSpace) -> Matrix:
         embedded = self._state.embedded()
-        rows = self._state.rows(embedded)
+        embeddings = self._state.stack(embedded)
         if space.raw:
-            rows = rows[:, slice(*(space.columns or (0, self.space.dim)))]
+            embeddings = embeddings[:, slice(*(space.columns or (0, self.space.dim)))]
         ids = np.array([record.id for record in embedded], np.int64)
-        return Matrix(ids, self._prepare(rows, space), self._metric(space))
+        return Matrix(ids, self._prepare(embeddings, space), self._metric(space))
 
     def _prepare(self, embeddings: Vectors, space: SearchSpace) -> Vectors:
         """Turn embeddings into the vectors that are compared in this space."""
@@ -303,12 +303,12 @@ class MemoryStore:
         return "cosine" if space.raw else self.space.metric
 
     def _check(self, embeddings: Vectors, *, many: bool = False) -> Vectors:
-        rows = np.asarray(embeddings, np.float32)
-        if rows.shape[1 if many else 0 :] != (self.space.dim,):
-            raise ValueError(f"an embedding of shape {rows.shape}, expected ({self.space.dim},)")
-        if not (np.abs(rows) <= _LARGEST).all():
+        array = np.asarray(embeddings, np.float32)
+        if array.shape[1 if many else 0 :] != (self.space.dim,):
+            raise ValueError(f"an embedding of shape {array.shape}, expected ({self.space.dim},)")
+        if not (np.abs(array) <= _LARGEST).all():
             raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
-        return rows.copy()
+        return array.copy()
 
 
 def _to_fields(record: Record) -> Fields:

@@ -58,18 +58,18 @@ def _schema(pa: Any, store: Store) -> Any:  # noqa: ANN401  (pyarrow has no type
     return pa.schema([*columns.items(), ("embedding", embedding)], metadata=about)
 
 
-def _embeddings(pa: Any, rows: Any) -> Any:  # noqa: ANN401
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+def _embeddings(pa: Any, embeddings: Any) -> Any:  # noqa: ANN401
+    return pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
 
 
 def _chunks(store: Store) -> Iterator[dict[str, Any]]:
     """The columns of the table, in chunks of rows."""
-    for ids, rows in store.embeddings():
+    for ids, embeddings in store.embeddings():
         known = store.get(ids.tolist())
         records = [known[id_] for id_ in ids.tolist()]
         yield {
             "id": ids,
             **{name: [getattr(record, name) for record in records] for name in _FIELDS},
             "taken_at": [record.taken_at.isoformat() if record.taken_at else None for record in records],
-            "embedding": rows,
+            "embedding": embeddings,
         }

@@ -1,7 +1,7 @@
 """Records as rows of the table `item`, and the checksums that reveal damage.
 
-CRC-32 protects against accidents, not against forgery. A checksum covers a row's own id and key, so a row in the place
-of another is found as well; the tally finds rows that are missing altogether.
+CRC-32 protects against accidents, not against forgery. A checksum also covers what identifies its row, so that a row in
+the place of another is found as well; the tally reveals rows that are missing altogether.
 """
 
 from __future__ import annotations

@@ -59,12 +59,12 @@ def load(folder: Path, source: Source, tuning: Tuning, files: tuple[str, str] = 
     raises, and Damaged if even newly written files are damaged.
     """
     lists_from = math.inf if files == RAW else tuning.approximate_from
-    return cache_files.load(folder, source, _Rows(files, source.width, source.metric, lists_from), tuning)
+    return cache_files.load(folder, source, _Vectors(files, source.width, source.metric, lists_from), tuning)
 
 
 def load_in_memory(source: Source) -> Searcher:
     """The searcher as of the source's state, without files; its searches are always exact."""
-    kind = _Rows((FILE, MORE), source.width, source.metric, math.inf)
+    kind = _Vectors((FILE, MORE), source.width, source.metric, math.inf)
     whole = kind.concat(list(source.rows()))
     return Searcher([Part(Matrix(whole.ids, whole.rows, source.metric))])
 
@@ -76,7 +76,7 @@ def discard(folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _Vectors:
     """Vectors as a kind of cache: see `cache_files.Kind`."""
 
     files: tuple[str, str]
@@ -96,7 +96,7 @@ class _Rows:
         def write(writer: Writer) -> dict[str, Any]:
             order = clusters.order if clusters else np.arange(len(whole.ids))
             sorted_ = Chunk(whole.ids[order], whole.crcs[order], whole.rows)
-            _write_rows(writer, sorted_, lambda: (whole.rows[part] for part in _slices(order)))
+            _write_vectors(writer, sorted_, lambda: (whole.rows[part] for part in _slices(order)))
             if clusters is not None:
                 from lookalike.vectors.ivf import write_lists  # noqa: PLC0415  (see below)
 
@@ -108,7 +108,7 @@ class _Rows:
 
     def write(self, writer: Writer, chunk: Chunk) -> dict[str, Any]:
         """Write vectors in the order of the chunk."""
-        _write_rows(writer, chunk, lambda: _slices(chunk.rows))
+        _write_vectors(writer, chunk, lambda: _slices(chunk.rows))
         return {}
 
     def read(self, segment: Segment) -> Chunk:
@@ -155,21 +155,21 @@ def _part(segment: Segment, metric: Metric, alive: NDArray[np.bool_] | None = No
     return Part(matrix, alive, InvertedLists(segment, metric), lists["probes"], float(lists["error"]))
 
 
-def _cluster(rows: NDArray[np.float32], metric: Metric, lists_from: float) -> tuple[Clusters | None, dict[str, Any]]:
+def _cluster(vectors: NDArray[np.float32], metric: Metric, lists_from: float) -> tuple[Clusters | None, dict[str, Any]]:
     """Inverted lists if there are many vectors, and the header fields for them; not on Windows.
 
     There faiss cannot map inverted lists.
     """
-    if len(rows) < lists_from or os.name == "nt":
+    if len(vectors) < lists_from or os.name == "nt":
         return None, {}
     from lookalike.vectors.ivf import calibrate, cluster  # noqa: PLC0415  (see above)
 
-    clusters = cluster(rows, metric)
-    probes, error = calibrate(rows, clusters, metric)
+    clusters = cluster(vectors, metric)
+    probes, error = calibrate(vectors, clusters, metric)
     return clusters, {"lists": {"probes": probes, "error": error}}
 
 
-def _write_rows(writer: Writer, chunk: Chunk, rows: Callable[[], Iterator[NDArray[np.float32]]]) -> None:
+def _write_vectors(writer: Writer, chunk: Chunk, rows: Callable[[], Iterator[NDArray[np.float32]]]) -> None:
     count = len(chunk.ids)
     writer.array("ids", chunk.ids)
     writer.array("crcs", chunk.crcs)
