@@ -1,35 +1,35 @@
 """Every error the library raises on purpose.
 
     LookalikeError                 message: what, which file, which limit; hint: the command that mends it
-    ├── UsageError                 the caller asked for something that cannot be (exit status 2)
-    │   ├── NoGallery              there is no gallery at this place
-    │   ├── UnknownEncoder         no encoder of this name, no model at this path
-    │   ├── EncoderMismatch        the gallery was made by another encoder
-    │   ├── NoTextEncoder          the encoder takes pictures only, no texts
-    │   ├── UnreadableImage        a query that is no readable picture
+    ├── UsageError                 the caller asked for something impossible (exit status 2)
+    │   ├── NoGallery              no gallery exists at this location
+    │   ├── UnknownEncoder         no encoder has this name, and no model file is at this path
+    │   ├── EncoderMismatch        the gallery was made with a different encoder
+    │   ├── NoTextEncoder          the encoder understands only pictures, not text
+    │   ├── UnreadableImage        the query picture cannot be read
     │   └── MissingExtra           an optional dependency is not installed
-    ├── EncoderError               a model file that cannot be used
-    │   └── UntrustedModel         a model file that asks for more than arithmetic
-    ├── FetchFailed            a model that a hub was asked for and did not give
-    ├── DatasetError               a labelled folder, split or download that is not what it claims to be
-    ├── TrainingError              a training that cannot go on
+    ├── EncoderError               a model file cannot be used
+    │   └── UntrustedModel         a model file asks for more than arithmetic
+    ├── FetchFailed                a model could not be downloaded from a hub
+    ├── DatasetError               a labelled folder, split or download is not what it claims to be
+    ├── TrainingError              a training run cannot continue
     └── StoreError                 the gallery's database cannot be used
         ├── NewerFormat            written by a newer version of Lookalike
         ├── Corrupt                a row does not match its checksum
-        ├── DiskFull               no space left; what was committed is safe
-        ├── ClosedGallery          it was closed, or carried over a fork
+        ├── DiskFull               no disk space is left; what was committed is safe
+        ├── ClosedGallery          the gallery was closed, or opened before this process was forked
         └── StoreBusy              another process is writing (exit status 75, EX_TEMPFAIL: try again later)
 
-One bad file in a collection is not an error but data: see `lookalike.gallery.Report.skipped`.
+A single bad file in a collection is data rather than an error: see `lookalike.gallery.Report.skipped`.
 """
 
 from __future__ import annotations
 
 
 class LookalikeError(Exception):
-    """The root of the tree.
+    """The base class of every error that the library raises on purpose.
 
-    hint: a remedy in one line, or empty; exit_code: what the command line exits with.
+    hint: one line that says how to fix the problem, or an empty string. exit_code: the exit status of the command line.
     """
 
     exit_code = 1
@@ -40,29 +40,29 @@ class LookalikeError(Exception):
 
 
 class UsageError(LookalikeError):
-    """The caller asked for something that cannot be."""
+    """The caller asked for something impossible."""
 
     exit_code = 2
 
 
 class NoGallery(UsageError):
-    """There is no gallery at this place."""
+    """No gallery exists at this location."""
 
 
 class UnknownEncoder(UsageError):
-    """No encoder of this name, no model at this path."""
+    """No encoder has this name, and no model file is at this path."""
 
 
 class EncoderMismatch(UsageError):
-    """The gallery was made by another encoder; its embeddings cannot be compared with this one's."""
+    """The gallery was made with a different encoder, so its embeddings cannot be compared with this one's."""
 
 
 class NoTextEncoder(UsageError):
-    """The encoder takes pictures only, no texts."""
+    """The encoder understands only pictures, not text."""
 
 
 class UnreadableImage(UsageError):
-    """A query that is no readable picture."""
+    """The query picture cannot be read."""
 
 
 class MissingExtra(UsageError):
@@ -70,23 +70,23 @@ class MissingExtra(UsageError):
 
 
 class EncoderError(LookalikeError):
-    """A model file that cannot be used."""
+    """A model file cannot be used."""
 
 
 class UntrustedModel(EncoderError):
-    """A model file that asks for more than arithmetic: external files, loops, custom operators."""
+    """A model file asks for more than arithmetic: external files, loops or custom operators."""
 
 
 class FetchFailed(LookalikeError):
-    """A model that a hub was asked for and did not give: no network, no such model, or not what was announced."""
+    """A model could not be downloaded from a hub: no network, no such model, or not the announced content."""
 
 
 class DatasetError(LookalikeError):
-    """A labelled folder, split or download that is not what it claims to be."""
+    """A labelled folder, split or download is not what it claims to be."""
 
 
 class TrainingError(LookalikeError):
-    """A training that cannot go on."""
+    """A training run cannot continue."""
 
 
 class StoreError(LookalikeError):
@@ -94,7 +94,7 @@ class StoreError(LookalikeError):
 
 
 class NewerFormat(StoreError):
-    """The gallery was written by a newer version of Lookalike; nothing of it is read."""
+    """The gallery was written by a newer version of Lookalike, so none of it is read."""
 
 
 class Corrupt(StoreError):
@@ -102,14 +102,14 @@ class Corrupt(StoreError):
 
 
 class DiskFull(StoreError):
-    """No space left; what was committed before is safe."""
+    """No disk space is left; what was committed before is safe."""
 
 
 class ClosedGallery(StoreError):
-    """The gallery was closed, or is used in a forked process that has to open it again."""
+    """The gallery was closed, or was opened before this process was forked and has to be opened again here."""
 
 
 class StoreBusy(StoreError):
-    """Another process is writing this gallery."""
+    """Another process is writing to this gallery."""
 
     exit_code = 75

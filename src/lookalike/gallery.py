@@ -1,4 +1,4 @@
-"""A gallery: pictures, an encoder and a store together. The one way in for the command line, Python and HTTP."""
+"""A gallery: pictures, an encoder and a store together. The command line, Python and HTTP all enter here."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "Gallery", "find_gallery"]
 
 FOLDER = ".lookalike"
-_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
+_USE_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 
 _log = logging.getLogger(__name__)
 
 
 class Gallery:
-    """A set of pictures that can be searched. Open it with `Gallery.open`; close it, or use it in a `with`.
+    """A searchable set of pictures. Open it with `Gallery.open`, and close it or use it in a `with` statement.
 
-    It may be searched from many threads while one of them, or another process, indexes. After `close`, every method
-    raises ClosedGallery.
+    Many threads may search it while one of them, or another process, is indexing. After `close`, every method raises
+    ClosedGallery.
     """
 
     def __init__(self, store: Store, encoder: Encoder | None = None, *, folder: Path | None = None) -> None:
-        """folder: where the encoders lie that were learned for the gallery."""
+        """Join an open store and its encoder. folder: where the encoders learned for this gallery are kept."""
         self._store: Store | None = store
         self._name = store.location
         self._encoder = encoder and guard(encoder)
@@ -87,9 +87,9 @@ class Gallery:
     ) -> Self:
         """Open the gallery at a location: a folder, or a URL such as `memory:`; by default the nearest `.lookalike`.
 
-        encoder: a name or a model file; only needed to create a gallery, otherwise it must be the gallery's own.
-        create: make a new one if there is none. learn_from: the folders from whose pictures an encoder such as
-        `patches` is learned then; options and on_progress are for reading these.
+        encoder: a name or a model file. It is needed only to create a gallery; for an existing gallery it must be the
+        one that made it. create: make a gallery if none exists. learn_from: folders with the pictures from which a new
+        gallery's encoder, such as `patches`, is learned; options and on_progress apply to reading them.
         Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
         """
         where = location if location is not None else find_gallery()
@@ -102,17 +102,17 @@ class Gallery:
         else:
             return cls(store, _own_encoder(encoder, store, folder) if encoder is not None else None, folder=folder)
         name = encoder or DEFAULT
-        made, loaded = create_store(where, name, learn_from=learn_from, options=options, on_progress=on_progress)
-        return cls(made, loaded, folder=folder)
+        created, loaded = create_store(where, name, learn_from=learn_from, options=options, on_progress=on_progress)
+        return cls(created, loaded, folder=folder)
 
     def close(self) -> None:
-        """Let go of files and locks."""
+        """Release all files and locks."""
         store, self._store = self._store, None
         if store is not None:
             store.close()
 
     def __enter__(self) -> Self:
-        _ = self.store  # or it is closed
+        _ = self.store  # raises ClosedGallery if the gallery is closed
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,19 +137,19 @@ class Gallery:
 
     @property
     def store(self) -> Store:
-        """What the gallery remembers. Raises ClosedGallery."""
+        """The store that holds the gallery's records and embeddings. Raises ClosedGallery."""
         if self._store is None:
             raise ClosedGallery(f"{self._name} is closed", hint="open it again: Gallery.open")
         return self._store
 
     @property
     def location(self) -> str:
-        """What the gallery is opened by: a folder or a URL."""
+        """The folder or URL that opens this gallery."""
         return self.store.location
 
     @property
     def encoder(self) -> Encoder:
-        """The gallery's encoder, loaded when it is first needed. Raises EncoderMismatch, UnknownEncoder."""
+        """The gallery's encoder, loaded on first use. Raises EncoderMismatch, UnknownEncoder."""
         space = self.store.space
         if self._encoder is None:
             with self._loading:
@@ -170,10 +170,10 @@ class Gallery:
     ) -> Report:
         """Bring the gallery up to date with these folders and files, and adapt it when it has grown enough.
 
-        They and their `options.rules` are remembered: without any path, all that were indexed before are brought up
-        to date by the rules they were given. Every batch is on disk before the next begins, so an interrupted run
-        resumes where it was. Raises StoreBusy when another process is indexing this gallery for longer than `wait`
-        seconds, UsageError when none of the paths exists or none is known.
+        The paths and their `options.rules` are remembered. Without paths, everything indexed before is brought up to
+        date by the rules it was given. Every batch is on disk before the next begins, so an interrupted run resumes
+        where it stopped. Raises StoreBusy when another process keeps writing to this gallery for longer than `wait`
+        seconds, and UsageError when none of the paths exists or none is known.
         """
         store, encoder = self.store, self.encoder
         return maintenance.index_paths(store, encoder, paths, options=options, on_progress=progress, wait=wait)
@@ -186,44 +186,46 @@ class Gallery:
         progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
-        """Read the skipped files that are `path` or below it again, although they have not changed.
+        """Read the skipped files at or below `path` again, even if they have not changed.
 
-        Those that are gone are left to `index`. Raises StoreBusy; UsageError when nothing was skipped there.
+        Files that no longer exist are left for `index` to remove. Raises StoreBusy; UsageError when no file was skipped
+        there.
         """
         store, encoder = self.store, self.encoder
         return maintenance.retry(store, encoder, path, options=options, on_progress=progress, wait=wait)
 
     def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False) -> int:
-        """Let pictures that were moved from the folder `old` to `new` keep their embeddings; how many files they are.
+        """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
-        Paths are rewritten, all or none; no file is looked at. Raises StoreBusy; UsageError when none is known in
-        `old`, or one in its new place as well.
+        Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery knows
+        no picture in `old`, or already knows a different one at a new path.
         """
         return maintenance.relocate(self.store, old, new, dry_run=dry_run)
 
     def remove(self, path: PathLike, *, wait: float = 0.0) -> int:
-        """Take a picture, or all pictures below a folder, out of the gallery; how many there were.
+        """Remove a picture, or all pictures below a folder, from the gallery; return the number of files removed.
 
-        The files stay, and the next `index` of their folder brings them back. A folder that was indexed itself is no
-        longer looked after. Raises UsageError if there is none.
+        The files themselves stay, and the next `index` of their folder adds them again. A removed folder that was an
+        indexed root is no longer updated. Raises UsageError when the gallery knows nothing at this path.
         """
         return maintenance.remove(self.store, path, wait=wait)
 
     def adapt(self, *, dim: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
-        """Fit the projection again to all embeddings; the dimension of the vectors that are compared is returned.
+        """Fit the projection again to all embeddings; return the dimension of the vectors that are compared.
 
-        dim: dimensions to keep at most, of each part of a hybrid; by default 256 where vectors are blended and 64
-        elsewhere. blend: whether they are, as `lookalike.adaptation.plan` has it; None keeps what was chosen before, at
-        first what helps. Raises UsageError when there are too few different pictures to fit anything.
+        dim: the most dimensions to keep for each part of a hybrid; by default 256 where vectors are blended and 64
+        elsewhere. blend: whether to blend vectors, as `lookalike.adaptation.plan` explains; None keeps the earlier
+        choice, or at first chooses what suits the encoder. Raises UsageError when there are too few different pictures
+        to fit anything.
         """
         with self.store.writing(wait=wait):
             return adapt(self.store, self.encoder, dim=dim, blend=blend)
 
     def adapt_to_labels(self, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0) -> Validation:
-        """Adapt to the classes of some or all pictures, by path, unless it is better without them.
+        """Adapt to the classes of some or all pictures, given by path, unless retrieval is better without them.
 
-        What was chosen comes back with the figures behind it. dim: dimensions beside the classes, 64 by default. Raises
-        UsageError for fewer than two classes of five pictures.
+        Returns the choice with the figures behind it. dim: dimensions in addition to those of the classes, by default
+        64. Raises UsageError for fewer than two classes with at least five pictures each.
         """
         return adapt_to_labels(self.store, self.encoder, labels, dim=dim, wait=wait)
 
@@ -240,15 +242,15 @@ class Gallery:
         exact: bool = False,
         include_self: bool = False,
     ) -> Hits:
-        """The k pictures most like `query`: a path, a PIL image, uint8 (h, w, 3) or (h, w), or a `lookalike.Query`.
+        """The k pictures most similar to `query`: a path, PIL image, uint8 (h, w, 3) or (h, w), or `lookalike.Query`.
 
-        A query that is in the gallery by its path or id is not among its own hits unless `include_self`, and is not
-        encoded again while its file is unchanged.
-        where: filters, as `lookalike.search.filters` has them; k come back where k pictures pass.
-        weights: of a hybrid's parts, by name, in [0, 1]; those that are not named share the rest.
-        order: "diffusion" puts the nearest thousand in the order in which they are reached from the query through
-        pictures that are alike, which finds more of a kind; distances stay those to the query.
-        exact: compare with every picture, also in a gallery so large that searches are approximate.
+        A query picture that is in the gallery, by its path or id, is left out of its own hits unless `include_self` is
+        set, and is not encoded again while its file is unchanged.
+        where: filters in the syntax of `lookalike.search.filters`; k hits are returned if k pictures pass them.
+        weights: the weight of each part of a hybrid encoder, by name, in [0, 1]; parts not named share the rest.
+        order: "diffusion" reorders the nearest thousand by how they are reached from the query through similar
+        pictures, which finds more pictures of the same kind; distances remain those to the query.
+        exact: compare with every picture, even in a gallery so large that searches are normally approximate.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for an unknown filter or order.
         """
         options = engine.Options(where, weights, order, exact, include_self)
@@ -265,7 +267,7 @@ class Gallery:
         exact: bool = False,
         include_self: bool = False,
     ) -> list[Hits]:
-        """`search` for each of many queries, which are encoded and looked for together."""
+        """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
         options = engine.Options(where, weights, order, exact, include_self)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
 
@@ -274,64 +276,64 @@ class Gallery:
         return self.search(Query.text(text), k, where=where)
 
     def explain(self, query: Query | Source, hit: Query | Source) -> Inspection:
-        """Where two pictures match, found by covering either piece by piece. Raises UnreadableImage."""
+        """Where two pictures match, found by covering each of them piece by piece. Raises UnreadableImage."""
         explain = importlib.import_module("lookalike.search.explain")
         found = explain.inspect(self.store, lambda: self.encoder, as_query(query), as_query(hit))
         return cast("Inspection", found)
 
     def neighbours(self, k: int = 10, *, exact: bool = False) -> Iterator[Neighbours]:
-        """Every picture of the gallery with the k others most like it, some at a time, by id.
+        """Every picture of the gallery with the k others most similar to it, ordered by id and computed in chunks.
 
-        What is removed meanwhile is left out. Raises StoreError; UsageError for k < 1.
+        Pictures removed in the meantime are left out. Raises StoreError; UsageError for k < 1.
         """
         explore = importlib.import_module("lookalike.explore.neighbours")
         return cast("Iterator[Neighbours]", explore.list_neighbours(self.store, k, exact=exact))
 
     @property
     def views(self) -> list[View]:
-        """How a query is cropped: as the encoder does it, and not at all if that leaves something out."""
+        """The query views: the encoder's own crop, and the whole picture if that crop leaves something out."""
         return query_views(self.encoder)
 
     def encode_views(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
-        """The embeddings of each picture by its views, float32 (views, dim): what it is searched by."""
+        """The embeddings of each picture's query views, float32 (views, dim), as a search uses them."""
         return encode_views(self.encoder, images)
 
     def nearest(
         self, queries: Sequence[NDArray[np.float32]], k: int, *, order: Order = "distance", exact: bool = False
     ) -> list[Near]:
-        """The ids of the k pictures nearest to each query, given as its `encode_views`, with their distances."""
+        """The ids and distances of the k pictures nearest to each query, given as the result of `encode_views`."""
         return engine.nearest(self.store, queries, k, order=order, exact=exact)
 
     def embed_files(
         self, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
     ) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
-        """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in order.
+        """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in the given order.
 
-        Files are decoded and encoded as `index` does it, many at a time; nothing is kept. view: one of `views`.
+        Files are decoded and encoded in batches, just as `index` does it, but nothing is stored. view: one of `views`.
         """
         return embed_files(self.encoder, paths, view=view, options=options)
 
-    # What is in it
+    # Contents
 
     def pictures(self) -> Iterator[Record]:
-        """Every picture of the gallery as the store knows it, by path."""
+        """The record of every picture in the gallery, ordered by path."""
         return (record for record in self.store.scan() if record.digest is not None)
 
     def skipped(self) -> list[tuple[Path, str]]:
-        """The files that were met but could not be indexed, with the reason, by path."""
+        """The files that were found but could not be indexed, each with the reason, ordered by path."""
         return maintenance.skipped(self.store)
 
     @property
     def roots(self) -> list[Root]:
-        """The folders and files that were indexed, with their rules: what `index` without a path looks at."""
+        """The indexed folders and files with their rules: what `index` without a path updates."""
         return known_roots(self.store)
 
     def knows(self, path: bytes) -> bool:
-        """Whether the file at this absolute path, or one below it, was met: as a picture or skipped."""
+        """Whether the gallery knows a file at or below this absolute path, either as a picture or as skipped."""
         return any(maintenance.below(self.store, canonical_path(path, self.store)))
 
     def info(self) -> dict[str, Any]:
-        """What there is to know of the gallery, as the command `info --json` prints it."""
+        """Facts about the gallery, as the command `info --json` prints them."""
         pictures, skipped = self.store.count()
         files = self.store.sizes() if isinstance(self.store, Maintained) else {}
         space, projection = self.store.space, self.store.projection
@@ -352,36 +354,39 @@ class Gallery:
             "files": files,
         }
 
-    # Looking after it
+    # Maintenance
 
     def verify(self) -> list[str]:
-        """What is wrong with the stored data, a line each; empty when everything checks."""
+        """The problems found in the stored data, one line each; empty when everything is sound."""
         return self._maintained().verify()
 
     def compact(self) -> None:
-        """Free the disk space of removed pictures. Raises StoreBusy, DiskFull; nothing is lost then."""
+        """Free the disk space of removed pictures. Raises StoreBusy, DiskFull; no data is lost in either case."""
         with self.store.writing():
             self._maintained().compact()
 
     def export(self, file: str | Path, *, force: bool = False) -> int:
-        """Copy the gallery into one file, checked, whoever is writing; how many pictures are in the copy.
+        """Copy the gallery into one checked file, even while it is being written; return the number of pictures.
 
-        Raises UsageError when there is such a file and not `force`; Corrupt, DiskFull, StoreError.
+        Raises UsageError when the file exists and `force` is not set; Corrupt, DiskFull, StoreError.
         """
         learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
         return self._maintained().backup(Path(file), force=force, beside=learned)
 
     def write_parquet(self, file: str | Path, *, force: bool = False) -> int:
-        """Write a table with a row for each picture: see `lookalike.store.parquet`. Raises MissingExtra, UsageError."""
+        """Write a Parquet table with one row per picture and return the number of rows; see `lookalike.store.parquet`.
+
+        Raises MissingExtra, UsageError.
+        """
         parquet = importlib.import_module("lookalike.store.parquet")
         return int(parquet.write_parquet(self.store, Path(file), force=force))
 
     @staticmethod
     def restore(file: str | Path, folder: str | Path, *, force: bool = False) -> int:
-        """Make the gallery in a folder from an exported file; how many pictures are in it.
+        """Make a gallery in `folder` from an exported file; return the number of pictures in it.
 
-        The whole file is checked first. Raises UsageError when there is a gallery and not `force`; StoreBusy, Corrupt,
-        DiskFull, StoreError.
+        The whole file is checked first. Raises UsageError when the folder holds a gallery and `force` is not set;
+        StoreBusy, Corrupt, DiskFull, StoreError.
         """
         backup = importlib.import_module("lookalike.store.sqlite.backup")
         return int(backup.restore(Path(file), Path(folder), force=force))
@@ -394,10 +399,10 @@ class Gallery:
         options: IndexOptions | None = None,
         progress: OnProgress | None = None,
     ) -> tuple[Repair, Report | None]:
-        """Save what is sound of a damaged gallery, and index again what is not; nothing if it is all sound.
+        """Save the sound parts of a damaged gallery and index the rest again; a sound gallery is left unchanged.
 
-        The damaged database is put aside. The report says what was read again; None if nothing was wrong. Raises
-        StoreBusy, Corrupt when nothing could be saved, and what `open` and `index` raise.
+        The damaged database is kept under another name. The report says what was read again; it is None if nothing was
+        wrong. Raises StoreBusy, Corrupt when nothing could be saved, and whatever `open` and `index` raise.
         """
         folder = Path(location) if location is not None else find_gallery()
         done = cast("Repair", importlib.import_module("lookalike.store.sqlite.repair").repair(folder))
@@ -416,7 +421,7 @@ class Gallery:
 
 
 def find_gallery(start: str | Path | None = None) -> Path:
-    """The nearest `.lookalike` in `start`, by default the current folder, or in a folder above it.
+    """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
 
     Raises NoGallery.
     """
@@ -435,11 +440,11 @@ def _check_encoder(encoder: Encoder, space: Space) -> None:
         message = f"the gallery was made by {space.encoder}, which has changed since"
     else:
         message = f"the gallery was made by {space.encoder}, not by {encoder.name}"
-    raise EncoderMismatch(f"{message}: their embeddings cannot be compared", hint=_ANOTHER)
+    raise EncoderMismatch(f"{message}: their embeddings cannot be compared", hint=_USE_ANOTHER)
 
 
 def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Encoder:
-    """The encoder of this name; one that was not learned for this gallery cannot be its own. Closes it on errors."""
+    """Load the encoder of this name; one learned for another gallery cannot be this gallery's. Closes it on errors."""
     try:
         if not learned_parts(encoder) or lasting_name(encoder) == store.space.source:
             return load_encoder(encoder, folder)
@@ -447,7 +452,7 @@ def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Enco
         store.close()
         raise
     store.close()
-    raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_ANOTHER)
+    raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_USE_ANOTHER)
 
 
 def _path(path: bytes) -> Path:

@@ -1,1 +1,1 @@
-"""The gallery as a whole: every picture and its neighbours."""
+"""Explore the gallery as a whole: every picture and its neighbours."""

@@ -1,4 +1,4 @@
-"""Every picture of a gallery with those nearest to it, without a list of all pairs."""
+"""Every picture of a gallery with the pictures nearest to it, without a list of all pairs."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Neighbours", "list_neighbours", "neighbours"]
 
-_CHUNK = 256  # pictures whose neighbours are looked for at once
+_CHUNK = 256  # pictures whose neighbours are searched at once
 _COMPARED = SearchSpace(compared=True)
 
 
 class Neighbours(NamedTuple):
-    """One picture of a gallery, and the others that are most like it, nearest first."""
+    """One picture of a gallery and the others most similar to it, nearest first."""
 
     path: Path
     hits: list[Hit]
 
     def to_dict(self) -> dict[str, Any]:
-        """One document of `lookalike neighbours`."""
+        """The picture and its neighbours as JSON-compatible values: one document of `lookalike neighbours`."""
         near = [{**path_fields(os.fsencode(hit.path)), "distance": hit.distance} for hit in self.hits]
         return {**path_fields(os.fsencode(self.path)), "neighbours": near}
 
 
 def list_neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[Neighbours]:
-    """The path of every picture with its k nearest others as hits, by id. Raises UsageError for k < 1."""
+    """The path of every picture with the k others nearest to it as hits, by id. Raises UsageError for k < 1."""
     if k < 1:
         raise UsageError(f"k is {k}; at least 1 neighbour can be asked for")
-    return _with_paths(store, k, exact=exact)
+    return _iterate(store, k, exact=exact)
 
 
 def neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:
-    """The id of every picture with its k nearest others, by id; those removed meanwhile are left out."""
+    """The id of every picture with the k others nearest to it, by id; those removed meanwhile are left out."""
     for some in _chunks(store, k, exact=exact):
         yield from some.items()
 
 
-def _with_paths(store: Store, k: int, *, exact: bool) -> Iterator[Neighbours]:
+def _iterate(store: Store, k: int, *, exact: bool) -> Iterator[Neighbours]:
     for some in _chunks(store, k, exact=exact):
         records = store.get({*some, *(id_ for near in some.values() for id_, _ in near)})
         paths = {id_: Path(os.fsdecode(record.path)) for id_, record in records.items()}

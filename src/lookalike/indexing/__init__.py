@@ -1,1 +1,1 @@
-"""From a folder to the store: finding what changed, encoding it, adapting to it, and watching for more."""
+"""From a folder to the store: find what changed, encode it, adapt the gallery, and watch for further changes."""

@@ -28,32 +28,32 @@ __all__ = ["adapt", "adapt_if_grown", "adapt_to_labels", "plan_for"]
 
 _log = logging.getLogger(__name__)
 
-_SAMPLE = 32768  # embeddings that anything is fitted to, at most, spread evenly over the gallery
-_LOOK = 64  # dimensions of a vector beside its classes
+_SAMPLE = 32768  # most embeddings that anything is fitted to, spread evenly over the gallery
+_DIM = 64  # dimensions of a vector in addition to those of its classes
 
 
 def adapt_if_grown(store: Store, encoder: Encoder) -> None:
-    """Adapt a gallery that has grown enough, unless it is adapted to labels: those of new pictures are not known."""
+    """Adapt a gallery that has grown enough, unless it is adapted to labels: new pictures have none."""
     projection = store.projection
     if projection is not None and projection.classes:
         return
     if store.count()[0] >= adapts_at(projection):
-        with contextlib.suppress(UsageError):  # copies of one picture have no direction to keep
+        with contextlib.suppress(UsageError):  # copies of one picture leave no direction to keep
             adapt(store, encoder)
 
 
 def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool | None = None) -> int:
-    """Fit the projection of a store again, inside `store.writing()`; the dimension of the vectors is returned.
+    """Fit the projection of a store again, inside `store.writing()`; return the dimension of the vectors.
 
-    dim: dimensions to keep of each part of the encoder, at most. blend: whether vectors are blended; None keeps what
-    was chosen before, at first what suits the encoder. Raises UsageError.
+    dim: the most dimensions to keep for each part of the encoder. blend: whether to blend vectors; None keeps the
+    earlier choice, or at first chooses what suits the encoder. Raises UsageError when nothing can be fitted.
     """
     plan = plan_for(store, encoder, dim, blend=blend)
     try:
         projection = fit_plan(plan, lambda: _sample(store))
     except ValueError as error:
         raise UsageError(f"the gallery cannot be adapted: {error}") from None
-    # Counted in pictures, not in the sample: or else a large gallery would have grown since in every run.
+    # Counted in pictures, not in the sample: otherwise every run would find that a large gallery has grown since.
     projection = replace(projection, fitted_on=store.count()[0])
     store.set_projection(projection)
     _log.info("adapted to %d pictures: %d dimensions", projection.fitted_on, sum(projection.widths))
@@ -61,44 +61,45 @@ def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool
 
 
 def plan_for(store: Store, encoder: Encoder, dim: int | None = None, *, blend: bool | None = None) -> Plan:
-    """How `adapt` would fit the projection of this store."""
+    """The plan by which `adapt` would fit the projection of this store."""
     parts = encoder.encoders if isinstance(encoder, HybridEncoder) else (encoder,)
     shares = [part.share for part in parts_of(encoder)]
-    return Plan([part.dim for part in parts], shares, _blends(store, parts, blend=blend), dim)
+    return Plan([part.dim for part in parts], shares, _choose_blends(store, parts, blend=blend), dim)
 
 
 def adapt_to_labels(
     store: Store, encoder: Encoder, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0
 ) -> Validation:
-    """Adapt a gallery to the classes of some or all of its pictures, by path, unless it is better without them.
+    """Adapt a gallery to the classes of some or all pictures, given by path, unless retrieval is better without them.
 
-    Pictures without a label, and classes of fewer than five, stay in the gallery and are not fitted to. Better is
-    what finds pictures of a class better, cross-validated inside the gallery. dim: dimensions beside the classes,
-    64 by default. Raises UsageError for fewer than two such classes.
+    Pictures without a label, and classes with fewer than five pictures, stay in the gallery but are not used for
+    fitting. What is better is decided by cross-validation inside the gallery: how well pictures find others of their
+    class. dim: dimensions in addition to those of the classes, by default 64. Raises UsageError for fewer than two
+    classes with at least five pictures.
     """
-    look = dim or _LOOK
+    width = dim or _DIM
     with store.writing(wait=wait):
-        rows, known = _labelled(store, labels)
+        embeddings, known = _collect_labelled(store, labels)
         classes = {label for label, count in Counter(known.tolist()).items() if count >= MIN_PER_CLASS}
         if len(classes) < 2:
             raise UsageError(
                 f"{len(classes)} classes have {MIN_PER_CLASS} pictures or more in the gallery; it takes two"
             )
         enough = np.isin(known, sorted(classes))
-        rows, known = rows[enough], known[enough]
+        embeddings, known = embeddings[enough], known[enough]
         try:
             plan = plan_for(store, encoder, dim)
-            choice = cross_validate(rows, known, dim=look, without=lambda some: fit_plan(plan, lambda: [some]))
-            plain = fit_projection((some for _, some in store.embeddings()), rows.shape[1], look)
+            choice = cross_validate(embeddings, known, dim=width, without=lambda some: fit_plan(plan, lambda: [some]))
+            plain = fit_projection((some for _, some in store.embeddings()), embeddings.shape[1], width)
         except ValueError as error:
             raise UsageError(f"the gallery cannot be adapted: {error}") from None
         if choice.is_better:
-            store.set_projection(fit_classes(rows, known, plain, choice))
-            _log.info("adapted to %d classes of %d pictures", len(classes), len(rows))
+            store.set_projection(fit_classes(embeddings, known, plain, choice))
+            _log.info("adapted to %d classes of %d pictures", len(classes), len(embeddings))
         return choice
 
 
-def _blends(store: Store, parts: Sequence[Encoder], *, blend: bool | None) -> list[bool]:
+def _choose_blends(store: Store, parts: Sequence[Encoder], *, blend: bool | None) -> list[bool]:
     if blend is not None:
         return [blend] * len(parts)
     known = store.projection
@@ -108,20 +109,20 @@ def _blends(store: Store, parts: Sequence[Encoder], *, blend: bool | None) -> li
 
 
 def _sample(store: Store) -> Iterator[NDArray[np.float32]]:
-    """Embeddings spread evenly over the gallery, at most _SAMPLE, in chunks."""
+    """At most _SAMPLE embeddings, spread evenly over the gallery, in chunks."""
     ids = store.ids()
     step = -(-len(ids) // _SAMPLE)
-    # A twentieth of a gallery of 700,000 is read by its ids; the others are not even looked at.
-    return (rows for _, rows in store.embeddings(ids[::step].tolist() if step > 1 else None))
+    # Reading by id fetches only the sample: a twentieth of a gallery of 700,000.
+    return (embeddings for _, embeddings in store.embeddings(ids[::step].tolist() if step > 1 else None))
 
 
-def _labelled(store: Store, labels: Mapping[bytes, str]) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Embeddings with a label, each content once: copies on both sides of a fold would flatter it."""
+def _collect_labelled(store: Store, labels: Mapping[bytes, str]) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Embeddings with a label, and their labels, each content once: copies in both parts of a fold would flatter it."""
     by_content = {
         record.digest: record for record in store.scan() if record.digest is not None and labels.get(record.path)
     }
     chosen = list(by_content.values())[:: -(-len(by_content) // _SAMPLE) or 1]
     known = {record.id: labels[record.path] for record in chosen}
     parts = list(store.embeddings(sorted(known)))
-    rows = np.concatenate([some for _, some in parts]) if parts else np.empty((0, store.space.dim), np.float32)
-    return rows, np.array([known[id_] for ids, _ in parts for id_ in ids.tolist()], np.str_)
+    embeddings = np.concatenate([some for _, some in parts]) if parts else np.empty((0, store.space.dim), np.float32)
+    return embeddings, np.array([known[id_] for ids, _ in parts for id_ in ids.tolist()], np.str_)

@@ -1,4 +1,4 @@
-"""Make a new gallery's store together with its encoder, which may have to be learned first."""
+"""Create the store of a new gallery together with its encoder, which may have to be learned first."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def create_store(
     options: IndexOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[Store, Encoder]:
-    """Make a store at `location` for the embeddings of the encoder of this name; both are returned.
+    """Create a store at `location` for the embeddings of the encoder with this name; return the store and the encoder.
 
-    learn_from: folders and files from whose pictures an encoder such as `patches` is learned, unless it was before; an
-    encoder that is ready to use needs none. options: how they are walked and read. Nothing is fetched.
-    Raises UsageError when there is no such folder, or nowhere to keep what is learned; EncoderError when the pictures
-    are too few, UnknownEncoder, StoreError.
+    learn_from: folders and files with the pictures from which an encoder such as `patches` is learned, unless that has
+    been done before; other encoders need none. options: how these are walked and read. Nothing is downloaded.
+    Raises UsageError when none of them exists, or when there is no folder to keep the learned encoder in; EncoderError
+    when there are too few pictures; UnknownEncoder, StoreError.
     """
     folder = Path(location) if is_folder(location) else None
     if learn_from and learned_parts(name):

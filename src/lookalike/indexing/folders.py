@@ -1,7 +1,7 @@
-"""The folders that a gallery looks after: how each is spelled, by which rules it is walked, where it may have moved.
+"""The folders that a gallery indexes: how each is spelled, by which rules it is walked, and where it may have moved.
 
-A folder that is reached by a symbolic link and by its real path is one folder. The gallery knows it by one of the two
-spellings, and `canonical_path` finds that one for every path that a person gives.
+A folder that can be reached by a symbolic link and by its real path is one folder. The gallery knows it by one of the
+two spellings, and `canonical_path` finds that spelling for every path that a person gives.
 """
 
 from __future__ import annotations
@@ -36,40 +36,40 @@ __all__ = [
     "with_parents",
 ]
 
-_SAMPLED = 16  # files of a missing folder that are looked for
-_ENOUGH = 2  # of them, and at least half, make a folder the one that was moved
+_SAMPLED = 16  # files of a missing folder that are searched for
+_ENOUGH = 2  # a folder with at least this many of them, and at least half, is taken for the one that was moved
 _SCANNED = 4096  # records that the sample is spread over
-_SIBLINGS = 1000  # folders beside a missing one that are looked into
+_SIBLINGS = 1000  # folders beside a missing one that are searched
 
 
 def canonical_path(path: AnyPath, store: Store, *, also: Iterable[bytes] = ()) -> bytes:
     """The absolute path by which a gallery knows, or would know, the file or folder that a person calls `path`.
 
-    The known roots, the folder that the gallery lies in and the paths in `also` are the anchors: a path that leads into
-    one of them, through whatever links, is spelled as one below it. Any other path stays as it was given; a link to a
+    The known roots, the folder that contains the gallery and the paths in `also` are anchors: a path that leads into
+    one of them, through any links, is spelled as a path below it. Any other path stays as it was given. A link to a
     file stays a link.
     """
     return _respell(absolute(path), _anchors(store, also))
 
 
 def named_roots(store: Store, paths: Iterable[AnyPath], rules: Rules) -> list[Root]:
-    """Roots of the paths that a person gave, as the gallery spells them, without those within another of them."""
+    """The roots for the paths that a person gave, as the gallery spells them, without those inside another of them."""
     found: list[bytes] = []
-    for path in sorted(map(absolute, paths), key=_depth):  # so that the outermost of two is an anchor of the other
+    for path in sorted(map(absolute, paths), key=_depth):  # so that the outer of two can be an anchor for the inner
         found.append(canonical_path(path, store, also=found))
     return _outermost(Root(path, rules) for path in sorted(set(found)))
 
 
 def known_roots(store: Store) -> list[Root]:
-    """The roots that were indexed into a store, by path."""
+    """The roots that were indexed into a store, ordered by path."""
     return [Root(path, _rules(info)) for path, info in sorted(store.roots.items())]
 
 
 def plan_roots(store: Store, roots: Sequence[Root]) -> tuple[list[Root], list[Root]]:
-    """The roots to remember when these have been named, and those to walk now, both by path.
+    """The roots to remember after these have been named, and the roots to walk now, both ordered by path.
 
-    The newest rules for a folder hold. A folder within a known one is a root of its own only if it has other rules, or
-    if a walk of the other never reaches it. Naming a folder replaces the roots within it that a walk of it reaches.
+    The newest rules for a folder apply. A folder within a known one is a separate root only if its rules differ, or if
+    a walk of the other never reaches it. Naming a folder replaces the roots within it that a walk of it reaches.
     """
     named = {root.path: root for root in roots}
     kept = {
@@ -85,15 +85,15 @@ def plan_roots(store: Store, roots: Sequence[Root]) -> tuple[list[Root], list[Ro
 
 
 def remember(store: Store, roots: Sequence[Root]) -> None:
-    """Keep these roots and no others, unless they are what is known."""
+    """Replace the roots of a store by these, if they differ."""
     if [*roots] != known_roots(store):
         store.set_roots({root.path: asdict(root.rules) for root in roots})
 
 
 def merge_roots(store: Store, roots: Sequence[Root]) -> list[Root]:
-    """`roots`, after the records of one folder that was known by two spellings have been brought together.
+    """Merge the records of folders that are known by two spellings; return `roots` in the spelling that remains.
 
-    That happens where a folder was indexed through a link before the real folder around it, and in galleries of
+    Two spellings arise when a folder was indexed through a link before the real folder around it, and in galleries of
     versions that did not compare folders.
     """
     anchors: dict[bytes, Identity | None] = {}
@@ -111,10 +111,10 @@ def merge_roots(store: Store, roots: Sequence[Root]) -> list[Root]:
 
 
 def find_moved(store: Store, missing: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """Where the folders that are missing seem to be now, as (old, new).
+    """Where the missing folders seem to be now, as pairs (old, new).
 
-    Several of their files are looked for by name and size: in the folders beside them, as after one was renamed or a
-    drive was mounted elsewhere, and in the other roots and the folders in them.
+    Several of their files are searched for by name and size: in the folders beside them, in case one was renamed or a
+    drive was mounted elsewhere, and in the other roots and the folders directly inside those.
     """
     roots = [root.path for root in known_roots(store)]
     pairs = ((old, _seek(old, _sample(store, old), roots)) for old in missing)
@@ -122,7 +122,7 @@ def find_moved(store: Store, missing: Iterable[bytes]) -> list[tuple[bytes, byte
 
 
 def _rename(store: Store, old: bytes, new: bytes) -> None:
-    """Rename records; those that are known by the new path already, as older versions left them, are dropped."""
+    """Rename records, dropping those whose new path is already known, as older versions left them."""
     there = {moved(record.path, old, new): record.id for record in below(store, old)}
     if twice := store.find(there):
         store.remove(there[path] for path in twice)
@@ -137,7 +137,7 @@ def _anchors(store: Store, also: Iterable[bytes]) -> dict[bytes, Identity | None
 
 
 def _respell(path: bytes, anchors: Mapping[bytes, Identity | None]) -> bytes:
-    """A path as one below the anchor that it really leads into, the innermost one; else as it is."""
+    """Spell a path as one below the innermost anchor that it really leads into; return any other path unchanged."""
     spellings = {identity: anchor for anchor, identity in reversed([*anchors.items()]) if identity is not None}
     real = os.path.realpath(path) if os.path.isdir(path) else _real_name(path)
     for folder in with_parents(real):
@@ -148,13 +148,13 @@ def _respell(path: bytes, anchors: Mapping[bytes, Identity | None]) -> bytes:
 
 
 def _real_name(path: bytes) -> bytes:
-    """The real path of the folder that a file is in, and the file's own name."""
+    """The path of a file with its folder's links resolved, but not its own."""
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder), name)
 
 
 def with_parents(path: bytes) -> Iterator[bytes]:
-    """A path and all folders above it, innermost first."""
+    """Yield a path and all folders above it, innermost first."""
     yield path
     while (parent := os.path.dirname(path)) != path:
         path = parent
@@ -162,7 +162,7 @@ def with_parents(path: bytes) -> Iterator[bytes]:
 
 
 def _identity(path: bytes) -> Identity | None:
-    """Device and inode of what is at a path; None if nothing is."""
+    """The device and inode of the file or folder at a path; None if nothing is there."""
     try:
         status = os.stat(path)
     except OSError:
@@ -175,7 +175,7 @@ def _depth(path: bytes) -> int:
 
 
 def _covers(outer: Root, inner: Root) -> bool:
-    """Whether a walk of `outer` comes to `inner`, so far as names and links decide it."""
+    """Whether a walk of `outer` reaches `inner`, as far as names and links determine it."""
     if not is_within(inner.path, outer.path):
         return False
     below = os.path.relpath(inner.path, outer.path)
@@ -186,7 +186,7 @@ def _covers(outer: Root, inner: Root) -> bool:
 
 
 def _is_part(root: Root, roots: Iterable[Root]) -> bool:
-    """Whether another root is walked by the same rules and comes to this one."""
+    """Whether a walk of another root with the same rules reaches this one."""
     around = [other for other in roots if other.path != root.path and is_within(root.path, other.path)]
     nearest = max(around, key=lambda other: len(other.path), default=None)
     return nearest is not None and nearest.rules == root.rules and _covers(nearest, root)
@@ -210,7 +210,7 @@ def below(store: Store, path: bytes) -> Iterator[Record]:
 
 
 def _sample(store: Store, folder: bytes) -> list[tuple[bytes, int]]:
-    """Names below a folder and sizes of some of its files."""
+    """The names, relative to a folder, and the sizes of some of its files."""
     records = (record for record in below(store, folder) if record.size is not None and record.path != folder)
     some = list(islice(records, _SCANNED))
     step = -(-len(some) // _SAMPLED) or 1
@@ -218,7 +218,7 @@ def _sample(store: Store, folder: bytes) -> list[tuple[bytes, int]]:
 
 
 def _seek(old: bytes, sample: Sequence[tuple[bytes, int]], roots: Sequence[bytes]) -> bytes | None:
-    """The first candidate below which enough of the sampled files are."""
+    """The first candidate folder that contains enough of the sampled files; None if there is no such folder."""
     wanted = max(_ENOUGH, -(-len(sample) // 2))
     if len(sample) < wanted:
         return None
@@ -229,9 +229,9 @@ def _seek(old: bytes, sample: Sequence[tuple[bytes, int]], roots: Sequence[bytes
 
 
 def _candidates(old: bytes, roots: Sequence[bytes]) -> Iterator[bytes]:
-    """Folders that a missing one may have become: likely ones first."""
+    """Yield folders that a missing one may have become, the most likely first."""
     there = next(folder for folder in with_parents(os.path.dirname(old)) if os.path.isdir(folder))
-    tail = os.path.relpath(old, there).partition(b"/")[2]  # where not it, but a folder above it was renamed
+    tail = os.path.relpath(old, there).partition(b"/")[2]  # in case a folder above it was renamed instead
     yield from (os.path.join(folder, tail) if tail else folder for folder in _folders_in(there))
     for root in roots:
         if root != old and not is_within(root, old) and os.path.isdir(root):

@@ -1,8 +1,9 @@
-"""Encoders that are learned from the pictures they are for: which pictures, and where the model is kept.
+"""Encoders that are learned from a gallery's own pictures: which pictures are used, and where the model is kept.
 
-A learned encoder is a folder of its name with a model and its card, in the gallery that it was learned for. It is
-made once, before the first picture is indexed, and stays as it is when the gallery grows: what is stored was made by
-it. Whoever is first keeps theirs: a folder that is there is never written again.
+A learned encoder is a folder with its name that holds a model and its card, in the gallery that it was learned for. It
+is learned once, before the first picture is indexed, and does not change when the gallery grows, because the stored
+embeddings were made with it. If two processes learn it at once, the first one wins: an existing model is never
+overwritten.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["forget", "learn", "learn_into"]
 
-_MOST = 2000  # pictures that are learned from; twice as many take twice as long
+_MOST = 2000  # pictures to learn from; twice as many take twice as long
 
 
 def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
@@ -47,12 +48,12 @@ def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
     options: IndexOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Learn what an encoder of this name needs to be loaded from `folder`, from pictures below these folders and files.
+    """Learn the encoder of this name from the pictures in these folders and files, so that `folder` can load it.
 
-    From all of them, or from 2,000 that are spread evenly over the walk. What is in `folder` already, and an encoder
-    that needs nothing, is left as it is. labels: classes of some or all pictures by their absolute paths, for encoders
-    that make anything of them. Raises UsageError when there is no such folder, EncoderError when the pictures are too
-    few.
+    All pictures are used, or 2,000 that are spread evenly over the walk. Models already in `folder` are kept, and an
+    encoder that needs no learning is left alone. labels: the classes of some or all pictures, by absolute path, for
+    encoders that use them. Raises UsageError when none of the roots exists, EncoderError when there are too few
+    pictures.
     """
     for part in learned_parts(name):
         if not (folder / part / MODEL).is_file():
@@ -68,44 +69,44 @@ def learn_into(  # noqa: PLR0913  (see above)
     options: IndexOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Learn one encoder as `learn` does; `folder`, one that is empty or not there, is then one to load it from."""
+    """Learn one encoder as `learn` does and write it to `folder`, which must be empty or not exist yet."""
     options, learner = options or IndexOptions(), find_learner(name)
     paths = _sample([os.path.abspath(os.fsencode(root)) for root in roots], options)
-    with _folder_for(folder) as made:
-        learner.learn(_shown(paths, labels or {}, learner.view, options, on_progress), made)
+    with _stage(folder) as staged:
+        learner.learn(_read_pictures(paths, labels or {}, learner.view, options, on_progress), staged)
 
 
 def forget(folder: Path) -> None:
-    """Remove what `learn_into` put there, and nothing else."""
+    """Remove the files that `learn_into` wrote to a folder, and nothing else."""
     for name in (MODEL, CARD):
         (folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _folder_for(folder: Path) -> Iterator[Path]:
-    """A folder to write into; what is written is at `folder` afterwards as a whole, unless a model was there first."""
-    with stage_folder(folder) as made:
-        yield made
-        _put(made, folder)
+def _stage(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write into, which becomes `folder` afterwards as a whole, unless that has a model by then."""
+    with stage_folder(folder) as staged:
+        yield staged
+        _move(staged, folder)
 
 
-def _put(made: Path, folder: Path) -> None:
+def _move(staged: Path, folder: Path) -> None:
     try:
-        made.rename(folder)
-    except OSError:  # there is such a folder, and something in it
+        staged.rename(folder)
+    except OSError:  # the folder exists and is not empty
         if not (folder / MODEL).is_file():
-            for file in sorted(made.iterdir()):  # the card, then the model that makes it one
+            for file in sorted(staged.iterdir()):  # the card first, because the model makes the encoder complete
                 file.replace(folder / file.name)
 
 
-def _shown(
+def _read_pictures(
     paths: Sequence[bytes],
     labels: Mapping[bytes, str],
     view: View,
     options: IndexOptions,
     on_progress: OnProgress | None,
 ) -> Iterator[Shown]:
-    """Every file that can be read, and its class."""
+    """Yield the pixels, uint8 (side, side, 3), and the class of every file that can be read."""
     with DecoderPool(view, limits=options.limits, workers=options.workers) as reader:
         for done, (path, result) in enumerate(reader.read(paths), 1):
             if on_progress is not None:
@@ -116,9 +117,9 @@ def _shown(
 
 
 def _sample(roots: Sequence[bytes], options: IndexOptions) -> list[bytes]:
-    """Paths, at most _MOST, spread evenly over all that the walk meets in the order of their names."""
-    there = [root for root in roots if os.path.lexists(root)]
-    if not there:
+    """At most _MOST paths, spread evenly over all files that the walk finds, in the order of their names."""
+    existing = [root for root in roots if os.path.lexists(root)]
+    if not existing:
         raise UsageError(f"no such file or folder: {', '.join(map(show_path, roots))}")
-    found = sorted(entry.source for root in there for entry in walk(root, options.rules) if not entry.problem)
+    found = sorted(entry.source for root in existing for entry in walk(root, options.rules) if not entry.problem)
     return found[:: max(1, math.ceil(len(found) / _MOST))]

@@ -1,6 +1,6 @@
-"""What is done to a whole gallery: index it, try skipped files again, forget, relocate and repair.
+"""Operations on a whole gallery: index it, retry skipped files, remove and relocate pictures, and index after a repair.
 
-Each is a function of a store; those that read pictures take an embedder as well.
+Each operation is a function of a store; those that read pictures also take an encoder.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 
 
 def local_embedder(encoder: Encoder, options: IndexOptions) -> LocalEmbedder:
-    """The embedder of this machine with the limits, processes and batches of `options`."""
+    """An embedder on this machine with the limits, worker processes and batch size of `options`."""
     return LocalEmbedder(encoder, limits=options.limits, workers=options.workers, batch_size=options.batch_size)
 
 
@@ -68,9 +68,9 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
 ) -> Report:
     """Bring a store up to date with these folders and files, and adapt it when it has grown enough.
 
-    They and their rules are remembered; without any, all that were indexed before are brought up to date.
-    embedder: this machine's by default. Raises UsageError when none of the paths exists or none is known; StoreBusy;
-    DiskFull, which says how many pictures are safe.
+    The paths and their rules are remembered; without paths, everything indexed before is brought up to date.
+    embedder: by default that of this machine. Raises UsageError when none of the paths exists or none is known;
+    StoreBusy; DiskFull, which says how many pictures are safe.
     """
     options = options or IndexOptions()
     embedder = embedder or local_embedder(encoder, options)
@@ -86,7 +86,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
             adapt_if_grown(store, encoder)
     except DiskFull as error:
         raise DiskFull(f"{error}; {store.count()[0]:,} pictures are safely indexed", hint=error.hint) from error
-    with contextlib.suppress(StoreError):  # what was indexed is safe; a search would say what is wrong
+    with contextlib.suppress(StoreError):  # what was indexed is safe, and the next search reports the problem
         if isinstance(store, Maintained):
             store.prepare()
     return report
@@ -101,9 +101,10 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     on_progress: OnProgress | None = None,
     wait: float = 0.0,
 ) -> Report:
-    """Read the skipped files that are `path` or below it again, although they have not changed.
+    """Read the skipped files at or below `path` again, even if they have not changed.
 
-    Those that are gone are left to `index_paths`. Raises StoreBusy; UsageError when nothing was skipped there.
+    Files that no longer exist are left for `index_paths` to remove. Raises StoreBusy; UsageError when no file was
+    skipped there.
     """
     options = replace(options or IndexOptions(), retry=True)
     within = canonical_path(path, store)
@@ -111,15 +112,15 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     found = [path for path in found if is_within(path, within) and os.path.lexists(path)]
     roots = [Root(key, options.rules) for key in found]
     if not found:
-        raise UsageError(f"no file that was skipped is in {show_path(within)}", hint="lookalike skipped")
+        raise UsageError(f"no skipped file is in {show_path(within)}", hint="list the skipped files: lookalike skipped")
     with store.writing(wait=wait):
         return update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
 
 
 def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
-    """Take a picture, or all pictures below a folder, out of a store; how many there were.
+    """Remove a picture, or all pictures below a folder, from a store; return the number of files removed.
 
-    A folder that was indexed itself is forgotten too. Raises StoreBusy; UsageError if nothing is known there.
+    Indexed roots there are forgotten too. Raises StoreBusy; UsageError when the gallery knows nothing at this path.
     """
     key = canonical_path(path, store)
     with store.writing(wait=wait):
@@ -134,11 +135,11 @@ def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
 
 
 def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False) -> int:
-    """Let pictures that were moved from the folder `old` to `new` keep their embeddings; how many files they are.
+    """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
-    Paths are rewritten, all or none; no file is read. Where a picture is known in its new place already and gone from
-    the old one, with the same content, the old record is dropped. Raises StoreBusy; UsageError when nothing is known
-    in `old`, or another picture in its new place.
+    Either all paths are rewritten or none; no file is read. If a picture with the same content is already known at its
+    new path, and is gone from the old one, the old record is dropped. Raises StoreBusy; UsageError when the gallery
+    knows no picture in `old`, or already knows a different one at a new path.
     """
     source, target = canonical_path(old, store), canonical_path(new, store)
     found = list(below(store, source))
@@ -151,7 +152,7 @@ def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False)
         if again:
             store.remove(again)
         store.rename(source, target)
-        remember(store, plan_roots(store, [])[0])  # the new place may be part of a known folder
+        remember(store, plan_roots(store, [])[0])  # the new folder may be part of a known one
     return len(found)
 
 
@@ -163,7 +164,7 @@ def index_lost(
     options: IndexOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Index the known roots, and the files among `lost` that are elsewhere, after a repair that could not save all."""
+    """Index the known roots, and the `lost` files outside them, after a repair that could not save everything."""
     options = options or IndexOptions()
     roots = known_roots(store)
     found = [key for key in lost if not any(is_within(key, root.path) for root in roots)]
@@ -175,7 +176,7 @@ def index_lost(
 
 
 def skipped(store: Store) -> list[tuple[Path, str]]:
-    """Every file that was met and is not part of the gallery, with the reason, by path."""
+    """Every file that was found but is not part of the gallery, with the reason, ordered by path."""
     found = (record for record in store.scan() if record.digest is None)
     return [(Path(os.fsdecode(record.path)), record.skipped_because or "") for record in found]
 
@@ -190,7 +191,7 @@ def _check_roots(store: Store, roots: Sequence[Root]) -> None:
 def _update(
     store: Store, embedder: Embedder, roots: Sequence[Root], options: IndexOptions, on_progress: OnProgress | None
 ) -> Report:
-    """Update, and look for the roots that are missing."""
+    """Update the store, and find out where missing roots may have moved."""
     report = update(store, embedder, roots, options=options, on_progress=on_progress)
     found = find_moved(store, map(os.fsencode, report.missing))
     report.moved = [(Path(os.fsdecode(old)), Path(os.fsdecode(new))) for old, new in found]
@@ -198,9 +199,9 @@ def _update(
 
 
 def _known_in_both(store: Store, found: Sequence[Record], source: bytes, target: bytes) -> list[int]:
-    """The ids of records that need not be moved, because their pictures are known in the new place.
+    """The ids of records that need not be moved, because their pictures are already known at the new path.
 
-    Raises UsageError if one of these is still in the old place, or differs.
+    Raises UsageError if the file of one of these still exists at the old path, or if its content differs.
     """
     own = {record.path for record in found}
     there = {moved(record.path, source, target): record for record in found}
@@ -209,7 +210,7 @@ def _known_in_both(store: Store, found: Sequence[Record], source: bytes, target:
         old = there[path]
         if old.digest is None or old.digest != record.digest or os.path.lexists(old.path):
             raise UsageError(
-                f"{len(known)} pictures are known in the new place as well, such as {show_path(path)}",
-                hint=f"forget one of the two folders: lookalike remove {show_path(target)}",
+                f"{len(known)} pictures are already known at their new path, such as {show_path(path)}",
+                hint=f"remove one of the two folders from the gallery: lookalike remove {show_path(target)}",
             )
     return [there[path].id for path in known]

@@ -1,4 +1,4 @@
-"""The one loop that brings a store up to date with folders of pictures."""
+"""The loop that brings a store up to date with folders of pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lookalike.store import Store
 
     Embeddings = dict[bytes, NDArray[np.float32]]
-    """float32 (dim,) by the digest of the picture."""
+    """Embeddings, float32 (dim,), by the digest of the picture."""
 
     Result = tuple[Entry, Embedded | str]
 
@@ -44,18 +44,20 @@ __all__ = ["IndexOptions", "Report", "embed_files", "update"]
 _log = logging.getLogger(__name__)
 
 _LOOKUPS = 512  # files looked up in the store at once
-# Reasons that say nothing of the file itself: it is tried again in every run.
-_PASSING = ("permission denied", "cannot be read", "needs more memory", "changed while it was read")
+# Reasons that say nothing about the file itself, which is tried again in every run.
+_TEMPORARY = ("permission denied", "cannot be read", "needs more memory", "changed while it was read")
 
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How to walk and read: which files, bounds for one file, pictures encoded at once, decoding processes.
+    """How to walk and read folders.
 
-    dry_run: find out what a run would do: files are read, none is encoded, nothing is written.
-    retry: read skipped files again although they have not changed.
-    refresh: read every file again. What was not kept of it before is kept then, and a file that has changed although
-    its size and time have not is noticed; only what has changed is encoded.
+    rules: which files to index. limits: the limits for each file. batch_size: pictures encoded at once. workers: the
+    number of decoding processes.
+    dry_run: find out what would change: files are read, but none is encoded and nothing is written.
+    retry: read skipped files again even if they have not changed.
+    refresh: read every file again, to store facts that were not stored before and to notice files that have changed
+    without a change of size or time; only changed pictures are encoded.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -69,11 +71,12 @@ class IndexOptions:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did, in files.
+    """What a run did, counted in files.
 
     skipped: all files that are not part of the gallery now, with the reason.
-    missing: folders that are not there; their pictures stay in the gallery.
-    moved: those of them that seem to be elsewhere now, as (old, new): what `relocate` takes.
+    missing: roots that do not exist now; their pictures stay in the gallery.
+    moved: missing roots that seem to be elsewhere now, as (old, new), the arguments of `relocate`.
+    seconds: how long the run took.
     """
 
     added: int = 0
@@ -86,7 +89,7 @@ class Report:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The run as JSON can have it."""
+        """The report as JSON-compatible values."""
         moved = [{"old": path_fields(old), "new": path_fields(new)} for old, new in self.moved]
         return {
             "added": self.added,
@@ -108,10 +111,10 @@ def update(
     options: IndexOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Bring `store`, which must be `writing()` unless it is a dry run, up to date with the files below `roots`.
+    """Bring a store up to date with the files below `roots`, inside `store.writing()` unless it is a dry run.
 
-    A root that does not exist is reported in `missing` and its records are kept: a drive that is not plugged in is not
-    a deletion. A root within another is walked by its own rules only.
+    A root that does not exist is reported in `missing` and its records are kept, because its drive may just not be
+    plugged in. A root within another is walked only by its own rules.
     """
     start = time.monotonic()
     run = _Run(store, embedder, options or IndexOptions(), on_progress)
@@ -130,21 +133,24 @@ def update(
 def embed_files(
     encoder: Encoder, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
 ) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
-    """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in order.
+    """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in the given order.
 
-    Files are decoded and encoded as `update` does it, many at a time; nothing is kept. view: by default the encoder's.
+    Files are decoded and encoded in batches, just as `update` does it, but nothing is stored. view: by default the
+    encoder's.
     """
     options = options or IndexOptions()
     with DecoderPool(view or encoder.view, limits=options.limits, workers=options.workers) as reader:
         results = reader.read(paths)
         while some := list(islice(results, options.batch_size)):
             pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
-            rows = iter(encode_pictures(encoder, pictures))
-            yield from ((path, next(rows) if isinstance(result, DecodedPicture) else result) for path, result in some)
+            embeddings = iter(encode_pictures(encoder, pictures))
+            yield from (
+                (path, next(embeddings) if isinstance(result, DecodedPicture) else result) for path, result in some
+            )
 
 
 class _Run:
-    """The state of one run; memory grows by a bit for each file, not with its pictures."""
+    """The state of one run. Its memory grows by one byte per record, not with the pictures."""
 
     def __init__(self, store: Store, embedder: Embedder, options: IndexOptions, on_progress: OnProgress | None) -> None:
         self.store = store
@@ -155,14 +161,14 @@ class _Run:
         self._on_progress = on_progress
         self._total = 0
         self._done = 0
-        self._seen = bytearray()  # by record id
-        self._missing: list[bytes] = []  # roots that are not there
+        self._seen = bytearray()  # 1 at the id of each record whose file was found
+        self._missing: list[bytes] = []  # roots that do not exist
         self._unreadable: list[bytes] = []  # folders and files whose records are kept for now
-        self._copies: Counter[bytes] = Counter()  # digests that came in under a new path, known under another
-        self._lost: list[Entry] = []  # files whose embedding was known when they were read, and no longer when saved
+        self._copies: Counter[bytes] = Counter()  # digests found at a new path and known at another
+        self._lost: list[Entry] = []  # files whose embedding was known when they were read, but not when saved
 
     def note_missing(self, root: Root) -> None:
-        """Report a root that is not there; its records are kept."""
+        """Report a root that does not exist; its records are kept."""
         self._missing.append(root.path)
         self.report.missing.append(_path(root.path))
 
@@ -186,7 +192,7 @@ class _Run:
         return set(digests) if self.options.dry_run else self.store.known(digests)
 
     def _entries(self) -> Iterator[Entry]:
-        """What the walks below the roots find, each path by the rules of the innermost root that it is in."""
+        """What the walks of the roots find, each path by the rules of the innermost root that contains it."""
         paths = {root.path for root in self.roots}
         has_nested = any(_is_nested(root, paths) for root in self.roots)
         for root in self.roots:
@@ -195,8 +201,8 @@ class _Run:
                     yield entry
 
     def clear_out(self) -> None:
-        """Remove the records below the roots whose files were not met."""
-        gone = [root for root in self.roots if not os.path.lexists(root.path)]  # unplugged in mid-run
+        """Remove the records below the roots whose files were not found."""
+        gone = [root for root in self.roots if not os.path.lexists(root.path)]  # unplugged during the run
         for root in gone:
             self.note_missing(root)
         self.roots = [root for root in self.roots if root not in gone]
@@ -218,7 +224,7 @@ class _Run:
             self.report.removed += 1
 
     def _changed(self) -> Iterator[Entry]:
-        """The files that have to be read; the others are dealt with on the way."""
+        """Yield the files that have to be read, and handle all others on the way."""
         entries = self._entries()
         while some := list(islice(entries, _LOOKUPS)):
             known = self.store.find(entry.path for entry in some)
@@ -234,13 +240,13 @@ class _Run:
             self._put([problem for problem in problems if problem is not None])
 
     def _problem(self, entry: Entry, record: Record | None) -> Record | None:
-        """Note a file that cannot even be opened; None if that was known already, or there is no file."""
+        """Report a file that cannot even be opened; return a record to store, or None if none is needed."""
         self._advance(1)
         if entry.problem == VANISHED:
             return None
         self.report.skipped.append((_path(entry.path), entry.problem))
         _log_skipped(entry, entry.problem)
-        if entry.problem.startswith(_PASSING):
+        if entry.problem.startswith(_TEMPORARY):
             self._unreadable.append(entry.path)
             return None
         if record is not None:
@@ -254,7 +260,7 @@ class _Run:
             return False
         if record.digest is not None:
             return True
-        # A skipped file is tried again when the limit that may have kept it out has changed.
+        # A skipped file is tried again when the limit that may have excluded it has changed.
         return record.max_megapixels == self.options.limits.megapixels and not self.options.retry
 
     def _keep(self, record: Record) -> None:
@@ -266,7 +272,7 @@ class _Run:
             self.report.unchanged += 1
 
     def _save(self, batch: list[Result]) -> None:
-        """Commit what was found in some files as one batch."""
+        """Commit the results for some files as one batch."""
         before = self.store.find(entry.path for entry, _ in batch)
         found = {entry.path: result for entry, result in batch if isinstance(result, Embedded)}
         known = self.store.known({result.digest for result in found.values()})
@@ -297,10 +303,10 @@ class _Run:
         self.report.skipped.append((_path(entry.path), reason))
         _log_skipped(entry, reason)
         size: int | None = entry.size
-        if reason.startswith(_PASSING):
+        if reason.startswith(_TEMPORARY):
             self._unreadable.append(entry.path)
             if before is not None and before.digest is not None:
-                return []  # a picture that cannot be read for now stays what it was
+                return []  # a picture that cannot be read for now keeps its record
             size = None  # so that it is read again next time
         limit = float(self.options.limits.megapixels)
         return [Record(entry.path, size, entry.mtime_ns, skipped_because=reason, max_megapixels=limit)]

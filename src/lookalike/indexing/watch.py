@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Watched", "watch"]
 
-_BEAT = 200  # milliseconds between two looks at the clock and at the roots
-_LONGEST = 30.0  # seconds that changes without a pause may put a run off
-_ANYWAY = 600.0  # seconds after which everything is looked at: a network drive tells nothing of its changes
+_BEAT = 200  # milliseconds between two checks of the clock and the roots
+_LONGEST = 30.0  # seconds for which continuous changes may delay a run
+_ANYWAY = 600.0  # seconds after which a run starts in any case: a network drive does not report its changes
 
 
 class Watched(Protocol):
-    """What is kept up to date: a `lookalike.Gallery`."""
+    """What is kept up to date, such as a `lookalike.Gallery`."""
 
     @property
     def roots(self) -> list[Root]:
@@ -43,16 +43,16 @@ class Watched(Protocol):
         """Bring everything up to date."""
 
     def knows(self, path: bytes) -> bool:
-        """Whether the gallery has met a file at this absolute path, or below it."""
+        """Whether the gallery knows a file at or below this absolute path."""
 
 
 def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None = None, settle: float = 2.0) -> None:
-    """Index the gallery's roots now, and again whenever they have changed and been quiet for `settle` seconds.
+    """Index the gallery's roots now, and again whenever they have changed and then been quiet for `settle` seconds.
 
-    The gallery is locked during each run and not between them; while another process writes, a run is put off. Roots
-    that are missing are waited for. on_report: called after each run that changed something, and after the first run
-    since a root went away or came back. Ends by an exception only: KeyboardInterrupt, or one that `Gallery.index`
-    raises.
+    The gallery is locked during each run but not between runs; while another process is writing, the run is delayed. If
+    all roots are missing, it waits for one. on_report: called after each run that changed something, and after the
+    first run since a root disappeared or came back. It only ends with an exception: KeyboardInterrupt, or one that
+    `Gallery.index` raises.
     """
     is_news = False
     while True:
@@ -63,7 +63,7 @@ def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None
             time.sleep(_BEAT / 1000)
             present = [root for root in gallery.roots if os.path.lexists(root.path)]
         for clock in _quiet_moments(gallery, present, settle):
-            with contextlib.suppress(StoreBusy):  # then at the next beat
+            with contextlib.suppress(StoreBusy):  # another process is writing: try again at the next beat
                 report = gallery.index(options=options)
                 clock.looked()
                 if is_news or report.added or report.renamed or report.removed:
@@ -73,7 +73,7 @@ def watch(gallery: Watched, on_report: OnReport, *, options: IndexOptions | None
 
 
 class _Clock:
-    """When something changed that no run has seen yet: to begin with, long ago."""
+    """The times of changes that no run has covered yet; at first, a change that is infinitely long ago."""
 
     def __init__(self, settle: float) -> None:
         self._settle = settle
@@ -93,10 +93,10 @@ class _Clock:
 
 
 def _quiet_moments(gallery: Watched, present: Sequence[Root], settle: float) -> Iterator[_Clock]:
-    """Yield the clock whenever it is time for a run, until a root goes away or comes back."""
-    clock, places = _Clock(settle), _places(gallery)
+    """Yield the clock whenever it is time for a run, until a root disappears or comes back."""
+    clock, before = _Clock(settle), _identify_roots(gallery)
     for changes in _changes(present):
-        if _places(gallery) != places:
+        if _identify_roots(gallery) != before:
             return
         if any(_matters(os.fsencode(path), present, gallery) for path in changes):
             clock.changed()
@@ -105,7 +105,7 @@ def _quiet_moments(gallery: Watched, present: Sequence[Root], settle: float) -> 
 
 
 def _changes(roots: Sequence[Root]) -> Iterator[set[str]]:
-    """What has changed below the roots since the last time, at every beat. Ends when one of them is not there."""
+    """Yield, at every beat, the paths below the roots that have changed since the last one, until a root is missing."""
     paths = [os.fsdecode(root.path) for root in roots]
     try:
         for changes in watch_files(
@@ -115,12 +115,12 @@ def _changes(roots: Sequence[Root]) -> Iterator[set[str]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        hint = "Linux bounds the folders that are watched: sysctl fs.inotify.max_user_watches=1048576"
+        hint = "Linux limits the number of watched folders: sysctl fs.inotify.max_user_watches=1048576"
         raise LookalikeError(f"the folders cannot be watched: {error}", hint=hint) from error
 
 
-def _places(gallery: Watched) -> list[tuple[bytes, int, int]]:
-    """The roots that are there, each with what tells it from another in its place."""
+def _identify_roots(gallery: Watched) -> list[tuple[bytes, int, int]]:
+    """The existing roots, each with its device and inode, which reveal that another folder has taken its path."""
     found = []
     for root in gallery.roots:
         with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ def _places(gallery: Watched) -> list[tuple[bytes, int, int]]:
 
 
 def _matters(path: bytes, roots: Sequence[Root], gallery: Watched) -> bool:
-    """Whether a change of this path may be one of the gallery."""
+    """Whether a change of this path may concern the gallery."""
     around = [root for root in roots if is_within(path, root.path)]
     root = max(around, key=lambda each: len(each.path), default=None)
     if root is None or path == root.path:

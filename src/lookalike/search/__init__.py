@@ -1,1 +1,1 @@
-"""From a query to its hits: what can be asked, which pictures qualify, how answers are ordered, drawn and explained."""
+"""From a query to its hits: queries, filters, search, reranking, drawing and explanation."""

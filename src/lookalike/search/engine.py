@@ -1,8 +1,8 @@
-"""From queries to hits: what is asked becomes embeddings, the store finds the nearest, and records make hits of them.
+"""From queries to hits: queries become embeddings, the store finds the nearest records, and these become hits.
 
-Pictures are read and encoded before the store is asked, so no transaction and no lock of it lasts that long. A picture
-of the gallery whose file is unchanged is neither read nor encoded: its stored vector is the query, so that two pictures
-have one distance in a search, among neighbours and in an inspection.
+Pictures are read and encoded before the store is searched, so that none of its transactions or locks lasts that long. A
+picture of the gallery whose file is unchanged is neither read nor encoded: its stored vector is the query, so two
+pictures have the same distance in a search, among neighbours and in an inspection.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ADAPTED = SearchSpace()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to search: see `lookalike.Gallery.search`."""
+    """The options of a search: see `lookalike.Gallery.search`."""
 
     where: Sequence[str] = ()
     weights: Mapping[str, float] | None = None
@@ -61,10 +61,11 @@ class Options:
 
 @dataclass(slots=True)
 class Asked:
-    """A query on its way: what it looks like, what it is compared by, and which records are itself.
+    """A query that has been read: its picture, the embeddings it is compared by, and the records of the query itself.
 
-    image: a picture, or what reads it when it is needed. stored: the id of the picture whose stored vector is the
-    query; embeddings are None then.
+    image: a picture, or a function that reads it when it is needed. space: the space that it is compared in. own: the
+    ids of the query's own records, which are left out of its hits. stored: the id of the picture whose stored vector is
+    the query; then embeddings is None.
     """
 
     query: Query
@@ -74,19 +75,19 @@ class Asked:
     space: SearchSpace = _ADAPTED
     own: set[int] = field(default_factory=set)
     stored: int | None = None
-    is_recognised: bool = False  # by the path of its file
+    is_recognised: bool = False  # whether it is known by the path of its file
 
 
 class _Gone(Exception):
-    """A picture that was recognised by its path was removed before its vector was read."""
+    """A picture recognised by its path was removed before its vector was read."""
 
 
 def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], k: int, options: Options) -> list[Hits]:
-    """The hits of each query. load: gives the encoder, where one is needed."""
+    """The hits of each query. load: returns the encoder; called only if it is needed."""
     if k < 1:
         raise UsageError(f"k is {k}; at least 1 hit can be asked for")
     if options.order not in get_args(Order):
-        raise UsageError(f"no order {options.order!r}", hint=f"one of {', '.join(get_args(Order))}")
+        raise UsageError(f"no order {options.order!r}", hint=f"choose one of: {', '.join(get_args(Order))}")
     where = parse_filters(options.where)
     try:
         return _search(store, load, read_queries(store, load, queries), k, where, options)
@@ -96,15 +97,15 @@ def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], 
 
 
 def read_queries(store: Store, load: Callable[[], Encoder], queries: Sequence[Query]) -> list[Asked]:
-    """Each query as it is compared; all of their pictures are encoded together.
+    """Read each query into what is compared; the pictures of all queries are encoded together.
 
-    Raises UnreadableImage, UsageError, and what an encoder of texts raises.
+    Raises UnreadableImage, UsageError, and whatever a text encoder raises.
     """
     return _Reader(store, load).read(queries)
 
 
 def read_vectors(store: Store, asked: Asked) -> Embeddings:
-    """What a query that is no text is compared by: the vectors of its views, float32 (views, w)."""
+    """The vectors of a query's views, float32 (views, w); not for texts."""
     if asked.stored is not None:
         return store.vectors([asked.stored])
     return store.adapt(cast("Embeddings", asked.embeddings))
@@ -120,7 +121,7 @@ def nearest(  # noqa: PLR0913  (by name, all but three)
     order: Order = "distance",
     exact: bool = False,
 ) -> list[Near]:
-    """The k pictures nearest to each query: as near as they are to the nearest of its views."""
+    """The k pictures nearest to each query; a picture's distance is the one to the nearest of the query's views."""
     if order == "diffusion":
         with store.reading():
             found = nearest(store, queries, max(k, CANDIDATES), space=space, where=where, exact=exact)
@@ -131,10 +132,13 @@ def nearest(  # noqa: PLR0913  (by name, all but three)
 
 
 def weighted_space(store: Store, encoder: Encoder, weights: Mapping[str, float]) -> SearchSpace:
-    """The adapted vectors, their dimensions weighted so that each part of a hybrid counts as much as it is to."""
+    """The search space in which each part of a hybrid encoder counts as much as its weight says."""
     parts, projection = parts_of(encoder), store.projection
     if projection is not None and projection.classes:
-        raise UsageError("a gallery that is adapted to labels has no weights", hint="lookalike adapt")
+        raise UsageError(
+            "weights cannot be used in a gallery adapted to labels",
+            hint="adapt it to its pictures again: lookalike adapt",
+        )
     widths = projection.widths if projection is not None else [part.dim for part in parts]
     return SearchSpace(weights=tuple(np.repeat(np.array(balance(parts, weights), np.float32), widths).tolist()))
 
@@ -151,7 +155,7 @@ def _search(  # noqa: PLR0913  (one step of `search`)
     with store.reading():
         weighted = _ADAPTED
         if encoder is not None:
-            store.vectors([])  # reads the moment that is searched, so that the projection is that of its vectors
+            store.vectors([])  # fixes the moment that is searched, so that the projection matches its vectors
             weighted = weighted_space(store, encoder, options.weights or {})
         probes = [_probe(store, one, weighted) for one in asked]
         found = _find(store, asked, probes, k, where, options)
@@ -160,9 +164,9 @@ def _search(  # noqa: PLR0913  (one step of `search`)
 
 
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
-    """What the store is searched with, and the space that it is compared in. Raises UsageError; _Gone."""
+    """The query vectors for the store, and the space that they are compared in. Raises UsageError, _Gone."""
     if _ADAPTED not in {asked.space, weighted}:
-        raise UsageError("a text has no weights: it is compared by one part of the encoder alone")
+        raise UsageError("weights cannot be used with a text: it is compared by one part of the encoder alone")
     if asked.stored is None:
         space = weighted if asked.space == _ADAPTED else asked.space
         return cast("Embeddings", asked.embeddings), space
@@ -182,22 +186,25 @@ def _find(  # noqa: PLR0913  (as above)
     where: Filter | None,
     options: Options,
 ) -> list[Near]:
-    """What each query finds, those that are compared alike together; itself is left out unless it is wanted."""
+    """The nearest pictures of each query, searching queries of the same space together.
+
+    A query's own records are left out unless `include_self` is set.
+    """
     found: list[Near] = [[] for _ in asked]
     for space in dict.fromkeys(space for _, space in probes):
-        places = [place for place, probe in enumerate(probes) if probe[1] == space]
-        most = k if options.include_self else k + max(len(asked[place].own) for place in places)
-        views = [probes[place][0] for place in places]
+        indices = [index for index, probe in enumerate(probes) if probe[1] == space]
+        most = k if options.include_self else k + max(len(asked[index].own) for index in indices)
+        views = [probes[index][0] for index in indices]
         answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=options.exact)
-        for place, near in zip(places, answers, strict=True):
-            own = () if options.include_self else asked[place].own
-            found[place] = [pair for pair in near if pair[0] not in own][:k]
+        for index, near in zip(indices, answers, strict=True):
+            own = () if options.include_self else asked[index].own
+            found[index] = [pair for pair in near if pair[0] not in own][:k]
     return found
 
 
 def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record], k: int) -> Hits:
     if any(id_ not in records for id_, _ in near):
-        raise Corrupt("pictures that were found are not listed in the gallery", hint="lookalike verify")
+        raise Corrupt("pictures that were found have no record in the gallery", hint="lookalike verify")
     hits = [
         Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_)
         for rank, (id_, distance) in enumerate(near[:k], 1)
@@ -206,13 +213,13 @@ def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record],
 
 
 def _unknown(id_: int) -> UsageError:
-    return UsageError(f"no picture of the gallery has the id {id_}")
+    return UsageError(f"no picture in the gallery has the id {id_}")
 
 
 class _Reader:
-    """Reads queries; the pictures of all of them are encoded together.
+    """Reads queries and encodes the pictures of all of them together.
 
-    recognise: whether a picture of the gallery, known by its path, is compared by its stored vector.
+    recognise: whether a picture that the gallery knows by its path is compared by its stored vector.
     """
 
     def __init__(self, store: Store, load: Callable[[], Encoder], *, recognise: bool = True) -> None:
@@ -237,7 +244,7 @@ class _Reader:
             case TextQuery(words):
                 embedding, space = encode_text(self._load(), words)
                 return Asked(query, draw_text(words), "query", embedding, space)
-        raise UsageError(f"{type(query).__name__} cannot be searched with here")
+        raise UsageError(f"a {type(query).__name__} cannot be searched here")
 
     def _read_picture(self, query: Query, source: Source) -> Asked:
         if isinstance(source, Image.Image | np.ndarray):
@@ -270,8 +277,8 @@ class _Reader:
     def _embeddings(self, asked: Asked) -> Embeddings:
         if asked.stored is None:
             return cast("Embeddings", asked.embeddings)
-        for _, rows in self._store.embeddings([asked.stored]):
-            return rows
+        for _, embeddings in self._store.embeddings([asked.stored]):
+            return embeddings
         raise _Gone if asked.is_recognised else _unknown(asked.stored)
 
     def _add_up(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
@@ -279,30 +286,30 @@ class _Reader:
             (_, one), *_ = terms
             return replace(one, query=query)
         if any(one.space != _ADAPTED for _, one in terms):
-            raise UsageError("texts cannot be added up with other queries yet")
+            raise UsageError("texts cannot be combined with other queries yet")
         shown = next((one for weight, one in terms if weight > 0), None)
         if shown is None or sum(weight for weight, _ in terms) <= 0:
             raise UsageError(
-                "the weights of a query must add up to more than 0, or it is like nothing",
-                hint="give what is wanted more weight: 2 * wanted - unwanted",
+                "the weights of a query must add up to more than 0",
+                hint="give the wanted pictures more weight: 2 * wanted - unwanted",
             )
         own = set().union(*(one.own for _, one in terms))
         return Asked(query, shown.image, "query", self._sum(terms), own=own)
 
     def _sum(self, terms: Sequence[tuple[float, Asked]]) -> Embeddings:
-        """The weighted mean, view by view; for cosine of embeddings of length 1. A stored picture has one view."""
+        """The weighted mean, view by view; for cosine, of embeddings of length 1. A stored picture has one view."""
         is_cosine = self._store.space.metric == "cosine"
         each = [(weight, self._embeddings(one)) for weight, one in terms]
-        total, views = sum(weight for weight, _ in each), max(len(rows) for _, rows in each)
+        total, views = sum(weight for weight, _ in each), max(len(embeddings) for _, embeddings in each)
         added = np.zeros((views, self._store.space.dim), np.float32)
-        for weight, rows in each:
-            scaled = unit(rows) if is_cosine else rows
-            added += np.float32(weight / total) * scaled[np.minimum(np.arange(views), len(rows) - 1)]
+        for weight, embeddings in each:
+            scaled = unit(embeddings) if is_cosine else embeddings
+            added += np.float32(weight / total) * scaled[np.minimum(np.arange(views), len(embeddings) - 1)]
         return added
 
 
 def _draw_stored(path: bytes) -> Image.Image:
-    """A picture of the gallery; where its file is gone, its name."""
+    """The picture of a record, or a drawing of its name if the file cannot be read."""
     try:
         return read_picture(path)
     except UnreadableImage:
@@ -310,7 +317,7 @@ def _draw_stored(path: bytes) -> Image.Image:
 
 
 def _is_unchanged(path: bytes, record: Record) -> bool:
-    """Whether the file is still the one that the embedding in the gallery was made from."""
+    """Whether the file is unchanged since its embedding in the gallery was made."""
     try:
         status = os.stat(path)
     except OSError:

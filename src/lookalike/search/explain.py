@@ -1,8 +1,9 @@
-"""Why two pictures match: what of either, when it is covered, makes them less alike.
+"""Why two pictures match: which parts of each, when covered, make the two less similar.
 
-Occlusion (Zeiler & Fergus 2014): a square, blurred beyond recognition, is moved over it, and the picture embedded
-anew each time. It asks the encoder and nothing else, so it works for every encoder, adapted or not. Blurred and not
-grey, because the edges of a grey square are something to see as well: the heat lay less on things.
+This is occlusion (Zeiler & Fergus 2014): a square is blurred beyond recognition at one position after another, and the
+picture is embedded again each time. It needs nothing but the encoder, so it works for every encoder, adapted or not.
+The square is blurred rather than grey because the edges of a grey square are visible features themselves: the heat lay
+less on objects.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspection", "inspect"]
 
-_PLACES = 11  # of the square along a side; each overlaps the next by half: 121 embeddings a picture
+_POSITIONS = 11  # of the square along a side; each overlaps the next by half: 121 embeddings per picture
 _BLUR = 1 / 12  # of a side: half a square
 _TILE = 400  # pixels of a side of a drawing
 _GAP, _CAPTION = 16, 30
@@ -42,8 +43,8 @@ _STRONGEST = 0.75  # how much of the picture the strongest heat hides
 class Inspection:
     """Two pictures as the encoder sees them, their distance, and where they match.
 
-    query_heat, hit_heat: float32 (12, 12), by how much the distance grows when that part is covered; below 0 where
-    the pictures would be more alike without it.
+    query_heat, hit_heat: float32 (12, 12), how much the distance grows when that part is covered; below 0 where the
+    pictures would be more similar without it.
     """
 
     query: Image.Image
@@ -53,35 +54,35 @@ class Inspection:
     hit_heat: NDArray[np.float32]
 
     def to_dict(self) -> dict[str, Any]:
-        """The distance and both heat maps as JSON can have them."""
+        """The distance and both heat maps as JSON-compatible values."""
         heats = {"query_heat": self.query_heat.tolist(), "hit_heat": self.hit_heat.tolist()}
         return {"distance": self.distance, **heats}
 
     def draw(self) -> Image.Image:
-        """Both side by side: red matches more than the rest of its picture, blue less; one scale for the two."""
+        """Draw both side by side: red parts match more than the rest of their picture, blue ones less, on one scale."""
         heats = [heat - np.median(heat) for heat in (self.query_heat, self.hit_heat)]
         most = max(float(np.abs(heat).max()) for heat in heats)
         sheet = Image.new("RGB", (2 * _TILE + 3 * _GAP, _TILE + 2 * _GAP + _CAPTION), _PAPER)
-        for place, (image, heat) in enumerate(zip((self.query, self.hit), heats, strict=True)):
-            sheet.paste(_glowing(image, heat / (most or 1)), (_GAP + place * (_TILE + _GAP), _GAP))
+        for number, (image, heat) in enumerate(zip((self.query, self.hit), heats, strict=True)):
+            sheet.paste(_draw_heat(image, heat / (most or 1)), (_GAP + number * (_TILE + _GAP), _GAP))
         text = f"distance {self.distance:.3f}; red matches more than the rest of its picture, blue less"
         ImageDraw.Draw(sheet).text((_GAP, _TILE + 1.5 * _GAP), text, _INK, ImageFont.load_default(16))
         return sheet
 
 
 def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query) -> Inspection:
-    """Cover either picture piece by piece and compare it with the other, as the gallery of this store compares them.
+    """Cover each picture piece by piece and compare it with the other, by the distance of this store's gallery.
 
-    Neither needs to be in the gallery. The distance is the one that a search with `query` gives for `hit`. load: gives
-    the encoder. Raises UnreadableImage.
+    Neither picture needs to be in the gallery. The distance is the one that a search for `query` reports for `hit`.
+    load: returns the encoder. Raises UnreadableImage; UsageError for a text.
     """
     encoder = load()
     asked, wanted = read_queries(store, load, [query, hit])
     if any(one.space.raw for one in (asked, wanted)):
-        raise UsageError("two pictures can be inspected, not a text")
+        raise UsageError("only pictures can be inspected, not a text")
     with store.reading():
-        rows, other = read_vectors(store, asked), read_vectors(store, wanted)[0]
-    distance = float(min(distances(row, other[None], store.space.metric)[0] for row in rows))
+        vectors, other = read_vectors(store, asked), read_vectors(store, wanted)[0]
+    distance = float(min(distances(vector, other[None], store.space.metric)[0] for vector in vectors))
     images = [one.image() if callable(one.image) else one.image for one in (asked, wanted)]
     seen = [np.asarray(fit(image, encoder.view)) for image in images]
     own = encoder.encode(np.stack(seen))
@@ -92,23 +93,23 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
 
 
 def _heat(store: Store, encoder: Encoder, pixels: NDArray[np.uint8], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (_PLACES + 1, _PLACES + 1): the mean distance of the other when a piece is covered."""
-    far = _distances(store, encoder.encode(_covered(pixels)), other).reshape(_PLACES, _PLACES)
-    total, count = np.zeros((2, _PLACES + 1, _PLACES + 1))
+    """The mean distance to the other picture when a piece is covered, float32 (_POSITIONS + 1, _POSITIONS + 1)."""
+    far = _distances(store, encoder.encode(_cover(pixels)), other).reshape(_POSITIONS, _POSITIONS)
+    total, count = np.zeros((2, _POSITIONS + 1, _POSITIONS + 1))
     for down in range(2):
         for right in range(2):  # the square is two pieces wide
-            total[down : down + _PLACES, right : right + _PLACES] += far
-            count[down : down + _PLACES, right : right + _PLACES] += 1
+            total[down : down + _POSITIONS, right : right + _POSITIONS] += far
+            count[down : down + _POSITIONS, right : right + _POSITIONS] += 1
     return np.asarray(total / count, np.float32)
 
 
-def _covered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 (_PLACES ** 2, h, w, 3): the picture with each of the squares covered."""
-    edges = np.linspace(0, len(pixels), _PLACES + 2).round().astype(int)
+def _cover(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with each of the squares covered in turn, uint8 (_POSITIONS ** 2, h, w, 3)."""
+    edges = np.linspace(0, len(pixels), _POSITIONS + 2).round().astype(int)
     blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(len(pixels) * _BLUR)))
-    covered = np.repeat(pixels[None], _PLACES**2, axis=0)
-    for place, image in enumerate(covered):
-        row, column = divmod(place, _PLACES)
+    covered = np.repeat(pixels[None], _POSITIONS**2, axis=0)
+    for position, image in enumerate(covered):
+        row, column = divmod(position, _POSITIONS)
         square = slice(edges[row], edges[row + 2]), slice(edges[column], edges[column + 2])
         image[square] = blurred[square]
     return covered
@@ -119,8 +120,8 @@ def _distances(store: Store, embeddings: NDArray[np.float32], other: NDArray[np.
     return distances(store.adapt(other)[0], store.adapt(embeddings), store.space.metric)
 
 
-def _glowing(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
-    """The picture in grey under its heat, in [-1, 1]."""
+def _draw_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    """Draw the picture in grey with its heat, in [-1, 1], as colour on top."""
     smooth = Image.fromarray(heat).resize(image.size, Image.Resampling.BICUBIC)
     strength = np.clip(np.asarray(smooth), -1, 1)[..., None]
     grey = np.asarray(image.convert("L").convert("RGB"), np.float32)

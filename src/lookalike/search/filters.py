@@ -1,19 +1,19 @@
 """Filters as people write them: `folder:beach`, `width:>1000`, `date:2024-05`, `-format:gif`.
 
-A filter is `field:value`. All filters must hold; one with a minus in front must not. A value may be several,
-separated by commas, of which one must fit. Fields are
+A filter has the form `field:value`. A picture must match all filters, and must not match one with a minus in front.
+Several values can be separated by commas; a picture must match one of them. The fields are
 
-    folder   a folder above the picture, by its name or by several: `folder:2024/beach`, `folder:/home/me/Photos`
-    label    the folder that the picture lies in
-    name     the name of its file, with `*` and `?`
-    date     when it was taken, by the camera's clock; for a picture that does not say, when its file was last written,
-             in local time: `2024`, `2024-05`, `2024-05-17`
-    size     of its file, in bytes or as `300kB`, `2MB`, `1GB`
+    folder   a folder above the picture, as one name or several: `folder:2024/beach`, `folder:/home/me/Photos`
+    label    the folder that directly contains the picture
+    name     the file name, with `*` and `?` as wildcards
+    date     when the picture was taken, by the camera's clock; if that is unknown, when the file was last written, in
+             local time: `2024`, `2024-05`, `2024-05-17`
+    size     the file size, in bytes or as `300kB`, `2MB`, `1GB`
     width, height   in pixels
     format   such as `jpeg`
-    camera   maker and model, or a part of them: `camera:canon`
+    camera   the maker and model, or a part of them: `camera:canon`
 
-Numbers and dates take `>`, `>=`, `<`, `<=` and ranges, both ends included: `1000..2000`, `1000..`, `..2000`.
+Numbers and dates accept `>`, `>=`, `<`, `<=` and ranges that include both ends: `1000..2000`, `1000..`, `..2000`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SIGNS: dict[str, Operator] = {">": ">", ">=": ">=", "<": "<", "<=": "<=", "": "
 
 
 def parse_filters(terms: Sequence[str]) -> Filter | None:
-    """All of some filters as one; None where there are none. Raises UsageError."""
+    """Parse filters that must all match into one; None if there are none. Raises UsageError."""
     if not terms:
         return None
     parsed = tuple(map(parse_filter, terms))
@@ -50,13 +50,13 @@ def parse_filters(terms: Sequence[str]) -> Filter | None:
 
 
 def parse_filter(term: str) -> Filter:
-    """One filter as people write it. Raises UsageError."""
+    """Parse one filter, such as `width:>1000`. Raises UsageError."""
     match = _TERM.fullmatch(term)
     if match is None:
         raise UsageError(f"{term!r} is not a filter", hint="write field:value, as in folder:beach or width:>1000")
     minus, field, text = match.groups()
     if field not in FIELDS:
-        raise UsageError(f"no picture has a {field!r} to filter by", hint=f"there are: {', '.join(FIELDS)}")
+        raise UsageError(f"no picture has a {field!r} to filter by", hint=f"available fields: {', '.join(FIELDS)}")
     values = tuple(_parse_value(field, value.strip()) for value in text.split(","))
     wanted = values[0] if len(values) == 1 else Any(values)
     return Not(wanted) if minus else wanted
@@ -73,7 +73,7 @@ def _parse_value(field: str, text: str) -> Filter:
 
 
 def _parse_range(field: str, text: str, read: Callable[[str], str | float]) -> Filter:
-    """`>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`."""
+    """Parse `>1`, `>=1`, `<1`, `<=1`, `1..2`, `1..`, `..2` or `1`."""
     first, between, last = text.partition("..")
     if between and (first or last):
         ends = [Condition(field, ">=", read(first))] if first else []

@@ -1,4 +1,4 @@
-"""What a search finds."""
+"""The hits of a search, and how they are printed, drawn and exported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ __all__ = ["Found", "Hit", "Hits", "closest", "draw_searches"]
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One picture that was found. rank counts from 1; a smaller distance is closer; id is the gallery's own."""
+    """One picture that was found.
+
+    rank: counted from 1. distance: smaller means more similar. id: the picture's id in the gallery.
+    """
 
     rank: int
     path: Path
@@ -38,11 +41,11 @@ class Hit:
 
     @property
     def is_missing(self) -> bool:
-        """Whether its file is gone now."""
+        """Whether the picture's file no longer exists."""
         return not os.path.lexists(self.path)
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON can have it; `missing` only where its file is gone."""
+        """The hit as JSON-compatible values; `missing` is there only if its file no longer exists."""
         missing = {"missing": True} if self.is_missing else {}
         return {
             "rank": self.rank,
@@ -54,9 +57,9 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What all hits of a search have in common: the query, as a picture and with its name, and the encoder's name.
+    """What all hits of a search have in common: the query, its picture and title, and the encoder's name.
 
-    image: the picture, or what reads it when it is needed.
+    image: the query's picture, or a function that reads it when it is needed.
     """
 
     query: Query
@@ -66,7 +69,7 @@ class Found:
 
 
 class Hits(Sequence[Hit]):
-    """The nearest pictures to a query, nearest first. Prints as a table, draws itself, converts to rows."""
+    """The pictures nearest to a query, nearest first, which print as a table and can be drawn or exported."""
 
     def __init__(self, hits: Sequence[Hit], found: Found) -> None:
         self._hits = tuple(hits)
@@ -96,40 +99,40 @@ class Hits(Sequence[Hit]):
 
     @property
     def query(self) -> Query:
-        """What was searched with."""
+        """The query of the search."""
         return self._found.query
 
     @property
     def image(self) -> Image.Image:
-        """The picture that was searched with; for a text, the text drawn. Raises UnreadableImage where it is gone."""
+        """The query's picture; for a text, a drawing of the text. Raises UnreadableImage if its file is gone."""
         image = self._found.image
         return image() if callable(image) else image
 
     @property
     def missing(self) -> int:
-        """How many of the files are gone now."""
+        """The number of hits whose file no longer exists."""
         return sum(hit.is_missing for hit in self._hits)
 
     def without(self, ids: Container[int], k: int) -> Hits:
-        """The k nearest that have none of these ids, with ranks of their own."""
+        """The k nearest hits that have none of these ids, ranked from 1 again."""
         kept = [hit for hit in self._hits if hit.id not in ids][:k]
         return Hits([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], self._found)
 
     def within(self, distance: float | None) -> Hits:
-        """The hits within this distance; all of them for None."""
+        """The hits within this distance; all hits for None."""
         near = [hit for hit in self._hits if distance is None or hit.distance <= distance]
         return Hits(near, self._found)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A dict for each hit, of plain values."""
+        """One dict of plain values for each hit."""
         return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]
 
     def to_dict(self) -> dict[str, Any]:
-        """The search as JSON can have it: `query`, `hits`, `encoder`."""
+        """The search as JSON-compatible values: `query`, `hits`, `encoder`."""
         hits = [hit.to_dict() for hit in self._hits]
         return {"query": self.query.to_dict(), "hits": hits, "encoder": self._found.encoder}
 
-    def to_pandas(self) -> Any:  # noqa: ANN401  (pandas is no dependency)
+    def to_pandas(self) -> Any:  # noqa: ANN401  (pandas is not a dependency)
         """A `pandas.DataFrame` with the columns rank, path, distance and id. Raises MissingExtra without pandas."""
         try:
             import pandas as pd  # noqa: PLC0415  (0.4 s, and only where it is installed)
@@ -138,12 +141,12 @@ class Hits(Sequence[Hit]):
         return pd.DataFrame(self.rows(), columns=["rank", "path", "distance", "id"])
 
     def montage(self, columns: int = 5) -> Image.Image:
-        """The query above its hits, each with its rank, distance and name; a gap where a file is gone."""
+        """Draw the query above its hits, each with rank, distance and name; an empty frame if a file is gone."""
         from lookalike.search.montage import draw_montage  # noqa: PLC0415  (0.012 s, which a search need not spend)
 
-        return draw_montage(*self._drawn(), columns=columns)
+        return draw_montage(*self._with_captions(), columns=columns)
 
-    def _drawn(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
+    def _with_captions(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
         """The query and the hits, each with its caption."""
         captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self]
         query = self.image, self._found.title
@@ -151,14 +154,14 @@ class Hits(Sequence[Hit]):
 
 
 def draw_searches(searches: Sequence[Hits]) -> Image.Image:
-    """Several searches on one sheet: a row for each, the query before its hits."""
+    """Draw several searches on one sheet: one row for each, with the query before its hits."""
     from lookalike.search.montage import draw_answers  # noqa: PLC0415  (see above)
 
-    return draw_answers([hits._drawn() for hits in searches])  # noqa: SLF001  (of the same module)
+    return draw_answers([hits._with_captions() for hits in searches])  # noqa: SLF001  (in the same module)
 
 
 def closest(found: Sequence[Near], k: int) -> Near:
-    """The k nearest of several answers, each with its least distance, ties by id."""
+    """The k nearest records of several answers, each with its smallest distance, ties by id."""
     if len(found) == 1:
         return found[0][:k]
     least: dict[int, float] = {}

@@ -23,9 +23,9 @@ _PAPER, _INK, _FAINT, _RULE = "#ffffff", "#1a1a1a", "#8a8a8a", "#d8d8d8"
 
 
 def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]], *, columns: int = 5) -> Image.Image:
-    """A sheet with the query on top and the hits below it in rows; captions have two lines.
+    """Draw a sheet with the query on top and the hits below it in rows; captions have two lines.
 
-    A hit whose file cannot be read any more is drawn as an empty frame that says why.
+    A hit whose file can no longer be read is drawn as an empty frame with the reason.
     """
     columns = max(1, min(columns, len(hits)))
     rows = -(-len(hits) // columns)
@@ -45,7 +45,7 @@ def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]
 
 
 def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple[Path, str]]]]) -> Image.Image:
-    """A sheet with a row for each query: the query, a line, and its hits beside it."""
+    """Draw a sheet with one row for each query: the query, a line, and its hits beside it."""
     most = max((len(hits) for _, hits in answers), default=0)
     cell, first = _TILE + _CAPTION + _GAP, _TILE + 3 * _GAP
     sheet = Image.new("RGB", (first + most * (_TILE + _GAP) + _GAP, len(answers) * cell + 2 * _GAP), _PAPER)
@@ -62,7 +62,7 @@ def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple
 
 
 def draw_text(text: str) -> Image.Image:
-    """A text as a picture of one tile, wrapped; what finds no room on it is left out."""
+    """Draw a text as a picture of one tile, wrapped; text that does not fit is left out."""
     tile = Image.new("RGB", (_TILE, _TILE), _PAPER)
     draw, font = ImageDraw.Draw(tile), ImageFont.load_default(20)
     draw.rectangle((0, 0, _TILE - 1, _TILE - 1), outline=_RULE)
@@ -84,7 +84,7 @@ def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) 
 
 
 def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:
-    """The whole picture, scaled into the middle of a tile; transparency on white."""
+    """Paste the whole picture, scaled, into the middle of a tile; transparent parts become white."""
     scale = _TILE / max(picture.size)
     size = tuple(max(1, round(side * scale)) for side in picture.size)
     small = picture.convert("RGBA").resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -97,10 +97,10 @@ def _caption(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int]) -> N
     for number, line in enumerate(text.split("\n")[:2]):
         font = ImageFont.load_default(15 if number == 0 else 12)
         fill = _INK if number == 0 else _FAINT
-        draw.text((corner[0], corner[1] + 4 + 20 * number), _shortened(draw, line, font), fill=fill, font=font)
+        draw.text((corner[0], corner[1] + 4 + 20 * number), _shorten(draw, line, font), fill=fill, font=font)
 
 
-def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _shorten(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Leave out the middle of a name that is wider than a tile."""
     keep = len(text)
     shown = text

@@ -1,4 +1,4 @@
-"""Query pictures: read as every picture is, and seen in the views that become embeddings."""
+"""Query pictures: read like any other picture, and cropped to the views that are encoded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ __all__ = ["draw_text", "encode_views", "query_views", "read_picture"]
 
 
 def read_picture(source: Source, view: View | None = None) -> Image.Image:
-    """A query as an upright picture, large enough for `view` or else as large as it is. Raises UnreadableImage."""
+    """Read a query as an upright picture, just large enough for `view`, or in full without one.
+
+    Raises UnreadableImage.
+    """
     if isinstance(source, Image.Image):
         try:
             return as_read(source)
@@ -45,22 +48,22 @@ def read_picture(source: Source, view: View | None = None) -> Image.Image:
 
 
 def draw_text(text: str) -> Image.Image:
-    """A text as the picture that stands for the query."""
-    montage = importlib.import_module("lookalike.search.montage")  # late, as in `hits`
+    """Draw a text as the picture that represents the query."""
+    montage = importlib.import_module("lookalike.search.montage")  # a late import, as in `hits`
     return cast("Image.Image", montage.draw_text(text))
 
 
 def query_views(encoder: Encoder) -> list[View]:
-    """How a query is cropped: as the encoder does it, and not at all if that leaves something out.
+    """The query views: the encoder's own crop, and the whole picture if that crop leaves something out.
 
-    A picture that was cut from another shows, whole, what the encoder sees of that other (docs/decisions.md).
+    A picture that was cropped from another shows, as a whole, what the encoder sees of the other (docs/decisions.md).
     """
     view = encoder.view
     return [view] if view.crop == 1 else [view, replace(view, crop=1.0)]
 
 
 def encode_views(encoder: Encoder, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
-    """The embeddings of each picture by its views, float32 (views, dim); encoding them together is twice as fast."""
+    """The embeddings of each picture's query views, float32 (views, dim); encoding together is twice as fast."""
     views = query_views(encoder)
     pixels = [np.asarray(fit(image, view)) for image in images for view in views]
     return np.split(encoder.encode(np.stack(pixels)), len(images)) if pixels else []

@@ -1,12 +1,12 @@
-"""What can be searched with, as a value: a picture, one that is in the gallery, a text, or a weighted sum of such.
+"""Queries as values: a picture, a picture of the gallery, a text, or a weighted sum of queries.
 
     Query.picture("beach.jpg")
     Query.stored(17)
     Query.text("a red boat")
     2 * Query.picture("a.jpg") + Query.picture("b.jpg") - Query.stored(17)
 
-Each kind is a class, here or in a file of its own, that says how it is written (`to_dict`); `lookalike.search.engine`
-turns each into embeddings.
+Each kind of query is a class that converts itself to JSON-compatible values (`to_dict`) and back (`read`);
+`lookalike.search.engine` turns queries into embeddings.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ __all__ = ["PictureQuery", "Query", "StoredQuery", "SumQuery", "TextQuery", "as_
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is looked for. Queries can be added, subtracted and multiplied by a number."""
+    """What to search for. Queries can be added, subtracted and multiplied by a number."""
 
     kinds: ClassVar[dict[str, type[Query]]] = {}
 
     @staticmethod
     def picture(source: Source) -> Query:
-        """Pictures like this one: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
+        """A query for pictures like this one: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
         return PictureQuery(source)
 
     @staticmethod
     def stored(id_: int) -> Query:
-        """Pictures like the one that has this id in the gallery, which is not encoded again."""
+        """A query for pictures like the one with this id in the gallery, which is not encoded again."""
         return StoredQuery(id_)
 
     @staticmethod
     def text(words: str) -> Query:
-        """Pictures that these words describe; needs an encoder that also understands text."""
+        """A query for pictures that these words describe; it needs an encoder that also understands text."""
         return TextQuery(words)
 
     @staticmethod
@@ -65,16 +65,16 @@ class Query:
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
-        """One of this kind from what its `to_dict` wrote."""
+        """Make a query of this kind from what its `to_dict` wrote."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """The query as JSON can have it."""
+        """The query as JSON-compatible values."""
         raise NotImplementedError
 
     @property
     def terms(self) -> tuple[tuple[float, Query], ...]:
-        """What the query adds up, each with its weight."""
+        """The queries that this one adds up, each with its weight."""
         return ((1.0, self),)
 
     def __add__(self, other: Query) -> Query:
@@ -91,17 +91,17 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class PictureQuery(Query):
-    """See `Query.picture`."""
+    """A query for pictures like one outside the gallery: see `Query.picture`."""
 
     source: Source
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
-        """From the path of a file."""
+        """Make the query from the path of a file."""
         return cls(read_path(_text(fields, "path")))
 
     def to_dict(self) -> dict[str, Any]:
-        """The two names of its path; of a picture in memory, its size."""
+        """The fields of its path; for a picture in memory, its size."""
         if isinstance(self.source, Image.Image):
             return {"picture": {"width": self.source.width, "height": self.source.height}}
         if isinstance(self.source, np.ndarray):
@@ -111,54 +111,54 @@ class PictureQuery(Query):
 
 @dataclass(frozen=True, eq=False)
 class StoredQuery(Query):
-    """See `Query.stored`."""
+    """A query for pictures like one in the gallery: see `Query.stored`."""
 
     id: int
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
-        """From an id."""
+        """Make the query from an id."""
         if not isinstance(fields["id"], int) or isinstance(fields["id"], bool):
             raise UsageError(f"{fields['id']!r} is not an id")
         return cls(fields["id"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Its id."""
+        """The picture's id."""
         return {"id": self.id}
 
 
 @dataclass(frozen=True, eq=False)
 class TextQuery(Query):
-    """See `Query.text`."""
+    """A query for pictures that a text describes: see `Query.text`."""
 
     words: str
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
-        """From its words."""
+        """Make the query from its words."""
         return cls(_text(fields, "text"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Its words."""
+        """The words of the text."""
         return {"text": self.words}
 
 
 @dataclass(frozen=True, eq=False)
 class SumQuery(Query):
-    """A weighted sum of pictures: more like those with a weight above 0, less like those with one below."""
+    """A weighted sum of queries: more like those with a positive weight, less like those with a negative one."""
 
     parts: tuple[tuple[float, Query], ...]
 
     def __post_init__(self) -> None:
         if not self.parts:
-            raise UsageError("a sum of no queries is like nothing")
+            raise UsageError("the sum of a query is empty")
         for weight, _ in self.parts:
             if not math.isfinite(weight):
                 raise UsageError(f"{weight!r} is not a weight")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
-        """From queries that each have a weight, by default 1."""
+        """Make the query from its parts; a part without a weight has the weight 1."""
         parts: list[tuple[float, Query]] = []
         if not isinstance(fields["sum"], list) or not all(isinstance(part, dict) for part in fields["sum"]):
             raise UsageError("the sum of a query is not a list of queries")
@@ -170,12 +170,12 @@ class SumQuery(Query):
         return cls(tuple(parts))
 
     def to_dict(self) -> dict[str, Any]:
-        """Its queries, each with its weight."""
+        """The queries of the sum, each with its weight."""
         return {"sum": [{"weight": weight, **query.to_dict()} for weight, query in self.parts]}
 
     @property
     def terms(self) -> tuple[tuple[float, Query], ...]:
-        """What the query adds up, each with its weight."""
+        """The queries that this one adds up, each with its weight."""
         return self.parts
 
 
@@ -183,13 +183,13 @@ Query.kinds.update({"sum": SumQuery, "text": TextQuery, "id": StoredQuery, "path
 
 
 def as_query(given: Query | Source) -> Query:
-    """A query as it is; a path, a PIL image or an array as the picture that it is. Raises UsageError."""
+    """Return a query unchanged, and make a path, a PIL image or an array into a query. Raises UsageError."""
     if isinstance(given, Query):
         return given
     if isinstance(given, str | bytes | os.PathLike | Image.Image | np.ndarray):
         return PictureQuery(given)
     raise UsageError(
-        f"a {type(given).__name__} is not a query", hint="a path, a PIL image, an array, or a lookalike.Query"
+        f"a {type(given).__name__} is not a query", hint="give a path, a PIL image, an array or a lookalike.Query"
     )
 
 

@@ -1,8 +1,9 @@
-"""Descriptions as queries: a text encoder's embedding, compared with those that its image encoder gave the pictures.
+"""Text queries: the text encoder's embedding, compared with the embeddings that the image encoder gave the pictures.
 
-They are not compared with adapted vectors, as pictures are. A gallery's projection is fitted on pictures, and texts lie
-elsewhere in the space (Liang et al. 2022, "Mind the gap"): measured from the pictures' mean, all texts point the same
-way, and neither centring, nor whitening, nor neighbours are what the two were trained to agree in (docs/decisions.md).
+Unlike pictures, texts are not compared with adapted vectors. A gallery's projection is fitted to pictures, and texts
+lie elsewhere in the space (Liang et al. 2022, "Mind the gap"): seen from the pictures' mean, all texts point in the
+same direction, and the two encoders were not trained to agree after centring, whitening or smoothing by neighbours
+(docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["encode_text"]
 def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], SearchSpace]:
     """The embedding of a text, float32 (1, w), and the space in which it is compared with pictures.
 
-    With a hybrid, by its first part that also understands text. Raises NoTextEncoder, MissingExtra, EncoderError;
+    A hybrid uses its first part that also understands text. Raises NoTextEncoder, MissingExtra, EncoderError;
     UsageError for an empty text.
     """
     if not text.strip():
@@ -34,7 +35,7 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
     found = _find_text_encoder(encoder)
     if found is None:
         raise NoTextEncoder(
-            f"{encoder.name} has no text encoder: it takes pictures only",
+            f"{encoder.name} has no text encoder: it understands only pictures",
             hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY",
         )
     encode_texts, columns = found
@@ -42,9 +43,9 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
 
 
 def _find_text_encoder(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:
-    """The first text encoder of an encoder, and the dimensions of its image encoder in an embedding; None without one.
+    """The first text encoder in an encoder, and the dimensions of its image encoder in an embedding; None if missing.
 
-    Encoders of other packages have one by a method `encode_texts`.
+    An encoder of another package has a text encoder if it has a method `encode_texts`.
     """
     if not isinstance(encoder, HybridEncoder):
         encode_texts: EncodeTexts | None = getattr(encoder, "encode_texts", None)

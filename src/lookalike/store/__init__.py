@@ -1,11 +1,11 @@
-"""What a gallery remembers. A store knows records, embeddings and whose they are; no images, no encoders.
+"""What a gallery remembers: a store holds records, embeddings and which encoder made them, but no images or encoders.
 
     store = open_store("Photos/.lookalike", create=space)
     with store.writing():
         store.put([Record(b"/home/me/Photos/1.jpg", size=10, digest=digest)], {digest: embedding})
 
-`Store` is what every engine can answer, `Maintained` what one may offer besides, and `open_store` finds the engine by
-the location. Every store passes the one contract suite in tests/store/test_contract.py.
+`Store` is what every engine provides, `Maintained` is what an engine may offer in addition, and `open_store` finds the
+engine for a location. Every store passes the same contract suite, tests/store/test_contract.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable  # noqa: TC003  (of a table below)
+from collections.abc import Callable  # noqa: TC003  (used by a table below)
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
@@ -52,15 +52,15 @@ Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
 
 Capability = Literal["crash-safe", "snapshots", "one writer", "approximate"]
-"""What engines differ in: committed batches survive a kill; `reading()` sees one moment; `writing()` excludes others;
-large galleries are searched approximately unless asked otherwise."""
+"""What engines differ in, in this order: committed batches survive a kill; `reading()` sees one moment; `writing()`
+excludes other writers; large galleries are searched approximately unless `exact` is set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Whose embeddings a store holds: the encoder's name and fingerprint, their dimension and metric.
+    """The encoder behind a store's embeddings, by name and fingerprint, with their dimension and metric.
 
-    source: what the encoder was loaded from, so that a gallery can be opened without naming it again.
+    source: what the encoder was loaded from, so that a gallery can be opened without naming its encoder again.
     """
 
     encoder: str
@@ -71,16 +71,17 @@ class Space:
 
 
 class Record(NamedTuple):  # a fifth of the time of a frozen dataclass, and every file of a run needs one
-    """What a store keeps about one picture, or about a file that was met and skipped.
+    """What a store keeps about one picture, or about a file that was skipped.
 
-    path: absolute; unique in a store.
-    size, mtime_ns: of the file, in bytes and nanoseconds; None where it is to be read again in any case.
-    digest: SHA-256 of the file. Records of equal content share one embedding; None for a file that was skipped.
-    width, height: pixels of the picture, upright. format: as Pillow names it.
-    taken_at: by the camera's own clock; aware where the camera recorded its offset from UTC.
+    path: absolute, and unique in a store.
+    size, mtime_ns: the file's size in bytes and its modification time in nanoseconds; None if the file must be read
+    again in any case.
+    digest: SHA-256 of the file; None for a skipped file. Records with equal content share one embedding.
+    width, height: the size of the upright picture in pixels. format: as Pillow names it.
+    taken_at: the time by the camera's own clock; timezone-aware if the camera recorded its offset from UTC.
     camera: maker and model.
-    skipped_because: why there is no embedding. max_megapixels: the limit that was in force then.
-    id: positive, given by the store and never used again for another path; 0 before that.
+    skipped_because: why the file has no embedding. max_megapixels: the limit in force when it was skipped.
+    id: positive, assigned by the store and never reused for another path; 0 before it is assigned.
     """
 
     path: bytes
@@ -101,16 +102,16 @@ _log = logging.getLogger(__name__)
 
 
 def checked(records: Sequence[Record]) -> list[Record]:
-    """These records as every store keeps them: plain numbers of at most 64 bits, text that is valid Unicode.
+    """The records in the form that every store keeps: plain numbers of at most 64 bits, and text in valid Unicode.
 
-    A number beyond that is left out: without its time a file is read again next time, which does no harm. Raises
-    TypeError, naming the field, for a record that holds what no store can keep.
+    A larger number becomes None: a file without a time is read again next time, which does no harm. Raises TypeError,
+    naming the field, for a value that no store can keep.
     """
     return [record._replace(**fields) if (fields := _plain_fields(record)) else record for record in records]
 
 
 def _plain_fields(record: Record) -> dict[str, Any]:
-    """The fields of a record that are to be kept otherwise than they are."""
+    """The fields of a record that have to change before a store can keep them."""
     changed = {}
     for name, (types, to_plain) in _KEPT.items():
         value = getattr(record, name)
@@ -130,7 +131,7 @@ def _number(value: float) -> float | None:
 
 
 def _text(value: str) -> str:
-    """Parts of a path that are not text have been decoded into lone surrogates, which UTF-8 does not have."""
+    """Escape lone surrogates, which stand for the undecodable bytes of a path and which UTF-8 cannot represent."""
     return str(value) if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
@@ -147,11 +148,12 @@ _KEPT: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """Which vectors a search compares, and what it is asked with.
+    """Which vectors a search compares, and what its queries are.
 
-    By default embeddings, adapted to the gallery as all of its vectors are.
-    weights: a factor for each dimension of the adapted vectors, for queries and pictures alike; always exact.
-    raw: embeddings as they were put, compared by cosine and always exactly; columns: the dimensions from start to stop.
+    By default queries are embeddings, and they and the pictures are compared after adaptation to the gallery.
+    weights: a factor for each dimension of the adapted vectors, for queries and pictures alike; such a search is exact.
+    raw: compare embeddings as they were put, by cosine and always exactly. columns: the dimensions [start, stop) to
+    compare then.
     compared: the queries are vectors as `Store.vectors` returns them, not embeddings.
     """
 
@@ -165,96 +167,97 @@ ADAPTED = SearchSpace()
 
 
 class Store(Protocol):
-    """What every store does. Safe to read from many threads while one of them writes.
+    """What every store provides. Many threads may read it while one of them writes.
 
-    Methods raise StoreError and its kinds, ClosedGallery after `close`; those that change anything need `writing()`.
+    Methods raise StoreError or a subclass, and ClosedGallery after `close`. Those that write need `writing()`.
     """
 
     @property
     def location(self) -> str:
-        """What `open_store` opens it by."""
+        """The location that `open_store` opens this store by."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What can be relied on here and not everywhere."""
+        """What this engine guarantees beyond what every store does."""
 
     @property
     def space(self) -> Space:
-        """Whose embeddings these are."""
+        """The encoder behind the embeddings, with their dimension and metric."""
 
     @property
     def generation(self) -> int:
-        """Grows with every change; equal generations mean equal content."""
+        """A number that grows with every change; equal generations mean equal content."""
 
     @property
     def projection(self) -> Projection | None:
-        """How embeddings become the vectors that are compared; None: as they are."""
+        """The projection of embeddings to the vectors that are compared; None if they are compared as they are."""
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
-        """Paths that records are gathered below, each with a small dict of how; only remembered here."""
+        """The indexed paths, each with a small dict of rules; a store only remembers them."""
 
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
-        """Be the only writer while the context lasts, after at most `wait` seconds, in this thread.
+        """Make this thread the only writer while the context lasts, waiting at most `wait` seconds for another writer.
 
         Raises StoreBusy, naming the process that is writing.
         """
 
     def reading(self) -> AbstractContextManager[None]:
-        """Read everything inside as of one moment, in this thread, whatever others write."""
+        """Let this thread read everything inside the context as of one moment, whatever others write."""
 
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Add or replace records by path, all or none, on disk when it returns.
+        """Add or replace records by path: all or none of them, on disk when this returns.
 
-        embeddings: float32 (dim,) by digest, for the digests not yet `known`. Among records of one path the last
-        counts. Raises ValueError for an embedding that is not finite or of another length, and for a digest without an
-        embedding.
+        embeddings: float32 (dim,) by digest, for the digests not yet `known`. If several records have the same path,
+        the last one counts. Raises ValueError for an embedding that is not finite or has another length, and for a
+        digest without an embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Remove records, all or none; how many there were."""
+        """Remove the records with these ids, all or none; return how many existed."""
 
     def rename(self, old: bytes, new: bytes) -> int:
-        """Move the record at `old`, and all below it, to `new`, all or none; how many there were.
+        """Move the record at `old`, and all records below it, to `new`; return how many there were.
 
-        Records keep their ids and embeddings; roots go with them. Raises ValueError if a path would be there twice.
+        Either all are moved or none. Records keep their ids and embeddings, and roots move along. Raises ValueError if
+        two records would get the same path.
         """
 
     def set_projection(self, projection: Projection | None) -> None:
-        """Keep a projection with the embeddings. Raises ValueError for one that is not finite or does not fit."""
+        """Store a projection with the embeddings. Raises ValueError for one that is not finite or does not fit."""
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        """Keep these roots and no others."""
+        """Replace the stored roots by these."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The digests among these that have an embedding."""
+        """Those of the digests that have an embedding."""
 
     def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
-        """The records at these paths, by path; paths without one are left out."""
+        """The records at these paths, by path; paths without a record are left out."""
 
     def get(self, ids: Iterable[int]) -> dict[int, Record]:
-        """The records with these ids, by id; ids without one are left out."""
+        """The records with these ids, by id; ids without a record are left out."""
 
     def scan(self, prefix: bytes = b"") -> Iterator[Record]:
         """Every record whose path begins with `prefix`, ordered by path."""
 
     def count(self) -> tuple[int, int]:
-        """How many records have an embedding, and how many have none."""
+        """The number of records with an embedding, and the number without."""
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids int64 (n,) and embeddings as they were put, float32 (n, dim), in chunks: all ordered by id, or these."""
+        """Ids int64 (n,) and embeddings as they were put, float32 (n, dim), in chunks: of all by id, or of these."""
 
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
-        """The ids of all records with an embedding, or of those that qualify, in order, int64 (n,).
+        """The ids of all records with an embedding, or of those that pass a filter, in ascending order, int64 (n,).
 
-        Raises UsageError for a field that no record has: it is most likely misspelt.
+        Raises UsageError for a field that no record has, because it is most likely misspelt.
         """
 
     def adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How embeddings float32 (n, dim) are compared with the pictures: float32 (n, w), of length 1 for cosine."""
+        """The vectors that a search compares for embeddings float32 (n, dim): float32 (n, w), length 1 for cosine."""
 
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
-        """What a search compares of these records, float32 (n, w), in their order; of length 1 for cosine.
+        """The vectors that a search compares for these records, float32 (n, w), in this order; length 1 for cosine.
 
         Raises KeyError for an id without an embedding.
         """
@@ -268,49 +271,50 @@ class Store(Protocol):
         where: Filter | None = None,
         exact: bool = False,
     ) -> list[Near]:
-        """The k nearest records to each of float32 (m, d), or of those that qualify.
+        """The k records nearest to each query, float32 (m, d), among all records or those that pass a filter.
 
-        k come back where k exist; k < 1 gives none. A store that is approximate finds 99% of the ten nearest, with
-        their exact distances, unless `exact`. Raises ValueError for a query that is not finite or of another length.
+        All k are returned if that many exist; k < 1 gives none. An approximate store finds 99% of the ten nearest, with
+        their exact distances, unless `exact` is set. Raises ValueError for a query that is not finite or has another
+        length.
         """
 
     def close(self) -> None:
-        """Let go of files and locks."""
+        """Release all files and locks."""
 
 
 @runtime_checkable
 class Maintained(Protocol):
-    """What a store that keeps its own files offers besides."""
+    """What a store that keeps its own files offers in addition."""
 
     def prepare(self) -> None:
-        """Make ready what a search needs, which the next one would otherwise do first."""
+        """Prepare what a search needs, so that the next search does not have to."""
 
     def verify(self) -> list[str]:
-        """What is wrong with the stored data, a line each; empty when everything checks."""
+        """The problems found in the stored data, one line each; empty when everything is sound."""
 
     def compact(self) -> None:
-        """Free the space of removed records. Nothing that can be asked changes."""
+        """Free the space of removed records. No answer of the store changes."""
 
     def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
-        """Copy everything into one file, checked, also while it is being written; how many pictures are in it.
+        """Copy everything into one checked file, even while the store is being written; return the number of pictures.
 
-        beside: files that go with it, by their paths below the store's folder.
+        beside: other files to include, by their paths below the store's folder.
         """
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file, by its name below the store's folder."""
+        """The size of each file in bytes, by its path below the store's folder."""
 
 
 def open_store(location: str | Path, *, create: Space | None = None) -> Store:
-    """Open the store at a location; with `create`, make one there if there is none.
+    """Open the store at a location; with `create`, make one if none exists there.
 
-    A location is a folder, or a URL: `memory:` for one that is gone with its process, `memory:NAME` for one that can be
-    opened again by its name. Raises NoGallery, StoreError; UsageError for a URL that no store answers to.
+    A location is a folder or a URL: `memory:` for a store that vanishes with its process, `memory:NAME` for one that
+    can be opened again by its name. Raises NoGallery, StoreError; UsageError for a URL with an unknown scheme.
     """
     scheme = _scheme(location)
     if scheme is not None and scheme not in _SCHEMES:
         known = ", ".join(["a folder", *(f"{name}:" for name in _SCHEMES)])
-        raise UsageError(f"{location}: no store answers to {scheme}:", hint=f"a gallery's location is one of: {known}")
+        raise UsageError(f"{location}: unknown scheme {scheme}:", hint=f"a gallery's location is one of: {known}")
     module, name = _SCHEMES[scheme].split(":") if scheme else ("sqlite.store", "SqliteStore")
     kind = getattr(importlib.import_module(f"lookalike.store.{module}"), name)
     _log.debug("opening %s with %s", location, name)
@@ -326,6 +330,6 @@ def is_folder(location: str | Path) -> bool:
 
 
 def _scheme(location: str | Path) -> str | None:
-    """What stands before the colon of a URL; None for a folder, also for one on a drive of Windows."""
+    """The part of a URL before the colon; None for a folder, including one on a Windows drive."""
     found = re.match(r"([a-z][a-z0-9+.-]+):(?!\\)", location) if isinstance(location, str) else None
     return found[1] if found and not os.path.lexists(location) else None

@@ -1,4 +1,4 @@
-"""What filters look at, as columns: the fields of many records side by side, each different value once."""
+"""The data that filters evaluate, as columns: the fields of many records, with each distinct value stored once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["FIELDS", "Coded", "Columns", "Fields", "build_columns", "concat", "place_below", "select"]
 
 FIELDS = ("width", "height", "format", "taken_at", "camera")
-"""The fields that are kept as coded columns, by the names that `Columns.fields` has."""
+"""The fields that are kept as coded columns: the keys of `Columns.fields`."""
 
 _SECONDS = (-62_000_000_000.0, 253_000_000_000.0)  # the years 5 to 9987, whose dates Python knows everywhere
 
 
 class Fields(NamedTuple):
-    """One record as a row of columns; taken_at as ISO 8601 text."""
+    """One record as a table row; `taken_at` is ISO 8601 text."""
 
     id: int
     key: bytes
@@ -44,27 +44,27 @@ class Fields(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """One value for each record, or none, where few are different.
+    """A column with few distinct values: one value or none for each record.
 
-    codes: uint32 (n,), 0 for none, else the index in `values`, counted from 1.
+    codes: uint32 (n,), 0 for no value, otherwise the index in `values` counted from 1.
     """
 
     codes: NDArray[np.uint32]
     values: list[Any]
 
     def spread(self, fits: Mask) -> Mask:
-        """Which records have a value that fits, bool (n,), from which values fit."""
+        """Which records have a value that fits, bool (n,); fits: bool, which of `values` do."""
         return np.concatenate([[False], fits])[self.codes]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Some records with an embedding, by columns.
+    """Some records that have an embedding, as columns.
 
-    ids: int64 (n,); crcs: uint32 (n,), the records' checksums; folders: what stands before the last slash of the path;
-    names: uint8, what stands behind it, each with a slash at its end; sizes: float64 (n,), bytes, and seconds: float64
-    (n,), whole seconds since 1970 of the file's last change, NaN where it has none; fields: by the names in `FIELDS`;
-    alive: bool (n,), which records count, None for all.
+    ids: int64 (n,). crcs: uint32 (n,), the records' checksums. folders: the part of each path before its last slash.
+    names: uint8, the bytes of all parts after it, each followed by a slash. sizes: float64 (n,), bytes. seconds:
+    float64 (n,), the file's last change in whole seconds since 1970. Both are NaN if unknown. fields: the columns
+    named in `FIELDS`. alive: bool (n,), which records count; None for all.
     """
 
     ids: NDArray[np.int64]
@@ -82,7 +82,7 @@ class Columns:
 
 
 def build_columns(rows: Sequence[Fields] | Sequence[tuple[Any, ...]]) -> Columns:
-    """Columns of rows as `Fields` has them."""
+    """The columns of some rows, each with the values of `Fields`."""
     ids, keys, crcs, sizes, times, *fields = zip(*rows, strict=True) if rows else [()] * len(Fields._fields)
     paths = [os.fsdecode(key).rpartition("/") for key in keys]
     return Columns(
@@ -97,7 +97,7 @@ def build_columns(rows: Sequence[Fields] | Sequence[tuple[Any, ...]]) -> Columns
 
 
 def concat(parts: Sequence[Columns]) -> Columns:
-    """All records of several parts, with every value once; parts have no dead records."""
+    """The records of several parts together, each distinct value once. Every record of the parts counts as alive."""
     some = [build_columns([]), *parts]
     return Columns(
         np.concatenate([one.ids for one in some]),
@@ -111,7 +111,7 @@ def concat(parts: Sequence[Columns]) -> Columns:
 
 
 def select(columns: Columns, stays: Mask) -> Columns:
-    """The records that stay, with the values that they have."""
+    """The columns of the records that stay, with only the values that these have."""
     names = [name for name, one in zip(columns.split_names(), stays, strict=True) if one]
     return Columns(
         columns.ids[stays],
@@ -125,7 +125,7 @@ def select(columns: Columns, stays: Mask) -> Columns:
 
 
 def place_below(columns: Columns, base: bytes) -> Columns:
-    """Columns of keys as columns of paths, for a gallery whose parent folder is `base`."""
+    """Turn columns of keys into columns of paths, for a gallery whose parent folder is `base`."""
     folders = [os.fsdecode(to_path(os.fsencode(folder), base)) for folder in columns.folders.values]
     return replace(columns, folders=Coded(columns.folders.codes, folders))
 
@@ -150,7 +150,7 @@ def _select_coded(column: Coded, stays: Mask) -> Coded:
 
 
 def _to_seconds(nanoseconds: Numbers) -> Numbers:
-    """Whole seconds, by way of microseconds, as `datetime.fromtimestamp` counts them."""
+    """Whole seconds, rounded by way of microseconds just as `datetime.fromtimestamp` does."""
     parts, seconds = np.modf(nanoseconds / 1e9)
     micros = np.rint(parts * 1e6)
     return np.asarray(np.clip(seconds + (micros >= 1e6) - (micros < 0), *_SECONDS))

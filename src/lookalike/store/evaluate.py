@@ -1,4 +1,4 @@
-"""Evaluate filters with numpy: which of many records qualify."""
+"""Evaluate filters with numpy: find which of many records qualify."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = ["passing", "qualifying"]
 
 _COMPARISONS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECONDS = range(-62_000_000_000, 253_000_000_001)  # those that columns have: the years 5 to 9987
-_DAY = 86_400.0  # seconds; no local time is as far from UTC
+_SECONDS = range(-62_000_000_000, 253_000_000_001)  # the range of `Columns.seconds`: the years 5 to 9987
+_DAY = 86_400.0  # seconds; every local time is closer to UTC than this
 _ALWAYS_THERE = ("folder", "label", "name", "date", "size")
 
 
 def qualifying(where: Filter, parts: Iterable[Columns]) -> NDArray[np.int64]:
-    """The ids of the records that a filter lets pass, in order.
+    """The ids of the records that pass a filter, int64, in ascending order.
 
-    Raises UsageError for a field that no record has: it is most likely misspelt.
+    Raises UsageError for a field that no record has, because it is most likely misspelt.
     """
     some = list(parts)
     _check_fields(some, set(_fields(where)))
@@ -48,7 +48,7 @@ def qualifying(where: Filter, parts: Iterable[Columns]) -> NDArray[np.int64]:
 
 
 def passing(where: Filter, columns: Columns) -> Mask:
-    """Which records qualify, bool (n,)."""
+    """Which records pass a filter, bool (n,)."""
     match where:
         case All(parts):
             return np.asarray(
@@ -61,7 +61,7 @@ def passing(where: Filter, columns: Columns) -> Mask:
         case Not(part):
             return ~passing(part, columns)
         case Condition():
-            return _EVALUATORS.get(where.field, _nowhere)(where, columns)
+            return _EVALUATORS.get(where.field, _match_none)(where, columns)
 
 
 def _fields(where: Filter) -> Iterator[str]:
@@ -76,24 +76,24 @@ def _fields(where: Filter) -> Iterator[str]:
 
 
 def _check_fields(parts: Sequence[Columns], asked: set[str]) -> None:
-    met = {name for part in parts for name, column in part.fields.items() if _is_met(column, part.alive)}
-    known = [name for name in FIELDS if name in met or name in _ALWAYS_THERE]
-    if met and asked - set(known):
+    used = {name for part in parts for name, column in part.fields.items() if _has_values(column, part.alive)}
+    known = [name for name in FIELDS if name in used or name in _ALWAYS_THERE]
+    if used and asked - set(known):
         raise UsageError(
-            f"no picture has a {min(asked - set(known))!r} to filter by", hint=f"there are: {', '.join(known)}"
+            f"no picture has a {min(asked - set(known))!r} to filter by", hint=f"available fields: {', '.join(known)}"
         )
 
 
-def _is_met(column: Coded, alive: Mask | None) -> bool:
+def _has_values(column: Coded, alive: Mask | None) -> bool:
     return bool((column.codes if alive is None else column.codes[alive]).any())
 
 
-def _nowhere(_condition: Condition, columns: Columns) -> Mask:
+def _match_none(_condition: Condition, columns: Columns) -> Mask:
     return np.zeros(len(columns.ids), bool)
 
 
 def _each(column: Coded, fits: Callable[[str], bool]) -> Mask:
-    """Which records have a value that fits; each different value is looked at once."""
+    """Which records have a value that fits; each distinct value is tested only once."""
     return column.spread(np.fromiter(map(fits, column.values), bool, len(column.values)))
 
 
@@ -114,7 +114,7 @@ def _label(condition: Condition, columns: Columns) -> Mask:
 
 
 def _name(condition: Condition, columns: Columns) -> Mask:
-    # As `fnmatch.fnmatchcase` does, without looking its cache up for each name.
+    # The same as `fnmatch.fnmatchcase`, without a look-up in its cache for each name.
     matches = re.compile(fnmatch.translate(str(condition.value))).match
     return np.fromiter((matches(name) is not None for name in columns.split_names()), bool, len(columns.ids))
 
@@ -134,7 +134,7 @@ def _text(condition: Condition, columns: Columns) -> Mask:
 
 
 def _date(condition: Condition, columns: Columns) -> Mask:
-    """By the camera's clock where it is known, else by the file's time in local time."""
+    """Compare the time by the camera's clock if known, otherwise the file's time in local time."""
     part, compare = str(condition.value), _COMPARISONS[condition.operator]
     taken = columns.fields["taken_at"]
     by_file = compare(_file_order(columns.seconds, part), 0) & ~np.isnan(columns.seconds)
@@ -147,11 +147,11 @@ def _file_order(seconds: NDArray[np.float64], part: str) -> NDArray[np.int64]:
     begins = _SECONDS[0] + bisect_left(_SECONDS, part, key=lambda second: _utc(second)[: len(part)])
     ends = _SECONDS[0] + bisect_right(_SECONDS, part, key=lambda second: _utc(second)[: len(part)])
     order = 1 * (seconds >= ends) - (seconds < begins)
-    # Local time may be another day, and run backwards there: what is near is looked at second by second.
+    # In local time the day may differ, and clocks may run backwards, so moments near the ends are compared one by one.
     near = (np.abs(seconds - begins) < _DAY) | (np.abs(seconds - ends) < _DAY)
-    moments, places = np.unique(seconds[near], return_inverse=True)
+    moments, indices = np.unique(seconds[near], return_inverse=True)
     order[near] = np.array([_order(_local(moment)[: len(part)], part) for moment in moments.tolist()], order.dtype)[
-        places
+        indices
     ]
     return np.asarray(order)
 

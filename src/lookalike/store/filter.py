@@ -1,10 +1,10 @@
-"""Filters as data: which records qualify, as a frozen tree that every store can evaluate or translate.
+"""Filters as data: a frozen tree of conditions that every store can evaluate or translate.
 
     Condition("width", ">", 1000.0)
     Not(Condition("folder", "=", "2024/beach"))
     Any((Condition("label", "=", "coast"), Condition("label", "=", "forest")))
 
-`lookalike.search.filters` parses what people write into such a tree; `lookalike.store.evaluate` decides with numpy.
+`lookalike.search.filters` parses what people write into such a tree, and `lookalike.store.evaluate` evaluates it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["FIELDS", "All", "Any", "Condition", "Filter", "Not", "Operator"]
 Operator = Literal["=", "<", "<=", ">", ">="]
 
 FIELDS = ("folder", "label", "name", "date", "size", "width", "height", "format", "camera")
-"""What a condition can be about.
+"""The fields that a condition can test.
 
-folder    text: consecutive folders above the picture, or an absolute path down to one; only "="
-label     text: the folder that the picture lies in; only "="
-name      text: a shell pattern for the name of the file; only "="
-date      text, `2024`, `2024-05` or `2024-05-17`: when it was taken by the camera's clock, else the file's local time;
-          as much of a date is compared as the value has
-size, width, height   a number: bytes, pixels
+folder    text: consecutive folders above the picture, or the absolute path of one of them; only "="
+label     text: the name of the folder that directly contains the picture; only "="
+name      text: a shell pattern for the file name; only "="
+date      text, `2024`, `2024-05` or `2024-05-17`: when the picture was taken, by the camera's clock, or otherwise when
+          the file was last written, in local time; only as much of a date is compared as the value has
+size, width, height   a number: bytes for size, pixels for the others
 format, camera        text: a shell pattern, compared without regard to case; only "="
 """
 
@@ -40,21 +40,21 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Met where every part is; without parts everywhere."""
+    """Met if every part is met; with no parts, always met."""
 
     parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """Met where one part is; without parts nowhere."""
+    """Met if at least one part is met; with no parts, never met."""
 
     parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Met where the part is not, also by records that lack its field."""
+    """Met if the part is not met, including by records that lack its field."""
 
     part: Filter
 

@@ -1,7 +1,7 @@
-"""How a store names pictures: relative to the folder that its gallery lies in wherever that is possible.
+"""How a store names pictures: relative to the folder that contains its gallery, wherever possible.
 
 A gallery in `Photos/.lookalike` keeps `Photos/beach/1.jpg` as `./beach/1.jpg`, so that the two can be moved together;
-a picture elsewhere keeps its absolute path. Paths and keys are bytes, because names need not be text.
+a picture elsewhere keeps its absolute path. Paths and keys are bytes, because file names need not be valid text.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def key_ranges(prefix: bytes, base: bytes) -> list[bytes]:
 
 
 def moved(path: bytes, old: bytes, new: bytes) -> bytes:
-    """Where `path` is after `old`, and everything below it, has moved to `new`."""
+    """The path that `path` becomes when `old`, and everything below it, moves to `new`."""
     if path == old:
         return new
     below = _with_slash(old)

@@ -1,7 +1,7 @@
-"""A store that lives in this process: the reference that the others are compared with, and what quick tests use.
+"""A store that lives in this process: the reference for the other stores, and what fast tests use.
 
-Everything is in dictionaries that are replaced, never changed, when something is written; so a reader keeps its moment
-by keeping them. Searches are exact and compare with every vector.
+Everything is in dictionaries that a write replaces and never modifies, so a reader that holds on to them keeps seeing
+the same moment. Searches are exact and compare with every vector.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryStore"]
 
-_LARGEST = 1e16  # number of an embedding: float32 ends at 3e38, and lengths are squared and summed
-_CHUNK = 512  # embeddings given at once
-_POLL = 0.01  # seconds between two looks at whether the writer has finished
+_LARGEST = 1e16  # absolute value in an embedding: float32 ends at 3e38, and lengths are squared and summed
+_CHUNK = 512  # embeddings in one chunk
+_POLL = 0.01  # seconds between two checks whether the writer has finished
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Everything that a store holds at one moment; records by path, embeddings by digest."""
+    """Everything that a store holds at one moment, with records by path and embeddings by digest."""
 
     space: Space
     generation: int = 0
@@ -55,17 +55,17 @@ class _State:
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
     def embedded(self) -> list[Record]:
-        """The records with an embedding, by id."""
+        """The records with an embedding, ordered by id."""
         return sorted((one for one in self.records.values() if one.digest), key=lambda record: record.id)
 
-    def rows(self, records: Sequence[Record]) -> Vectors:
-        """Their embeddings, float32 (n, dim)."""
-        rows = [self.embeddings[record.digest] for record in records if record.digest]
-        return np.array(rows, np.float32).reshape(-1, self.space.dim)
+    def stack(self, records: Sequence[Record]) -> Vectors:
+        """The embeddings of these records, float32 (n, dim)."""
+        stacked = [self.embeddings[record.digest] for record in records if record.digest]
+        return np.array(stacked, np.float32).reshape(-1, self.space.dim)
 
 
 class _Shared:
-    """What all stores that are open under one name have in common."""
+    """What all open stores of the same name share."""
 
     def __init__(self, space: Space) -> None:
         self.state = _State(space)
@@ -76,9 +76,9 @@ _NAMED: dict[str, _Shared] = {}
 
 
 class MemoryStore:
-    """See `lookalike.store.Store` for what its methods do.
+    """A store in dictionaries; see `lookalike.store.Store` for what its methods do.
 
-    location: `memory:` for a store of its own, `memory:NAME` for one that every opening of this name shares.
+    location: `memory:` for a private store, or `memory:NAME` for one that is shared by everything that opens this name.
     """
 
     capabilities: frozenset[Capability] = frozenset(("snapshots", "one writer"))
@@ -98,28 +98,28 @@ class MemoryStore:
 
     @property
     def space(self) -> Space:
-        """Whose embeddings these are."""
+        """The encoder behind the embeddings, with their dimension and metric."""
         return self._state.space
 
     @property
     def generation(self) -> int:
-        """Grows with every change."""
+        """A number that grows with every change."""
         return self._state.generation
 
     @property
     def projection(self) -> Projection | None:
-        """How embeddings become the vectors that are compared."""
+        """The projection of embeddings to the vectors that are compared."""
         return self._state.projection
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
-        """Paths that records are gathered below."""
+        """The indexed paths, each with a small dict of rules."""
         return {path: dict(how) for path, how in self._state.roots.items()}
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
-        """Be the only writer while the context lasts."""
-        _ = self._state  # or it is closed
+        """Make this thread the only writer while the context lasts."""
+        _ = self._state  # raises ClosedGallery if the store is closed
         deadline = time.monotonic() + wait
         while not self._shared.lock.acquire(blocking=False):
             if time.monotonic() >= deadline:
@@ -134,7 +134,7 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Read everything inside as of one moment."""
+        """Read everything inside the context as of one moment."""
         if getattr(self._own, "moment", None) is not None:
             yield
             return
@@ -145,11 +145,11 @@ class MemoryStore:
             self._own.moment = None
 
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, Vectors]) -> None:
-        """Add or replace records by path, all or none."""
+        """Add or replace records by path: all or none of them."""
         state = self._state
         after = {record.path: record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
-        known = {**{digest: self._checked(row) for digest, row in embeddings.items()}, **state.embeddings}
+        known = {**{digest: self._check(row) for digest, row in embeddings.items()}, **state.embeddings}
         if missing := wanted - known.keys():
             raise ValueError(f"no embedding for {len(missing)} of the digests")
         next_id, everything = state.next_id, dict(state.records)
@@ -162,14 +162,14 @@ class MemoryStore:
         self._write(records=everything, embeddings=known, next_id=next_id)
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Remove records, all or none; how many there were."""
+        """Remove the records with these ids, all or none; return how many existed."""
         gone, before = set(ids), self._state.records
         kept = {path: record for path, record in before.items() if record.id not in gone}
         self._write(records=kept)
         return len(before) - len(kept)
 
     def rename(self, old: bytes, new: bytes) -> int:
-        """Move the record at `old` and all below it to `new`; how many there were."""
+        """Move the record at `old` and all records below it to `new`; return how many there were."""
         state = self._state
         there = {path: moved(path, old, new) for path in state.records}
         if len(set(there.values())) < len(there):
@@ -179,17 +179,17 @@ class MemoryStore:
         return sum(is_within(path, old) for path in there)
 
     def set_projection(self, projection: Projection | None) -> None:
-        """Keep a projection with the embeddings."""
+        """Store a projection with the embeddings."""
         if projection is not None:
             check_projection(projection, self.space.dim)
         self._write(projection=projection)
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        """Keep these roots and no others."""
+        """Replace the stored roots by these."""
         self._write(roots={path: dict(how) for path, how in roots.items()})
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The digests among these that have an embedding."""
+        """Those of the digests that have an embedding."""
         return self._state.embeddings.keys() & set(digests)
 
     def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
@@ -208,40 +208,40 @@ class MemoryStore:
         return (records[path] for path in sorted(records) if path.startswith(prefix))
 
     def count(self) -> tuple[int, int]:
-        """How many records have an embedding, and how many have none."""
+        """The number of records with an embedding, and the number without."""
         state = self._state
         embedded = len(state.embedded())
         return embedded, len(state.records) - embedded
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these."""
+        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these records."""
         state = self._state
         wanted = None if ids is None else set(ids)
         some = [one for one in state.embedded() if wanted is None or one.id in wanted]
         for start in range(0, len(some), _CHUNK):
             part = some[start : start + _CHUNK]
-            yield np.array([record.id for record in part], np.int64), state.rows(part)
+            yield np.array([record.id for record in part], np.int64), state.stack(part)
 
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
-        """The ids of all records with an embedding, or of those that qualify, in order."""
+        """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         embedded = self._state.embedded()
         if where is not None:
             return qualifying(where, [build_columns([_to_fields(record) for record in embedded])])
         return np.array([record.id for record in embedded], np.int64)
 
     def adapt(self, embeddings: Vectors) -> Vectors:
-        """How embeddings are compared with the pictures."""
-        return self._compared(self._checked(embeddings, many=True), ADAPTED)
+        """The vectors that a search compares for these embeddings."""
+        return self._prepare(self._check(embeddings, many=True), ADAPTED)
 
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
-        """What a search compares of these records, float32 (n, w)."""
+        """The vectors that a search compares for these records, float32 (n, w)."""
         with self.reading():
             matrix = self._matrix(space)
         wanted = np.array(ids, np.int64)
-        _, places = matrix.find(wanted)
-        if len(places) < len(wanted):
-            raise KeyError(f"{len(wanted) - len(places)} of {len(wanted)} ids are not there")
-        return matrix.take(places)
+        _, indices = matrix.find(wanted)
+        if len(indices) < len(wanted):
+            raise KeyError(f"{len(wanted) - len(indices)} of {len(wanted)} ids have no embedding")
+        return matrix.take(indices)
 
     def search(
         self,
@@ -250,19 +250,19 @@ class MemoryStore:
         *,
         space: SearchSpace = ADAPTED,
         where: Filter | None = None,
-        exact: bool = False,  # noqa: ARG002  (always)
+        exact: bool = False,  # noqa: ARG002  (every search is exact)
     ) -> list[Near]:
-        """The k nearest records to each query, nearest first, ties by id."""
+        """The k records nearest to each query, nearest first, ties by id."""
         with self.reading():
             matrix = self._matrix(space)
             among = None if where is None else matrix.find(self.ids(where))[1]
-            asked = queries if space.compared or space.raw else self._checked(queries, many=True)
-            asked = asked if space.compared else self._compared(asked, space)
-        found = matrix.search(asked, k, among=among)
+            wanted = queries if space.compared or space.raw else self._check(queries, many=True)
+            wanted = wanted if space.compared else self._prepare(wanted, space)
+        found = matrix.search(wanted, k, among=among)
         return [list(zip(near.ids.tolist(), near.distances.tolist(), strict=True)) for near in found]
 
     def close(self) -> None:
-        """Let go of everything, unless others share it."""
+        """Close this store; a named one remains for others that open it."""
         self._is_closed = True
 
     @property
@@ -274,7 +274,7 @@ class MemoryStore:
 
     def _write(self, **changes: Any) -> None:  # noqa: ANN401  (fields of the state)
         if not getattr(self._own, "is_writing", False):
-            _ = self._state  # or it is closed
+            _ = self._state  # raises ClosedGallery if the store is closed
             raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
         changed = replace(self._shared.state, generation=self._shared.state.generation + 1, **changes)
         used = {record.digest for record in changed.records.values()}
@@ -283,14 +283,14 @@ class MemoryStore:
 
     def _matrix(self, space: SearchSpace) -> Matrix:
         embedded = self._state.embedded()
-        rows = self._state.rows(embedded)
+        embeddings = self._state.stack(embedded)
         if space.raw:
-            rows = rows[:, slice(*(space.columns or (0, self.space.dim)))]
+            embeddings = embeddings[:, slice(*(space.columns or (0, self.space.dim)))]
         ids = np.array([record.id for record in embedded], np.int64)
-        return Matrix(ids, self._compared(rows, space), self._metric(space))
+        return Matrix(ids, self._prepare(embeddings, space), self._metric(space))
 
-    def _compared(self, embeddings: Vectors, space: SearchSpace) -> Vectors:
-        """Embeddings as they are compared in this space."""
+    def _prepare(self, embeddings: Vectors, space: SearchSpace) -> Vectors:
+        """Turn embeddings into the vectors that are compared in this space."""
         if space.raw:
             return prepare_vectors(embeddings, "cosine")
         projection = self._state.projection
@@ -302,13 +302,13 @@ class MemoryStore:
     def _metric(self, space: SearchSpace) -> Metric:
         return "cosine" if space.raw else self.space.metric
 
-    def _checked(self, embeddings: Vectors, *, many: bool = False) -> Vectors:
-        rows = np.asarray(embeddings, np.float32)
-        if rows.shape[1 if many else 0 :] != (self.space.dim,):
-            raise ValueError(f"an embedding of shape {rows.shape}, expected ({self.space.dim},)")
-        if not (np.abs(rows) <= _LARGEST).all():
+    def _check(self, embeddings: Vectors, *, many: bool = False) -> Vectors:
+        array = np.asarray(embeddings, np.float32)
+        if array.shape[1 if many else 0 :] != (self.space.dim,):
+            raise ValueError(f"an embedding of shape {array.shape}, expected ({self.space.dim},)")
+        if not (np.abs(array) <= _LARGEST).all():
             raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
-        return rows.copy()
+        return array.copy()
 
 
 def _to_fields(record: Record) -> Fields:

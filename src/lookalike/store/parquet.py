@@ -1,4 +1,4 @@
-"""A gallery's pictures as a table for other programs: paths, what is known of the files, embeddings."""
+"""Write a gallery's pictures as a table for other programs: paths, facts about the files, and embeddings."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FIELDS = ("path", "size", "mtime_ns", "width", "height", "format", "camera", "d
 
 
 def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
-    """Write a row for each picture, by id, as of one moment; how many.
+    """Write one row per picture, ordered by id, as of one moment; return the number of rows.
 
-    Columns: `path` (bytes), `id`, `size` (bytes), `mtime_ns`, `width`, `height`, `format`, `taken_at` (ISO 8601, by the
-    camera's clock), `camera`, `digest` (SHA-256 of the file), `embedding` (float32, as the encoder gave it and the
-    gallery keeps it). The encoder's name and fingerprint
-    are in the file's metadata. Raises UsageError when `target` exists and not `force`; MissingExtra, StoreError.
+    Columns: `path` (bytes), `id`, `size` (in bytes), `mtime_ns`, `width`, `height`, `format`, `taken_at` (ISO 8601, by
+    the camera's clock), `camera`, `digest` (SHA-256 of the file) and `embedding` (float32, as the gallery keeps the
+    encoder's output). The file's metadata holds the encoder's name and fingerprint. Raises UsageError when `target`
+    exists and `force` is not set; MissingExtra, StoreError.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  (heavy, and an extra)
@@ -34,7 +34,7 @@ def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
     except ImportError as error:
         raise MissingExtra("Parquet needs pyarrow", hint='pip install "lookalike[parquet]"') from error
     if os.path.lexists(target) and not force:
-        raise UsageError(f"{target} is there already", hint="another name, or --force to replace it")
+        raise UsageError(f"{target} already exists", hint="choose another name, or use --force to replace it")
     rows = 0
     with (
         named_errors(target),
@@ -58,18 +58,18 @@ def _schema(pa: Any, store: Store) -> Any:  # noqa: ANN401  (pyarrow has no type
     return pa.schema([*columns.items(), ("embedding", embedding)], metadata=about)
 
 
-def _embeddings(pa: Any, rows: Any) -> Any:  # noqa: ANN401
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+def _embeddings(pa: Any, embeddings: Any) -> Any:  # noqa: ANN401
+    return pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
 
 
 def _chunks(store: Store) -> Iterator[dict[str, Any]]:
-    """The columns of some rows at a time."""
-    for ids, rows in store.embeddings():
+    """The columns of the table, in chunks of rows."""
+    for ids, embeddings in store.embeddings():
         known = store.get(ids.tolist())
         records = [known[id_] for id_ in ids.tolist()]
         yield {
             "id": ids,
             **{name: [getattr(record, name) for record in records] for name in _FIELDS},
             "taken_at": [record.taken_at.isoformat() if record.taken_at else None for record in records],
-            "embedding": rows,
+            "embedding": embeddings,
         }

@@ -1,1 +1,1 @@
-"""A gallery in one SQLite database: what is committed is safe, and what is read is checked."""
+"""A gallery in one SQLite database: everything committed is safe, and everything read is checked."""

@@ -1,4 +1,4 @@
-"""A gallery as one file: copied while it is in use, and checked row by row before anything takes its place."""
+"""Export a gallery to one file while it is in use, and restore it; every row is checked before anything is replaced."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ __all__ = ["export", "restore"]
 
 
 def export(folder: Path, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
-    """Copy the gallery in `folder` into the one file `target`, as of one moment; how many pictures are in it.
+    """Copy the gallery in `folder` into the file `target`, as of one moment; return the number of pictures in it.
 
-    beside: files that go with it, such as a learned encoder's model, by their paths below `folder`. Writers are not
-    waited for and not stopped. The copy is there when it has been checked and synced, or not at all.
-    Raises UsageError when `target` exists and not `force`; Corrupt, DiskFull, StoreError.
+    beside: other files to include, such as a learned encoder's model, by their paths below `folder`. The copy neither
+    waits for writers nor stops them. `target` appears only after the copy has been checked and synced.
+    Raises UsageError when `target` exists and `force` is not set; Corrupt, DiskFull, StoreError.
     """
     if os.path.lexists(target) and not force:
-        raise UsageError(f"{target} is there already", hint="another name, or --force to replace it")
-    with _checked_copy(folder / DATABASE, target.absolute().parent, folder) as (copy, pictures), named_errors(target):
+        raise UsageError(f"{target} already exists", hint="choose another name, or use --force to replace it")
+    with (
+        _make_checked_copy(folder / DATABASE, target.absolute().parent, folder) as (copy, pictures),
+        named_errors(target),
+    ):
         _pack(copy, {name: (folder / name).read_bytes() for name in beside})
         copy.replace(target)
         sync_folder(target.absolute().parent)
@@ -42,39 +45,42 @@ def export(folder: Path, target: Path, *, force: bool = False, beside: Iterable[
 
 
 def restore(file: Path, folder: Path, *, force: bool = False) -> int:
-    """Make the gallery in `folder` from an exported `file`; how many pictures are in it.
+    """Make a gallery in `folder` from an exported `file`; return the number of pictures in it.
 
-    Nothing is touched before the whole file has been found sound. Raises UsageError when there is a gallery and not
-    `force`, and for no file; StoreBusy while another process writes it; Corrupt, DiskFull, StoreError.
+    Nothing is replaced until the whole file has been found sound. Raises UsageError when `file` does not exist, or when
+    `folder` holds a gallery and `force` is not set; StoreBusy while another process writes to that gallery; Corrupt,
+    DiskFull, StoreError.
     """
     path = folder / DATABASE
     if not file.is_file():
         raise UsageError(f"{file} is no file", hint="a file that `lookalike export` made")
     if os.path.lexists(path) and not force:
-        raise UsageError(f"there is a gallery in {folder} already", hint="another folder, or --force to replace it")
+        raise UsageError(
+            f"{folder} already holds a gallery", hint="choose another folder, or use --force to replace the gallery"
+        )
     with named_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-    with _checked_copy(file, folder, folder) as (copy, pictures):
+    with _make_checked_copy(file, folder, folder) as (copy, pictures):
         lock = WriterLock(folder)
         with lock.held(wait=0), named_errors(path):
-            for name, content in _unpacked(copy).items():
+            for name, content in _unpack(copy).items():
                 _write(folder / name, content)
             schema.put_in_place(copy, path)
-            lock.forget()  # what a writer said of the gallery that was there
+            lock.forget()  # a note about the gallery that has been replaced
     return pictures
 
 
 @contextlib.contextmanager
-def _checked_copy(source: Path, beside: Path, folder: Path) -> Iterator[tuple[Path, int]]:
-    """A sound copy of a gallery's database in a folder of its own inside `beside`, and how many pictures it has.
+def _make_checked_copy(source: Path, beside: Path, folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield a sound copy of a database, in a temporary folder inside `beside`, and the number of pictures in it.
 
-    folder: that of the gallery, from which it follows what relative keys of an older format become relative to.
+    folder: the gallery's folder, which decides what the keys of an older format become relative to.
     """
-    with named_errors(beside), tempfile.TemporaryDirectory(prefix=".lookalike-", dir=beside) as place:
-        copy = Path(place) / DATABASE
+    with named_errors(beside), tempfile.TemporaryDirectory(prefix=".lookalike-", dir=beside) as temporary:
+        copy = Path(temporary) / DATABASE
         with named_errors(source):
             _copy(source, copy)
-        store = SqliteStore(place, base=base_of(folder))
+        store = SqliteStore(temporary, base=base_of(folder))
         try:
             if problems := store.verify():
                 raise corrupt(source, problems[0])
@@ -87,7 +93,7 @@ def _checked_copy(source: Path, beside: Path, folder: Path) -> Iterator[tuple[Pa
 
 
 def _pack(copy: Path, files: dict[str, bytes]) -> None:
-    """Put files into a table of their own."""
+    """Put files into a separate table of the database."""
     if not files:
         return
     with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
@@ -97,8 +103,8 @@ def _pack(copy: Path, files: dict[str, bytes]) -> None:
     schema.make_single(copy)
 
 
-def _unpacked(copy: Path) -> dict[str, bytes]:
-    """Take the files out of the table again, and the table with them."""
+def _unpack(copy: Path) -> dict[str, bytes]:
+    """Remove the table of files from a database and return the content of each file by its name."""
     with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'beside'").fetchone():
             return {}
@@ -106,13 +112,13 @@ def _unpacked(copy: Path) -> dict[str, bytes]:
         db.execute("DROP TABLE beside")
         db.execute("VACUUM")
     if not all(_is_file_of_a_gallery(name) and is_sound(crc, name.encode(), content) for name, content, crc in rows):
-        raise corrupt(copy, "a file that goes with it does not match its checksum")
+        raise corrupt(copy, "an included file does not match its checksum")
     schema.make_single(copy)
     return {name: content for name, content, _ in rows}
 
 
 def _is_file_of_a_gallery(name: object) -> bool:
-    """Whatever an export says, nothing is written but into a folder of the gallery's own."""
+    """Whether a name is FOLDER/FILE: whatever an export contains, nothing is written outside the gallery's folder."""
     return isinstance(name, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII) is not None
 
 
@@ -123,7 +129,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """By SQLite's own backup, in one step: a copy as of one moment, with what is still in the log."""
+    """Copy a database with SQLite's own backup in one step: as of one moment, including what is still in the log."""
     db = schema.connect(source)
     try:
         copy = sqlite3.connect(target)

@@ -1,9 +1,9 @@
-"""Files beside the database that are computed from its items: mapped in milliseconds, and safe to delete at any time.
+"""Cache files beside the database, computed from its items: mapped in milliseconds, and safe to delete at any time.
 
-The database is the truth. Each kind of cache has two files: the first holds what was computed from one state of the
-database, the second what has changed since, until there is enough of that for a new first file. Each names its state
-and is used for no other: changes are read from the database, and the checksums of all items must add up to the
-database's own tally, or everything is computed again.
+The database is authoritative. Each kind of cache has two files. The first holds what was computed from one state of the
+database; the second holds what has changed since, until enough has changed to build the first file again. Each file
+names its state and is used for that state only: changes are read from the database, and the checksums of all items must
+add up to the database's own tally; otherwise everything is computed again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ __all__ = ["Chunk", "Kind", "Source", "State", "Tuning", "discard", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """When a search changes its ways; the numbers are measured in docs/performance.md.
+    """The sizes at which a search changes its method; docs/performance.md has the measurements behind them.
 
-    approximate_from: rows; fewer are searched exactly. columns_from: records; for fewer, what filters look at is read
-    from the database. added: items beside the first file before it is built again, at least.
+    approximate_from: the number of vectors from which a search is approximate. columns_from: the number of records from
+    which filters use cached columns rather than the database. added, added_share: the first file is built again when
+    the second would hold more than `added` items and more than this share of all. removed_share: it is also built again
+    when more than this share of its items no longer counts.
     """
 
     approximate_from: int = 30_000
@@ -45,9 +47,9 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What tells one state of a database from all others, and from those of other galleries.
+    """Identifies one state of a database among all of its states and those of other galleries.
 
-    made_by: whatever else decides what is computed from an item, with the version of how.
+    made_by: everything else that decides what is computed from an item, including the version of the computation.
     """
 
     made_by: str
@@ -58,15 +60,15 @@ class State:
 
 
 class Chunk(Protocol):
-    """What was computed from some items, with their ids int64 (n,) and their checksums uint32 (n,)."""
+    """The values computed from some items, with the ids int64 (n,) and the checksums uint32 (n,) of those items."""
 
     @property
     def ids(self) -> NDArray[np.int64]:
-        """int64 (n,)."""
+        """The ids of the items, int64 (n,)."""
 
     @property
     def crcs(self) -> NDArray[np.uint32]:
-        """uint32 (n,)."""
+        """The checksums of the items, uint32 (n,)."""
 
 
 C = TypeVar("C", bound=Chunk)
@@ -76,52 +78,52 @@ U_co = TypeVar("U_co", covariant=True)
 
 
 class Source(Protocol[C_co]):
-    """The database, as a cache sees it, at one moment."""
+    """The database at one moment, as a cache sees it."""
 
     @property
     def state(self) -> State:
         """The state of the database at that moment."""
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[C_co]:
-        """What is computed from all items, checked, ordered by id and as many as the tally says; or from these."""
+        """The chunks computed from these items, or from all, ordered by id and checked against the tally."""
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
-        """The ids of items that may have changed since; where they are more than `most`, one more than that."""
+        """The ids of items that may have changed since; at most `most + 1` of them."""
 
 
 class Kind(Protocol[C, U_co]):
-    """What a cache holds, and in which two files. Their segments have the arrays `ids` and `crcs` among others."""
+    """What one kind of cache holds, and its two files, whose segments have the arrays `ids` and `crcs` among others."""
 
     @property
     def files(self) -> tuple[str, str]:
-        """The names of the first file and of the one with what has changed since."""
+        """The names of the first file and of the file with later changes."""
 
     def serves(self, header: dict[str, Any], state: State) -> bool:
         """Whether a first file with this header can serve for `state`."""
 
     def build(self, source: Source[C]) -> Callable[[Writer], dict[str, Any]]:
-        """Compute everything; the result writes the first file without its header, and returns what belongs there."""
+        """Compute everything; return a function that writes the first file and returns the fields for its header."""
 
     def write(self, writer: Writer, chunk: C) -> dict[str, Any]:
-        """Write the second file without its header; what belongs there is returned."""
+        """Write the second file without its header; return the fields for its header."""
 
     def read(self, segment: Segment) -> C:
-        """Read what was written. Raises Damaged."""
+        """Read a chunk that `write` wrote. Raises Damaged."""
 
     def concat(self, chunks: Sequence[C]) -> C:
-        """Join chunks, in this order."""
+        """Join chunks in this order."""
 
     def select(self, chunk: C, stays: Mask) -> C:
-        """Keep the items that stay."""
+        """The chunk with only the items that stay."""
 
     def open(self, base: Segment, more: Segment | None, alive: Mask | None) -> U_co:
-        """Open both files for use. alive: which items of the first still count, None for all. Raises Damaged."""
+        """Open both files for use. alive: which items of the first still count; None for all. Raises Damaged."""
 
 
 def load(folder: Path, source: Source[C], kind: Kind[C, U], tuning: Tuning) -> U:
-    """Open the cache as of the source's state: from its files, brought up to date, or built again.
+    """Open the cache as of the source's state: from its files, after an update of these, or built again.
 
-    Raises what reading the source raises; Damaged if even new files are.
+    Raises whatever reading the source raises, and Damaged if even newly written files are damaged.
     """
     with contextlib.suppress(Damaged):
         found = _Cache.open(folder, kind)
@@ -138,7 +140,7 @@ def discard(folder: Path, files: tuple[str, str]) -> None:
 
 
 class _Cache(Generic[C, U]):
-    """The two files, open."""
+    """The two files of a cache, opened."""
 
     def __init__(self, folder: Path, kind: Kind[C, U], base: Segment, more: Segment | None) -> None:
         self._folder, self._kind, self._base, self._more = folder, kind, base, more
@@ -146,28 +148,28 @@ class _Cache(Generic[C, U]):
 
     @classmethod
     def open(cls, folder: Path, kind: Kind[C, U]) -> _Cache[C, U] | None:
-        """Raises Damaged."""
+        """Open the files in a folder; None if there is no first file. Raises Damaged."""
         base, more = (open_segment(folder / name) for name in kind.files)
         if base is None:
             return None
         try:
             return cls(folder, kind, base, more if more and more.header.get("base") == base.identity else None)
         except (KeyError, TypeError) as error:
-            raise Damaged("a cache without a state") from error
+            raise Damaged("the header of a cache file has no valid state") from error
 
     def bring_up_to(self, source: Source[C], tuning: Tuning) -> _Cache[C, U] | None:
-        """The cache as of the source's state; None where that is impossible, or not worth it. Raises Damaged."""
+        """The cache as of the source's state; None if that is impossible or not worthwhile. Raises Damaged."""
         ours, theirs = self.state, source.state
         if ours == theirs:
             return self
-        is_of_before = ours.made_by == theirs.made_by and ours.generation <= theirs.generation
-        if not is_of_before or not self._kind.serves(self._base.header, theirs):
+        is_earlier = ours.made_by == theirs.made_by and ours.generation <= theirs.generation
+        if not is_earlier or not self._kind.serves(self._base.header, theirs):
             return None
         most = max(tuning.added, int(theirs.embedded * tuning.added_share))
         changed = source.changed(ours.generation, ours.next_id, most)
         if len(changed) > most:
             return None
-        removed, added = self._removed(changed), self._added(changed, source)
+        removed, added = self._find_removed(changed), self._collect_added(changed, source)
         if len(added.ids) > most or len(removed) > len(self._ids()) * tuning.removed_share:
             return None
         if not self._adds_up(removed, added, theirs):
@@ -175,7 +177,7 @@ class _Cache(Generic[C, U]):
         return _Cache(self._folder, self._kind, self._base, self._write_changes(removed, added, theirs))
 
     def use(self) -> U:
-        """Raises Damaged."""
+        """Open what the files hold for use. Raises Damaged."""
         if self._more is None:
             return self._kind.open(self._base, None, None)
         alive = np.ones(len(self._ids()), bool)
@@ -185,15 +187,15 @@ class _Cache(Generic[C, U]):
     def _ids(self) -> NDArray[np.int64]:
         return self._base.array("ids")
 
-    def _removed(self, changed: list[int]) -> NDArray[np.int64]:
-        """The items of the base that no longer count, by their indices there."""
+    def _find_removed(self, changed: list[int]) -> NDArray[np.int64]:
+        """The indices of the items in the first file that no longer count."""
         gone = np.isin(self._ids(), changed)
         if self._more is not None:
             gone[self._more.array("removed")] = True
         return np.nonzero(gone)[0]
 
-    def _added(self, changed: list[int], source: Source[C]) -> C:
-        """What belongs into the second file."""
+    def _collect_added(self, changed: list[int], source: Source[C]) -> C:
+        """The chunk that belongs in the second file."""
         chunks = []
         if self._more is not None:
             chunk = self._kind.read(self._more)
@@ -205,7 +207,7 @@ class _Cache(Generic[C, U]):
         checksums = [int(some.sum(dtype=np.int64)) for some in (crcs, crcs[removed], added.crcs)]
         embedded = len(crcs) - len(removed) + len(added.ids)
         is_whole = (embedded, checksums[0] - checksums[1] + checksums[2]) == (state.embedded, state.checksums)
-        # A set, because the first `np.unique` of a process imports masked arrays: 36 ms.
+        # A set, because the first `np.unique` in a process imports masked arrays: 36 ms.
         return is_whole and len(set(added.ids.tolist())) == len(added.ids)
 
     def _write_changes(self, removed: NDArray[np.int64], added: C, state: State) -> Segment:
@@ -219,7 +221,7 @@ class _Cache(Generic[C, U]):
 
 def _build(folder: Path, source: Source[C], kind: Kind[C, U]) -> Segment:
     """Write the first file from the whole database."""
-    made = kind.build(source)
+    write = kind.build(source)
     return write_segment(
-        folder / kind.files[0], lambda writer: writer.finish({"state": asdict(source.state), **made(writer)})
+        folder / kind.files[0], lambda writer: writer.finish({"state": asdict(source.state), **write(writer)})
     )

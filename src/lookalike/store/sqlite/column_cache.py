@@ -1,8 +1,8 @@
-"""Columns that filters look at: read from the database for few records, kept in files beside it for many.
+"""The columns that filters evaluate: read from the database for few records, cached in files beside it for many.
 
-`facts.cache` and `facts.more` are written when a filter is first used; `cache_files` keeps them in step. At a million
-records SQL alone needs 0.07 to 0.14 s for a filter, about as long as these files do, but what it looks at is not
-checked; checking every row takes 1.6 s (docs/decisions.md).
+`facts.cache` and `facts.more` are written when a filter is first used, and `cache_files` keeps them up to date. At a
+million records plain SQL needs 0.07 to 0.14 s for a filter, about as long as these files, but it does not check the
+rows that it reads, and checking every row takes 1.6 s (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["FILES", "VERSION", "load"]
 
 FILES = ("facts.cache", "facts.more")
-VERSION = 2  # of what is in the files; others are not read
+VERSION = 2  # of the content of the files; files of other versions are not read
 _ARRAYS = ("ids", "crcs", "names", "sizes", "seconds")
 _CODED = ("folders", *FIELDS)
 
 
 def load(folder: Path, source: Source[Columns], tuning: Tuning) -> list[Columns]:
-    """The columns of all records as of the source's state, in two parts at most.
+    """The columns of all records as of the source's state, in at most two parts.
 
-    Raises what reading the source raises; Damaged if even new files are.
+    Raises whatever reading the source raises, and Damaged if even newly written files are damaged.
     """
     if source.state.embedded < tuning.columns_from:
         return [concat(list(source.rows()))]
@@ -46,21 +46,21 @@ def load(folder: Path, source: Source[Columns], tuning: Tuning) -> list[Columns]
 
 
 class _Kind:
-    """See `cache_files.Kind`."""
+    """The columns of records as a kind of cache: see `cache_files.Kind`."""
 
     files = FILES
 
     def serves(self, _header: dict[str, Any], _state: State) -> bool:
-        """Any size will do."""
+        """Return True: columns have the same form at any size."""
         return True
 
     def build(self, source: Source[Columns]) -> Callable[[Writer], dict[str, Any]]:
-        """Write the columns of all records."""
+        """Compute the columns of all records; return a function that writes them."""
         whole = concat(list(source.rows()))
         return lambda writer: self.write(writer, whole)
 
     def write(self, writer: Writer, chunk: Columns) -> dict[str, Any]:
-        """Write columns, one behind the other."""
+        """Write columns one after another."""
         for name in _ARRAYS:
             writer.array(name, getattr(chunk, name))
         for name in _CODED:
@@ -70,21 +70,21 @@ class _Kind:
         return {}
 
     def read(self, segment: Segment) -> Columns:
-        """Read what was written. Raises Damaged."""
+        """Read columns that `write` wrote. Raises Damaged."""
         ids, crcs, names, sizes, seconds = (segment.array(name) for name in _ARRAYS)
         folders, *fields = (_read_coded(segment, name) for name in _CODED)
         return Columns(ids, crcs, folders, names, sizes, seconds, dict(zip(FIELDS, fields, strict=True)))
 
     def concat(self, chunks: Sequence[Columns]) -> Columns:
-        """All records as one."""
+        """The columns of several chunks as one."""
         return concat(chunks)
 
     def select(self, chunk: Columns, stays: Mask) -> Columns:
-        """The records that stay."""
+        """The columns with only the records that stay."""
         return select(chunk, stays)
 
     def open(self, base: Segment, more: Segment | None, alive: Mask | None) -> list[Columns]:
-        """Both files, all of them checked. Raises Damaged."""
+        """Read and check both files completely. Raises Damaged."""
         parts = [replace(self.read(base), alive=alive)]
         return parts if more is None else [*parts, self.read(more)]
 

@@ -1,4 +1,4 @@
-"""Connections to one database, one for each thread that uses it."""
+"""Connections to one database: one for each thread that uses it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ["Connections"]
 
 
 class Connections:
-    """Opens a connection for a thread when it first asks for one; that of a thread that has ended serves the next.
+    """Gives each thread its own connection on first use, and reuses the connections of threads that have ended.
 
-    Only its own thread closes a connection: closing one that another thread runs a statement on crashes the process.
+    A connection is closed only by the thread that owns it, because closing one on which another thread is running a
+    statement crashes the process.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
@@ -30,14 +31,14 @@ class Connections:
         self.own()
 
     def own(self) -> sqlite3.Connection:
-        """The connection of this thread. Raises ClosedGallery, also in a forked process."""
+        """The connection of this thread. Raises ClosedGallery after `close` and in a forked process."""
         lease: _Lease | None = getattr(self._own, "lease", None)
         if lease is None or self._pool.is_closed or os.getpid() != self._pool.process:
             lease = self._new_lease()
         return lease.connection
 
     def close(self) -> None:
-        """Close the connections of this thread and of those that have ended; others close theirs when they notice."""
+        """Close the connections of this thread and of ended threads; the others close theirs when they notice."""
         self._pool.is_closed = True
         if os.getpid() == self._pool.process:
             self._own.lease = None
@@ -58,13 +59,13 @@ class Connections:
             connection = self._pool.free.pop()
         except IndexError:
             return self._connect()
-        if connection.in_transaction:  # its thread ended in the middle of something
+        if connection.in_transaction:  # its thread ended during a transaction
             connection.execute("ROLLBACK")
         return connection
 
 
 class _Pool:
-    """Connections whose threads have ended."""
+    """The connections whose threads have ended."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -78,14 +79,14 @@ class _Pool:
             self.close_free()
 
     def close_free(self) -> None:
-        """Close what no thread has."""
+        """Close the connections that no thread uses."""
         with contextlib.suppress(IndexError):
             while True:
                 self.free.pop().close()
 
 
 class _Lease:
-    """A connection while a thread has it; given back when the thread ends, or lets go of it."""
+    """A connection in use by a thread; it returns to the pool when the thread ends or drops the lease."""
 
     def __init__(self, connection: sqlite3.Connection, pool: _Pool) -> None:
         self.connection = connection

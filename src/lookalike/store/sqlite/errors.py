@@ -1,4 +1,4 @@
-"""What SQLite and the operating system say, in the words of `lookalike.errors`."""
+"""Translate errors of SQLite and the operating system into those of `lookalike.errors`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["corrupt", "named_errors"]
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# A quota and a limit on the size of files are "I/O error while writing" to SQLite, not "full".
+# SQLite reports a quota or a limit on file sizes as an I/O error while writing, not as "full".
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -26,11 +26,14 @@ _SHUT = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 @contextlib.contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Raise DiskFull, StoreBusy, Corrupt or StoreError, naming `path`, for what goes wrong inside."""
+    """Turn the errors of SQLite and the system inside the context into DiskFull, StoreBusy, Corrupt or StoreError.
+
+    The messages name `path`, or the file that a system error is about.
+    """
     try:
         yield
     except sqlite3.Error as error:
-        raise _translated(error, path) from error
+        raise _translate(error, path) from error
     except OSError as error:
         file = os.fsdecode(error.filename or path)
         kind = DiskFull if error.errno in _NO_ROOM else StoreError
@@ -38,22 +41,22 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def corrupt(path: Path, what: str) -> Corrupt:
-    """`what` is damaged. The pictures themselves are not, so the remedy is always the same."""
+    """The error for a damaged database; `what` says how. The pictures are intact, so the hint is always the same."""
     return Corrupt(
         f"{path}: {what}",
-        hint=f"`lookalike verify` says more; to start afresh delete {path.name} and index the pictures again",
+        hint=f"`lookalike verify` says more; to start over, delete {path.name} and index the pictures again",
     )
 
 
-def _translated(error: sqlite3.Error, path: Path) -> StoreError:
-    # What Python's own module raises carries no code: text in a damaged row that is no UTF-8, a closed database.
+def _translate(error: sqlite3.Error, path: Path) -> StoreError:
+    # Errors that Python's own module raises have no code: invalid UTF-8 in a damaged row, or a closed database.
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return _translated_of_python(error, path)
+        return _translate_python_error(error, path)
     if code in _FULL:
         return DiskFull(
-            f"{path}: no space left ({error}); what was put before is safe",
-            hint="make room and run it again",
+            f"{path}: no space left ({error}); what was saved before is safe",
+            hint="make room on the disk and run the command again",
         )
     primary = code & 0xFF
     if primary in _BUSY:
@@ -62,12 +65,12 @@ def _translated(error: sqlite3.Error, path: Path) -> StoreError:
         return corrupt(path, str(error))
     if primary in _SHUT:
         return StoreError(
-            f"{path}: {error}", hint="the folder must be yours to write in; or copy the gallery to one that is"
+            f"{path}: {error}", hint="make the folder writable, or copy the gallery to a folder that is writable"
         )
     return StoreError(f"{path}: {error}")
 
 
-def _translated_of_python(error: sqlite3.Error, path: Path) -> StoreError:
+def _translate_python_error(error: sqlite3.Error, path: Path) -> StoreError:
     if "closed database" in str(error):
-        return ClosedGallery(f"{path} was closed meanwhile", hint="open it again: Gallery.open")
+        return ClosedGallery(f"{path} was closed in the meantime", hint="open it again: Gallery.open")
     return corrupt(path, str(error)) if "decode" in str(error) else StoreError(f"{path}: {error}")

@@ -1,4 +1,4 @@
-"""Embeddings as bytes: float16 with an exponent of their own. Half the size, the same ranking (docs/decisions.md)."""
+"""Embeddings as bytes: float16 with a common exponent. Half the size, the same ranking (docs/decisions.md)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["blob_size", "from_blobs", "rounded", "to_blobs"]
 
-_LARGEST = 1e16  # number of an embedding: float32 ends at 3e38, and lengths are squared and summed
+_LARGEST = 1e16  # absolute value in an embedding: float32 ends at 3e38, and lengths are squared and summed
 
 
 def blob_size(dim: int) -> int:
-    """Bytes of an embedding of so many numbers."""
+    """The size in bytes of an embedding with `dim` dimensions."""
     return _row(dim).itemsize
 
 
 def to_blobs(embeddings: Sequence[NDArray[np.float32]], dim: int) -> list[bytes]:
-    """Of each float32 (dim,) its bytes. Raises ValueError for one of another length or that is not finite."""
+    """The bytes of each embedding, float32 (dim,). Raises ValueError for one of another length or not finite."""
     for embedding in embeddings:
         if embedding.shape != (dim,):
             raise ValueError(f"an embedding of shape {embedding.shape}, expected ({dim},)")
@@ -35,7 +35,7 @@ def to_blobs(embeddings: Sequence[NDArray[np.float32]], dim: int) -> list[bytes]
 
 
 def from_blobs(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
-    """float32 (n, dim)."""
+    """The embeddings in these bytes, float32 (n, dim)."""
     rows = np.frombuffer(b"".join(blobs), _row(dim))
     scales = np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))
     numbers = rows["numbers"].astype(np.float32)
@@ -44,7 +44,10 @@ def from_blobs(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
 
 
 def rounded(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
-    """float32 (n, dim) as they would come back: so that a picture finds itself at 0. Raises as `to_blobs`."""
+    """Embeddings float32 (n, dim) rounded as if stored, so that a picture finds itself at distance 0.
+
+    Raises ValueError as `to_blobs` does.
+    """
     if embeddings.ndim != 2 or embeddings.shape[1] != dim:
         raise ValueError(f"embeddings of shape {embeddings.shape}, expected (n, {dim})")
     _, scales = _exponents(embeddings)
@@ -54,12 +57,12 @@ def rounded(embeddings: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 
 
 def _exponents(numbers: NDArray[np.float32]) -> tuple[list[int], NDArray[np.float32]]:
-    """Of each row (n, dim), and two to their power, (n, 1), by which numbers are divided exactly.
+    """The exponent of each embedding (n, dim), and the scale 2**exponent, (n, 1), which divides without rounding.
 
-    Whatever the scale of an encoder's numbers, the largest lies between 2**14 and 2**15 when it is rounded.
+    Whatever the scale of an encoder's output, the largest value lies between 2**14 and 2**15 when it is rounded.
     """
-    largest = np.maximum.reduce(np.abs(numbers), axis=1).tolist()  # in Python: of one row in half the time
-    if not all(number <= _LARGEST for number in largest):  # nor is nan
+    largest = np.maximum.reduce(np.abs(numbers), axis=1).tolist()  # a list: for one embedding in half the time
+    if not all(number <= _LARGEST for number in largest):  # also true for nan
         raise ValueError(f"an embedding that is not finite, or has numbers beyond {_LARGEST:g}")
     exponents = [max(math.frexp(number)[1] - 15, -120) for number in largest]
     return exponents, np.array([[math.ldexp(1.0, exponent)] for exponent in exponents], np.float32).reshape(-1, 1)

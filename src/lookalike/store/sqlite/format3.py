@@ -1,7 +1,7 @@
-"""From the layout of formats 1 to 3 to that of format 4: items with typed columns, under relative keys.
+"""Convert the layout of formats 1 to 3 to that of format 4: items with typed columns and relative keys.
 
-Until format 3 an item had an absolute path as its key, a `stamp` with size and time of its file as text, and whatever
-else was known as JSON.
+Up to format 3 an item had an absolute path as its key, a text `stamp` with the size and time of its file, and all other
+facts as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CREATE_ITEM = """
         crc INTEGER NOT NULL)
 """
 _STAMP = re.compile(r"(-?\d+):(-?\d+)(?::([0-9.e+-]+))?")
-_MOST = 2**63  # whole numbers that SQLite keeps as such
+_MOST = 2**63  # SQLite keeps only smaller whole numbers as such
 
 
 def type_items(db: sqlite3.Connection, path: Path) -> None:
@@ -58,7 +58,7 @@ def type_items(db: sqlite3.Connection, path: Path) -> None:
 
 
 def base_of(folder: Path) -> bytes:
-    """The folder that keys of a gallery in `folder` are relative to."""
+    """The folder that the keys of a gallery in `folder` are relative to."""
     return os.path.dirname(os.path.abspath(os.fsencode(folder)))
 
 
@@ -74,7 +74,7 @@ def is_sound_old(row: Row) -> bool:
 
 
 def to_new_row(row: Row, base: bytes) -> Row:
-    """A sound row of the old table as one of the new."""
+    """Convert a sound row of the old table into one of the new table."""
     id_, key, stamp, digest, info, _ = row
     size, mtime_ns, limit = _read_stamp(stamp)
     known: dict[str, Any] = json.loads(info)
@@ -93,13 +93,13 @@ def to_new_row(row: Row, base: bytes) -> Row:
 
 
 def relative_roots(content: bytes, base: bytes) -> bytes:
-    """The entry of roots, its paths made relative."""
+    """The entry with the roots, after its paths have been made relative."""
     roots = [(to_folder_key(key.encode("latin-1"), base).decode("latin-1"), how) for key, how in json.loads(content)]
     return json.dumps(roots).encode()
 
 
 def _read_stamp(stamp: str) -> tuple[int | None, int | None, float | None]:
-    """Size, time, and for a skipped file the limit in megapixels; None for what is not there."""
+    """The size, the time and, for a skipped file, the limit in megapixels; None for each that is missing."""
     found = _STAMP.fullmatch(stamp)
     if found is None:
         return None, None, None

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock of the operating system, gone with its process, and a note of who holds it."""
+"""One writer at a time: a lock of the operating system that ends with its process, and a note of who holds it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["WriterLock"]
 
-_POLL = 0.02  # seconds; waiting inside SQLite would not hear Ctrl-C
+_POLL = 0.02  # seconds; Ctrl-C would not interrupt a wait inside SQLite
 
 
 class WriterLock:
-    """`writer.lock` in a gallery's folder, and beside it `writer.pid`: the process that writes and what it wrote.
+    """The file `writer.lock` in a gallery's folder, and `writer.pid`, which notes who is writing and what is on disk.
 
-    The lock is an exclusive transaction on an empty SQLite database: it works wherever the gallery itself does,
-    also between two stores of one process.
+    The lock is an exclusive transaction on an empty SQLite database, so it works wherever the gallery itself does, and
+    also between two stores in one process.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "writer.lock"
         self._note = folder / "writer.pid"
-        self._descriptor: int | None = None  # of the note, while it is ours
+        self._descriptor: int | None = None  # of the note, while this process writes it
 
     @contextlib.contextmanager
     def held(self, *, wait: float) -> Iterator[None]:
@@ -41,30 +41,30 @@ class WriterLock:
         try:
             yield
         finally:
-            self._put_down()
+            self._close_note()
             lock.close()
 
     def note(self, generation: int) -> None:
-        """Say who is writing, and that this generation is on disk. Only while the lock is held."""
-        # Not worth a failure: the note only makes messages better and finds a log that lost its end.
+        """Note that this process is writing and that this generation is on disk; only while the lock is held."""
+        # Errors are ignored: the note only improves messages and reveals a log that lost its end.
         with contextlib.suppress(OSError):
             if self._descriptor is None:
                 self._descriptor = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-            # Over what it says, not as a new file: ext4 flushes one that replaces another, 1.7 ms a batch.
+            # Overwritten rather than replaced: ext4 flushes a file that replaces another, 1.7 ms per batch.
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, b"%d %20d\n" % (os.getpid(), generation))
 
     def forget(self) -> None:
-        """Take the note away: everything it says is safe in the database itself."""
-        self._put_down()
+        """Remove the note, once everything it says is safe in the database itself."""
+        self._close_note()
         with contextlib.suppress(OSError):
             self._note.unlink()
 
     def noted_generation(self) -> int:
-        """The generation a writer said was on disk before it stopped; 0 if none stopped in mid-run."""
+        """The generation that a writer noted as on disk before it was interrupted; 0 if there is no note."""
         return self._read()[1]
 
-    def _put_down(self) -> None:
+    def _close_note(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

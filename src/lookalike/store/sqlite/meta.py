@@ -1,4 +1,4 @@
-"""Small entries of a database: whose embeddings it holds, and which folders they come from."""
+"""Small entries of a database: which encoder made its embeddings, and which folders the pictures come from."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["fitted_checksum", "read_base", "read_roots", "read_space"]
 
-_MOST_NUMBERS = 1 << 20  # of an embedding; a file that says more is lying
+_MAX_DIM = 1 << 20  # dimensions of an embedding; a file that claims more is damaged or forged
 
 
 def read_space(parts: dict[str, Any]) -> Space:
-    """Whose embeddings these are, from parsed JSON. Raises TypeError, ValueError."""
+    """The space of a store's embeddings, from parsed JSON. Raises TypeError, ValueError."""
     space = Space(**parts)
     texts = (space.encoder, space.fingerprint, space.source)
     if not all(isinstance(text, str) for text in texts) or space.metric not in ("cosine", "euclidean"):
-        raise ValueError("not whose embeddings these are")
-    if space.dim not in range(1, _MOST_NUMBERS) or isinstance(space.dim, float):
-        raise ValueError("no dimension")
+        raise ValueError("not a description of embeddings")
+    if space.dim not in range(1, _MAX_DIM) or isinstance(space.dim, float):
+        raise ValueError("not a valid dimension")
     return space
 
 
 def read_roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
-    """Roots from parsed JSON. Raises TypeError, ValueError."""
+    """The roots, from parsed JSON. Raises TypeError, ValueError."""
     return {bytes(key, "latin-1"): dict(info) for key, info in entries}
 
 
@@ -39,6 +39,6 @@ def read_base(text: str) -> bytes:
 
 
 def fitted_checksum(projection: Projection) -> int:
-    """Of all that rows depend on."""
+    """The checksum of everything in a projection that its vectors depend on."""
     (_, *parts), numbers = to_entries(projection)
     return checksum(json.dumps(parts).encode(), *numbers.values())

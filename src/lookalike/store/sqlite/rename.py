@@ -1,4 +1,4 @@
-"""New keys for records that stay what they are: a folder of pictures that was moved."""
+"""Give records new keys when a folder of pictures was moved; everything else about them stays the same."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["has_strays", "rename", "take_in"]
 
 _CHUNK = 1024  # rows read at once
 _STRAYS = f"{ITEM} WHERE key >= ? AND key < ?"
-_AWAY = b"\0"  # before the keys of items that are on their way: no path begins like that
+_AWAY = b"\0"  # prefix of the keys of items that are being moved: no path begins with it
 
 
 def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
-    """Move items inside a transaction: how many, and by how much the sum of their checksums has grown.
+    """Move items inside a transaction; return how many, and by how much the sum of their checksums has grown.
 
-    Rows are checked before they get their new checksum. Raises ValueError if a path would be there twice.
+    Rows are checked before they get a new checksum. Raises ValueError if two items would get the same path.
     """
-    # Two steps, because `old` may lie within `new` or the other way round: until all are away, none arrives.
+    # Two steps, because `old` may lie within `new` or the other way round: all are marked before any gets its new key.
     count = _send_away(tables, old)
     change = 0
     while rows := tables.db.execute(f"{ITEM} WHERE key < ? LIMIT ?", (b"\1", _CHUNK)).fetchall():
@@ -41,15 +41,15 @@ def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
 
 
 def has_strays(tables: Tables) -> bool:
-    """Whether items below the base still have absolute keys: those of a gallery that has moved to its pictures."""
+    """Whether items below the base still have absolute keys, as when a gallery has been moved to its pictures."""
     with named_errors(tables.path):
         return tables.db.execute(f"{_STRAYS} LIMIT 1", _limits(tables.base)).fetchone() is not None
 
 
 def take_in(tables: Tables) -> list[Row]:
-    """Give all items below the base relative keys, inside a transaction; those that were dropped.
+    """Give all items below the base relative keys, inside a transaction; return the rows of the items dropped.
 
-    Dropped are those whose path another item has already, by a relative key: it is the one that moved here.
+    An item is dropped if another already has its path by a relative key: that one moved here with the gallery.
     """
     twins, tally = [], tables.tally()
     while rows := tables.db.execute(f"{_STRAYS} LIMIT {_CHUNK}", _limits(tables.base)).fetchall():
@@ -68,11 +68,11 @@ def take_in(tables: Tables) -> list[Row]:
 
 def _limits(base: bytes) -> tuple[bytes, bytes]:
     below = base.rstrip(b"/") + b"/"
-    return below, below[:-1] + b"0"  # which follows / in ASCII
+    return below, below[:-1] + b"0"  # 0 follows / in ASCII
 
 
 def _send_away(tables: Tables, old: bytes) -> int:
-    """Mark the item at `old` and all below it; how many there are."""
+    """Mark the item at `old` and all items below it; return how many there are."""
     send = "UPDATE item SET key = CAST(? || key AS BLOB) WHERE "
     count = tables.db.execute(send + "key = ?", (_AWAY, to_key(old, tables.base))).rowcount
     for prefix in key_ranges(old.rstrip(b"/") + b"/", tables.base):

@@ -1,6 +1,6 @@
-"""Save what is sound of a damaged gallery: every row is read as far as it can be, checked, and put into a new one.
+"""Save the sound rows of a damaged gallery: each row that can be read is checked and copied into a new database.
 
-The damaged database is put aside and never deleted.
+The damaged database is kept under another name and never deleted.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ _TABLES = {"meta", "content", "item"}
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done: the `problems` that were found (none: nothing was done), how many items were `kept`.
+    """The result of a repair.
 
-    lost: the keys of those that were not, as far as they could be read; aside: where the damaged database is.
+    problems: what was wrong, one line each; empty if nothing was, and nothing was changed. kept: the number of items
+    saved. lost: the paths of the items that could not be saved, as far as they could be read. aside: where the damaged
+    database is now.
     """
 
     problems: list[str]
@@ -56,17 +58,18 @@ class Repair:
 
 
 def repair(folder: Path) -> Repair:
-    """Let the gallery in `folder` be sound again, without what is damaged.
+    """Make the gallery in `folder` sound again by leaving out what is damaged.
 
-    Raises StoreBusy while another process writes it; NewerFormat and StoreError for what is no gallery of ours, which
-    is left alone; Corrupt when nothing can be saved: then the database was put aside, and the hint makes a new one.
+    Raises StoreBusy while another process writes to it; NewerFormat, or StoreError for a file that is not a gallery,
+    which is left alone; Corrupt when nothing can be saved: the database is then kept under another name, and the hint
+    says how to make a new one.
     """
     path, lock = folder / DATABASE, WriterLock(folder)
     mended = path.with_name(path.name + ".mended")
-    if mended.exists() and not os.path.lexists(path):  # a repair that ended between two names
+    if mended.exists() and not os.path.lexists(path):  # a repair was interrupted between two renames
         with lock.held(wait=0), named_errors(path):
             schema.put_in_place(mended, path)
-    problems = _problems(folder)
+    problems = _find_problems(folder)
     if not problems:
         return Repair([])
     with lock.held(wait=0), named_errors(path):
@@ -74,15 +77,15 @@ def repair(folder: Path) -> Repair:
         aside = schema.put_aside(path)
         if saved is None:
             raise Corrupt(
-                f"{path}: nothing of it can be saved; it is kept as {aside.name}",
-                hint=f"make the gallery anew: lookalike index PHOTOS -i {folder}",
+                f"{path}: nothing in it can be saved; it is kept as {aside.name}",
+                hint=f"make the gallery again: lookalike index PHOTOS -i {folder}",
             )
         schema.put_in_place(mended, path)
         lock.forget()
     return Repair(problems, saved.kept, saved.lost, aside)
 
 
-def _problems(folder: Path) -> list[str]:
+def _find_problems(folder: Path) -> list[str]:
     try:
         store = SqliteStore(folder)
     except NewerFormat:
@@ -98,7 +101,7 @@ def _problems(folder: Path) -> list[str]:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether it is a sound database of another program."""
+    """Whether the file is a sound database of another program."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         return bool(tables) and not tables >= _TABLES
@@ -106,9 +109,11 @@ def _is_foreign(path: Path) -> bool:
 
 
 def _save(path: Path, mended: Path, noted: int) -> _Saving | None:
-    """Make `mended` of what is sound at `path`; None if it is not even known whose embeddings these are."""
+    """Fill the database `mended` with what is sound at `path`; None if not even the encoder's entry is sound."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as damaged:
-        damaged.text_factory = lambda text: text.decode("utf-8", "replace")  # one bad text ends no reading
+        damaged.text_factory = lambda text: text.decode(
+            "utf-8", "replace"
+        )  # so that one bad text does not stop the reading
         entries = _sound_entries(damaged)
         if "space" not in entries:
             return None
@@ -119,8 +124,8 @@ def _save(path: Path, mended: Path, noted: int) -> _Saving | None:
 
 
 def _sound_entries(db: sqlite3.Connection) -> dict[str, bytes]:
-    """The entries of the table meta that match their checksums."""
-    rows = _readable(db, "meta", "key, value, crc")
+    """The entries of the table `meta` that match their checksums."""
+    rows = _read_rows(db, "meta", "key, value, crc")
     return {key: value for key, value, crc in rows if isinstance(key, str) and is_sound(crc, key.encode(), value)}
 
 
@@ -132,7 +137,7 @@ def _base(entries: dict[str, bytes], path: Path) -> bytes:
 
 
 class _Saving:
-    """One database being filled with the sound rows of another."""
+    """Fills one database with the sound rows of another."""
 
     def __init__(self, damaged: sqlite3.Connection, base: bytes) -> None:
         self._damaged = damaged
@@ -141,8 +146,8 @@ class _Saving:
         self.lost: list[bytes] = []
 
     def fill(self, db: sqlite3.Connection, entries: dict[str, bytes], noted: int) -> None:
-        """Contents, then the items that have theirs, then entries that fit."""
-        for id_, digest, embedding, crc in _readable(self._damaged, "content", "id, digest, embedding, crc"):
+        """Write the sound contents, then the items whose content is there, then the entries that match them."""
+        for id_, digest, embedding, crc in _read_rows(self._damaged, "content", "id, digest, embedding, crc"):
             if is_sound(crc, digest, embedding):
                 db.execute("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?)", (id_, digest, embedding, crc))
         tally = self._fill_items(db)
@@ -175,18 +180,18 @@ class _Saving:
         return tally
 
     def _items(self) -> Iterator[tuple[object, Row | None]]:
-        """The key of each item as far as it can be read, and its row, whatever the format; None if it is damaged."""
+        """The key of each item as far as it can be read, and its row in the newest format; None if it is damaged."""
         columns = {name for _, name, *_ in self._damaged.execute("PRAGMA table_info(item)")}
         if "stamp" in columns:
-            for row in _readable(self._damaged, "item", "id, key, stamp, digest, info, crc"):
+            for row in _read_rows(self._damaged, "item", "id, key, stamp, digest, info, crc"):
                 yield row[1], to_new_row(row, self._base) if is_sound_old(row) else None
         else:
-            for row in _readable(self._damaged, "item", COLUMNS):
+            for row in _read_rows(self._damaged, "item", COLUMNS):
                 yield row[KEY], row if is_sound_row(row) else None
 
 
-def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of their numbers as far as they can be read; then from the last one back to what is damaged."""
+def _read_rows(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows by row id up to the first damage, then from the last row backwards to the damage from behind."""
     last = None
     for order in ("ASC", "DESC"):
         beyond = "" if last is None else f"WHERE rowid > {last}"
@@ -200,7 +205,7 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tupl
 
 
 def _has_projection(entries: dict[str, bytes]) -> bool:
-    """Whether all of a projection is there; or it is said that there is none."""
+    """Whether the entries hold a complete projection, or say that the gallery has none."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         summary = read_summary(json.loads(entries["projection"]))
         return summary is None or all(name in entries for name in summary.entries)

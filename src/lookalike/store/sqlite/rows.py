@@ -1,7 +1,7 @@
-"""Records as rows of the table `item`, and the checksums that tell damage from what was written.
+"""Records as rows of the table `item`, and the checksums that reveal damage.
 
-CRC-32 is against accidents, not against forgery. A checksum is of a row's own content, so that a row in another's place
-is found as well; what is missing altogether is found by the tally.
+CRC-32 protects against accidents, not against forgery. A checksum also covers what identifies its row, so that a row in
+the place of another is found as well; the tally reveals rows that are missing altogether.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 Row = tuple[Any, ...]
-"""A row of the table `item`, its columns in the order of COLUMNS; of a damaged one each value may be of any type."""
+"""A row of the table `item` with its columns in the order of COLUMNS; in a damaged row a value may have any type."""
 
 _COLUMNS = (
     *("id", "key", "digest", "size", "mtime_ns", "width", "height", "format", "taken_at", "camera"),
@@ -54,9 +54,10 @@ ITEM = f"SELECT {COLUMNS} FROM item"  # noqa: S608  (names of columns)
 
 
 class Tally(NamedTuple):
-    """How many records there are, how many of them have an embedding, and the sum of the checksums of those.
+    """The number of records, the number of those with an embedding, and the sum of the checksums of the latter.
 
-    A damaged tree can give fewer rows, some twice, or rows of long ago, and no error: then this does not add up.
+    A damaged B-tree can return too few rows, some rows twice, or outdated rows without any error; then the tally does
+    not match.
     """
 
     records: int = 0
@@ -64,7 +65,7 @@ class Tally(NamedTuple):
     checksums: int = 0
 
     def plus(self, rows: Iterable[Row], sign: int = 1) -> Tally:
-        """The tally with these rows counted in."""
+        """The tally after adding these rows."""
         some = list(rows)
         checksums = [row[CRC] for row in some if row[DIGEST] is not None]
         return Tally(
@@ -74,12 +75,12 @@ class Tally(NamedTuple):
         )
 
     def minus(self, rows: Iterable[Row]) -> Tally:
-        """The tally without these rows."""
+        """The tally after removing these rows."""
         return self.plus(rows, -1)
 
 
 def checksum(*parts: bytes) -> int:
-    """CRC-32 of some parts and of where one ends and the next begins."""
+    """The CRC-32 of some parts and of their lengths, so that the boundaries between them count too."""
     crc = zlib.crc32(repr([len(part) for part in parts]).encode())
     for part in parts:
         crc = zlib.crc32(part, crc)
@@ -95,8 +96,8 @@ def is_sound(crc: object, *parts: Any) -> bool:  # noqa: ANN401  (a damaged row 
 
 
 def row_checksum(row: Row) -> int:
-    """The checksum of a row, whatever its own says."""
-    # As text, 1.2 us: nothing that is assembled by hand from twelve columns is quicker.
+    """The checksum that a row should have, computed from its content."""
+    # By way of text, 1.2 us: assembling bytes by hand from twelve columns is not faster.
     return zlib.crc32(repr(row[:CRC]).encode())
 
 
@@ -106,20 +107,20 @@ def is_sound_row(row: Row) -> bool:
 
 
 def find_unsound(rows: Iterable[Row]) -> Row | None:
-    """The first row that does not match its own checksum; None if all do."""
+    """The first row that does not match its checksum; None if all of them do."""
     return next((row for row in rows if zlib.crc32(repr(row[:CRC]).encode()) != row[CRC]), None)
 
 
 def is_sound_content(crc: object, digest: object, blob: object, dim: int) -> bool:
-    """Whether a row of the table `content` matches its checksum and is as long as an embedding of `dim` dimensions."""
+    """Whether a row of the table `content` matches its checksum and holds an embedding of `dim` dimensions."""
     return is_sound(crc, digest, blob) and len(blob) == blob_size(dim)  # type: ignore[arg-type]
 
 
 def to_row(record: Record, id_: int, base: bytes) -> Row:
-    """A record as a row, for a gallery whose parent folder is `base`."""
+    """Convert a record into a row, for a gallery whose parent folder is `base`."""
     taken_at = record.taken_at.isoformat() if record.taken_at is not None else None
     about = (record.width, record.height, record.format, taken_at, record.camera)
-    return _with_checksum(
+    return _add_checksum(
         (
             *(id_, to_key(record.path, base), record.digest, record.size, record.mtime_ns),
             *(*about, record.skipped_because, record.max_megapixels),
@@ -128,7 +129,7 @@ def to_row(record: Record, id_: int, base: bytes) -> Row:
 
 
 def to_records(rows: Sequence[Row], base: bytes) -> list[Record]:
-    """Sound rows as records, for a gallery whose parent folder is `base`."""
+    """Convert sound rows into records, for a gallery whose parent folder is `base`."""
     records = []
     for row, path in zip(rows, to_paths([row[KEY] for row in rows], base), strict=True):
         id_, _, digest, size, mtime_ns, width, height, format_, taken_at, camera, reason, limit, _ = row
@@ -139,15 +140,15 @@ def to_records(rows: Sequence[Row], base: bytes) -> list[Record]:
 
 
 def to_fields(row: Row) -> Fields:
-    """A sound row as filters look at it."""
+    """The fields of a sound row that filters evaluate."""
     id_, key, _, size, mtime_ns, width, height, format_, taken_at, camera, _, _, crc = row
     return Fields(id_, key, crc, size, mtime_ns, width, height, format_, taken_at, camera)
 
 
 def with_key(row: Row, key: bytes) -> Row:
-    """The row under another key, with the checksum that goes with it."""
-    return _with_checksum((row[ID], key, *row[DIGEST:CRC]))
+    """The row with another key and the matching checksum."""
+    return _add_checksum((row[ID], key, *row[DIGEST:CRC]))
 
 
-def _with_checksum(row: Row) -> Row:
+def _add_checksum(row: Row) -> Row:
     return (*row, row_checksum(row))

@@ -1,6 +1,6 @@
-"""The database file of a gallery: made at once or not at all, recognised before it is read, brought up to date.
+"""The database file of a gallery: created completely or not at all, recognised before it is read, and migrated.
 
-A new version of the layout is one more entry in MIGRATIONS.
+To change the layout, append an entry to MIGRATIONS.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
     "transaction",
 ]
 
-_APPLICATION_ID = 0x4C4B414C  # "LKAL", so that `file` and we ourselves know the database for what it is
-_PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each would take one for itself
+_APPLICATION_ID = 0x4C4B414C  # "LKAL", by which `file` and Lookalike itself recognise the database
+_PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each embedding would need its own page
 PATIENCE = 10.0  # seconds to wait for another process's commit
 
-# A database of format n has had the first n applied.
+# The first n of these have been applied to a database of format n.
 MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL);
@@ -47,26 +47,26 @@ MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
         crc INTEGER NOT NULL);
     CREATE INDEX item_digest ON item (digest);
     """,
-    # Where pictures are looked for; none, with its checksum.
+    # The roots, where pictures are looked for: an empty list with its checksum.
     "INSERT INTO meta VALUES ('roots', x'5b5d', 130698178)",
-    # Which items were replaced or removed, and when: so that the search cache need not look at all of them. Nothing
-    # rests on it but time, as the cache must add up to the tally; rows may be deleted whenever they are too many.
+    # Which items were replaced or removed, and when, so that the search cache need not look at all of them. This only
+    # saves time, because the cache must match the tally anyway; rows may be deleted whenever there are too many.
     """
     CREATE TABLE change (generation INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (generation, id)) WITHOUT ROWID;
     """,
-    # What is known of a picture in typed columns; keys relative to the gallery's parent folder.
+    # The facts about a picture in typed columns; keys relative to the gallery's parent folder.
     type_items,
 )
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database of a gallery; nothing of it is read but its format.
+    """Open the database of a gallery; only its format is read.
 
-    Raises StoreError for anything else, NewerFormat; and what sqlite3 raises.
+    Raises StoreError for a file that is not a gallery, NewerFormat, and whatever sqlite3 raises.
     """
     if not path.is_file():
         raise StoreError(f"{path} is not a file, so not a gallery")
-    # From any thread, because those of ended threads serve the next (see `connections`), one thread at a time.
+    # No check of the thread, because connections of ended threads are reused (see `connections`), one thread at a time.
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?{_mode(path)}",
         uri=True,
@@ -75,8 +75,8 @@ def connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        # What is read comes from a file that anybody may have made: no mapped pages that could vanish under
-        # us, no functions called by its schema, no cells beyond their page.
+        # The file may come from anywhere: no mapped pages that could vanish while they are read, no functions called
+        # by its schema, no cells beyond their page.
         for pragma in ("mmap_size = 0", "trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL"):
             db.execute(f"PRAGMA {pragma}")
         _check_format(db, path)
@@ -87,9 +87,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
-    """Make a database beside `path`, let `fill` write its first rows, and put it into place: all or nothing.
+    """Create a database beside `path`, let `fill` write its first rows, and move it to `path`: all or nothing.
 
-    The caller holds the writer's lock, and there is nothing at `path`.
+    The caller must hold the writer's lock, and nothing may exist at `path`.
     """
     new = path.with_name(path.name + ".new")
     # A log left behind by a database that was deleted would be replayed into the new one.
@@ -112,9 +112,9 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring an older database up to date in one transaction, after a copy named by its format.
+    """Bring an older database up to date in one transaction, after making a copy that is named by the old format.
 
-    The caller holds the writer's lock.
+    The caller must hold the writer's lock.
     """
     version = _check_format(db, path)  # again, now that no other process can be migrating
     if version == len(MIGRATIONS):
@@ -125,11 +125,11 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def make_single(path: Path) -> None:
-    """Let a database that nobody else has open be one file without a log, synced."""
+    """Turn a database that is not open anywhere else into a single synced file without a log."""
     db = sqlite3.connect(path, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = DELETE")
-        db.execute("PRAGMA journal_mode = WAL")  # what it is when it is opened; there is no log before that
+        db.execute("PRAGMA journal_mode = WAL")  # the mode in which it will be opened; no log exists until then
     finally:
         db.close()
     with path.open("rb+") as file:
@@ -137,14 +137,14 @@ def make_single(path: Path) -> None:
 
 
 def put_in_place(new: Path, path: Path) -> None:
-    """Let a database of one file be the one at `path`. The caller holds the writer's lock."""
+    """Move a single-file database to `path`, replacing any that is there. The caller must hold the writer's lock."""
     _unlink(*_logs(path))
     new.replace(path)
     sync_folder(path.parent)
 
 
 def put_aside(path: Path) -> Path:
-    """Give a database and its log a name that no gallery has; which one. The caller holds the writer's lock."""
+    """Rename a database and its log to an unused name and return it. The caller must hold the writer's lock."""
     number = next(n for n in itertools.count(1) if not os.path.lexists(f"{path}.damaged-{n}"))
     aside = path.with_name(f"{path.name}.damaged-{number}")
     path.replace(aside)
@@ -162,7 +162,10 @@ def needs_migration(db: sqlite3.Connection) -> bool:
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All or none of what is written inside; on disk at the end. BEGIN IMMEDIATE: never read, then fail to write."""
+    """Commit everything written inside the context, or nothing if it raises; afterwards it is on disk.
+
+    BEGIN IMMEDIATE, so that no transaction reads first and then fails to write.
+    """
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -174,14 +177,14 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _roll_back(db: sqlite3.Connection) -> None:
     try:
-        if db.in_transaction:  # SQLite has rolled back by itself when the disk is full
+        if db.in_transaction:  # when the disk is full, SQLite has already rolled back by itself
             db.execute("ROLLBACK")
     except sqlite3.Error:
-        db.close()  # or else what is half written would be read as if it were there
+        db.close()  # otherwise half-written rows would be read as if they were committed
 
 
 def _mode(path: Path) -> str:
-    """Where nothing can be written, SQLite cannot make the log it reads through; nor does it need one."""
+    """The URI parameter for opening a database: in a read-only folder, SQLite can neither create nor needs a log."""
     log, _ = _logs(path)
     is_frozen = not os.access(path.parent, os.W_OK) and not log.exists()
     return "immutable=1" if is_frozen else "mode=rw"
@@ -212,7 +215,7 @@ def _apply(db: sqlite3.Connection, version: int, path: Path) -> None:
 
 def _copy(db: sqlite3.Connection, target: Path) -> None:
     with replace_file(target) as part:
-        # As bytes, because a path need not be text.
+        # As bytes, because a path need not be valid text.
         db.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(part),))
 
 

@@ -1,7 +1,7 @@
-"""Searches of a database as of its newest generation, with what they need kept from one to the next.
+"""Searches of a database as of its newest generation; what they need is kept from one search to the next.
 
-What is searched is loaded once for a generation and shared by all threads; a thread whose transaction is of an older
-moment than what is loaded begins it again, or, where it has read something already, searches what it can see.
+The vectors are loaded once per generation and shared by all threads. A thread whose transaction is older than the
+loaded vectors begins it again, or, if it has already read something, searches what its transaction can see.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 
 
 class _Loaded(NamedTuple):
-    """What is searched, as of one generation."""
+    """The adapted vectors of one generation."""
 
     generation: int
     projection: Projection | None
@@ -51,7 +51,7 @@ class _Loaded(NamedTuple):
 
 
 class _Raw(NamedTuple):
-    """Embeddings as they were put, as of one generation."""
+    """The embeddings of one generation as they were put."""
 
     generation: int
     columns: tuple[int, int]
@@ -59,7 +59,7 @@ class _Raw(NamedTuple):
 
 
 class _Qualified(NamedTuple):
-    """The ids that a filter lets pass, as of one generation."""
+    """The ids of one generation that pass a filter."""
 
     generation: int
     where: Filter
@@ -67,11 +67,11 @@ class _Qualified(NamedTuple):
 
 
 class Transactions(NamedTuple):
-    """How a search deals with the transaction of its thread.
+    """How a search controls the transaction of its thread.
 
-    reading: one that has made sure that nothing is missing of what was written last.
-    restart: begins it again unless something was read in it; whether it did.
-    keep: from now on it cannot begin again.
+    reading: reads in a transaction after checking that the last write is not missing.
+    restart: begins the transaction again unless something was read in it; returns whether it did.
+    keep: prevents the transaction from beginning again.
     """
 
     reading: Callable[[], AbstractContextManager[None]]
@@ -80,50 +80,52 @@ class Transactions(NamedTuple):
 
 
 class Search:
-    """See `lookalike.store.Store` for what its methods do."""
+    """Searches one database; see `lookalike.store.Store` for what its methods do."""
 
     def __init__(self, tables: Tables, space: Space, tuning: Tuning, transactions: Transactions) -> None:
         self._tables, self._space, self._tuning = tables, space, tuning
         self._reading, self._restart, self._keep = transactions
-        self._lock = threading.RLock()  # while something is loaded; never while a query is encoded or searched
+        self._lock = threading.RLock()  # held while something is loaded, never while a query is encoded or searched
         self._loaded: _Loaded | None = None
         self._raw: _Raw | None = None
         self._columns: tuple[int, list[Columns]] | None = None
         self._qualified: _Qualified | None = None
-        self._seen = threading.local()  # what this thread's connection was found to be up to date with
+        self._seen = threading.local()  # the version and generation with which this thread's connection is up to date
 
     def prepare(self) -> Searcher:
-        """What is searched, loaded."""
+        """Load the adapted vectors and return their searcher."""
         return self._current().searcher
 
     def ids(self, where: Filter) -> Ids:
-        """The ids of records that qualify, in order."""
+        """The ids of the records that pass a filter, in ascending order."""
         with self._reading():
-            return self._undamaged(lambda: self._qualifying(where))
+            return self._retry_damaged(lambda: self._find_qualifying(where))
 
     def search(self, queries: Vectors, k: int, space: SearchSpace, *, where: Filter | None, exact: bool) -> list[Near]:
-        """The nearest to each query."""
+        """The k records nearest to each query."""
         if where is None:
-            return self._undamaged(lambda: self._search(queries, k, space, among=None, exact=exact))
+            return self._retry_damaged(lambda: self._search(queries, k, space, among=None, exact=exact))
         with self._reading():
-            return self._undamaged(lambda: self._search(queries, k, space, among=self._qualifying(where), exact=exact))
+            return self._retry_damaged(
+                lambda: self._search(queries, k, space, among=self._find_qualifying(where), exact=exact)
+            )
 
     def adapt(self, embeddings: Vectors) -> Vectors:
-        """What is compared of embeddings, float32 (n, w)."""
-        asked, projection = rounded(embeddings, self._space.dim), self._undamaged(self._current).projection
-        return prepare_vectors(projection.apply(asked) if projection else asked, self._space.metric)
+        """The vectors that a search compares for embeddings, float32 (n, w)."""
+        stored, projection = rounded(embeddings, self._space.dim), self._retry_damaged(self._current).projection
+        return prepare_vectors(projection.apply(stored) if projection else stored, self._space.metric)
 
     def vectors(self, ids: Sequence[int], space: SearchSpace) -> Vectors:
-        """What is compared of these records, float32 (n, w)."""
+        """The vectors that a search compares for these records, float32 (n, w)."""
         wanted = np.array(ids, np.int64)
-        return self._undamaged(lambda: self._searcher(space).vectors(wanted))
+        return self._retry_damaged(lambda: self._searcher(space).vectors(wanted))
 
     def look_again(self) -> None:
-        """Something was written by this thread's connection, of which SQLite's data_version does not tell."""
+        """Note that this thread's connection has written something: SQLite's data_version does not count that."""
         self._seen.state = None
 
     def close(self) -> None:
-        """Let go of files: a drive with a mapped one cannot be taken out."""
+        """Release mapped files, which would keep a drive from being ejected."""
         self._forget()
 
     def _search(self, queries: Vectors, k: int, space: SearchSpace, *, among: Ids | None, exact: bool) -> list[Near]:
@@ -133,9 +135,9 @@ class Search:
             return [_pairs(near) for near in found]
         if space.compared:
             return [_pairs(near) for near in self._searcher(space).search(queries, k, among=among, exact=exact)]
-        asked = rounded(queries, self._space.dim)
+        stored = rounded(queries, self._space.dim)
         now = self._current()
-        vectors = now.projection.apply(asked) if now.projection else asked
+        vectors = now.projection.apply(stored) if now.projection else stored
         searcher = now.searcher
         if space.weights:
             weights = np.array(space.weights, np.float32)
@@ -154,19 +156,19 @@ class Search:
         return self._tables.path.parent
 
     def _current(self) -> _Loaded:
-        # Before the generation is read: what is committed in between is looked at by the next search. A third of the
-        # time of reading the generation, which only has to be done when another connection has committed anything.
+        # Read before the generation, so that the next search notices what is committed in between. It takes a third of
+        # the time of reading the generation, which is needed only when another connection has committed something.
         seen, version = self._seen, self._tables.data_version()
         loaded = self._loaded
         if loaded is not None and getattr(seen, "state", None) == (version, loaded.generation):
             return loaded
         with self._reading():
             loaded = self._load()
-        seen.state = version, loaded.generation  # not what is loaded, or every thread would keep its files open
+        seen.state = version, loaded.generation  # not `loaded` itself, or every thread would keep its files open
         return loaded
 
     def _load(self) -> _Loaded:
-        """What is searched as of this thread's transaction."""
+        """The adapted vectors as of this thread's transaction."""
         generation = self._tables.number("generation")
         loaded = self._loaded
         if loaded is not None and loaded.generation == generation:
@@ -185,7 +187,7 @@ class Search:
             return loaded
 
     def _current_raw(self, columns: tuple[int, int]) -> Searcher:
-        """What is searched of these columns of embeddings as they were put: for others the files are made again."""
+        """The searcher of these dimensions of embeddings as they were put; for other ones the files are built again."""
         with self._reading(), self._lock:
             generation = self._tables.number("generation")
             raw = self._raw
@@ -198,10 +200,10 @@ class Search:
             self._raw = _Raw(generation, columns, searcher)
             return searcher
 
-    def _qualifying(self, where: Filter) -> Ids:
-        """Inside one transaction, the generation of which is searched afterwards."""
-        self._current()  # first, as it may begin the transaction again
-        self._keep()  # or another thread's search of a newer generation would let it begin again
+    def _find_qualifying(self, where: Filter) -> Ids:
+        """The ids that pass a filter, read in the transaction whose generation is searched afterwards."""
+        self._current()  # first, because it may begin the transaction again
+        self._keep()  # otherwise another thread's search of a newer generation could make it begin again
         generation = self._tables.number("generation")
         known = self._qualified
         if known is None or known[:2] != (generation, where):
@@ -220,8 +222,8 @@ class Search:
             self._columns = generation, [place_below(part, self._tables.base) for part in parts]
             return self._columns[1]
 
-    def _undamaged(self, search: Callable[[], _T]) -> _T:
-        """What it finds; again, with caches made again, if damage to one comes to light."""
+    def _retry_damaged(self, search: Callable[[], _T]) -> _T:
+        """Run a search, and if a cache turns out to be damaged, once more with newly built caches."""
         try:
             return search()
         except Damaged:

@@ -1,4 +1,4 @@
-"""The database as the cache files see it, at one moment: see `lookalike.store.sqlite.cache_files.Source`."""
+"""The database at one moment, as the cache files see it: see `lookalike.store.sqlite.cache_files.Source`."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = ["ColumnsSource", "VectorsSource"]
 
 
 class VectorsSource:
-    """What is searched: adapted embeddings, or, with `raw`, these dimensions of them as they were put, by cosine.
+    """The vectors to search: adapted embeddings, or, with `raw`, these dimensions as they were put, by cosine.
 
-    Made and used inside one transaction.
+    It must be created and used inside one transaction.
     """
 
     def __init__(self, tables: Tables, space: Space, *, raw: slice | None = None) -> None:
         self.projection = tables.projection(space.dim) if raw is None else None
         fitted = fitted_checksum(self.projection) if self.projection else 0
-        made = f"{fitted}" if raw is None else f"as put {raw.start} {raw.stop}"
-        self.state = _state(tables, f"{space.fingerprint} {made} {VERSION}")
+        made_by = f"{fitted}" if raw is None else f"as put {raw.start} {raw.stop}"
+        self.state = _state(tables, f"{space.fingerprint} {made_by} {VERSION}")
         self.metric: Metric = space.metric if raw is None else "cosine"
         self._tables, self._dim, self._columns = tables, space.dim, raw or slice(None)
         self.changed = tables.changed
         self.width = self._adapt(np.zeros((1, space.dim), np.float32)).shape[1]
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[Chunk]:
-        """Vectors of checked rows. Raises Corrupt, also when there are not as many as there should be."""
+        """The vectors of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
         met, checksums, last = 0, 0, 0
         for chunk in self._tables.embedded(ids):
             some, embeddings = self._tables.checked(chunk, self._dim)
@@ -63,7 +63,7 @@ class VectorsSource:
 
 
 class ColumnsSource:
-    """What filters look at. Made and used inside one transaction."""
+    """The columns that filters evaluate. It must be created and used inside one transaction."""
 
     def __init__(self, tables: Tables) -> None:
         self.state = _state(tables, f"columns {column_cache.VERSION}")
@@ -71,7 +71,7 @@ class ColumnsSource:
         self.changed = tables.changed
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[Columns]:
-        """Columns of checked rows. Raises Corrupt, also when there are not as many as there should be."""
+        """The columns of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
         met, checksums = 0, 0
         for rows in self._tables.with_embedding(ids):
             chunk = build_columns([to_fields(row) for row in rows])
@@ -82,5 +82,5 @@ class ColumnsSource:
 
 
 def _state(tables: Tables, made_by: str) -> State:
-    """The state of the database now, for what is made like that."""
+    """The current state of the database, for values that are computed as `made_by` says."""
     return State(made_by, tables.number("generation"), tables.number("next_id"), *tables.tally()[1:])

@@ -1,8 +1,8 @@
-"""A gallery in one SQLite database: what is committed is safe, what is read is checked.
+"""A gallery in one SQLite database: everything committed is safe, and everything read is checked.
 
-Every row carries a CRC-32 of its own content, and a tally of all rows is kept beside them, so that a damaged
-file gives an error and never another answer. Embeddings are kept as float16 with an exponent of their own: the
-ranking is the same as with float32 (docs/decisions.md) at half the size.
+Every row carries a CRC-32 of its own content, and a tally of all rows is kept beside them, so that a damaged file leads
+to an error and never to a wrong answer. Embeddings are kept as float16 with one exponent each: the same ranking as with
+float32 (docs/decisions.md) at half the size.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
 __all__ = ["DATABASE", "SqliteStore"]
 
 DATABASE = "gallery.db"
-_SAMPLED = 16  # pictures of either end that are looked for to find out whether they moved with their gallery
-_RELATIVE = "SELECT key FROM item WHERE key > x'2e2f' AND key < x'2e30'"  # from ./ to below ./
+_SAMPLED = 16  # pictures at either end of the list that are looked up to find out whether they moved with their gallery
+_RELATIVE = "SELECT key FROM item WHERE key > x'2e2f' AND key < x'2e30'"  # keys that begin with ./
 
 _log = logging.getLogger(__name__)
 
 
 class SqliteStore:
-    """See `lookalike.store.Store` and `Maintained` for what its methods do. Not to be carried over a fork.
+    """A store in a folder; see `lookalike.store.Store` and `Maintained` for what its methods do.
 
-    base: the folder that pictures are kept relative to; by default the folder's parent, or, when the pictures are
-    still where they were and not there, the one of before.
+    It cannot be used in a process forked after it was opened. base: the folder that pictures are kept relative to; by
+    default the folder's parent, or the earlier base if the pictures are still there and not in the parent.
     """
 
     capabilities: frozenset[Capability] = frozenset(("crash-safe", "snapshots", "one writer", "approximate"))
@@ -78,7 +78,7 @@ class SqliteStore:
         self.path = Path(location) / DATABASE
         self._lock = WriterLock(self.path.parent)
         self._writer: int | None = None  # the thread that is writing
-        self._moment = threading.local()  # of this thread's transaction: see `_begin`
+        self._moment = threading.local()  # the state of this thread's transaction: see `_begin`
         with named_errors(self.path):
             if not os.path.lexists(self.path):
                 if create is None:
@@ -102,44 +102,44 @@ class SqliteStore:
 
     @property
     def location(self) -> str:
-        """The folder that everything of the store is in."""
+        """The folder that contains all files of the store."""
         return str(self.path.parent)
 
     @property
     def generation(self) -> int:
-        """Grows with every change."""
+        """A number that grows with every change."""
         self._note_reading()
         return self._tables.number("generation")
 
     @property
     def projection(self) -> Projection | None:
-        """How embeddings become the vectors that are compared."""
+        """The projection of embeddings to the vectors that are compared."""
         with self.reading():
             self._note_reading()
             return self._tables.projection(self.space.dim)
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
-        """Paths that records are gathered below, each with a small dict."""
+        """The indexed paths, each with a small dict of rules."""
         self._note_reading()
         roots = self._tables.entry("roots", read_roots)
         return {to_path(key, self._tables.base): how for key, how in roots.items()}
 
     @property
     def is_approximate(self) -> bool:
-        """Whether searches look into inverted lists unless they are to be exact."""
+        """Whether searches use inverted lists unless they are asked to be exact."""
         return self._search.prepare().approximate
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
-        """Be the only writer while the context lasts: a lock of the operating system, gone with the process."""
-        self._connections.own()  # or it is closed
+        """Make this thread the only writer while the context lasts, by a system lock that ends with the process."""
+        self._connections.own()  # raises ClosedGallery if the store is closed
         with self._lock.held(wait=wait):
-            if not self._is_at_its_place():
+            if not self._is_still_in_place():
                 raise StoreError(f"{self.path} was replaced while it was open", hint="open the gallery again")
             self._writer = threading.get_ident()
             try:
-                # After a writer that was killed this must not fall below what it said was on disk.
+                # After a writer was killed, this must not fall below the generation that it noted as on disk.
                 self._lock.note(max(self.generation, self._lock.noted_generation()))
                 self._take_in()
                 yield
@@ -149,7 +149,7 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Read everything inside as of one moment."""
+        """Read everything inside the context as of one moment."""
         db = self._db
         if db.in_transaction:
             yield
@@ -163,7 +163,7 @@ class SqliteStore:
                     db.execute("ROLLBACK")
 
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Add or replace records by path, all or none, on disk when it returns."""
+        """Add or replace records by path: all or none of them, on disk when this returns."""
         base = self._tables.base
         after = {to_key(record.path, base): record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
@@ -186,7 +186,7 @@ class SqliteStore:
             self._drop_orphans({row[DIGEST] for row in before.values()} - wanted)
 
     def remove(self, ids: Iterable[int]) -> int:
-        """Remove records, all or none; how many there were."""
+        """Remove the records with these ids, all or none; return how many existed."""
         with self._transaction():
             rows = self._tables.rows("id", set(ids))
             self._db.executemany("DELETE FROM item WHERE id = ?", [row[:1] for row in rows])
@@ -196,7 +196,7 @@ class SqliteStore:
         return len(rows)
 
     def rename(self, old: bytes, new: bytes) -> int:
-        """Move the record at `old` and all below it to `new`, and the roots, all or none; how many records."""
+        """Move the record at `old`, all below it and the roots to `new`, all or none; return how many records."""
         with self._transaction():
             count, change = rename(self._tables, old, new)
             before = self._tables.tally()
@@ -205,19 +205,19 @@ class SqliteStore:
         return count
 
     def set_projection(self, projection: Projection | None) -> None:
-        """Keep a projection with the embeddings; None compares them as they are."""
+        """Store a projection with the embeddings; with None they are compared as they are."""
         if projection is not None:
             check_projection(projection, self.space.dim)
         with self._transaction():
-            self._tables.set_entry("projection", projection and self._keep(projection))
+            self._tables.set_entry("projection", projection and self._write_arrays(projection))
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        """Keep these roots and no others."""
+        """Replace the stored roots by these."""
         with self._transaction():
             self._set_roots(roots)
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The digests among these that have an embedding."""
+        """Those of the digests that have an embedding."""
         self._note_reading()
         return self._tables.known(digests)
 
@@ -241,23 +241,23 @@ class SqliteStore:
             met += 1
             yield record
         expected = self._tables.tally().records
-        if not prefix and self.generation == generation and met != expected:  # in this order: it grows meanwhile
+        if not prefix and self.generation == generation and met != expected:  # in this order, as it may grow meanwhile
             raise corrupt(self.path, "items are missing")
 
     def count(self) -> tuple[int, int]:
-        """How many records have an embedding, and how many have none."""
+        """The number of records with an embedding, and the number without."""
         self._note_reading()
         tally = self._tables.tally()
         return tally.embedded, tally.records - tally.embedded
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these."""
+        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these records."""
         self._note_reading()
         for chunk in self._tables.embedded(ids):
             yield self._tables.checked(chunk, self.space.dim)
 
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
-        """The ids of all records with an embedding, or of those that qualify, in order."""
+        """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         if where is not None:
             found = self._search.ids(where)
             self._note_reading()
@@ -270,11 +270,11 @@ class SqliteStore:
         return np.array(rows, np.int64).reshape(-1)
 
     def adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How embeddings are compared with the pictures."""
+        """The vectors that a search compares for these embeddings."""
         return self._search.adapt(embeddings)
 
     def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> NDArray[np.float32]:
-        """What a search compares of these records, float32 (n, w)."""
+        """The vectors that a search compares for these records, float32 (n, w)."""
         found = self._search.vectors(ids, space)
         self._note_reading()
         return found
@@ -288,24 +288,24 @@ class SqliteStore:
         where: Filter | None = None,
         exact: bool = False,
     ) -> list[Near]:
-        """The k nearest records to each query, nearest first, ties by id."""
+        """The k records nearest to each query, nearest first, ties by id."""
         found = self._search.search(queries, k, space, where=where, exact=exact)
         self._note_reading()
         return found
 
     def close(self) -> None:
-        """Let go of files and locks."""
+        """Release all files and locks."""
         self._search.close()
         self._connections.close()
 
     # Maintenance
 
     def prepare(self) -> None:
-        """Load what is searched."""
+        """Load the vectors that searches compare."""
         self._search.prepare()
 
     def verify(self) -> list[str]:
-        """What is wrong with the stored data, a line each."""
+        """The problems found in the stored data, one line each."""
         looks = [*verify.looks(self._db, self.space.dim), self._check_count, self._check_load]
         return [problem for look in looks for problem in verify.problems(look, self.path)]
 
@@ -317,15 +317,15 @@ class SqliteStore:
             self._db.execute("VACUUM")
 
     def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
-        """Copy everything into one file; see `lookalike.store.sqlite.backup`."""
+        """Copy everything into one file and return the number of pictures; see `lookalike.store.sqlite.backup`."""
         export = importlib.import_module("lookalike.store.sqlite.backup").export
         return cast("int", export(self.path.parent, target, force=force, beside=beside))
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file, by its name below the folder."""
+        """The size of each file in bytes, by its path below the folder."""
         sizes = {}
         for file in sorted(self.path.parent.rglob("*")):
-            with contextlib.suppress(FileNotFoundError):  # a log that its writer has put away just now
+            with contextlib.suppress(FileNotFoundError):  # a log that its writer has just removed
                 if file.is_file():
                     sizes[str(file.relative_to(self.path.parent))] = file.stat().st_size
         return sizes
@@ -336,8 +336,8 @@ class SqliteStore:
     def _db(self) -> sqlite3.Connection:
         return self._connections.own()
 
-    def _is_at_its_place(self) -> bool:
-        """Or else the database is one that was put aside by a repair or an import."""
+    def _is_still_in_place(self) -> bool:
+        """Whether the open database is still the file at `path`: a repair or an import may have renamed it."""
         try:
             return os.path.samestat(self._file, os.stat(self.path))
         except FileNotFoundError:
@@ -359,7 +359,7 @@ class SqliteStore:
                 _log.info("%s was brought to format %d", self.path, len(schema.MIGRATIONS))
 
     def _find_base(self) -> bytes:
-        """The folder that pictures are relative to now: the gallery may have moved, with them or without them."""
+        """The folder that pictures are relative to now, since the gallery may have moved with or without them."""
         here, before = base_of(self.path.parent), self._tables.entry("base", read_base)
         if here == before:
             return here
@@ -372,11 +372,14 @@ class SqliteStore:
         for base in (here, before):
             if any(os.path.lexists(to_path(key, base)) for key in keys):
                 return base
-        # Nothing shows that they have moved; the drive that they are on may not be plugged in.
+        # No sign that the pictures have moved; perhaps their drive is not plugged in.
         return before if keys else here
 
     def _settle_in(self) -> None:
-        """Let all keys fit the base; while another process writes, or in a read-only folder, the next writer does."""
+        """Make all keys fit the base, unless another process is writing or the folder is read-only.
+
+        In that case the next writer does it.
+        """
         with contextlib.suppress(StoreError):
             if has_strays(self._tables):
                 with self.writing():
@@ -393,17 +396,17 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         with named_errors(self.path):
-            if not self._is_at_its_place():
+            if not self._is_still_in_place():
                 raise StoreError(f"{self.path} was replaced while it was open", hint="open the gallery again")
             return schema.connect(self.path)
 
     def _begin(self, db: sqlite3.Connection) -> None:
-        self._moment.noted = self._lock.noted_generation()  # first, because the database may only be newer
+        self._moment.noted = self._lock.noted_generation()  # first, so that the database can only be newer
         self._moment.is_read = False
         db.execute("BEGIN")
 
     def _restart(self) -> bool:
-        """Begin this thread's transaction again unless something was read in it; whether it did."""
+        """Begin this thread's transaction again unless something was read in it; return whether it was begun again."""
         if self._moment.is_read:
             return False
         self._db.execute("ROLLBACK")
@@ -411,16 +414,16 @@ class SqliteStore:
         return True
 
     def _note_reading(self) -> None:
-        """From now on this thread's transaction cannot begin again. Raises ClosedGallery."""
+        """Prevent this thread's transaction from beginning again. Raises ClosedGallery."""
         self._connections.own()
         self._moment.is_read = True
 
     @contextlib.contextmanager
     def _reading_newest(self) -> Iterator[None]:
-        """`reading`, unless what was written last is missing."""
+        """Do the same as `reading`, after checking that the last write is not missing."""
         with self.reading():
             if getattr(self._moment, "noted", 0) > self._tables.number("generation"):
-                raise corrupt(self.path, "what was written last is missing: index the pictures again")
+                raise corrupt(self.path, "the last changes are missing: index the pictures again")
             yield
 
     def _in_order(self, prefix: bytes) -> Iterator[Record]:
@@ -432,7 +435,7 @@ class SqliteStore:
         parts = [self._in_order(some) for some in key_ranges(prefix, base)]
         return parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.path)
 
-    # Looking for damage
+    # Damage
 
     def _check_count(self) -> Iterator[str]:
         with self.reading():
@@ -441,11 +444,11 @@ class SqliteStore:
                 self._tables.tally().records,
             )
         if rows != expected:
-            yield f"{rows:,} items are there, {expected:,} were written"
+            yield f"{rows:,} items found, but {expected:,} were written"
 
     def _check_load(self) -> list[str]:
         with self._reading_newest():
-            for _ in VectorsSource(self._tables, self.space).rows():  # from the database, whatever the cache says
+            for _ in VectorsSource(self._tables, self.space).rows():  # from the database, not from the cache
                 pass
         return []
 
@@ -454,7 +457,7 @@ class SqliteStore:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         if self._writer != threading.get_ident():
-            self._connections.own()  # or it is closed
+            self._connections.own()  # raises ClosedGallery if the store is closed
             raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
         with named_errors(self.path):
             with schema.transaction(self._db):
@@ -469,13 +472,15 @@ class SqliteStore:
         return max(self.generation, self._lock.noted_generation()) + 1
 
     def _note_changes(self, rows: Iterable[Row]) -> None:
-        """Remember whose rows are no longer what a cache has; new items are known by their ids."""
+        """Note the items whose rows differ from what a cache holds; new items are recognised by their ids."""
         generation = self._next_generation()
         self._db.executemany("INSERT OR IGNORE INTO change VALUES (?, ?)", [(generation, row[ID]) for row in rows])
 
     def _settle(self) -> None:
-        """Leave the log empty: what was written is then in the database itself, and the note has served."""
-        with contextlib.suppress(Exception):  # a reader is in the way, the disk is full, or it is closed: later, then
+        """Move everything from the log into the database itself, after which the note is no longer needed."""
+        with contextlib.suppress(
+            Exception
+        ):  # a reader blocks it, the disk is full, or the store is closed: do it later
             self._db.execute("PRAGMA busy_timeout = 200")
             try:
                 blocked, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -484,8 +489,8 @@ class SqliteStore:
             if not blocked:
                 self._lock.forget()
 
-    def _keep(self, projection: Projection) -> Summary:
-        """Write the arrays of a projection; its summary is returned."""
+    def _write_arrays(self, projection: Projection) -> Summary:
+        """Write the arrays of a projection and return its summary."""
         summary, arrays = to_entries(projection)
         for name, content in arrays.items():
             self._tables.set_meta(name, content)
@@ -498,7 +503,7 @@ class SqliteStore:
         )
 
     def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
-        """Forget embeddings that no record has any more."""
+        """Delete the embeddings among these that no record refers to any more."""
         self._db.executemany(
             "DELETE FROM content WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)",
             [(digest,) for digest in digests if digest is not None],

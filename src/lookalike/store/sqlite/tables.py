@@ -1,4 +1,4 @@
-"""The tables of an open database, row by row: what is read is checked against its checksum."""
+"""The tables of an open database: every row that is read is checked against its checksum."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Tables", "write_meta"]
 
 _CHUNK = 512  # rows with embeddings read at once: 2.5 MiB of 1,280 float32, which a cache of the processor holds
-_ITEMS = 8192  # rows of items read at once: most of their values are not met for the first time
-_VARIABLES = 500  # in one statement; SQLite's own limit is 999 in old builds
+_ITEMS = 8192  # rows of items read at once: by then most of their values have occurred before
+_VARIABLES = 500  # variables in one statement; the limit of old SQLite builds is 999
 _WIDTH = COLUMNS.count(",") + 1
 _QUALIFIED = ", ".join(f"item.{name.strip()}" for name in COLUMNS.split(","))
 _EMBEDDED = f"SELECT {_QUALIFIED}, embedding, content.crc FROM item JOIN content ON content.digest = item.digest"  # noqa: S608
@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 
 
 class Tables:
-    """The database at `path`. Methods raise StoreError and its kinds: Corrupt for what is not as it was written.
+    """The tables of the database at `path`. Methods raise StoreError or a subclass, such as Corrupt for damaged rows.
 
     base: the folder that keys are relative to.
     """
@@ -67,14 +67,14 @@ class Tables:
         return self._connections.own()
 
     def data_version(self) -> int:
-        """Another whenever another connection has committed: https://sqlite.org/pragma.html#pragma_data_version."""
+        """A number that changes when another connection commits: https://sqlite.org/pragma.html#pragma_data_version."""
         with named_errors(self.path):
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
     # Entries
 
     def meta(self, key: str) -> bytes:
-        """The entry of this name."""
+        """The content of the entry with this name."""
         with named_errors(self.path):
             row = self.db.execute("SELECT value, crc FROM meta WHERE key = ?", (key,)).fetchone()
         if row is None or not is_sound(row[1], key.encode(), row[0]):
@@ -82,22 +82,22 @@ class Tables:
         return bytes(row[0])
 
     def entry(self, key: str, of: Callable[[Any], _T]) -> _T:
-        """A small value, as `of` makes it from JSON."""
+        """The entry with this name, which `of` makes from its parsed JSON."""
         try:
             return of(json.loads(self.meta(key)))
         except (TypeError, ValueError, OverflowError):
-            raise corrupt(self.path, f"the entry {key!r} makes no sense") from None
+            raise corrupt(self.path, f"the entry {key!r} has an invalid value") from None
 
     def number(self, key: str) -> int:
-        """A whole number."""
+        """The entry with this name, a whole number."""
         return self.entry(key, int)
 
     def tally(self) -> Tally:
-        """What all rows add up to."""
+        """The stored tally of all rows."""
         return self.entry("tally", lambda parts: Tally(*map(int, parts)))
 
     def projection(self, dim: int) -> Projection | None:
-        """How embeddings of `dim` dimensions are adapted; read inside one transaction."""
+        """The projection of embeddings with `dim` dimensions; call it inside a transaction."""
         summary = self.entry("projection", read_summary)
         if summary is None:
             return None
@@ -107,35 +107,35 @@ class Tables:
             raise corrupt(self.path, str(error)) from None
 
     def set_meta(self, key: str, value: bytes) -> None:
-        """Write an entry, in a transaction."""
+        """Write an entry; call it inside a transaction."""
         write_meta(self.db, key, value)
 
     def set_entry(self, key: str, value: object) -> None:
-        """Write one as JSON."""
+        """Write an entry as JSON; call it inside a transaction."""
         self.set_meta(key, json.dumps(value).encode())
 
     # Items
 
     def check(self, rows: Iterable[Row]) -> None:
-        """Raise Corrupt for rows of the table item of which one is not what was written."""
+        """Raise Corrupt if one of these rows of the table `item` does not match its checksum."""
         if (row := find_unsound(rows)) is not None:
             raise corrupt(self.path, f"item {row[ID]} does not match its checksum")
 
     def records(self, rows: Sequence[Row]) -> list[Record]:
-        """Checked rows of the table item as what they stand for."""
+        """Convert checked rows of the table `item` into records."""
         return to_records(rows, self.base)
 
     def rows(self, column: str, values: Iterable[Any]) -> list[Row]:
-        """Checked rows of the table item."""
+        """Checked rows of the table `item` that have one of these values in a column."""
         with named_errors(self.path):
             rows = list(self._in(ITEM, column, values))
         self.check(rows)
         return rows
 
     def ordered(self, prefix: bytes) -> Iterator[list[Row]]:
-        """Checked rows of the items whose key begins with `prefix`, ordered by it, in chunks.
+        """Checked rows of the items whose key begins with `prefix`, ordered by key, in chunks.
 
-        Relative keys only for a prefix that is relative itself. Raises Corrupt if they are out of order.
+        Items with relative keys are included only if the prefix is relative too. Raises Corrupt if the order is broken.
         """
         last, others = b"", "" if prefix >= b"./" else "AND NOT (key >= x'2e2f' AND key < x'2e30')"
         with named_errors(self.path):
@@ -151,7 +151,7 @@ class Tables:
                 last = here[-1][KEY]
 
     def with_embedding(self, ids: Iterable[int] | None) -> Iterator[list[Row]]:
-        """Checked rows of items that have one, in chunks: of all ordered by id, or of these."""
+        """Checked rows of items with an embedding, in chunks: of all items ordered by id, or of these items."""
         for chunk in self._chunks(
             f"{ITEM} WHERE digest NOTNULL ORDER BY id", ids, _ITEMS, ITEM, "digest NOTNULL AND id"
         ):
@@ -159,7 +159,7 @@ class Tables:
             yield chunk
 
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
-        """The ids of items that may have changed since; where they are more than `most`, one more than that."""
+        """The ids of items that may have changed since; at most `most + 1` of them."""
         select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
         with named_errors(self.path):
             rows = self.db.execute(select, (generation, next_id, most + 1))
@@ -168,16 +168,16 @@ class Tables:
     # Embeddings
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The digests among these that have an embedding."""
+        """Those of the digests that have an embedding."""
         with named_errors(self.path):
             return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
 
     def embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
-        """Rows of items with their embeddings, unchecked, in chunks: of all ordered by id, or of these."""
+        """Unchecked rows of items with their embeddings, in chunks: of all items ordered by id, or of these items."""
         return self._chunks(f"{_EMBEDDED} ORDER BY item.id", ids, _CHUNK, _EMBEDDED, "item.id")
 
     def checked(self, rows: list[Row], dim: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids int64 (n,) and embeddings float32 (n, dim) of such rows."""
+        """Check rows from `embedded`; return their ids int64 (n,) and embeddings float32 (n, dim)."""
         self.check(row[:_WIDTH] for row in rows)
         for row in rows:
             if not is_sound_content(row[-1], row[2], row[-2], dim):
@@ -188,7 +188,7 @@ class Tables:
     def _chunks(
         self, whole: str, ids: Iterable[int] | None, size: int, select: str, column: str
     ) -> Iterator[list[Row]]:
-        """Rows, `size` at a time: all that `whole` selects, or those that `select` does of these ids in `column`."""
+        """Rows in chunks of `size`: all that `whole` selects, or those of `select` with these ids in `column`."""
         with named_errors(self.path):
             rows = iter(self.db.execute(whole)) if ids is None else self._in(select, column, ids)
             while chunk := list(islice(rows, size)):

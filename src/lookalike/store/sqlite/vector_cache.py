@@ -1,8 +1,8 @@
-"""The vectors that are searched, in files beside the database.
+"""The vectors that searches compare, in cache files beside the database.
 
-`search.cache` holds the rows of one state of the database, sorted into lists when they are many; `search.more` what
-has changed since. `put.cache` and `put.more` hold embeddings as they were put, where these are searched. `cache_files`
-keeps them in step.
+`search.cache` holds the vectors of one state of the database, sorted into inverted lists if there are many, and
+`search.more` holds what has changed since. `put.cache` and `put.more` hold embeddings as they were put, for searches
+that compare those. `cache_files` keeps the files up to date.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = ["FILE", "MORE", "RAW", "Chunk", "Source", "State", "Tuning", "discard
 FILE = "search.cache"
 MORE = "search.more"
 RAW = ("put.cache", "put.more")
-_WRITTEN = 65536  # rows written at once
+_WRITTEN = 65536  # vectors written at once
 
 
 class Chunk(NamedTuple):
-    """Some rows: ids int64 (n,), the checksums of their items uint32 (n,), float32 (n, w)."""
+    """Some vectors, rows float32 (n, w), with the ids int64 (n,) and the checksums uint32 (n,) of their items."""
 
     ids: NDArray[np.int64]
     crcs: NDArray[np.uint32]
@@ -46,25 +46,25 @@ class Chunk(NamedTuple):
 
 
 class Source(cache_files.Source[Chunk], Protocol):
-    """The database, as the cache sees it, at one moment."""
+    """The database at one moment, as the cache sees it."""
 
     width: int
     metric: Metric
 
 
 def load(folder: Path, source: Source, tuning: Tuning, files: tuple[str, str] = (FILE, MORE)) -> Searcher:
-    """What is searched as of the source's state: from its files, brought up to date, or built again.
+    """The searcher as of the source's state: from the files, after an update of these, or built again.
 
-    What is searched as it was put is always searched exactly and has no lists. Raises what reading the source raises;
-    Damaged if even new files are.
+    Embeddings as they were put are always searched exactly, without inverted lists. Raises whatever reading the source
+    raises, and Damaged if even newly written files are damaged.
     """
     lists_from = math.inf if files == RAW else tuning.approximate_from
-    return cache_files.load(folder, source, _Rows(files, source.width, source.metric, lists_from), tuning)
+    return cache_files.load(folder, source, _Vectors(files, source.width, source.metric, lists_from), tuning)
 
 
 def load_in_memory(source: Source) -> Searcher:
-    """What is searched as of the source's state, without files; always exact."""
-    kind = _Rows((FILE, MORE), source.width, source.metric, math.inf)
+    """The searcher as of the source's state, without files; its searches are always exact."""
+    kind = _Vectors((FILE, MORE), source.width, source.metric, math.inf)
     whole = kind.concat(list(source.rows()))
     return Searcher([Part(Matrix(whole.ids, whole.rows, source.metric))])
 
@@ -76,8 +76,8 @@ def discard(folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """See `cache_files.Kind`."""
+class _Vectors:
+    """Vectors as a kind of cache: see `cache_files.Kind`."""
 
     files: tuple[str, str]
     width: int
@@ -85,18 +85,18 @@ class _Rows:
     lists_from: float
 
     def serves(self, header: dict[str, Any], state: State) -> bool:
-        """Unless it is to get inverted lists now."""
+        """Whether the first file can serve: it needs inverted lists if there are now many vectors."""
         return state.embedded < self.lists_from or "lists" in header
 
     def build(self, source: cache_files.Source[Chunk]) -> Callable[[Writer], dict[str, Any]]:
-        """Compute all rows, list by list where they are many."""
+        """Compute all vectors, sorted by inverted list if there are many; return a function that writes them."""
         whole = self._whole(source)
-        clusters, header = _clustered(whole.rows, self.metric, self.lists_from)
+        clusters, header = _cluster(whole.rows, self.metric, self.lists_from)
 
         def write(writer: Writer) -> dict[str, Any]:
             order = clusters.order if clusters else np.arange(len(whole.ids))
             sorted_ = Chunk(whole.ids[order], whole.crcs[order], whole.rows)
-            _write_rows(writer, sorted_, lambda: (whole.rows[part] for part in _slices(order)))
+            _write_vectors(writer, sorted_, lambda: (whole.rows[part] for part in _slices(order)))
             if clusters is not None:
                 from lookalike.vectors.ivf import write_lists  # noqa: PLC0415  (see below)
 
@@ -107,33 +107,33 @@ class _Rows:
         return write
 
     def write(self, writer: Writer, chunk: Chunk) -> dict[str, Any]:
-        """Write rows as they are."""
-        _write_rows(writer, chunk, lambda: _slices(chunk.rows))
+        """Write vectors in the order of the chunk."""
+        _write_vectors(writer, chunk, lambda: _slices(chunk.rows))
         return {}
 
     def read(self, segment: Segment) -> Chunk:
-        """Read rows. Raises Damaged."""
+        """Read vectors that `write` wrote. Raises Damaged."""
         rows = segment.blocks("rows")
         rows.check()
         return Chunk(segment.array("ids"), segment.array("crcs"), rows.array)
 
     def concat(self, chunks: Sequence[Chunk]) -> Chunk:
-        """Join chunks."""
+        """Join chunks in this order."""
         none = Chunk(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty((0, self.width), np.float32))
         ids, crcs, rows = zip(none, *chunks, strict=True)
         return Chunk(np.concatenate(ids), np.concatenate(crcs), np.concatenate(rows))
 
     def select(self, chunk: Chunk, stays: NDArray[np.bool_]) -> Chunk:
-        """Keep the rows that stay."""
+        """The chunk with only the vectors that stay."""
         return Chunk(chunk.ids[stays], chunk.crcs[stays], chunk.rows[stays])
 
     def open(self, base: Segment, more: Segment | None, alive: NDArray[np.bool_] | None) -> Searcher:
-        """Open what is searched. Raises Damaged."""
+        """Open the files as a searcher. Raises Damaged."""
         parts = [_part(base, self.metric, alive)]
         return Searcher(parts if more is None else [*parts, _part(more, self.metric)])
 
     def _whole(self, source: cache_files.Source[Chunk]) -> Chunk:
-        """All rows, in one piece of memory that is asked for once."""
+        """All vectors as one chunk, in memory that is allocated once."""
         count = source.state.embedded
         whole = Chunk(np.empty(count, np.int64), np.empty(count, np.uint32), np.empty((count, self.width), np.float32))
         done = 0
@@ -150,23 +150,26 @@ def _part(segment: Segment, metric: Metric, alive: NDArray[np.bool_] | None = No
     lists = segment.header.get("lists")
     if lists is None:
         return Part(matrix, alive)
-    from lookalike.vectors.ivf import InvertedLists  # noqa: PLC0415  (faiss: 0.15 s, only where rows are many)
+    from lookalike.vectors.ivf import InvertedLists  # noqa: PLC0415  (faiss: 0.15 s, only for many vectors)
 
     return Part(matrix, alive, InvertedLists(segment, metric), lists["probes"], float(lists["error"]))
 
 
-def _clustered(rows: NDArray[np.float32], metric: Metric, lists_from: float) -> tuple[Clusters | None, dict[str, Any]]:
-    """Inverted lists for rows that are many, and what the header says of them; faiss has no mapped lists on Windows."""
-    if len(rows) < lists_from or os.name == "nt":
+def _cluster(vectors: NDArray[np.float32], metric: Metric, lists_from: float) -> tuple[Clusters | None, dict[str, Any]]:
+    """Inverted lists if there are many vectors, and the header fields for them; not on Windows.
+
+    There faiss cannot map inverted lists.
+    """
+    if len(vectors) < lists_from or os.name == "nt":
         return None, {}
     from lookalike.vectors.ivf import calibrate, cluster  # noqa: PLC0415  (see above)
 
-    clusters = cluster(rows, metric)
-    probes, error = calibrate(rows, clusters, metric)
+    clusters = cluster(vectors, metric)
+    probes, error = calibrate(vectors, clusters, metric)
     return clusters, {"lists": {"probes": probes, "error": error}}
 
 
-def _write_rows(writer: Writer, chunk: Chunk, rows: Callable[[], Iterator[NDArray[np.float32]]]) -> None:
+def _write_vectors(writer: Writer, chunk: Chunk, rows: Callable[[], Iterator[NDArray[np.float32]]]) -> None:
     count = len(chunk.ids)
     writer.array("ids", chunk.ids)
     writer.array("crcs", chunk.crcs)
@@ -179,7 +182,7 @@ def _slices(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _groups(ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Runs of whole lists of about _WRITTEN rows."""
+    """Ranges of whole inverted lists that hold about _WRITTEN vectors each."""
     start = 0
     while start < ends[-1]:
         end = int(ends[min(int(np.searchsorted(ends, start + _WRITTEN)), len(ends) - 1)])

@@ -1,4 +1,4 @@
-"""Looking for damage: every page, entry and row of a database against its checksum."""
+"""Find damage: check every page of a database, and every entry and row against its checksum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["looks", "problems"]
 
 
 def looks(db: sqlite3.Connection, dim: int) -> list[Look]:
-    """Ways to look at a database of embeddings of `dim` numbers: each gives what is wrong, a line each."""
+    """The checks for a database of `dim`-dimensional embeddings: each returns the problems it finds, one line each."""
     return [
         lambda: _in_pages(db),
         lambda: _in_entries(db),
@@ -29,7 +29,7 @@ def looks(db: sqlite3.Connection, dim: int) -> list[Look]:
 
 
 def problems(look: Look, path: Path) -> Iterator[str]:
-    """What `look` finds in the database at `path`; its failing is one more finding."""
+    """The problems that one check finds in the database at `path`; if the check fails, its error is one of them."""
     try:
         with named_errors(path):
             yield from look()
