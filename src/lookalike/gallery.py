@@ -165,7 +165,7 @@ class Gallery:
         self,
         *paths: PathLike,
         options: IndexOptions | None = None,
-        progress: OnProgress | None = None,
+        on_progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
         """Bring the gallery up to date with these folders and files, and adapt it when it has grown enough.
@@ -176,14 +176,14 @@ class Gallery:
         seconds, and UsageError when none of the paths exists or none is known.
         """
         store, encoder = self.store, self.encoder
-        return maintenance.index_paths(store, encoder, paths, options=options, on_progress=progress, wait=wait)
+        return maintenance.index_paths(store, encoder, paths, options=options, on_progress=on_progress, wait=wait)
 
     def retry(
         self,
         path: PathLike = "/",
         *,
         options: IndexOptions | None = None,
-        progress: OnProgress | None = None,
+        on_progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
         """Read the skipped files at or below `path` again, even if they have not changed.
@@ -192,7 +192,7 @@ class Gallery:
         there.
         """
         store, encoder = self.store, self.encoder
-        return maintenance.retry(store, encoder, path, options=options, on_progress=progress, wait=wait)
+        return maintenance.retry(store, encoder, path, options=options, on_progress=on_progress, wait=wait)
 
     def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False) -> int:
         """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
@@ -397,7 +397,7 @@ class Gallery:
         location: str | Path | None = None,
         *,
         options: IndexOptions | None = None,
-        progress: OnProgress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> tuple[Repair, Report | None]:
         """Save the sound parts of a damaged gallery and index the rest again; a sound gallery is left unchanged.
 
@@ -411,7 +411,7 @@ class Gallery:
         with cls.open(folder) as gallery:
             lost = done.lost
             return done, maintenance.index_lost(
-                gallery.store, gallery.encoder, lost, options=options, on_progress=progress
+                gallery.store, gallery.encoder, lost, options=options, on_progress=on_progress
             )
 
     def _maintained(self) -> Maintained:

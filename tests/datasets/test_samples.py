@@ -97,7 +97,7 @@ def digest_of(archive: Path, folder: Path) -> str:
 def test_an_archive_is_fetched_whole_and_progress_is_told(server: Server, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     target = fetch_zip(
-        server.url, tmp_path / "cache" / "a.zip", progress=lambda done, total: told.append((done, total))
+        server.url, tmp_path / "cache" / "a.zip", on_progress=lambda done, total: told.append((done, total))
     )
     assert target.read_bytes() == server.body
     assert told[-1] == (len(server.body), len(server.body))

@@ -228,7 +228,7 @@ class TestDrives:
                 run.photos.rename(run.place / "unplugged")
 
         options = IndexOptions(workers=1, batch_size=2)
-        report = run.gallery.index(run.photos, options=options, progress=unplug)
+        report = run.gallery.index(run.photos, options=options, on_progress=unplug)
         assert report.missing == [run.photos]
         assert report.removed == 0
         assert {f"photos/{seed}.png" for seed in range(10)} <= set(run.names)
@@ -279,7 +279,7 @@ if __name__ == "__main__":
     with Gallery.open(sys.argv[1], encoder="histogram", create=True) as gallery:
         print("open", flush=True)
         gallery.index(sys.argv[2], options=IndexOptions(workers=1, batch_size=8),
-                      progress=lambda done, total: print(done, flush=True))
+                      on_progress=lambda done, total: print(done, flush=True))
 """
 
 

@@ -45,7 +45,7 @@ def demo(
         lookalike.Gallery.open(_gallery_of(photos), create=True) as gallery,
         progress_bar("indexing", hidden=no_progress) as progress,
     ):
-        report = gallery.index(photos, progress=progress)
+        report = gallery.index(photos, on_progress=progress)
         size, new = counted(len(gallery), "picture"), f"{report.added:,} of them new"
         note(f"{size} of {_shown(photos)}, {new}, in {report.seconds:.1f} s")
         _note_skipped(report)

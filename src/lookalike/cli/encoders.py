@@ -89,7 +89,7 @@ def compare_encoders(
 
     data = _data(folder, split, no_labels=no_labels)
     with progress_bar("comparing", hidden=no_progress or json) as progress:
-        compared = comparing.compare_encoders(data, encoder or comparing.CANDIDATES, progress=progress)
+        compared = comparing.compare_encoders(data, encoder or comparing.CANDIDATES, on_progress=progress)
     if drawing is not None:
         from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 

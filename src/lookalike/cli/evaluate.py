@@ -86,7 +86,7 @@ def evaluate(
             adaptation="none" if raw else adaptation,
             order=order,
             also=also,
-            progress=progress,
+            on_progress=progress,
         )
     if model is not None and not encoder:
         figures["n_queries_trained_on"] = _trained_on(model, dataset)

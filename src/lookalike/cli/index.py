@@ -96,7 +96,7 @@ def index(
         _opened(place, folders or [], encoder, options, hidden=no_progress or json) as opened,
         progress_bar("indexing", hidden=no_progress or json) as progress,
     ):
-        report = opened.index(*folders or (), options=options, progress=progress, wait=wait)
+        report = opened.index(*folders or (), options=options, on_progress=progress, wait=wait)
         pictures = len(opened)
     if watch:
         _watch(place, report, replace(options, refresh=False), in_json=json)

@@ -91,7 +91,7 @@ def retry(
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("reading again", hidden=no_progress or json) as progress,
     ):
-        report = opened.retry(path, options=options, progress=progress, wait=wait)
+        report = opened.retry(path, options=options, on_progress=progress, wait=wait)
     print_report(report, gallery, in_json=json)
 
 
@@ -219,7 +219,7 @@ def verify(
     """
     if repair:
         with progress_bar("indexing again", hidden=no_progress or json) as progress:
-            done, report = lookalike.Gallery.repair(gallery, progress=progress)
+            done, report = lookalike.Gallery.repair(gallery, on_progress=progress)
         _print_repair(done, report, as_json=json)
         return
     with lookalike.Gallery.open(gallery) as opened:

@@ -60,7 +60,7 @@ _CROPS = 5
 _SHARE = 0.5  # of the photograph's short side
 
 
-def fetch_scenes8(progress: Progress | None = None) -> Path:
+def fetch_scenes8(on_progress: Progress | None = None) -> Path:
     """The folder of 8 Scenes, with one folder for each class; downloaded once, 124 MB.
 
     Raises DatasetError when it cannot be reached or is not what was published.
@@ -69,13 +69,13 @@ def fetch_scenes8(progress: Progress | None = None) -> Path:
     folder, archive = cache / "scenes8", cache / "scenes8.zip"
     if not folder.is_dir():
         if not archive.is_file():  # there when the disk was full at unpacking
-            fetch_zip(SCENES8_URL, archive, progress=progress)
+            fetch_zip(SCENES8_URL, archive, on_progress=on_progress)
         unpack_by_prefix(archive, folder, _SCENES8_DIGEST)
         archive.unlink(missing_ok=True)
     return folder
 
 
-def fetch_zip(url: str, target: Path, *, progress: Progress | None = None) -> Path:
+def fetch_zip(url: str, target: Path, *, on_progress: Progress | None = None) -> Path:
     """Download `url` to `target`, continuing where an earlier attempt was interrupted.
 
     Raises DatasetError when there is no answer within 8 s, or no further byte for 8 s; what has been received is kept
@@ -86,7 +86,7 @@ def fetch_zip(url: str, target: Path, *, progress: Progress | None = None) -> Pa
         target.parent.mkdir(parents=True, exist_ok=True)
         start = part.stat().st_size if part.exists() else 0
         with _answer(url, start) as answer:
-            _receive(answer, part, start if answer.status == 206 else 0, progress)  # otherwise from the beginning
+            _receive(answer, part, start if answer.status == 206 else 0, on_progress)  # otherwise from the beginning
         return part.replace(target)
     except urllib.error.HTTPError as error:
         error.close()
@@ -163,7 +163,7 @@ def _answer(url: str, start: int) -> http.client.HTTPResponse:
         raise OSError(f"no answer within {_TIMEOUT:g} s") from None
 
 
-def _receive(answer: http.client.HTTPResponse, part: Path, start: int, progress: Progress | None) -> None:
+def _receive(answer: http.client.HTTPResponse, part: Path, start: int, on_progress: Progress | None) -> None:
     total = start + int(answer.headers.get("Content-Length") or 0)
     if total > _MOST_BYTES:
         raise ValueError("it is larger than it can be")
@@ -171,8 +171,8 @@ def _receive(answer: http.client.HTTPResponse, part: Path, start: int, progress:
         file.seek(start)
         while block := answer.read(_BLOCK):
             file.write(block)
-            if progress is not None:
-                progress(file.tell(), total)
+            if on_progress is not None:
+                on_progress(file.tell(), total)
             if file.tell() > _MOST_BYTES:
                 file.truncate(0)  # nothing to go on from
                 raise ValueError("it is larger than it can be")

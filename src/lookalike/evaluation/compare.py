@@ -57,7 +57,7 @@ class Comparison:
 
 
 def compare_encoders(
-    data: Dataset | Sequence[bytes], names: Sequence[str] = CANDIDATES, *, progress: Progress | None = None
+    data: Dataset | Sequence[bytes], names: Sequence[str] = CANDIDATES, *, on_progress: Progress | None = None
 ) -> Comparison:
     """Measure encoders on a labelled collection, or on the files of one without labels.
 
@@ -66,8 +66,8 @@ def compare_encoders(
     """
     rows = []
     for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names))
+        if on_progress is not None:
+            on_progress(done, len(names))
         rows.append(_try_encoder(name, data))
     return _recommend(rows, by=("mAP", "P@10") if isinstance(data, Dataset) else ("part_found", "mirrored_found"))
 

@@ -55,7 +55,7 @@ def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     adaptation: Adaptation | None = None,
     order: Order = "distance",
     also: Collection[str] = (),
-    progress: OnProgress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """The retrieval quality of an encoder on a labelled collection, as `lookalike evaluate --json` prints it.
 
@@ -70,9 +70,9 @@ def evaluate_retrieval(  # noqa: PLR0913  (by name, all but two)
     """
     labels = {picture.path: picture.label for picture in dataset.gallery}
     way = _Way(adaptation, order, also)
-    found = _evaluate(dataset, encoder, way, progress)
+    found = _evaluate(dataset, encoder, way, on_progress)
     if "labels" in also and any(find_learner(part).takes_labels for part in learned_parts(encoder or "")):
-        found["learned_with_labels"] = _evaluate(dataset, encoder, way._replace(also=()), progress, labels)
+        found["learned_with_labels"] = _evaluate(dataset, encoder, way._replace(also=()), on_progress, labels)
     return found
 
 
@@ -93,16 +93,16 @@ def _evaluate(
     dataset: Dataset,
     encoder: str | Path | None,
     way: _Way,
-    progress: OnProgress | None,
+    on_progress: OnProgress | None,
     labels: Mapping[bytes, str] | None = None,
 ) -> dict[str, Any]:
     """The figures of a temporary gallery. labels: of gallery pictures, to learn the encoder with."""
     paths = [picture.path for picture in dataset.gallery]
     with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         # From the gallery pictures, as a user's would be.
-        learn(encoder or "", paths, Path(folder), labels=labels, on_progress=progress)
+        learn(encoder or "", paths, Path(folder), labels=labels, on_progress=on_progress)
         with Gallery.open(folder, encoder=encoder, create=True) as gallery:
-            gallery.index(*paths, progress=progress)
+            gallery.index(*paths, on_progress=on_progress)
             if way.adaptation == "none":
                 with gallery.store.writing():
                     gallery.store.set_projection(None)
