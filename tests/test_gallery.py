@@ -372,5 +372,5 @@ class TestKnowing:
         """As in a damaged file where all rows can be read in a row and one not by its number."""
         get = gallery.store.get
         monkeypatch.setattr(gallery.store, "get", lambda ids: get(list(ids)[1:]))
-        with pytest.raises(Corrupt, match="not listed"):
+        with pytest.raises(Corrupt, match="have no record"):
             gallery.search(photos / "001.jpg")
