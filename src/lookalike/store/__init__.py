@@ -230,7 +230,7 @@ class Store(Protocol):
         """Replace the stored roots by these."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Those of the digests that have an embedding."""
+        """The given digests for which an embedding is stored."""
 
     def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
         """The records at these paths, by path; paths without a record are left out."""

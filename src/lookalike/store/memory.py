@@ -189,7 +189,7 @@ class MemoryStore:
         self._write(roots={path: dict(how) for path, how in roots.items()})
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Those of the digests that have an embedding."""
+        """The given digests for which an embedding is stored."""
         return self._state.embeddings.keys() & set(digests)
 
     def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:

@@ -179,7 +179,7 @@ def write_arrays(path: str | Path, arrays: Iterable[tuple[str, NDArray[Any]]]) -
 
 
 def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; names of files that are no text are kept as Python keeps them (PEP 383)."""
+    """Write a table; file names that are not valid text are kept as Python represents them (PEP 383)."""
     with (
         replace_file(path) as part,
         part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,

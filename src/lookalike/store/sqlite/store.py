@@ -217,7 +217,7 @@ class SqliteStore:
             self._set_roots(roots)
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Those of the digests that have an embedding."""
+        """The given digests for which an embedding is stored."""
         self._note_reading()
         return self._tables.known(digests)
 

@@ -168,7 +168,7 @@ class Tables:
     # Embeddings
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Those of the digests that have an embedding."""
+        """The given digests for which an embedding is stored."""
         with named_errors(self.path):
             return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
 
