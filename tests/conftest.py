@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookalike import Gallery, IndexOptions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -120,3 +122,17 @@ def make_photos(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def photos(make_photos: Callable[..., Path]) -> Path:
+    """A folder of twelve pictures."""
+    return make_photos(12)
+
+
+@pytest.fixture
+def gallery(photos: Path, tmp_path: Path) -> Iterator[Gallery]:
+    """A gallery of `photos`."""
+    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
+        gallery.index(photos, options=IndexOptions(workers=1))
+        yield gallery

@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 ONE = IndexOptions(workers=1)
 
 
-@pytest.fixture
-def photos(make_photos: Callable[..., Path]) -> Path:
-    return make_photos(12)
-
-
-@pytest.fixture
-def gallery(photos: Path, tmp_path: Path) -> Iterator[Gallery]:
-    """Of twelve pictures."""
-    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
-        gallery.index(photos, options=ONE)
-        yield gallery
-
-
 class TestSearching:
     def test_a_picture_of_the_gallery_is_not_among_its_own_hits(self, gallery: Gallery, photos: Path) -> None:
         hits = list(gallery.search(photos / "003.jpg", k=5))

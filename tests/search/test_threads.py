@@ -23,25 +23,13 @@ from tests.conftest import make_picture
 from tests.tiles import TilesEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 THREADS = 8
 ONE = IndexOptions(workers=1)
-
-
-@pytest.fixture
-def photos(make_photos: Callable[..., Path]) -> Path:
-    return make_photos(12)
-
-
-@pytest.fixture
-def gallery(photos: Path, tmp_path: Path) -> Iterator[Gallery]:
-    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
-        gallery.index(photos, options=ONE)
-        yield gallery
 
 
 def queries(photos: Path) -> list[Any]:
