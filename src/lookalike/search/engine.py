@@ -88,7 +88,7 @@ def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], 
         raise UsageError(f"k is {k}; at least 1 hit can be asked for")
     if options.order not in get_args(Order):
         raise UsageError(f"no order {options.order!r}", hint=f"choose one of: {', '.join(get_args(Order))}")
-    where = parse_filters(options.where)
+    where = parse_filters(options.where) if options.where else None
     try:
         return _search(store, load, read_queries(store, load, queries), k, where, options)
     except _Gone:

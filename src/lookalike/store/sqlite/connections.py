@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import ClosedGallery
+from lookalike.store.sqlite.errors import translate
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 __all__ = ["Connections"]
 
@@ -23,9 +25,10 @@ class Connections:
     statement crashes the process.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
+    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
+        """connect: opens the database at `path`."""
         self._connect = connect
-        self._name = name
+        self._path = path
         self._own = threading.local()
         self._pool = _Pool()
         self.own()
@@ -37,6 +40,13 @@ class Connections:
             lease = self._new_lease()
         return lease.connection
 
+    def fetch(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows that a statement returns. Raises StoreError or a subclass of it, such as ClosedGallery."""
+        try:
+            return self.own().execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+
     def close(self) -> None:
         """Close the connections of this thread and of ended threads; the others close theirs when they notice."""
         self._pool.is_closed = True
@@ -47,10 +57,12 @@ class Connections:
     def _new_lease(self) -> _Lease:
         if os.getpid() != self._pool.process:
             # https://sqlite.org/howtocorrupt.html 2.6: a connection carried over a fork corrupts the database
-            raise ClosedGallery(f"{self._name} was opened before this process was forked", hint="open it again here")
+            raise ClosedGallery(
+                f"{self._path.parent} was opened before this process was forked", hint="open it again here"
+            )
         if self._pool.is_closed:
             self._own.lease = None
-            raise ClosedGallery(f"{self._name} is closed", hint="open it again: Gallery.open")
+            raise ClosedGallery(f"{self._path.parent} is closed", hint="open it again: Gallery.open")
         self._own.lease = lease = _Lease(self._take(), self._pool)
         return lease
 

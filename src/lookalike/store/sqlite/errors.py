@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["corrupt", "named_errors"]
+__all__ = ["corrupt", "named_errors", "translate"]
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # SQLite reports a quota or a limit on file sizes as an I/O error while writing, not as "full".
@@ -33,7 +33,7 @@ def named_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _translate(error, path) from error
+        raise translate(error, path) from error
     except OSError as error:
         file = os.fsdecode(error.filename or path)
         kind = DiskFull if error.errno in _NO_ROOM else StoreError
@@ -48,7 +48,8 @@ def corrupt(path: Path, what: str) -> Corrupt:
     )
 
 
-def _translate(error: sqlite3.Error, path: Path) -> StoreError:
+def translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """The error to raise in place of one of SQLite's: DiskFull, StoreBusy, Corrupt, ClosedGallery or StoreError."""
     # Errors that Python's own module raises have no code: invalid UTF-8 in a damaged row, or a closed database.
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:

@@ -6,7 +6,6 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.store.keys import key_ranges, moved, to_key, to_path
-from lookalike.store.sqlite.errors import named_errors
 from lookalike.store.sqlite.rows import CRC, DIGEST, ID, ITEM, KEY, PLACEHOLDERS, with_key
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ def rename(tables: Tables, old: bytes, new: bytes) -> tuple[int, int]:
 
 def has_strays(tables: Tables) -> bool:
     """Whether items below the base still have absolute keys, as when a gallery has been moved to its pictures."""
-    with named_errors(tables.path):
-        return tables.db.execute(f"{_STRAYS} LIMIT 1", _limits(tables.base)).fetchone() is not None
+    return bool(tables.fetch(f"{_STRAYS} LIMIT 1", _limits(tables.base)))
 
 
 def take_in(tables: Tables) -> list[Row]:

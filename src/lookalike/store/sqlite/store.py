@@ -85,17 +85,15 @@ class SqliteStore:
                     raise NoGallery(f"there is no gallery at {location}", hint=f"lookalike index PHOTOS -i {location}")
                 self._create(create)
             self._file = os.stat(self.path)
-            self._connections = Connections(self._connect, str(self.path.parent))
+            self._connections = Connections(self._connect, self.path)
         try:
             self._migrate()
             self._tables = Tables(self._connections, self.path, base or base_of(self.path.parent))
             self.space = self._tables.entry("space", read_space)
-            if base is None:
-                self._tables.base = self._find_base()
             transactions = Transactions(self._reading_newest, self._restart, self._note_reading)
             self._search = Search(self._tables, self.space, tuning or Tuning(), transactions)
             if base is None:
-                self._settle_in()
+                self._settle_in(self._tables.entry("base", read_base))
         except BaseException:
             self._connections.close()
             raise
@@ -154,13 +152,12 @@ class SqliteStore:
         if db.in_transaction:
             yield
             return
-        with named_errors(self.path):
-            self._begin(db)
-            try:
-                yield
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+        self._begin()
+        try:
+            yield
+        finally:
+            if db.in_transaction:
+                self._connections.fetch("ROLLBACK")
 
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns."""
@@ -224,14 +221,13 @@ class SqliteStore:
     def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
         """The records at these paths."""
         self._note_reading()
-        base = self._tables.base
-        found = self._tables.records(self._tables.rows("key", (to_key(path, base) for path in paths)))
-        return {record.path: record for record in found}
+        keys = [to_key(path, self._tables.base) for path in paths]
+        return {record.path: record for record in self._tables.records("key", keys)}
 
     def get(self, ids: Iterable[int]) -> dict[int, Record]:
         """The records with these ids."""
         self._note_reading()
-        return {record.id: record for record in self._tables.records(self._tables.rows("id", ids))}
+        return {record.id: record for record in self._tables.records("id", ids)}
 
     def scan(self, prefix: bytes = b"") -> Iterator[Record]:
         """Every record whose path begins with `prefix`, ordered by path."""
@@ -264,7 +260,7 @@ class SqliteStore:
             return found
         self._note_reading()
         with self.reading():
-            rows = self._db.execute("SELECT id FROM item WHERE digest NOTNULL ORDER BY id").fetchall()
+            rows = self._connections.fetch("SELECT id FROM item WHERE digest NOTNULL ORDER BY id")
             if len(rows) != self._tables.tally().embedded:
                 raise corrupt(self.path, "items are missing, or there twice")
         return np.array(rows, np.int64).reshape(-1)
@@ -358,32 +354,30 @@ class SqliteStore:
                     schema.migrate(self._db, self.path)
                 _log.info("%s was brought to format %d", self.path, len(schema.MIGRATIONS))
 
-    def _find_base(self) -> bytes:
-        """The folder that pictures are relative to now, since the gallery may have moved with or without them."""
-        here, before = base_of(self.path.parent), self._tables.entry("base", read_base)
-        if here == before:
-            return here
-        with named_errors(self.path):
-            first, last = (
-                self._db.execute(f"{_RELATIVE} ORDER BY key {order} LIMIT {_SAMPLED}").fetchall()
-                for order in ("ASC", "DESC")
-            )
+    def _settle_in(self, before: bytes) -> None:
+        """Find the folder that keys are relative to now, and make all keys fit it, if the gallery is not where it was.
+
+        Keys are left to the next writer if another process is writing or the folder is read-only.
+        """
+        if self._tables.base == before:
+            return
+        self._tables.base = self._find_base(self._tables.base, before)
+        with contextlib.suppress(StoreError):
+            if has_strays(self._tables):
+                with self.writing():
+                    pass
+
+    def _find_base(self, here: bytes, before: bytes) -> bytes:
+        """The folder that pictures are relative to: the gallery may have moved with or without them."""
+        first, last = (
+            self._connections.fetch(f"{_RELATIVE} ORDER BY key {order} LIMIT {_SAMPLED}") for order in ("ASC", "DESC")
+        )
         keys = [key for (key,) in (*first, *last) if isinstance(key, bytes)]
         for base in (here, before):
             if any(os.path.lexists(to_path(key, base)) for key in keys):
                 return base
         # No sign that the pictures have moved; perhaps their drive is not plugged in.
         return before if keys else here
-
-    def _settle_in(self) -> None:
-        """Make all keys fit the base, unless another process is writing or the folder is read-only.
-
-        In that case the next writer does it.
-        """
-        with contextlib.suppress(StoreError):
-            if has_strays(self._tables):
-                with self.writing():
-                    pass
 
     def _take_in(self) -> None:
         if not has_strays(self._tables):
@@ -400,22 +394,21 @@ class SqliteStore:
                 raise StoreError(f"{self.path} was replaced while it was open", hint="open the gallery again")
             return schema.connect(self.path)
 
-    def _begin(self, db: sqlite3.Connection) -> None:
+    def _begin(self) -> None:
         self._moment.noted = self._lock.noted_generation()  # first, so that the database can only be newer
         self._moment.is_read = False
-        db.execute("BEGIN")
+        self._connections.fetch("BEGIN")
 
     def _restart(self) -> bool:
         """Begin this thread's transaction again unless something was read in it; return whether it was begun again."""
         if self._moment.is_read:
             return False
-        self._db.execute("ROLLBACK")
-        self._begin(self._db)
+        self._connections.fetch("ROLLBACK")
+        self._begin()
         return True
 
     def _note_reading(self) -> None:
-        """Prevent this thread's transaction from beginning again. Raises ClosedGallery."""
-        self._connections.own()
+        """Prevent this thread's transaction from beginning again."""
         self._moment.is_read = True
 
     @contextlib.contextmanager
@@ -426,23 +419,17 @@ class SqliteStore:
                 raise corrupt(self.path, "the last changes are missing: index the pictures again")
             yield
 
-    def _in_order(self, prefix: bytes) -> Iterator[Record]:
-        for rows in self._tables.ordered(prefix):
-            yield from self._tables.records(rows)
-
     def _scan(self, prefix: bytes) -> Iterator[Record]:
         base = self._tables.base
-        parts = [self._in_order(some) for some in key_ranges(prefix, base)]
+        parts = [self._tables.scan(some) for some in key_ranges(prefix, base)]
         return parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.path)
 
     # Damage
 
     def _check_count(self) -> Iterator[str]:
         with self.reading():
-            rows, expected = (
-                self._db.execute("SELECT count(*) FROM item NOT INDEXED").fetchone()[0],
-                self._tables.tally().records,
-            )
+            rows = self._connections.fetch("SELECT count(*) FROM item NOT INDEXED")[0][0]
+            expected = self._tables.tally().records
         if rows != expected:
             yield f"{rows:,} items found, but {expected:,} were written"
 

@@ -66,20 +66,22 @@ class Tables:
         """This thread's connection. Raises ClosedGallery."""
         return self._connections.own()
 
+    def fetch(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows that a statement returns, unchecked."""
+        return self._connections.fetch(statement, values)
+
     def data_version(self) -> int:
         """A number that changes when another connection commits: https://sqlite.org/pragma.html#pragma_data_version."""
-        with named_errors(self.path):
-            return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+        return int(self._connections.fetch("PRAGMA data_version")[0][0])
 
     # Entries
 
     def meta(self, key: str) -> bytes:
         """The content of the entry with this name."""
-        with named_errors(self.path):
-            row = self.db.execute("SELECT value, crc FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None or not is_sound(row[1], key.encode(), row[0]):
-            raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
-        return bytes(row[0])
+        for value, crc in self._connections.fetch("SELECT value, crc FROM meta WHERE key = ?", (key,)):
+            if is_sound(crc, key.encode(), value):
+                return bytes(value)
+        raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
 
     def entry(self, key: str, of: Callable[[Any], _T]) -> _T:
         """The entry with this name, which `of` makes from its parsed JSON."""
@@ -121,14 +123,18 @@ class Tables:
         if (row := find_unsound(rows)) is not None:
             raise corrupt(self.path, f"item {row[ID]} does not match its checksum")
 
-    def records(self, rows: Sequence[Row]) -> list[Record]:
-        """Convert checked rows of the table `item` into records."""
-        return to_records(rows, self.base)
+    def records(self, column: str, values: Iterable[Any]) -> list[Record]:
+        """The records that have one of these values in a column."""
+        return to_records(self.rows(column, values), self.base)
+
+    def scan(self, prefix: bytes) -> Iterator[Record]:
+        """The records whose key begins with `prefix`, ordered by key; see `ordered`."""
+        for rows in self.ordered(prefix):
+            yield from to_records(rows, self.base)
 
     def rows(self, column: str, values: Iterable[Any]) -> list[Row]:
         """Checked rows of the table `item` that have one of these values in a column."""
-        with named_errors(self.path):
-            rows = list(self._in(ITEM, column, values))
+        rows = list(self._in(ITEM, column, values))
         self.check(rows)
         return rows
 
@@ -161,16 +167,14 @@ class Tables:
     def changed(self, generation: int, next_id: int, most: int) -> list[int]:
         """The ids of items that may have changed since; at most `most + 1` of them."""
         select = "SELECT id FROM change WHERE generation > ? UNION SELECT id FROM item WHERE id >= ? LIMIT ?"
-        with named_errors(self.path):
-            rows = self.db.execute(select, (generation, next_id, most + 1))
-            return [int(id_) for (id_,) in rows if isinstance(id_, int)]
+        rows = self._connections.fetch(select, (generation, next_id, most + 1))
+        return [int(id_) for (id_,) in rows if isinstance(id_, int)]
 
     # Embeddings
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""
-        with named_errors(self.path):
-            return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
+        return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
 
     def embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
         """Unchecked rows of items with their embeddings, in chunks: of all items ordered by id, or of these items."""
@@ -195,9 +199,10 @@ class Tables:
                 yield chunk
 
     def _in(self, select: str, column: str, values: Iterable[Any]) -> Iterator[Row]:
-        remaining = iter(values)
-        while some := list(islice(remaining, _VARIABLES)):
-            yield from self.db.execute(f"{select} WHERE {column} IN ({','.join('?' * len(some))})", some)
+        wanted = list(values)
+        for start in range(0, len(wanted) or 1, _VARIABLES):  # at least once, so that a closed gallery raises
+            some = wanted[start : start + _VARIABLES]
+            yield from self._connections.fetch(f"{select} WHERE {column} IN ({','.join('?' * len(some))})", some)
 
 
 def write_meta(db: sqlite3.Connection, key: str, value: bytes) -> None:
