@@ -67,7 +67,7 @@ class Stub(ModuleType):
 
 
 class Stubs(Loader):
-    """Finds torch and torchvision where there is none of them."""
+    """Provides stand-ins for torch and torchvision where they are not installed."""
 
     @staticmethod
     def find_spec(name, *_):

@@ -42,7 +42,7 @@ def test_an_old_model_and_index_are_converted_searched_and_evaluated(run: Run, o
     assert done.status == 0, done.err
     assert (done.json["embeddings"], done.json["pictures"]) == (24, 24)
     search = run("search", "-m", home, "-i", done.json["gallery"], "-s", 2, "--json")
-    assert "nobody knows what it was trained on" in search.err
+    assert "it is not known which pictures this imported model was trained on" in search.err
     assert (search.json["queries"], [len(found["hits"]) for found in search.json["searches"]]) == (
         "of the gallery",
         [10, 10],

@@ -247,7 +247,9 @@ def _note_limits(sample: Sample, count: int) -> None:
     if sample.kind == "trained on":
         note("the model was trained on all of its pictures: some of them are the queries")
     elif sample.kind == "of the gallery":
-        note("the model was imported, and nobody knows what it was trained on: pictures of the gallery are the queries")
+        note(
+            "it is not known which pictures this imported model was trained on: the queries are pictures of the gallery"
+        )
     if sample.missing:
         note(f"warning: {counted(sample.missing, 'picture')} of the sample could not be found; others were drawn")
     if len(sample.answers) < count:

@@ -174,10 +174,10 @@ def _receive(answer: http.client.HTTPResponse, part: Path, start: int, on_progre
             if on_progress is not None:
                 on_progress(file.tell(), total)
             if file.tell() > _MOST_BYTES:
-                file.truncate(0)  # nothing to go on from
+                file.truncate(0)  # nothing that can be resumed
                 raise ValueError("it is larger than it can be")
         if file.tell() < total:
-            raise ValueError("the transfer was broken off; the next attempt goes on from there")
+            raise ValueError("the transfer was interrupted; the next attempt resumes it")
 
 
 def _unpack(archive: Path, folder: Path) -> list[str]:

@@ -120,7 +120,7 @@ def _find_exif(file: IO[bytes], image: Image.Image) -> IO[bytes] | None:
 
 
 def _open_block(file: IO[bytes]) -> _Block | None:
-    """The structure that begins at the start of `file`; None if it is none that can be read."""
+    """The structure that begins at the start of `file`; None if it cannot be read."""
     head = _read(file, 0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:

@@ -1,7 +1,7 @@
 """Checks that a whole picture is there, where Pillow's decoders silently accept files that lack a part.
 
 A JPEG without its end mark, a PNG whose checksums are wrong or whose data end early, a WebP shorter than it says.
-A JPEG that was cut and closed again with an end mark cannot be told from a whole one.
+A JPEG that was cut and closed again with an end mark cannot be distinguished from a whole one.
 """
 
 from __future__ import annotations

@@ -22,5 +22,5 @@ def path_fields(path: bytes | str | os.PathLike[str]) -> dict[str, str]:
 
 
 def read_path(text: str) -> str:
-    """The path that `path_fields` wrote, as far as that can be told: only bytes that are not UTF-8 were encoded."""
+    """The path that `path_fields` wrote, as far as possible: only bytes that are not UTF-8 were encoded."""
     return re.sub(r"%([89A-F][0-9A-F])", lambda found: chr(0xDC00 + int(found[1], 16)), text)

@@ -45,8 +45,8 @@ __all__ = ["DecoderPool"]
 
 _log = logging.getLogger(__name__)
 
-_CHUNK = 8  # paths a message: a worker goes on with the next while the caller's threads are busy
-_AHEAD = 4  # messages under way for each worker, so that workers go on while the caller is busy
+_CHUNK = 8  # paths in a message: a worker continues with the next one while the caller's threads are busy
+_AHEAD = 4  # messages under way for each worker, so that workers continue while the caller is busy
 _BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
 _LONGEST_LINE = 4096  # bytes; the longest that `worker` sends, with a camera of 64 characters, has some 1,000
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance

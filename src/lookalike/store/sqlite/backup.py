@@ -53,7 +53,7 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> int:
     """
     path = folder / DATABASE
     if not file.is_file():
-        raise UsageError(f"{file} is no file", hint="a file that `lookalike export` made")
+        raise UsageError(f"{file} is not a file", hint="name a file that `lookalike export` made")
     if os.path.lexists(path) and not force:
         raise UsageError(
             f"{folder} already holds a gallery", hint="choose another folder, or use --force to replace the gallery"

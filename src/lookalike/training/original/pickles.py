@@ -41,12 +41,12 @@ class _Kind:
 
 
 class _Array:
-    """A numpy array that is written down in two steps: that it is one, and what is in it."""
+    """A numpy array, which a pickle creates empty and then fills."""
 
     values: NDArray[Any]
 
     def __init__(self, *_: object) -> None:
-        """Whatever kind of array: its shape comes with its numbers."""
+        """Ignore the arguments: the shape and the dtype come with the values."""
 
 
 def read_plain(data: bytes) -> Any:  # noqa: ANN401  (whatever it holds)
