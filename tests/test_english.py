@@ -10,7 +10,7 @@ import pytest
 
 SOURCES = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))
 TRANSLATED = re.compile(
-    r"(?<!there )\bis no (?!longer)|(?<!there )\b(?:is|are) none\b|\banew\b|\bat most so\b|\bsomebody\b"
+    r"(?<![Tt]here )\bis no (?!longer)|(?<![Tt]here )\b(?:is|are) none\b|\banew\b|\bat most so\b|\bsomebody\b"
     r"|\bnobody knows\b|\bof ours\b|\bgo(?:es)? on (?:with|from)\b|\b(?:is|are|was|were|be) told\b"
     r"|\bwhat \w+ makes of\b",
 )
