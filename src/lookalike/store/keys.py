@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["absolute", "is_within", "key_ranges", "moved", "to_folder_key", "to_key", "to_path", "to_paths"]
+__all__ = ["absolute", "base_of", "is_within", "key_ranges", "moved", "to_folder_key", "to_key", "to_path", "to_paths"]
 
 _HERE = b"."
 _BELOW = b"./"
@@ -21,6 +21,11 @@ _BELOW = b"./"
 def absolute(path: str | bytes | os.PathLike[str]) -> bytes:
     """The absolute path of a file or folder as bytes; links are not resolved."""
     return os.path.abspath(os.fsencode(path))
+
+
+def base_of(folder: str | bytes | os.PathLike[str]) -> bytes:
+    """The folder that the keys of a gallery in `folder` are relative to: its parent."""
+    return os.path.dirname(absolute(folder))
 
 
 def is_within(path: bytes, folder: bytes) -> bool:

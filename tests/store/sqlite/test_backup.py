@@ -112,7 +112,7 @@ def test_what_is_no_export_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"picture\.jpg"):
         restore(tmp_path / "picture.jpg", tmp_path / "other")
     for no_file in (place, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match="no file"):
+        with pytest.raises(UsageError, match="not a file"):
             restore(no_file, tmp_path / "other")
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
 from lookalike.files import replace_file, sync_folder
+from lookalike.store.keys import base_of
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.format3 import base_of
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.rows import checksum, is_sound
 from lookalike.store.sqlite.store import DATABASE, SqliteStore

@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.store.columns import FIELDS, Coded, Columns, concat, select
+from lookalike.store.columns import FIELDS, Coded, Columns, Fields, build_columns, concat, select
 from lookalike.store.sqlite import cache_files
+from lookalike.store.sqlite.errors import corrupt
+from lookalike.store.sqlite.sources import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.store.sqlite.cache_files import Source, State, Tuning
+    from lookalike.store.sqlite.rows import Row
+    from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.mapped import Segment, Writer
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["FILES", "VERSION", "load"]
+__all__ = ["FILES", "ColumnsSource", "load"]
 
 FILES = ("facts.cache", "facts.more")
-VERSION = 2  # of the content of the files; files of other versions are not read
+_VERSION = 2  # of the content of the files; files of other versions are not read
 _ARRAYS = ("ids", "crcs", "names", "sizes", "seconds")
 _CODED = ("folders", *FIELDS)
 
@@ -43,6 +47,25 @@ def load(folder: Path, source: Source[Columns], tuning: Tuning) -> list[Columns]
     if source.state.embedded < tuning.columns_from:
         return [concat(list(source.rows()))]
     return cache_files.load(folder, source, _Kind(), tuning)
+
+
+class ColumnsSource:
+    """The columns that filters evaluate. It must be created and used inside one transaction."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.state = read_state(tables, f"columns {_VERSION}")
+        self._tables = tables
+        self.changed = tables.changed
+
+    def rows(self, ids: Sequence[int] | None = None) -> Iterator[Columns]:
+        """The columns of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
+        met, checksums = 0, 0
+        for rows in self._tables.with_embedding(ids):
+            chunk = build_columns([_to_fields(row) for row in rows])
+            met, checksums = met + len(rows), checksums + int(chunk.crcs.sum(dtype=np.int64))
+            yield chunk
+        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
+            raise corrupt(self._tables.path, "items are missing, or there twice")
 
 
 class _Kind:
@@ -91,3 +114,9 @@ class _Kind:
 
 def _read_coded(segment: Segment, name: str) -> Coded:
     return Coded(segment.array(f"{name}.codes"), json.loads(segment.array(f"{name}.values").tobytes()))
+
+
+def _to_fields(row: Row) -> Fields:
+    """The fields of a sound row that filters evaluate."""
+    id_, key, _, size, mtime_ns, width, height, format_, taken_at, camera, _, _, crc = row
+    return Fields(id_, key, crc, size, mtime_ns, width, height, format_, taken_at, camera)

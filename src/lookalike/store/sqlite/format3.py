@@ -7,13 +7,12 @@ facts as JSON.
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
 from lookalike.store import Record, checked
-from lookalike.store.keys import to_folder_key
+from lookalike.store.keys import base_of, to_folder_key
 from lookalike.store.sqlite.errors import corrupt
 from lookalike.store.sqlite.rows import PLACEHOLDERS, Row, Tally, checksum, to_row
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["CREATE_ITEM", "base_of", "is_sound_old", "relative_roots", "to_new_row", "type_items"]
+__all__ = ["CREATE_ITEM", "is_sound_old", "relative_roots", "to_new_row", "type_items"]
 
 CREATE_ITEM = """
     CREATE TABLE item (
@@ -55,11 +54,6 @@ def type_items(db: sqlite3.Connection, path: Path) -> None:
     found = db.execute("SELECT value FROM meta WHERE key = 'roots'").fetchone()
     if found is not None:
         _rewrite(db, "roots", relative_roots(found[0], base))
-
-
-def base_of(folder: Path) -> bytes:
-    """The folder that the keys of a gallery in `folder` are relative to."""
-    return os.path.dirname(os.path.abspath(os.fsencode(folder)))
 
 
 def is_sound_old(row: Row) -> bool:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.store import Record
-from lookalike.store.columns import Fields
 from lookalike.store.keys import to_key, to_paths
 from lookalike.store.sqlite.float16 import blob_size
 
@@ -34,7 +33,6 @@ __all__ = [
     "is_sound_content",
     "is_sound_row",
     "row_checksum",
-    "to_fields",
     "to_records",
     "to_row",
     "with_key",
@@ -137,12 +135,6 @@ def to_records(rows: Sequence[Row], base: bytes) -> list[Record]:
         about = (width, height, format_, moment, camera, reason, limit, id_)
         records.append(Record(path, size, mtime_ns, digest, *about))
     return records
-
-
-def to_fields(row: Row) -> Fields:
-    """The fields of a sound row that filters evaluate."""
-    id_, key, _, size, mtime_ns, width, height, format_, taken_at, camera, _, _, crc = row
-    return Fields(id_, key, crc, size, mtime_ns, width, height, format_, taken_at, camera)
 
 
 def with_key(row: Row, key: bytes) -> Row:

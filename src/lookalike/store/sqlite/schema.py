@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import NewerFormat, StoreError
 from lookalike.files import replace_file, sync_folder
-from lookalike.store.sqlite.format3 import type_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +35,13 @@ _APPLICATION_ID = 0x4C4B414C  # "LKAL", by which `file` and Lookalike itself rec
 _PAGE = 16384  # six embeddings of 1,280 float16; in pages of 4,096 each embedding would need its own page
 PATIENCE = 10.0  # seconds to wait for another process's commit
 
+
+def _type_items(db: sqlite3.Connection, path: Path) -> None:
+    from lookalike.store.sqlite.format3 import type_items  # noqa: PLC0415  (only for galleries of older formats)
+
+    type_items(db, path)
+
+
 # The first n of these have been applied to a database of format n.
 MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
     """
@@ -55,7 +61,7 @@ MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
     CREATE TABLE change (generation INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (generation, id)) WITHOUT ROWID;
     """,
     # The facts about a picture in typed columns; keys relative to the gallery's parent folder.
-    type_items,
+    _type_items,
 )
 
 

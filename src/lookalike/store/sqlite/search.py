@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from lookalike.store.columns import Columns, concat, place_below
-from lookalike.store.evaluate import qualifying
-from lookalike.store.sqlite import column_cache, vector_cache
+from lookalike.store.sqlite import vector_cache
 from lookalike.store.sqlite.float16 import rounded
-from lookalike.store.sqlite.sources import ColumnsSource, VectorsSource
+from lookalike.store.sqlite.sources import VectorsSource
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.mapped import Damaged
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Near, SearchSpace, Space
+    from lookalike.store.columns import Columns
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.cache_files import Tuning
     from lookalike.store.sqlite.tables import Tables
@@ -202,6 +201,8 @@ class Search:
 
     def _find_qualifying(self, where: Filter) -> Ids:
         """The ids that pass a filter, read in the transaction whose generation is searched afterwards."""
+        from lookalike.store.evaluate import qualifying  # noqa: PLC0415  (3 ms with what it imports, only for filters)
+
         self._current()  # first, because it may begin the transaction again
         self._keep()  # otherwise another thread's search of a newer generation could make it begin again
         generation = self._tables.number("generation")
@@ -211,11 +212,14 @@ class Search:
         return known.ids
 
     def _all_columns(self, generation: int) -> list[Columns]:
+        from lookalike.store.columns import concat, place_below  # noqa: PLC0415  (as above)
+        from lookalike.store.sqlite import column_cache  # noqa: PLC0415
+
         with self._lock:
             known = self._columns
             if known is not None and known[0] == generation:
                 return known[1]
-            source = ColumnsSource(self._tables)
+            source = column_cache.ColumnsSource(self._tables)
             if known is not None and known[0] > generation:
                 return [place_below(concat(list(source.rows())), self._tables.base)]
             parts = column_cache.load(self._folder, source, self._tuning)

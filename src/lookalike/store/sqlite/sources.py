@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.store.columns import Columns, build_columns
-from lookalike.store.sqlite import column_cache
 from lookalike.store.sqlite.cache_files import State
 from lookalike.store.sqlite.errors import corrupt
 from lookalike.store.sqlite.meta import fitted_checksum
-from lookalike.store.sqlite.rows import CRC, to_fields
+from lookalike.store.sqlite.rows import CRC
 from lookalike.store.sqlite.vector_cache import Chunk
 from lookalike.vectors.exact import VERSION, prepare_vectors
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.metric import Metric
 
-__all__ = ["ColumnsSource", "VectorsSource"]
+__all__ = ["VectorsSource", "read_state"]
 
 
 class VectorsSource:
@@ -37,7 +35,7 @@ class VectorsSource:
         self.projection = tables.projection(space.dim) if raw is None else None
         fitted = fitted_checksum(self.projection) if self.projection else 0
         made_by = f"{fitted}" if raw is None else f"as put {raw.start} {raw.stop}"
-        self.state = _state(tables, f"{space.fingerprint} {made_by} {VERSION}")
+        self.state = read_state(tables, f"{space.fingerprint} {made_by} {VERSION}")
         self.metric: Metric = space.metric if raw is None else "cosine"
         self._tables, self._dim, self._columns = tables, space.dim, raw or slice(None)
         self.changed = tables.changed
@@ -62,25 +60,6 @@ class VectorsSource:
         return prepare_vectors(adapted[:, self._columns], self.metric)
 
 
-class ColumnsSource:
-    """The columns that filters evaluate. It must be created and used inside one transaction."""
-
-    def __init__(self, tables: Tables) -> None:
-        self.state = _state(tables, f"columns {column_cache.VERSION}")
-        self._tables = tables
-        self.changed = tables.changed
-
-    def rows(self, ids: Sequence[int] | None = None) -> Iterator[Columns]:
-        """The columns of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
-        met, checksums = 0, 0
-        for rows in self._tables.with_embedding(ids):
-            chunk = build_columns([to_fields(row) for row in rows])
-            met, checksums = met + len(rows), checksums + int(chunk.crcs.sum(dtype=np.int64))
-            yield chunk
-        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
-            raise corrupt(self._tables.path, "items are missing, or there twice")
-
-
-def _state(tables: Tables, made_by: str) -> State:
-    """The current state of the database, for values that are computed as `made_by` says."""
+def read_state(tables: Tables, made_by: str) -> State:
+    """Read the current state of the database, for values that are computed as `made_by` says."""
     return State(made_by, tables.number("generation"), tables.number("next_id"), *tables.tally()[1:])

@@ -23,13 +23,12 @@ import numpy as np
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store import ADAPTED, checked
-from lookalike.store.keys import key_ranges, moved, to_folder_key, to_key, to_path
+from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import to_blobs
-from lookalike.store.sqlite.format3 import base_of
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
