@@ -113,7 +113,7 @@ def ways(rows: np.ndarray, texts: np.ndarray, words: np.ndarray) -> dict[str, np
     projection = fit_projection([rows], _DIM, 64)
     made["PCA-64, as a picture would be"] = unit(projection.apply(texts)) @ unit(projection.apply(rows)).T
     wide = fit_projection([rows], _DIM, 224)
-    blend = fit_blends(wide, [rows], [True], smoothed=32, whitened=224)
+    blend = fit_blends(wide, [rows], [True], smoothed=[32], whitened=[224])
     made["blended, as a picture would be"] = blend.apply(texts) @ blend.apply(rows).T
     return made
 

@@ -296,7 +296,7 @@ class Gallery:
 
     def encode_views(self, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
         """The embeddings of each picture's query views, float32 (views, dim), as a search uses them."""
-        return encode_views(self.encoder, images)
+        return encode_views(self.encoder, images, self.store.space.dim)
 
     def nearest(
         self, queries: Sequence[NDArray[np.float32]], k: int, *, order: Order = "distance", exact: bool = False
@@ -311,7 +311,7 @@ class Gallery:
 
         Files are decoded and encoded in batches, just as `index` does it, but nothing is stored. view: one of `views`.
         """
-        return embed_files(self.encoder, paths, view=view, options=options)
+        return embed_files(self.encoder, self.store.space.dim, paths, view=view, options=options)
 
     # Contents
 

@@ -34,7 +34,7 @@ class ShufflingEmbedder:
     """Gathers a few results of the local embedder and gives them in another order, as many machines would."""
 
     def __init__(self, encoder: TilesEncoder, seed: int = 1) -> None:
-        self._local = LocalEmbedder(encoder, limits=Limits(megapixels=1), workers=1, batch_size=3)
+        self._local = LocalEmbedder(encoder, encoder.dim, limits=Limits(megapixels=1), workers=1, batch_size=3)
         self._rng = random.Random(seed)
 
     def embed(self, files: Iterable[Entry], known: Known) -> Generator[tuple[Entry, Embedded | str]]:
@@ -53,7 +53,7 @@ class ShufflingEmbedder:
 
 
 def local(encoder: TilesEncoder) -> Embedder:
-    return LocalEmbedder(encoder, limits=Limits(megapixels=1), workers=1, batch_size=3)
+    return LocalEmbedder(encoder, encoder.dim, limits=Limits(megapixels=1), workers=1, batch_size=3)
 
 
 @pytest.fixture(params=[local, ShufflingEmbedder], ids=["local", "shuffling"])
@@ -92,7 +92,7 @@ class TestContract:
 
     def test_each_has_its_own_embedding_and_facts(self, make: Callable[[TilesEncoder], Embedder], photos: Path) -> None:
         encoder = TilesEncoder()
-        alone = dict(LocalEmbedder(encoder, workers=1, batch_size=1).embed(entries(photos), none_known))
+        alone = dict(LocalEmbedder(encoder, encoder.dim, workers=1, batch_size=1).embed(entries(photos), none_known))
         for entry, result in make(encoder).embed(entries(photos), none_known):
             if b"large" in entry.path or b"bad" in entry.path:
                 assert isinstance(result, str)

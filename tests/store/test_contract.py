@@ -439,7 +439,7 @@ def _rows(store: Store) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.floa
 def _fit_blends(store: Store) -> Projection:
     """Six directions, of which three are smoothed and all whitened."""
     plain = fit_projection(_rows(store), DIM, 6)
-    return fit_blends(plain, _rows(store), [True], smoothed=3, whitened=6)
+    return fit_blends(plain, _rows(store), [True], smoothed=[3], whitened=[6])
 
 
 def _with_blends(*blends: Blend | None) -> Projection:

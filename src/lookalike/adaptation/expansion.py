@@ -33,8 +33,8 @@ __all__ = ["Blend", "concat", "expand", "fit_blend", "whiten"]
 
 _ANCHORS = 4096  # at most; with an eighth of the gallery, P@10 is a hundredth lower (docs/decisions.md)
 _NEIGHBOURS = 20
-_POWER = 3.0
-_SHARE = 0.5  # of the whitened vectors in the similarity
+_POWER = 5.0
+_SHARE = 0.4  # of the whitened vectors in the similarity
 _LEAST = 4  # vectors for each direction that is whitened: with fewer, the deviation of narrow ones is not known
 _SPARE = 8  # more vectors than are wanted are measured again: rounding may have put a near one behind the last
 _PRODUCTS = 1 << 22  # elements of one block of products: 16 MiB
@@ -88,16 +88,25 @@ def fit_blend(projected: Rows, *, smoothed: int, whitened: int) -> Blend:
 def expand(queries: Rows, rows: Rows, *, k: int = _NEIGHBOURS, power: float = _POWER) -> Rows:
     """Expand queries (m, d) to the weighted means of their k nearest `rows` (n, d): float32 (m, d), of length 1.
 
-    rows: of length 1. The weights are the similarities to the `power`, where they are above 0. A query that is similar
-    to no row becomes 0. With k = 1 a query becomes the row it is nearest to.
+    rows: of length 1. The weights are the similarities relative to the second nearest row's, from 0 to 1, to the
+    `power`. A query that is similar to no row becomes 0. With k = 1 a query becomes the row it is nearest to.
     """
     own, means = unit(queries), np.zeros(queries.shape)
     size = _choose_block(max(len(rows), min(k + _SPARE, len(rows)) * own.shape[1]))
     for start in range(0, len(own), size):
         part = slice(start, start + size)
         near, similarity = _find_nearest(own[part], rows, k)
-        means[part] = np.einsum("mkd,mk->md", near, np.maximum(similarity, 0.0) ** power)
+        means[part] = np.einsum("mkd,mk->md", near, _weigh(similarity) ** power)
     return unit(means.astype(np.float32))
+
+
+def _weigh(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each similarity (m, k), nearest first, as a fraction of the second one: the first may be the row itself.
+
+    In a gallery of small classes few rows are about as near as the second; in one of large classes many are.
+    """
+    second = np.maximum(similarity[:, min(1, similarity.shape[1] - 1), None], 1e-6)
+    return np.asarray(np.clip(similarity / second, 0.0, 1.0))
 
 
 def whiten(rows: Rows, deviations: Rows) -> Rows:

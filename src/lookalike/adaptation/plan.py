@@ -24,7 +24,7 @@ __all__ = ["Plan", "adapts_at", "fit_plan", "is_blended"]
 
 _PROJECTED = 64  # dimensions of a vector that is projected only: see docs/decisions.md for 8 to 256
 _BLENDED = 256  # dimensions of a vector that is blended
-_SMOOTHED = 8  # one dimension in eight is smoothed, the others are whitened (docs/decisions.md)
+_SMOOTHED = 32  # of them, and never more than a quarter, are smoothed; the others are whitened (docs/decisions.md)
 _ENOUGH = 50  # pictures from which on adapting helped in every gallery that was tried (docs/decisions.md)
 _GROWN = 2  # a gallery is adapted again when it has grown by this factor
 _MANY = 256  # dimensions of an embedding from which on it is blended
@@ -33,29 +33,32 @@ _MANY = 256  # dimensions of an embedding from which on it is blended
 class Plan(NamedTuple):
     """What to fit for each part of an encoder: its dimension, its share, and whether it is blended.
 
-    dim: dimensions to keep of each part, at most; None for as many as are best.
+    most: dimensions to keep of each part, at most; None for as many as are best.
     """
 
     dims: list[int]
     shares: list[float]
     blend: list[bool]
-    dim: int | None
+    most: list[int | None]
 
     @property
-    def smoothed(self) -> int:
-        """Dimensions of a blended part that are smoothed."""
-        return max(1, (self.dim or _BLENDED) // _SMOOTHED)
+    def smoothed(self) -> list[int]:
+        """Dimensions of each part that are smoothed if it is blended."""
+        return [max(1, min(_SMOOTHED, (most or _BLENDED) // 4)) for most in self.most]
 
     @property
-    def whitened(self) -> int:
-        """Dimensions of a blended part that are whitened."""
-        return (self.dim or _BLENDED) - self.smoothed
+    def whitened(self) -> list[int]:
+        """Dimensions of each part that are whitened if it is blended."""
+        return [(most or _BLENDED) - smoothed for most, smoothed in zip(self.most, self.smoothed, strict=True)]
 
     @property
     def cuts(self) -> list[int]:
         """Directions to keep of each part, at most."""
-        widest = max(self.smoothed, self.whitened)
-        return [widest if blend else self.dim or _PROJECTED for blend in self.blend]
+        blended = [max(pair) for pair in zip(self.smoothed, self.whitened, strict=True)]
+        return [
+            widest if blend else most or _PROJECTED
+            for widest, blend, most in zip(blended, self.blend, self.most, strict=True)
+        ]
 
 
 def adapts_at(projection: Projection | None) -> int:

@@ -149,14 +149,14 @@ def fit_parts(
 ) -> Projection:
     """A projection of concatenated embeddings, of `dims` dimensions each, with principal directions of their own.
 
-    chunks: called once for each of them. shares: their weights. cuts: components to keep of each, at most. Raises
-    ValueError where one of them is the same for all pictures.
+    chunks: called for each of them. shares: their weights. cuts: components to keep of each, at most. A group that is
+    the same for all pictures becomes one column of zeros. Raises ValueError where all of them are, and for fewer than
+    two embeddings.
     """
     ends = np.cumsum(dims)
-    fitted = [
-        fit_projection((chunk[:, end - dim : end] for chunk in chunks()), dim, cut)
-        for dim, end, cut in zip(dims, ends, cuts, strict=True)
-    ]
+    fitted = [_fit_group(chunks, slice(end - dim, end), cut) for dim, end, cut in zip(dims, ends, cuts, strict=True)]
+    if not any(part.components.any() for part in fitted):
+        raise ValueError("all embeddings are the same: there is no direction to keep")
     widths = [part.components.shape[1] for part in fitted]
     components = np.zeros((ends[-1], sum(widths)), np.float32)
     for part, dim, end, last in zip(fitted, dims, ends, np.cumsum(widths), strict=True):
@@ -165,22 +165,34 @@ def fit_parts(
     return Projection(mean, components, fitted[0].fitted_on, tuple(shares), groups=tuple(widths))
 
 
+def _fit_group(chunks: Callable[[], Iterable[NDArray[np.float32]]], columns: slice, cut: int) -> Projection:
+    dim = columns.stop - columns.start
+    try:
+        return fit_projection((chunk[:, columns] for chunk in chunks()), dim, cut)
+    except ValueError:
+        counts = [len(chunk) for chunk in chunks()]
+        if sum(counts) < 2:
+            raise
+        first = next(chunk[0, columns] for chunk in chunks() if len(chunk))
+        return Projection(first.copy(), np.zeros((dim, 1), np.float32), sum(counts))
+
+
 def fit_blends(
     projection: Projection,
     chunks: Iterable[NDArray[np.float32]],
     wanted: Sequence[bool],
     *,
-    smoothed: int,
-    whitened: int,
+    smoothed: Sequence[int],
+    whitened: Sequence[int],
 ) -> Projection:
     """Fit blends for the `wanted` groups of a projection to a stream of float32 (n, dim) matrices.
 
-    smoothed, whitened: dimensions, at most, as for `lookalike.adaptation.expansion.fit_blend`.
+    smoothed, whitened: dimensions of each group, at most, as for `lookalike.adaptation.expansion.fit_blend`.
     """
     coordinates = np.concatenate([projection.project(chunk).astype(np.float32) for chunk in chunks])
     blends = tuple(
-        fit_blend(part, smoothed=smoothed, whitened=whitened) if is_wanted else None
-        for part, is_wanted in zip(projection.split(coordinates), wanted, strict=True)
+        fit_blend(part, smoothed=least, whitened=rest) if is_wanted else None
+        for part, is_wanted, least, rest in zip(projection.split(coordinates), wanted, smoothed, whitened, strict=True)
     )
     return replace(projection, blends=blends if any(wanted) else ())
 

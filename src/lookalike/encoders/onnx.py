@@ -123,17 +123,19 @@ class OnnxEncoder:
 
     is_thread_safe: Final = True  # as ONNX Runtime's sessions are
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (by name, all but two)
         self,
         model: bytes,
         card: Card,
         *,
         dim: int | None = None,
         source: str = "",
+        groups: Sequence[tuple[int, float]] = (),
         encode_texts: EncodeTexts | None = None,
     ) -> None:
         """dim: the dimensions of its embeddings if they are known; otherwise the model is tried.
 
+        groups: how a gallery divides an embedding, as the dimensions and the share of each group; empty for one group.
         source: what a built-in model was made from; any other model is known by its digest. encode_texts: of the text
         encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture.
         """
@@ -143,6 +145,7 @@ class OnnxEncoder:
         self.metric = card.metric
         self.trained_on = card.trained_on
         self.model = model
+        self.groups = tuple(groups)
         self.encode_texts = encode_texts
         self._source = source or hashlib.sha256(model).hexdigest()
         self._session = open_session(model, f"model {card.name}")

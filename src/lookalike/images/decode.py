@@ -31,6 +31,7 @@ from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports 
 from lookalike.images.exif import read_capture
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
+from lookalike.images.whole import SIZE, describe_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +145,7 @@ class Limits:
 class DecodedPicture:
     """A decoded picture: `pixels` are size * size * 3 bytes RGB, `digest` is the SHA-256 of the whole file.
 
+    whole: what `lookalike.images.whole.describe_whole` says of the picture.
     width, height: of the upright picture in its file. taken_at: by the camera's clock, aware only where the camera
     recorded its offset from UTC. camera: its maker and model, at most 64 printable characters.
     """
@@ -155,6 +157,7 @@ class DecodedPicture:
     format: str
     taken_at: datetime | None = None
     camera: str | None = None
+    whole: bytes = bytes(SIZE)
 
 
 def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
@@ -167,14 +170,14 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPict
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)
-        pixels = fit(image, view).tobytes()
+        pixels, whole = fit(image, view).tobytes(), describe_whole(on_white(image))
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed while it was read")
     width, height = image.info["original_size"]
-    return DecodedPicture(pixels, digest, width, height, str(image.info["original_format"]), *capture)
+    return DecodedPicture(pixels, digest, width, height, str(image.info["original_format"]), *capture, whole)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from lookalike.errors import LookalikeError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.paths import show_path
+from lookalike.images.whole import SIZE
 from lookalike.images.worker import READY
 
 if TYPE_CHECKING:
@@ -244,14 +245,14 @@ def _receive(answers: IO[bytes], length: int) -> Outcome:
 
 def _to_picture(fields: dict[str, Any], pixels: bytes) -> DecodedPicture:
     """What a worker said of a picture, every type and range checked. Raises ValueError, LookupError or TypeError."""
-    digest = bytes.fromhex(fields["digest"])
+    digest, whole = bytes.fromhex(fields["digest"]), bytes.fromhex(fields["whole"])
     width, height = size = fields["width"], fields["height"]
-    if len(digest) != hashlib.sha256().digest_size or type(width) is not int or type(height) is not int:
-        raise ValueError("not what is said of a picture")
-    if not 0 < min(size) <= max(size) < 1 << 31:
+    if len(digest) != hashlib.sha256().digest_size or len(whole) != SIZE:
+        raise ValueError("not the digest or the description of a picture")
+    if type(width) is not int or type(height) is not int or not 0 < min(size) <= max(size) < 1 << 31:
         raise ValueError("not the size of a picture")
     capture = parse_taken_at(fields["taken_at"]), parse_camera(fields["camera"])
-    return DecodedPicture(pixels, digest, width, height, _check_text(fields["format"]), *capture)
+    return DecodedPicture(pixels, digest, width, height, _check_text(fields["format"]), *capture, whole)
 
 
 def _check_text(text: object) -> str:

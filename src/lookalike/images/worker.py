@@ -68,7 +68,7 @@ def _fields(picture: DecodedPicture) -> dict[str, Any]:
     """All of a picture but its pixels, as JSON."""
     fields = {name: getattr(picture, name) for name in ("width", "height", "format", "camera")}
     taken_at = picture.taken_at and picture.taken_at.isoformat()
-    return fields | {"digest": picture.digest.hex(), "taken_at": taken_at}
+    return fields | {"digest": picture.digest.hex(), "taken_at": taken_at, "whole": picture.whole.hex()}
 
 
 def _send(answers: IO[bytes], fields: dict[str, Any], pixels: bytes = b"") -> None:

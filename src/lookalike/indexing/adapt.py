@@ -13,7 +13,7 @@ import numpy as np
 from lookalike.adaptation.lda import MIN_PER_CLASS, Validation, cross_validate, fit_classes
 from lookalike.adaptation.plan import Plan, adapts_at, fit_plan, is_blended
 from lookalike.adaptation.projection import fit_projection
-from lookalike.encoders.hybrid import HybridEncoder, parts_of
+from lookalike.encoders.composition import divide
 from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
+    from lookalike.encoders.composition import Group
     from lookalike.store import Store
 
 __all__ = ["adapt", "adapt_if_grown", "adapt_to_labels", "plan_for"]
@@ -29,6 +30,8 @@ __all__ = ["adapt", "adapt_if_grown", "adapt_to_labels", "plan_for"]
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 32768  # most embeddings that anything is fitted to, spread evenly over the gallery
+_TOGETHER = 232  # dimensions of the groups of one encoder, which with those of the whole picture are 256
+_LAYOUT = 16  # of the layout of the whole picture: more change nothing (docs/decisions.md)
 _DIM = 64  # dimensions of a vector in addition to those of its classes
 
 
@@ -62,9 +65,10 @@ def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool
 
 def plan_for(store: Store, encoder: Encoder, dim: int | None = None, *, blend: bool | None = None) -> Plan:
     """The plan by which `adapt` would fit the projection of this store."""
-    parts = encoder.encoders if isinstance(encoder, HybridEncoder) else (encoder,)
-    shares = [part.share for part in parts_of(encoder)]
-    return Plan([part.dim for part in parts], shares, _choose_blends(store, parts, blend=blend), dim)
+    groups = divide(encoder, store.space.dim)
+    shares = [group.share for group in groups] if len(groups) > 1 else []
+    blends = _choose_blends(store, groups, blend=blend)
+    return Plan([group.dim for group in groups], shares, blends, _choose_widths(groups, blends, dim))
 
 
 def adapt_to_labels(
@@ -99,13 +103,29 @@ def adapt_to_labels(
         return choice
 
 
-def _choose_blends(store: Store, parts: Sequence[Encoder], *, blend: bool | None) -> list[bool]:
-    if blend is not None:
-        return [blend] * len(parts)
+def _choose_blends(store: Store, groups: Sequence[Group], *, blend: bool | None) -> list[bool]:
     known = store.projection
-    if known is not None and not known.classes:
-        return [bool(each) for each in known.blends] or [False] * len(parts)
-    return [is_blended(part.dim, part.metric, part.trained_on) for part in parts]
+    if blend is None and known is not None and not known.classes:
+        return [bool(each) for each in known.blends] or [False] * len(groups)
+    return [group.encoder is not None and _suits(group.dim, group.encoder, blend=blend) for group in groups]
+
+
+def _choose_widths(groups: Sequence[Group], blends: Sequence[bool], dim: int | None) -> list[int | None]:
+    """The most dimensions of each group; the groups of one encoder divide those that it has."""
+    widths: list[int | None] = []
+    for group, is_blended_ in zip(groups, blends, strict=True):
+        together = sum(other.encoder is group.encoder for other in groups)
+        if group.encoder is None:
+            widths.append(min(group.dim, _LAYOUT))
+        elif together == 1:
+            widths.append(dim)
+        else:
+            widths.append(max(1, (dim or (_TOGETHER if is_blended_ else _DIM)) // together))
+    return widths
+
+
+def _suits(dim: int, encoder: Encoder, *, blend: bool | None) -> bool:
+    return is_blended(dim, encoder.metric, encoder.trained_on) if blend is None else blend
 
 
 def _sample(store: Store) -> Iterator[NDArray[np.float32]]:

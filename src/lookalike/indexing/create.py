@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.encoders import lasting_name, learned_parts, load_encoder
+from lookalike.encoders.composition import composed_dim
 from lookalike.errors import UsageError
 from lookalike.indexing.learned import learn
 from lookalike.store import Space, is_folder, open_store
@@ -43,5 +44,5 @@ def create_store(
             raise UsageError(f"{name} is learned from pictures and kept in a folder, and {location} has none")
         learn(name, learn_from, folder, options=options, on_progress=on_progress)
     encoder = load_encoder(name, folder)
-    space = Space(encoder.name, encoder.fingerprint, encoder.dim, encoder.metric, lasting_name(name))
+    space = Space(encoder.name, encoder.fingerprint, composed_dim(encoder), encoder.metric, lasting_name(name))
     return open_store(location, create=space), encoder

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lookalike.encoders.composition import encode_whole
 from lookalike.images.decode import DecodedPicture, Limits
 from lookalike.images.pool import DecoderPool
 
@@ -67,14 +68,21 @@ class LocalEmbedder:
     """Decodes in worker processes and encodes in this process, in batches; results keep the order of the files."""
 
     def __init__(
-        self, encoder: Encoder, *, limits: Limits | None = None, workers: int | None = None, batch_size: int = BATCH
+        self,
+        encoder: Encoder,
+        dim: int,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        batch_size: int = BATCH,
     ) -> None:
-        """Embed with this encoder.
+        """Embed with this encoder, into embeddings of `dim` dimensions: see `lookalike.encoders.composition`.
 
         limits: the limits for each file. workers: the number of decoding processes, by default one for each core that
         has enough memory. batch_size: the number of pictures encoded at once.
         """
         self.encoder = encoder
+        self.dim = dim
         self.limits = limits or Limits()
         self.workers = workers
         self.batch_size = batch_size
@@ -94,15 +102,16 @@ class LocalEmbedder:
         by_digest = {picture.digest: picture for picture in pictures}
         unneeded = known(by_digest.keys()) if by_digest else set()
         new = [picture for digest, picture in by_digest.items() if digest not in unneeded]
-        embeddings = encode_pictures(self.encoder, new) if new else ()
+        embeddings = encode_pictures(self.encoder, new, self.dim) if new else ()
         return {picture.digest: embedding for picture, embedding in zip(new, embeddings, strict=True)}
 
 
-def encode_pictures(encoder: Encoder, pictures: Sequence[DecodedPicture]) -> NDArray[np.float32]:
+def encode_pictures(encoder: Encoder, pictures: Sequence[DecodedPicture], dim: int) -> NDArray[np.float32]:
     """Encode decoded pictures into embeddings, float32 (n, dim)."""
     side = encoder.view.size
     pixels = np.frombuffer(b"".join(picture.pixels for picture in pictures), np.uint8)
-    return encoder.encode(pixels.reshape(len(pictures), side, side, 3))
+    images = pixels.reshape(len(pictures), side, side, 3)
+    return encode_whole(encoder, images, [picture.whole for picture in pictures], dim)
 
 
 def _sources(files: Iterable[Entry], under_way: deque[Entry]) -> Iterator[bytes]:

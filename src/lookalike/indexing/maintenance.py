@@ -51,9 +51,9 @@ __all__ = [
 ]
 
 
-def local_embedder(encoder: Encoder, options: IndexOptions) -> LocalEmbedder:
+def local_embedder(encoder: Encoder, dim: int, options: IndexOptions) -> LocalEmbedder:
     """An embedder on this machine with the limits, worker processes and batch size of `options`."""
-    return LocalEmbedder(encoder, limits=options.limits, workers=options.workers, batch_size=options.batch_size)
+    return LocalEmbedder(encoder, dim, limits=options.limits, workers=options.workers, batch_size=options.batch_size)
 
 
 def index_paths(  # noqa: PLR0913  (by name, all but three)
@@ -73,7 +73,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
     StoreBusy; DiskFull, which says how many pictures are safe.
     """
     options = options or IndexOptions()
-    embedder = embedder or local_embedder(encoder, options)
+    embedder = embedder or local_embedder(encoder, store.space.dim, options)
     roots = named_roots(store, paths, options.rules) if paths else known_roots(store)
     _check_roots(store, roots)
     if options.dry_run:
@@ -114,7 +114,9 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     if not found:
         raise UsageError(f"no skipped file is in {show_path(within)}", hint="list the skipped files: lookalike skipped")
     with store.writing(wait=wait):
-        return update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
+        return update(
+            store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
+        )
 
 
 def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
@@ -170,7 +172,9 @@ def index_lost(
     found = [key for key in lost if not any(is_within(key, root.path) for root in roots)]
     roots += [Root(key) for key in found if os.path.lexists(key)]
     with store.writing():
-        report = update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
+        report = update(
+            store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
+        )
         adapt_if_grown(store, encoder)
     return report
 

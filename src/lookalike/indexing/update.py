@@ -131,7 +131,7 @@ def update(
 
 
 def embed_files(
-    encoder: Encoder, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
+    encoder: Encoder, dim: int, paths: Iterable[bytes], *, view: View | None = None, options: IndexOptions | None = None
 ) -> Iterator[tuple[bytes, NDArray[np.float32] | str]]:
     """Yield every path with its embedding, float32 (dim,), or with the reason why it has none, in the given order.
 
@@ -143,7 +143,7 @@ def embed_files(
         results = reader.read(paths)
         while some := list(islice(results, options.batch_size)):
             pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
-            embeddings = iter(encode_pictures(encoder, pictures))
+            embeddings = iter(encode_pictures(encoder, pictures, dim))
             yield from (
                 (path, next(embeddings) if isinstance(result, DecodedPicture) else result) for path, result in some
             )

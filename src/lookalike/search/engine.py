@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import numpy as np
 from PIL import Image
 
+from lookalike.encoders.composition import divide
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import Corrupt, UnreadableImage, UsageError
 from lookalike.images.paths import show_path
@@ -139,8 +140,10 @@ def weighted_space(store: Store, encoder: Encoder, weights: Mapping[str, float])
             "weights cannot be used in a gallery adapted to labels",
             hint="adapt it to its pictures again: lookalike adapt",
         )
-    widths = projection.widths if projection is not None else [part.dim for part in parts]
-    return SearchSpace(weights=tuple(np.repeat(np.array(balance(parts, weights), np.float32), widths).tolist()))
+    groups = divide(encoder, store.space.dim)
+    widths = projection.widths if projection is not None else [group.dim for group in groups]
+    factors = [*balance(parts, weights), *[1.0] * (len(groups) - len(parts))]
+    return SearchSpace(weights=tuple(np.repeat(np.array(factors, np.float32), widths).tolist()))
 
 
 def _search(  # noqa: PLR0913  (one step of `search`)
@@ -230,7 +233,8 @@ class _Reader:
         """Read every query."""
         terms = [[(weight, self._read(part)) for weight, part in query.terms] for query in queries]
         if self._waiting:
-            embeddings = encode_views(self._load(), [image for _, image in self._waiting])
+            images = [image for _, image in self._waiting]
+            embeddings = encode_views(self._load(), images, self._store.space.dim)
             for (one, _), views in zip(self._waiting, embeddings, strict=True):
                 one.embeddings = views
         return [self._add_up(query, some) for query, some in zip(queries, terms, strict=True)]

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UsageError
-from lookalike.images.decode import View, fit
+from lookalike.images.decode import View, fit, on_white
+from lookalike.images.whole import describe_whole
 from lookalike.search.engine import read_queries, read_vectors
 from lookalike.vectors.metric import distances
 
@@ -85,16 +87,24 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     distance = float(min(distances(vector, other[None], store.space.metric)[0] for vector in vectors))
     images = [one.image() if callable(one.image) else one.image for one in (asked, wanted)]
     seen = [np.asarray(fit(image, encoder.view)) for image in images]
-    own = encoder.encode(np.stack(seen))
-    heats = [_heat(store, encoder, seen[one], own[1 - one : 2 - one]) for one in range(2)]
+    wholes = [describe_whole(on_white(image)) for image in images]
+    own = encode_whole(encoder, np.stack(seen), wholes, store.space.dim)
+    heats = [_heat(store, encoder, (seen[one], wholes[one]), own[1 - one : 2 - one]) for one in range(2)]
     heats = [heat - np.float32(_distances(store, own[:1], own[1:])[0]) for heat in heats]
     view = View(_TILE, encoder.view.crop)
     return Inspection(fit(images[0], view), fit(images[1], view), distance, heats[0], heats[1])
 
 
-def _heat(store: Store, encoder: Encoder, pixels: NDArray[np.uint8], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean distance to the other picture when a piece is covered, float32 (_POSITIONS + 1, _POSITIONS + 1)."""
-    far = _distances(store, encoder.encode(_cover(pixels)), other).reshape(_POSITIONS, _POSITIONS)
+def _heat(
+    store: Store, encoder: Encoder, seen: tuple[NDArray[np.uint8], bytes], other: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The mean distance to the other picture when a piece is covered, float32 (_POSITIONS + 1, _POSITIONS + 1).
+
+    seen: the picture's view and the description of the whole, which stays as it is.
+    """
+    covered = _cover(seen[0])
+    embeddings = encode_whole(encoder, covered, [seen[1]] * len(covered), store.space.dim)
+    far = _distances(store, embeddings, other).reshape(_POSITIONS, _POSITIONS)
     total, count = np.zeros((2, _POSITIONS + 1, _POSITIONS + 1))
     for down in range(2):
         for right in range(2):  # the square is two pieces wide

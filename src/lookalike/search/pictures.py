@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from PIL import Image
 
+from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file
+from lookalike.images.decode import Limits, Unreadable, as_read, fit, on_white, open_file
 from lookalike.images.paths import show_path
+from lookalike.images.whole import describe_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +64,12 @@ def query_views(encoder: Encoder) -> list[View]:
     return [view] if view.crop == 1 else [view, replace(view, crop=1.0)]
 
 
-def encode_views(encoder: Encoder, images: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
+def encode_views(encoder: Encoder, images: Sequence[Image.Image], dim: int) -> list[NDArray[np.float32]]:
     """The embeddings of each picture's query views, float32 (views, dim); encoding together is twice as fast."""
     views = query_views(encoder)
     pixels = [np.asarray(fit(image, view)) for image in images for view in views]
-    return np.split(encoder.encode(np.stack(pixels)), len(images)) if pixels else []
+    wholes = [described for image in images for described in [describe_whole(on_white(image))] * len(views)]
+    return np.split(encode_whole(encoder, np.stack(pixels), wholes, dim), len(images)) if pixels else []
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

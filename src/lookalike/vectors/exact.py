@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "DEPTHS", "VERSION", "Matrix", "Nearest", "merge", "prepare_vectors"]
 
-VERSION = 1  # of `prepare_vectors`: files with the vectors of another version are written again
+VERSION = 2  # of `prepare_vectors`: files with the vectors of another version are written again
 
 DEPTHS = (
     10,

@@ -155,7 +155,7 @@ def test_a_projection_whose_blends_are_lost_is_lost(place: Path, statement: str)
     assert store.projection is not None
     with store.writing():
         rows = (rows for _, rows in store.embeddings())
-        store.set_projection(fit_blends(store.projection, rows, [True], smoothed=3, whitened=4))
+        store.set_projection(fit_blends(store.projection, rows, [True], smoothed=[3], whitened=[4]))
     store.close()
     run(place, f"{statement} WHERE key = 'projection.blends'")
     assert repair(place).kept == COUNT

@@ -34,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _CONVERTER = 1  # goes up when a graph changes, so that an older cached file is not used
+_SHARES = (0.63, 0.37)  # of the features and of the earlier stages, in a gallery (docs/decisions.md)
 _MIDDLE = 0.875  # the crop that the network was trained and measured with
 _USUAL = View(224, _MIDDLE)
 
@@ -84,9 +85,13 @@ def _quantised(name: str, graph: str, view: View = _USUAL) -> OnnxEncoder:
 
 def _build(form: _Form) -> OnnxEncoder:
     card = Card(name=form.name, view=form.view, trained_on="ImageNet")
-    dim = DIM + sum(LAYERS.values()) * form.is_layered
+    dims = [DIM, sum(LAYERS.values())] if form.is_layered else [DIM]
     return OnnxEncoder(
-        _load_model(_LITE0_WEIGHTS, form, card), card, dim=dim, source=_source(_LITE0_WEIGHTS, form.graph)
+        _load_model(_LITE0_WEIGHTS, form, card),
+        card,
+        dim=sum(dims),
+        source=_source(_LITE0_WEIGHTS, form.graph),
+        groups=list(zip(dims, _SHARES, strict=True)) if form.is_layered else (),
     )
 
 

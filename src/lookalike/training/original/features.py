@@ -147,7 +147,9 @@ def _verify(
         while some := [result for _, result in islice(results, _BATCH)]:
             expected = list(islice(waiting, len(some)))
             read = [_require_picture(result, entry) for result, (entry, _) in zip(some, expected, strict=True)]
-            for picture, row, (entry, embedding) in zip(read, encode_pictures(encoder, read), expected, strict=True):
+            for picture, row, (entry, embedding) in zip(
+                read, encode_pictures(encoder, read, encoder.dim), expected, strict=True
+            ):
                 if np.linalg.norm(row - embedding) > bound:
                     raise DatasetError(f"{show_path(entry.path)} does not have {_ELSEWHERE}", hint=_ORDER)
                 yield _record(entry, picture), embedding
