@@ -13,7 +13,7 @@ from watchfiles import watch as watch_files
 
 from lookalike.errors import LookalikeError, StoreBusy
 from lookalike.images import ignore
-from lookalike.images.walk import EXTENSIONS, is_passed_over
+from lookalike.images.walk import is_passed_over, may_be_picture
 from lookalike.indexing.update import Report
 from lookalike.store.keys import is_within
 
@@ -136,11 +136,10 @@ def _matters(path: bytes, roots: Sequence[Root], gallery: Watched) -> bool:
     if root is None or path == root.path:
         return root is not None and not os.path.isdir(path)
     folder, name = os.path.split(os.path.relpath(path, root.path))
-    if is_passed_over(folder or b".", root.rules):
+    if folder and is_passed_over(folder, root):
         return False
     if name == ignore.NAME:
         return True
-    if is_passed_over(name, root.rules):
+    if is_passed_over(os.path.join(folder, name), root):
         return False
-    is_picture = os.path.splitext(name)[1].lower() in EXTENSIONS
-    return is_picture or os.path.isdir(path) or (not os.path.lexists(path) and gallery.knows(path))
+    return may_be_picture(name) or os.path.isdir(path) or (not os.path.lexists(path) and gallery.knows(path))
