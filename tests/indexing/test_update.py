@@ -95,7 +95,8 @@ class TestChanges:
         before = (run.photos / "3.png").stat()
         run.add("3.png", 33)
         os.utime(run.photos / "3.png", ns=(before.st_mtime_ns - 10**12,) * 2)
-        assert counts(run.index()) == (1, 9, 0, 0)
+        report = run.index()
+        assert (report.changed, *counts(report)) == (1, 0, 9, 0, 0)
 
     def test_a_renamed_file_keeps_its_embedding(self, run: Run) -> None:
         (run.photos / "3.png").rename(run.photos / "renamed.png")
@@ -132,7 +133,8 @@ class TestChanges:
 
     def test_a_file_with_other_content_is_indexed_anew(self, run: Run) -> None:
         run.add("3.png", 333)
-        assert counts(run.index()) == (1, 9, 0, 0)
+        report = run.index()
+        assert (report.changed, *counts(report)) == (1, 0, 9, 0, 0)
         assert run.encoder.encoded == 1
         first, *_ = run.gallery.search(make_picture(333, (20, 16)), k=1)
         assert first.path == run.photos / "3.png"
@@ -162,7 +164,7 @@ class TestChanges:
     def test_roots_given_twice_or_within_each_other_count_once(self, run: Run) -> None:
         run.add("below/x.png", 50)
         report = run.index(run.photos, run.photos / "below", run.photos, run.photos / "." / "below" / "..")
-        assert counts(report) == (1, 10, 0, 0)
+        assert (report.changed, *counts(report)) == (1, 0, 10, 0, 0)
         assert len(run.names) == len(set(run.names)) == 11
 
     def test_a_single_file_can_be_indexed_and_touches_nothing_else(self, run: Run) -> None:
@@ -433,7 +435,8 @@ class TestDryRuns:
         assert (run.gallery.store.generation, run.names, run.gallery.roots) == before
         assert run.encoder.encoded == 0
         done = run.index(batch_size=2)
-        assert counts(told) == counts(done) == (3, 7, 1, 1)
+        assert counts(told) == counts(done) == (2, 7, 1, 1)
+        assert told.changed == done.changed == 1
         assert told.skipped == done.skipped != []
 
     def test_it_waits_for_no_writer(self, run: Run) -> None:
@@ -515,7 +518,7 @@ class TestRefreshing:
         assert path.stat().st_size == before.st_size
         assert counts(run.index()) == (0, 11, 0, 0)
         report = run.gallery.index(options=IndexOptions(workers=1, refresh=True, dry_run=True))
-        assert counts(report) == (1, 10, 0, 0)
+        assert (report.changed, *counts(report)) == (1, 0, 10, 0, 0)
         run.encoder.encoded = 0
         assert counts(run.gallery.index(options=IndexOptions(workers=1, refresh=True))) == (1, 10, 0, 0)
         assert run.encoder.encoded == 1

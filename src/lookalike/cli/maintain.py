@@ -16,6 +16,7 @@ from lookalike.cli.app import (
     JsonOption,
     MegapixelsOption,
     ProgressOption,
+    TimeoutOption,
     WaitOption,
     command,
 )
@@ -30,6 +31,7 @@ from lookalike.cli.printing import (
     skipped_fields,
 )
 from lookalike.errors import UsageError
+from lookalike.images.paths import show_path
 
 if TYPE_CHECKING:
     from lookalike import Gallery, Report
@@ -52,7 +54,9 @@ def info(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: 
     sizes = fields.pop("files")
     rows = [(name.replace("_", " "), str(value)) for name, value in fields.items()]
     rows += [(f"size of {name}", f"{size:,}") for name, size in sizes.items()]
-    rows += [("folder", str(root["display"])) for root in roots]
+    for root in roots:
+        rows.append(("folder", str(root["display"])))
+        rows += [("  excluded", show_path(pattern)) for pattern in root["exclude"]]
     print_table(["", ""], rows)
 
 
@@ -76,16 +80,18 @@ def retry(
     gallery: IndexOption = None,
     follow_links: FollowLinksOption = False,
     max_megapixels: MegapixelsOption = 100.0,
+    timeout: TimeoutOption = 10.0,
     wait: WaitOption = 0.0,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Read skipped files again, although they have not changed.
+    """Read skipped files again, although they have not changed; or the picture that PATH names.
 
     This helps after a limit was raised, a package was installed or a disk was repaired.
     """
     options = lookalike.IndexOptions(
-        rules=lookalike.Rules(follow_links=follow_links), limits=lookalike.Limits(megapixels=max_megapixels)
+        rules=lookalike.Rules(follow_links=follow_links),
+        limits=lookalike.Limits(megapixels=max_megapixels, seconds=timeout),
     )
     with (
         lookalike.Gallery.open(gallery) as opened,
