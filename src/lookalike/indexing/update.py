@@ -17,7 +17,7 @@ from lookalike.images.paths import path_fields, show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.unreadable import needs_known_decoder
 from lookalike.images.walk import Root, Rules, Tally, walk
-from lookalike.indexing.encode import BATCH, Embedded, encode_pictures
+from lookalike.indexing.encode import BATCH, Embedded, batched, encode_pictures
 from lookalike.indexing.folders import with_parents
 from lookalike.store import Record
 from lookalike.store.keys import is_within
@@ -215,7 +215,7 @@ class _Run:
     def _embed(self, files: Iterable[Entry]) -> None:
         """Save what the embedder finds in these files, batch by batch."""
         with closing(self.embedder.embed(files, self._unneeded)) as results:
-            while batch := list(islice(results, self.options.batch_size)):
+            for batch in batched(results, self.options.batch_size):
                 self._save(batch)
 
     def _unneeded(self, digests: Collection[bytes]) -> set[bytes]:
