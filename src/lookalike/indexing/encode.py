@@ -104,12 +104,13 @@ class LocalEmbedder:
 def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     """Lists of `size` items, or of those that came within a second: so that slow files show progress and are saved."""
     batch: list[_Item] = []
-    begun = time.monotonic()
+    due = 0.0
     for item in items:
+        due = due if batch else time.monotonic() + _LONGEST
         batch.append(item)
-        if len(batch) >= size or time.monotonic() - begun >= _LONGEST:
+        if len(batch) >= size or time.monotonic() >= due:
             yield batch
-            batch, begun = [], time.monotonic()
+            batch = []
     if batch:
         yield batch
 

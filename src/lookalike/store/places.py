@@ -53,5 +53,7 @@ def _named(error: OSError, folder: Path) -> StoreError:
         return DiskFull(f"{folder}: {error.strerror}", hint="make room on the disk and run the command again")
     if error.errno in _READ_ONLY:
         there = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
-        return StoreError(f"no gallery can be made at {folder}: the folder {there.absolute()} is read-only", hint=_ELSEWHERE)
+        return StoreError(
+            f"no gallery can be made at {folder}: the folder {there.absolute()} is read-only", hint=_ELSEWHERE
+        )
     return StoreError(f"no gallery can be made at {folder}: {error.strerror or error}", hint=_ELSEWHERE)
