@@ -25,7 +25,16 @@ from lookalike.cli.app import (
     WaitOption,
     command,
 )
-from lookalike.cli.printing import counted, note, path_fields, print_line, print_report, progress_bar, summarize
+from lookalike.cli.printing import (
+    counted,
+    note,
+    note_passed_over,
+    path_fields,
+    print_line,
+    print_report,
+    progress_bar,
+    summarize,
+)
 from lookalike.cli.signals import ending
 from lookalike.errors import NoGallery, UsageError
 
@@ -210,6 +219,7 @@ def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: 
     from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
     print_line(first, in_json=in_json)
+    note_passed_over(first)
     with lookalike.Gallery.open(place) as opened:
         places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
         note(f"watching {places} (Ctrl-C stops)")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "counted",
     "note",
+    "note_passed_over",
     "path_fields",
     "print_error",
     "print_fields",
@@ -167,7 +168,7 @@ def print_report(report: Report, gallery: str | Path | None, *, in_json: bool) -
         }
         print_table(list(counts), [list(counts.values())])
         _warn_of_skipped(report.skipped, gallery)
-    _note_passed_over(report)
+    note_passed_over(report)
     _warn_of_missing(report)
 
 
@@ -203,7 +204,7 @@ def skipped_fields(found: Sequence[tuple[Path, str]]) -> list[dict[str, str]]:
     return [{**path_fields(path), "reason": reason} for path, reason in found]
 
 
-def _note_passed_over(report: Report) -> None:
+def note_passed_over(report: Report) -> None:
     """Say which files are of kinds that are not read, and which patterns have excluded nothing."""
     if files := sum(report.passed_over.values()):
         kinds = "of a kind that is" if files == 1 else "of kinds that are"

@@ -15,7 +15,10 @@ from lookalike.store.keys import is_within
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["describe_failure", "find_cause"]
+__all__ = ["FAILURES", "describe_failure", "find_cause"]
+
+FAILURES = (OSError, RuntimeError)
+"""What the library raises that watches folders, the second by a class that it does not export."""
 
 _MOUNTS = "/proc/self/mountinfo"
 # What other machines change there is never reported; of FUSE, only what this machine changes.
@@ -34,16 +37,20 @@ def find_cause(folders: Sequence[bytes]) -> str:
             return f"{show_path(folder)} is on a file system ({kind}) that does not report all changes"
     try:
         next(watch_files(os.sep, recursive=False, rust_timeout=1, yield_on_timeout=True, watch_filter=None))
-    except OSError as error:
+    except FAILURES as error:
         return describe_failure(error)
     return ""
 
 
-def describe_failure(error: OSError) -> str:
+def describe_failure(error: Exception) -> str:
     """Why the system does not watch a folder."""
     if "watch limit" in str(error):
         return f"the limit of watched folders (inotify) is reached; {_RAISE_LIMIT}"
-    return f"the folders cannot be watched: {error.strerror or error}"
+    if "os error 24" in str(error):
+        return (
+            "the limit of programs that watch folders (inotify) is reached; the sysctl is fs.inotify.max_user_instances"
+        )
+    return f"the folders cannot be watched: {error}"
 
 
 def _file_system(path: bytes) -> str:

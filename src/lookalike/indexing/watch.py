@@ -14,7 +14,7 @@ from watchfiles import watch as watch_files
 from lookalike.errors import StoreBusy, UsageError
 from lookalike.images import ignore
 from lookalike.images.walk import is_passed_over, may_be_picture
-from lookalike.indexing.unnoticed import describe_failure, find_cause
+from lookalike.indexing.unnoticed import FAILURES, describe_failure, find_cause
 from lookalike.indexing.update import Report
 from lookalike.store.keys import is_within
 
@@ -158,7 +158,7 @@ def _changes(roots: Sequence[Root], eyes: _Eyes) -> Iterator[set[str]]:
             yield {path for _, path in changes}
     except FileNotFoundError:
         return
-    except OSError as error:  # raised by the first step: later ones only wait
+    except FAILURES as error:  # raised by the first step: later ones only wait
         eyes.close(describe_failure(error))
     while True:
         yield set()
