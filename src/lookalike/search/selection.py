@@ -57,7 +57,8 @@ def _explain(store: Store, field: str, value: str) -> str:
     close = _find_close(value, known)
     if close:
         return f"no picture has {field}:{value}; did you mean {_list(close)}?"
-    shown = _list(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
+    narrowing = [name for name in known if counts[name] < len(records)] or known  # not a folder around all pictures
+    shown = _list(narrowing[:_NAMED]) + (", ..." if len(narrowing) > _NAMED else "")
     return f"no picture has {field}:{value}" + (f"; there are: {shown}" if known else "")
 
 
