@@ -187,10 +187,10 @@ class Gallery:
         on_progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
-        """Read the skipped files at or below `path` again, even if they have not changed.
+        """Read the skipped files at or below `path` again, even if they have not changed; or the picture at `path`.
 
         Files that no longer exist are left for `index` to remove. Raises StoreBusy; UsageError when no file was skipped
-        there.
+        there, or the picture has not changed.
         """
         store, encoder = self.store, self.encoder
         return maintenance.retry(store, encoder, path, options=options, on_progress=on_progress, wait=wait)

@@ -85,9 +85,10 @@ def retry(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Read skipped files again, although they have not changed; or the picture that PATH names.
+    """Read skipped files again, although they have not changed.
 
-    This helps after a limit was raised, a package was installed or a disk was repaired.
+    This helps after a limit was raised, a package was installed or a disk was repaired. If PATH is a picture of the
+    gallery, it is read again, and updated if its content has changed.
     """
     options = lookalike.IndexOptions(
         rules=lookalike.Rules(follow_links=follow_links),

@@ -39,7 +39,7 @@ def odd_names(extensions: Iterable[bytes]) -> re.Pattern[bytes]:
 def begins_like_a_picture(path: bytes) -> bool:
     """Whether the first bytes of a regular file are those of a picture; False if they cannot be read.
 
-    It takes 9 microseconds for a file in the system's cache, as against 20 for looking at any file in a walk.
+    It takes 5 microseconds for a file in the system's cache; a walk takes 7 for any file that it finds.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:

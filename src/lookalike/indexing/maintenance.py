@@ -92,7 +92,9 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
             remember(store, [root for root in kept if root.path not in lost or os.path.lexists(root.path)])
             adapt_if_grown(store, encoder)
     except DiskFull as error:
-        raise DiskFull(f"{error}; pictures safely indexed: {store.count()[0]:,}", hint=error.hint) from error
+        safe = store.count()[0]
+        verb = "picture is" if safe == 1 else "pictures are"
+        raise DiskFull(f"{error}; {safe:,} {verb} safely indexed", hint=error.hint) from error
     report.without_effect = _without_effect(report, roots, rules)
     with contextlib.suppress(StoreError):  # what was indexed is safe, and the next search reports the problem
         if isinstance(store, Maintained):
@@ -112,7 +114,7 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     """Read the skipped files at or below `path` again, even if they have not changed; or the picture at `path`.
 
     Files that no longer exist are left for `index_paths` to remove. Raises StoreBusy; UsageError when no file was
-    skipped there.
+    skipped there, or the picture has not changed.
     """
     within = canonical_path(path, store)
     is_picture = any(record.digest is not None for record in store.find([within]).values())
@@ -126,7 +128,10 @@ def retry(  # noqa: PLR0913  (by name, all but two)
         )
         raise UsageError(f"no skipped file is in {show_path(within)}", hint=hint)
     with store.writing(wait=wait):
-        return update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
+        report = update(store, local_embedder(encoder, options), roots, options=options, on_progress=on_progress)
+    if is_picture and report.unchanged:
+        raise UsageError(f"{show_path(within)} was not skipped; read again, it has not changed")
+    return report
 
 
 def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
