@@ -310,15 +310,15 @@ def test_rules_that_contradict_each_other_are_the_users_mistake(run: Run, indexe
 
 
 def test_a_folder_of_other_files_says_what_it_holds(run: Run, tmp_path: Path) -> None:
-    for name in ("a.CR2", "b.CR2", "c.MOV"):
+    for name in ("a.PSD", "b.PSD", "c.MOV"):
         (tmp_path / "raw" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "raw" / name).write_bytes(b"x")
     done = run("index", tmp_path / "raw", "-e", "histogram")
     assert done.status == 0
-    assert "3 files passed over, of kinds that are not read: .CR2 2, .MOV 1" in done.err
+    assert "3 files passed over, of kinds that are not read: .PSD 2, .MOV 1" in done.err
     assert f"no picture was found in {tmp_path / 'raw'}" in done.err
     document = run("index", tmp_path / "raw", "--json").json
-    assert document["passed_over"] == {".CR2": 2, ".MOV": 1}
+    assert document["passed_over"] == {".PSD": 2, ".MOV": 1}
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "3601", "soon"])

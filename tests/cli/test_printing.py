@@ -55,8 +55,8 @@ def test_indexing_ends_with_what_the_gallery_holds_and_what_changed(
     [
         (Report(), ""),
         (
-            Report(passed_over={".CR2": 1100, ".MOV": 104}),
-            "1,204 files passed over, of kinds that are not read: .CR2 1,100, .MOV 104\n",
+            Report(passed_over={".PSD": 1100, ".MOV": 104}),
+            "1,204 files passed over, of kinds that are not read: .PSD 1,100, .MOV 104\n",
         ),
         (Report(passed_over={"": 1}), "1 file passed over, of a kind that is not read: other names 1\n"),
         (

@@ -18,7 +18,7 @@ ODD = (
     *("IMG_0001", "photo.jpg_large", "photo.jpg?w=800", "photo.jpg?w=800&v=1.2", "IMG_2.JPG(1)", "IMG_2.jpg (1)"),
     *("h.pjpeg", "m.jpg ", "m.jpg.", "n.jpg.1", "n.jpeg2", "o.jpg!d", "p.png:large", "q.jpg%3Fw=8", "2024.05.17", "r."),
 )
-OTHER = ("a.jpg_original", "a.jpg~", "a.jpg.bak", "a.jpg.part", "a.txt", "a.mov", "a.jpg.xmp", "ajpg.doc", "a.cr2")
+OTHER = ("a.jpg_original", "a.jpg~", "a.jpg.bak", "a.jpg.part", "a.txt", "a.mov", "a.jpg.xmp", "ajpg.doc", "a.psd")
 
 
 def content(kind: str) -> bytes:
@@ -67,11 +67,11 @@ def test_pipes_links_and_hidden_names_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_spellings_of_an_extension_are_counted_together_the_most_frequent_first(tmp_path: Path) -> None:
-    for name in ("a.mov", "b.MOV", "c.MOV", "d.CR2", "e.CR2", "f.Cr2", "g.CR2", "notes", "b.x" + "y" * 40):
+    for name in ("a.mov", "b.MOV", "c.MOV", "d.PSD", "e.PSD", "f.Psd", "g.PSD", "notes", "b.x" + "y" * 40):
         (tmp_path / name).write_bytes(b"x")
     tally = Tally()
     found(tmp_path, tally)
-    assert list(tally.merged_kinds().items()) == [(".CR2", 4), (".MOV", 3), ("", 2)]
+    assert list(tally.merged_kinds().items()) == [(".PSD", 4), (".MOV", 3), ("", 2)]
 
 
 def test_very_many_extensions_take_no_memory(tmp_path: Path) -> None:

@@ -643,8 +643,8 @@ class TestSingleFiles:
 class TestPassedOver:
     def test_files_of_other_kinds_and_excluded_pictures_are_counted(self, run: Run) -> None:
         for name in (
-            "a.CR2",
-            "b.CR2",
+            "a.PSD",
+            "b.PSD",
             "c.MOV",
             "d.mov",
             "e.MOV",
@@ -659,21 +659,21 @@ class TestPassedOver:
         dry = run.gallery.index(run.photos, options=replace(options, dry_run=True))
         done = run.gallery.index(run.photos, options=options)
         for report in (dry, done):
-            assert report.passed_over == {".MOV": 3, ".CR2": 2, "": 1}
+            assert report.passed_over == {".MOV": 3, ".PSD": 2, "": 1}
             assert report.folders_passed_over == {"#recycle": 1}
             assert (report.excluded, report.without_effect) == (3, ["nope"])
         document = done.to_dict()
-        assert document["passed_over"] == {".MOV": 3, ".CR2": 2, "": 1}
+        assert document["passed_over"] == {".MOV": 3, ".PSD": 2, "": 1}
         assert (document["excluded"], document["without_effect"], document["changed"]) == (3, ["nope"], 0)
         later = run.gallery.index(options=IndexOptions(workers=1))
         assert (later.excluded, later.without_effect) == (3, [])
 
     def test_a_folder_with_rules_of_its_own_is_counted_once(self, run: Run) -> None:
-        for name in ("in/a.CR2", "b.CR2"):
+        for name in ("in/a.PSD", "b.PSD"):
             (run.photos / name).parent.mkdir(exist_ok=True)
             (run.photos / name).write_bytes(b"x")
         run.gallery.index(run.photos / "in", options=IndexOptions(workers=1, rules=Rules(exclude=("*.gif",))))
-        assert run.gallery.index(options=IndexOptions(workers=1)).passed_over == {".CR2": 2}
+        assert run.gallery.index(options=IndexOptions(workers=1)).passed_over == {".PSD": 2}
 
     def test_a_pattern_that_has_an_effect_in_one_of_two_folders_has_one(self, run: Run) -> None:
         (run.place / "second").mkdir()

@@ -216,7 +216,7 @@ def note_passed_over(report: Report) -> None:
 
 
 def _list_counts(counts: dict[str, int]) -> str:
-    """Names and how many there are of each: `.CR2 1,100, .MOV 104`."""
+    """Names and how many there are of each: `.PSD 1,100, .MOV 104`."""
     named = [f"{show_path(name) or 'other names'} {count:,}" for name, count in [*counts.items()][:_KINDS]]
     rest = sum([*counts.values()][_KINDS:])
     return ", ".join([*named, *([f"others {rest:,}"] if rest else [])])

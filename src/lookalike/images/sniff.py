@@ -17,7 +17,7 @@ __all__ = ["begins_like_a_picture", "kind_of", "odd_names"]
 
 _ALIASES = rb"pjpe?g|pjp|jfi|jif|image"
 _MAGIC = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP|II[*+]\0|MM\0[*+]"
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|BM.{4}\0{4}|RIFF.{4}WEBP|II[*+]\0|MM\0[*+]|\0\0\0\x0cJXL "
     rb"|.{4}ftyp(?:heic|heix|heim|heis|hevc|hevx|mif1|msf1|avif|avis)",
     re.DOTALL,
 )
