@@ -26,13 +26,13 @@ from lookalike.cli.app import (
     command,
 )
 from lookalike.cli.printing import (
-    counted,
     note,
     note_passed_over,
     path_fields,
     print_line,
     print_report,
     progress_bar,
+    saying_what_is_saved,
     summarize,
 )
 from lookalike.cli.signals import ending
@@ -121,7 +121,7 @@ def index(
         _opened(place, folders or [], encoder, options, hidden=no_progress or json) as opened,
         progress_bar("indexing", hidden=no_progress or json) as progress,
     ):
-        with _saying_what_is_saved(opened):
+        with saying_what_is_saved(opened):
             report = opened.index(*folders or (), options=options, on_progress=progress, wait=wait)
         pictures = len(opened)
     if watch:
@@ -159,16 +159,6 @@ def _check_names(folders: list[Path], place: str | Path) -> None:
 def _is_known(gallery: Gallery, folder: Path) -> bool:
     path = os.path.abspath(os.fsencode(folder))
     return gallery.knows(path) or any(root.path == path for root in gallery.roots)
-
-
-@contextmanager
-def _saying_what_is_saved(gallery: Gallery) -> Iterator[None]:
-    """When a signal ends a run, say how far it has got."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        note(f"{counted(len(gallery), 'picture')} saved; the same command continues from here")
-        raise
 
 
 def _note_nothing(report: Report, folders: list[Path]) -> None:

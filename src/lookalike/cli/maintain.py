@@ -28,6 +28,7 @@ from lookalike.cli.printing import (
     print_report,
     print_table,
     progress_bar,
+    saying_what_is_saved,
     skipped_fields,
 )
 from lookalike.errors import UsageError
@@ -97,6 +98,7 @@ def retry(
     with (
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("reading again", hidden=no_progress or json) as progress,
+        saying_what_is_saved(opened),
     ):
         report = opened.retry(path, options=options, on_progress=progress, wait=wait)
     print_report(report, gallery, in_json=json)

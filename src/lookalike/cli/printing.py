@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from lookalike import Report
+    from lookalike import Gallery, Report
 
 __all__ = [
     "counted",
@@ -31,6 +31,7 @@ __all__ = [
     "print_report",
     "print_table",
     "progress_bar",
+    "saying_what_is_saved",
     "set_up_logging",
     "skipped_fields",
     "summarize",
@@ -151,6 +152,16 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], N
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def saying_what_is_saved(gallery: Gallery) -> Iterator[None]:
+    """When a signal ends a run, say how far it has got."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        note(f"{counted(len(gallery), 'picture')} saved; the same command continues from here")
+        raise
 
 
 def counted(count: int, noun: str) -> str:

@@ -149,7 +149,7 @@ def walk(
 
 def count(roots: Iterable[Root]) -> int:
     """The number of entries that walks over `roots` will yield, for a progress bar."""
-    return sum(1 for root in roots for _ in walk(root.path, root.rules))
+    return sum(1 for root in roots for _ in walk(root.path, root.rules, base=root.base))
 
 
 def may_be_picture(name: bytes) -> bool:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lookalike.images.walk import Root, Rules, is_excluded, is_passed_over
-from lookalike.indexing.patterns import localize
+from lookalike.indexing.patterns import localize_rules
 from lookalike.store import is_folder
 from lookalike.store.keys import absolute, is_within, moved
 
@@ -67,7 +67,7 @@ def named_roots(store: Store, paths: Iterable[AnyPath], rules: Rules | None) -> 
 
 def _with_rules(path: bytes, rules: Rules | None, known: Sequence[Root]) -> Root:
     if rules is not None:
-        return Root(path, replace(rules, exclude=tuple(localize(pattern, path) for pattern in rules.exclude)))
+        return Root(path, localize_rules(rules, path))
     around = [root for root in known if root.path == path or _covers(root, Root(path))]
     nearest = max(around, key=lambda root: len(root.path), default=Root(path))
     return Root(path, nearest.rules, nearest.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,16 @@ from lookalike.store.keys import absolute, is_within
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["localize"]
+    from lookalike.images.walk import Rules
+
+__all__ = ["localize", "localize_rules"]
 
 _WILD = re.compile(r"[*?\[\\]")
+
+
+def localize_rules(rules: Rules, root: bytes) -> Rules:
+    """The rules whose patterns a person typed, as rules for the folder `root`."""
+    return replace(rules, exclude=tuple(localize(pattern, root) for pattern in rules.exclude))
 
 
 def localize(pattern: str, root: bytes) -> str:
