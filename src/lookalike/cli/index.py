@@ -163,7 +163,15 @@ def _is_known(gallery: Gallery, folder: Path) -> bool:
 
 def _note_nothing(report: Report, folders: list[Path]) -> None:
     """Say that folders contain no picture: counts of zero do not explain themselves."""
-    if not (report.added or report.changed or report.unchanged or report.renamed or report.skipped or report.missing):
+    if not (
+        report.added
+        or report.changed
+        or report.unchanged
+        or report.renamed
+        or report.removed
+        or report.skipped
+        or report.missing
+    ):
         where = ", ".join(path_fields(os.fsencode(folder))["display"] for folder in folders) or "the known folders"
         note(f"no picture was found in {where}")
 
