@@ -21,6 +21,7 @@ from lookalike.indexing.update import IndexOptions, Report, embed_files
 from lookalike.search import engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
+from lookalike.search.selection import explain_filters
 from lookalike.store import Maintained, Space, is_folder, open_store
 
 if TYPE_CHECKING:
@@ -186,10 +187,10 @@ class Gallery:
         on_progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
-        """Read the skipped files at or below `path` again, even if they have not changed.
+        """Read the skipped files at or below `path` again, even if they have not changed; or the picture at `path`.
 
         Files that no longer exist are left for `index` to remove. Raises StoreBusy; UsageError when no file was skipped
-        there.
+        there, or the picture has not changed.
         """
         store, encoder = self.store, self.encoder
         return maintenance.retry(store, encoder, path, options=options, on_progress=on_progress, wait=wait)
@@ -270,6 +271,13 @@ class Gallery:
         """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
         options = engine.Options(where, weights, order, exact, include_self)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
+
+    def explain_filters(self, where: Sequence[str]) -> list[str]:
+        """What these filters select nothing by: a sentence for each value that no picture has, and what there is.
+
+        Empty if each of them selects something, and so do all of them together. Raises UsageError as `search` does.
+        """
+        return explain_filters(self.store, where)
 
     def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
         """Deprecated: `search(Query.text(text))`."""

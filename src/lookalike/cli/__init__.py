@@ -8,6 +8,7 @@ import sys
 
 from lookalike.cli.app import app
 from lookalike.cli.printing import note, print_error, set_up_logging
+from lookalike.cli.signals import end_in_order
 from lookalike.errors import LookalikeError
 
 __all__ = ["main"]
@@ -31,7 +32,7 @@ for _group in (
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrongly asked, 75 busy, 130 interrupted.
+    """Run the command line and exit: 0 done, 1 failed, 2 wrongly asked, 75 busy, 130 interrupted, 143 or 129 ended.
 
     An error that Lookalike raises on purpose is one line and its hint; any other is a bug and keeps its traceback.
     """
@@ -39,6 +40,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a character that the locale cannot print is escaped
             stream.reconfigure(errors="backslashreplace")
     set_up_logging()
+    end_in_order()
     try:
         app(prog_name="lookalike")  # also as `python -m lookalike`: the shell completes that name
     except LookalikeError as error:

@@ -25,6 +25,7 @@ __all__ = [
     "ENCODERS",
     "FIND",
     "GALLERY",
+    "LONGEST_TIMEOUT",
     "OLD_SPELLINGS",
     "RESEARCH",
     "EncoderOption",
@@ -37,6 +38,7 @@ __all__ = [
     "OrderOption",
     "ProgressOption",
     "SplitOption",
+    "TimeoutOption",
     "WaitOption",
     "app",
     "command",
@@ -54,6 +56,9 @@ FIND, GALLERY, ENCODERS, RESEARCH = (
     "Encoders and training",
     "Research",
 )
+
+LONGEST_TIMEOUT = 3600
+"""The most seconds that one picture may be given."""
 
 OLD_SPELLINGS = {
     "adapt": {"--numbers": "--dim", "-n": "-d"},
@@ -231,6 +236,12 @@ def _complete_experiments() -> list[tuple[str, str]]:
     return [(preset.name, preset.description) for preset in PRESETS.values()]
 
 
+def _check_timeout(seconds: float) -> float:
+    if not 0 < seconds <= LONGEST_TIMEOUT:  # neither is true of nan
+        raise typer.BadParameter(f"{seconds:g} is not between 0 and {LONGEST_TIMEOUT:,}")
+    return seconds
+
+
 IndexOption = Annotated[
     str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
@@ -259,6 +270,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 FollowLinksOption = Annotated[bool, typer.Option("--follow-links", help="Follow symbolic links to files.")]
 MegapixelsOption = Annotated[
     float, typer.Option(metavar="N", help="Skip pictures of more than this many million pixels.")
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", callback=_check_timeout, help="Skip pictures that take longer to read, until the next run."
+    ),
 ]
 OrderOption = Annotated[
     Literal["distance", "diffusion"],

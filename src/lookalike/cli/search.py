@@ -141,6 +141,8 @@ def search(
             exact=exact,
             include_self=include_self,
         )
+        for sentence in opened.explain_filters(terms):
+            note(sentence)
     hits = hits.within(threshold)
     _note_missing(hits)
     if montage is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["DAMAGED", "NO_MEMORY", "TRUNCATED", "VANISHED", "Unreadable", "plain_reasons"]
+__all__ = ["DAMAGED", "NO_MEMORY", "TRUNCATED", "VANISHED", "Unreadable", "needs_known_decoder", "plain_reasons"]
 
 VANISHED = "vanished"
 TRUNCATED = "file is truncated"
@@ -31,8 +32,20 @@ _BY_ERRNO = {
 }
 
 
+_PILLOW_NAMES = {"HEIC": "HEIF", "JPEGXL": "JXL", "JPEG2000": "JPEG2000"}  # of formats that people know by another name
+
+
 class Unreadable(Exception):
     """Why a file is skipped. `str()` is one line without the path, from a small closed set of phrases."""
+
+
+def needs_known_decoder(reason: str, formats: Iterable[str]) -> bool:
+    """Whether a file was skipped for want of the decoder of one of these formats, as Pillow names them."""
+    named = re.match(r"unsupported format \(([^:)]+)", reason)
+    if named is None:
+        return False
+    name = re.sub(r"\W", "", named[1]).upper()
+    return _PILLOW_NAMES.get(name, name) in set(formats)
 
 
 @contextlib.contextmanager

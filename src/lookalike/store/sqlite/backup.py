@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import UsageError
 from lookalike.files import replace_file, sync_folder
 from lookalike.store.keys import base_of
+from lookalike.store.places import make_place
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.lock import WriterLock
@@ -58,9 +59,7 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> int:
         raise UsageError(
             f"{folder} already holds a gallery", hint="choose another folder, or use --force to replace the gallery"
         )
-    with named_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _make_checked_copy(file, folder, folder) as (copy, pictures):
+    with make_place(folder), _make_checked_copy(file, folder, folder) as (copy, pictures):
         lock = WriterLock(folder)
         with lock.held(wait=0), named_errors(path):
             for name, content in _unpack(copy).items():

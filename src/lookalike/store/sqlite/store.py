@@ -24,6 +24,7 @@ from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import NoGallery, StoreError
 from lookalike.store import ADAPTED, checked
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
+from lookalike.store.places import make_place
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
@@ -339,8 +340,7 @@ class SqliteStore:
             return False
 
     def _create(self, space: Space) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.held(wait=schema.PATIENCE):
+        with make_place(self.path.parent), self._lock.held(wait=schema.PATIENCE):
             if os.path.lexists(self.path):
                 return  # another process was first
             self._lock.forget()
