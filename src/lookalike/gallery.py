@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.threads import guard
-from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, UsageError
+from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError
+from lookalike.files import check_output
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
 from lookalike.indexing.create import create_store
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
     PathLike = str | bytes | os.PathLike[str]
 
-__all__ = ["FOLDER", "Gallery", "find_gallery"]
+__all__ = ["FOLDER", "Gallery", "find_gallery", "protected"]
 
 FOLDER = ".lookalike"
 _USE_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
@@ -332,6 +334,13 @@ class Gallery:
         """Whether the gallery knows a file at or below this absolute path, either as a picture or as skipped."""
         return any(maintenance.below(self.store, canonical_path(path, self.store)))
 
+    def protects(self, path: PathLike) -> bool:
+        """Whether a drawing or document at this path would replace a picture of this gallery, or of the nearest one.
+
+        The gallery's own files are protected too. Links, hard links and other spellings of a path make no difference.
+        """
+        return _holds(self.store, self._folder, path) or protected(path)
+
     def info(self) -> dict[str, Any]:
         """Facts about the gallery, as the command `info --json` prints them."""
         pictures, skipped = self.store.count()
@@ -371,7 +380,9 @@ class Gallery:
         Raises UsageError when the file exists and `force` is not set; Corrupt, DiskFull, StoreError.
         """
         learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
-        return self._maintained().backup(Path(file), force=force, beside=learned)
+        maintained = self._maintained()
+        target = check_output(Path(file), force=force, protects=self.protects, mark=None)
+        return maintained.backup(target, force=force, beside=learned)
 
     def write_parquet(self, file: str | Path, *, force: bool = False) -> int:
         """Write a Parquet table with one row per picture and return the number of rows; see `lookalike.store.parquet`.
@@ -379,7 +390,7 @@ class Gallery:
         Raises MissingExtra, UsageError.
         """
         parquet = importlib.import_module("lookalike.store.parquet")
-        return int(parquet.write_parquet(self.store, Path(file), force=force))
+        return int(parquet.write_parquet(self.store, Path(file), force=force, protects=self.protects))
 
     @staticmethod
     def restore(file: str | Path, folder: str | Path, *, force: bool = False) -> int:
@@ -430,6 +441,34 @@ def find_gallery(start: str | Path | None = None) -> Path:
         if (folder / FOLDER).is_dir():
             return folder / FOLDER
     raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
+
+
+def protected(path: PathLike) -> bool:
+    """Whether the nearest gallery, or that of LOOKALIKE_INDEX, has a picture or a file of its own at this path."""
+    return any(_is_held_by(location, path) for location in _galleries_near(path))
+
+
+def _galleries_near(path: PathLike) -> Iterator[str | Path]:
+    if location := os.environ.get("LOOKALIKE_INDEX"):
+        yield location
+    with contextlib.suppress(NoGallery):
+        yield find_gallery(os.path.dirname(os.path.abspath(os.fsdecode(path))))
+
+
+def _is_held_by(location: str | Path, path: PathLike) -> bool:
+    try:
+        with Gallery.open(location) as gallery:
+            return _holds(gallery.store, Path(location) if is_folder(location) else None, path)
+    except (UsageError, StoreError):  # no gallery there, or one that cannot be read now
+        return False
+
+
+def _holds(store: Store, folder: Path | None, path: PathLike) -> bool:
+    """Whether a gallery has a picture, or one of its own files, at this path, under whatever name."""
+    place = Path(os.fsdecode(os.path.realpath(path)))
+    if folder is not None and place.is_file() and place.is_relative_to(folder.resolve()):
+        return True
+    return maintenance.knows_file(store, path)
 
 
 def _check_encoder(encoder: Encoder, space: Space) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, IndexOption, JsonOption, ProgressOption, command
+from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, command
 from lookalike.cli.printing import print_json, print_json_line, print_table, progress_bar
-from lookalike.errors import UsageError
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,7 @@ def inspect_match(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The picture file to draw into.")
     ] = Path("heat.png"),
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -79,12 +80,12 @@ def inspect_match(
 
     A part matters when the two pictures become less similar once it is covered.
     """
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
+
     with lookalike.Gallery.open(gallery) as opened:
+        check_output(output, force=force, protects=opened.protects)
         found = opened.explain(query, hit)
-    try:
-        found.draw().save(output)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the drawing cannot be written to {output}: {error}") from None
+        write_drawing(found.draw(), output, force=force, protects=opened.protects)
     if json:
         print_json({**found.to_dict(), "output": str(output)})
     else:

@@ -28,6 +28,7 @@ from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports 
     WebPImagePlugin,
 )
 
+from lookalike.files import MARK, bears_mark
 from lookalike.images.exif import read_capture
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
@@ -160,10 +161,12 @@ class DecodedPicture:
 def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
     """Read the file at `path` and cut it by `view`; the digest is of exactly the bytes that were decoded.
 
-    Raises Unreadable with the reason.
+    Raises Unreadable with the reason, also for what Lookalike has drawn itself, which is not a photograph.
     """
     with _open_regular(path) as file, _quiet_reasons():
         before = os.fstat(file.fileno())
+        if bears_mark(file):
+            raise Unreadable(MARK)
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)

@@ -15,8 +15,8 @@ import numpy as np
 
 from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
-from lookalike.files import replace_file
-from lookalike.gallery import Gallery
+from lookalike.files import write_output
+from lookalike.gallery import Gallery, protected
 from lookalike.images.decode import DecodedPicture  # noqa: TC001
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
@@ -52,12 +52,15 @@ class Features:
     indexes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
 
-    def save(self, path: Path) -> None:
-        """Write both to an .npz file, as `indexes` and `features`. Raises UsageError if that fails."""
+    def save(self, path: Path, *, force: bool = False) -> None:
+        """Write both to an .npz file, as `indexes` and `features`. Raises UsageError if that fails.
+
+        An existing file is replaced only if Lookalike made it, or with `force`.
+        """
         arrays: list[tuple[str, NDArray[Any]]] = [("indexes", self.indexes), ("features", self.embeddings)]
         with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_file(path) as part:
+            with write_output(path, force=force, protects=protected) as part:
                 write_arrays(part, arrays)
 
 
