@@ -16,7 +16,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from lookalike.errors import UsageError
 
@@ -30,6 +30,7 @@ __all__ = [
     "MARK",
     "bears_mark",
     "check_output",
+    "expand_home",
     "is_marked",
     "remove_leftovers",
     "replace_file",
@@ -38,6 +39,8 @@ __all__ = [
     "write_output",
 ]
 
+_Path = TypeVar("_Path", bound="str | bytes | os.PathLike[str]")
+
 MARK = "made by Lookalike"
 """What every drawing says in its metadata, and the reason why it is not indexed as a photograph."""
 
@@ -45,6 +48,23 @@ _ABANDONED = 86_400.0  # seconds; nothing that this package writes stands still 
 _KEPT = 40  # characters of a name, with its ending: at most 160 bytes of the 255 that a name may have
 _ENDS = 8192  # bytes at either end of a file in which the mark is looked for: metadata stands there in every format
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # what file systems say that cannot sync a folder
+
+
+def expand_home(path: _Path) -> _Path:
+    """A path with `~` and `~name` at its beginning as the home folder; anything else unchanged.
+
+    A `Path` cannot say whether it was `~` or `./~`: a file that really has this name is meant if only it exists.
+    """
+    if isinstance(path, bytes):
+        return cast("_Path", os.path.expanduser(path)) if path.startswith(b"~") else path
+    name = os.fsdecode(path)
+    if not name.startswith("~"):
+        return path
+    expanded = os.path.expanduser(name)
+    if isinstance(path, str):
+        return cast("_Path", expanded)
+    is_literal = os.path.lexists(name) and not os.path.lexists(expanded)
+    return path if is_literal else cast("_Path", Path(expanded))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.threads import guard
 from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError
-from lookalike.files import check_output
+from lookalike.files import check_output, expand_home
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
 from lookalike.indexing.create import create_store
@@ -23,7 +23,8 @@ from lookalike.indexing.update import IndexOptions, Report, embed_files
 from lookalike.search import engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
-from lookalike.store import Maintained, Space, is_folder, open_store
+from lookalike.store import FOLDER, Maintained, Space, is_folder, locate, open_store
+from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDER", "Gallery", "find_gallery", "protected"]
 
-FOLDER = ".lookalike"
 _USE_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 
 _log = logging.getLogger(__name__)
@@ -89,12 +89,14 @@ class Gallery:
     ) -> Self:
         """Open the gallery at a location: a folder, or a URL such as `memory:`; by default the nearest `.lookalike`.
 
+        The folder of pictures around a `.lookalike` opens it too, and `~` is the home folder.
+
         encoder: a name or a model file. It is needed only to create a gallery; for an existing gallery it must be the
         one that made it. create: make a gallery if none exists. learn_from: folders with the pictures from which a new
         gallery's encoder, such as `patches`, is learned; options and on_progress apply to reading them.
         Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
         """
-        where = location if location is not None else find_gallery()
+        where = locate(location if location is not None else find_gallery(), create=create)
         folder = Path(where) if is_folder(where) else None
         try:
             store = open_store(where)
@@ -381,7 +383,7 @@ class Gallery:
         """
         learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
         maintained = self._maintained()
-        target = check_output(Path(file), force=force, protects=self.protects, mark=None)
+        target = check_output(expand_home(Path(file)), force=force, protects=self.protects, mark=None)
         return maintained.backup(target, force=force, beside=learned)
 
     def write_parquet(self, file: str | Path, *, force: bool = False) -> int:
@@ -390,7 +392,7 @@ class Gallery:
         Raises MissingExtra, UsageError.
         """
         parquet = importlib.import_module("lookalike.store.parquet")
-        return int(parquet.write_parquet(self.store, Path(file), force=force, protects=self.protects))
+        return int(parquet.write_parquet(self.store, expand_home(Path(file)), force=force, protects=self.protects))
 
     @staticmethod
     def restore(file: str | Path, folder: str | Path, *, force: bool = False) -> int:
@@ -400,7 +402,7 @@ class Gallery:
         StoreBusy, Corrupt, DiskFull, StoreError.
         """
         backup = importlib.import_module("lookalike.store.sqlite.backup")
-        return int(backup.restore(Path(file), Path(folder), force=force))
+        return int(backup.restore(expand_home(Path(file)), Path(locate(folder)), force=force))
 
     @classmethod
     def repair(
@@ -415,7 +417,7 @@ class Gallery:
         The damaged database is kept under another name. The report says what was read again; it is None if nothing was
         wrong. Raises StoreBusy, Corrupt when nothing could be saved, and whatever `open` and `index` raise.
         """
-        folder = Path(location) if location is not None else find_gallery()
+        folder = Path(locate(location)) if location is not None else find_gallery()
         done = cast("Repair", importlib.import_module("lookalike.store.sqlite.repair").repair(folder))
         if not done.problems:
             return done, None
@@ -436,7 +438,7 @@ def find_gallery(start: str | Path | None = None) -> Path:
 
     Raises NoGallery.
     """
-    here = Path(start or Path.cwd()).resolve()
+    here = Path(os.fsdecode(os.path.realpath(absolute(start or "."))))
     for folder in (here, *here.parents):
         if (folder / FOLDER).is_dir():
             return folder / FOLDER

@@ -108,7 +108,9 @@ def bench_cold(
 
     The whole process is compared with embedding one picture by hand, and `--help` with its imports.
     """
-    _print(_measure().bench_cold(Path(gallery or lookalike.find_gallery()), query, rounds), as_json=json)
+    from lookalike.store import locate  # noqa: PLC0415  (numpy)
+
+    _print(_measure().bench_cold(Path(locate(gallery or lookalike.find_gallery())), query, rounds), as_json=json)
 
 
 def _sizes(text: str) -> list[int]:

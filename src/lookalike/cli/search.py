@@ -195,7 +195,11 @@ def _weights(texts: list[str]) -> dict[str, float]:
 
 def _shown(path: Path) -> str:
     """A path below the current folder is shown relative to it."""
-    below = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    try:
+        here = Path.cwd()
+    except OSError:  # deleted meanwhile
+        here = Path("/nowhere")
+    below = path.relative_to(here) if path.is_relative_to(here) else path
     return path_fields(os.fsencode(below))["display"]
 
 
