@@ -245,6 +245,7 @@ class Gallery:
         order: Order = "distance",
         exact: bool = False,
         include_self: bool = False,
+        unique: bool = False,
     ) -> Hits:
         """The k pictures most similar to `query`: a path, PIL image, uint8 (h, w, 3) or (h, w), or `lookalike.Query`.
 
@@ -255,9 +256,11 @@ class Gallery:
         order: "diffusion" reorders the nearest thousand by how they are reached from the query through similar
         pictures, which finds more pictures of the same kind; distances remain those to the query.
         exact: compare with every picture, even in a gallery so large that searches are normally approximate.
+        unique: count copies once: of files with the same content, and of pictures that are the same in every pixel that
+        is compared, only the nearest is a hit; k hits are returned if there are k different pictures.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for an unknown filter or order.
         """
-        options = engine.Options(where, weights, order, exact, include_self)
+        options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query)], k, options)[0]
 
     def search_many(  # noqa: PLR0913  (by name, all but two)
@@ -270,9 +273,10 @@ class Gallery:
         order: Order = "distance",
         exact: bool = False,
         include_self: bool = False,
+        unique: bool = False,
     ) -> list[Hits]:
         """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
-        options = engine.Options(where, weights, order, exact, include_self)
+        options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
 
     def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
@@ -433,11 +437,15 @@ class Gallery:
         return self.store
 
 
-def find_gallery(start: str | Path | None = None) -> Path:
+def find_gallery(start: str | Path | None = None, *, near: PathLike | None = None) -> Path:
     """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
 
-    Raises NoGallery.
+    near: a picture; where there is no gallery above `start`, the closest above the picture. Raises NoGallery.
     """
+    if near is not None:
+        with contextlib.suppress(NoGallery, UsageError):
+            return find_gallery(start)
+        return find_gallery(Path(os.fsdecode(absolute(near))).parent)
     here = Path(os.fsdecode(os.path.realpath(absolute(start or "."))))
     for folder in (here, *here.parents):
         if (folder / FOLDER).is_dir():

@@ -9,7 +9,7 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, command
-from lookalike.cli.printing import print_json, print_json_line, print_table, progress_bar
+from lookalike.cli.printing import check_threshold, note, print_json, print_json_line, print_table, progress_bar
 from lookalike.files import check_output
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ def neighbours(
     Each picture is a JSON document on a line of its own; with --json there is one document for all. A gallery of a
     million pictures takes minutes and little memory.
     """
+    check_threshold(threshold)
     with (
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("comparing", hidden=no_progress) as progress,
     ):
+        if not len(opened):
+            note("the gallery is empty; add pictures: lookalike index FOLDER")
         lines = _lines(opened, top, threshold, exact=exact)
         if json:
             print_json({"pictures": list(lines)})
@@ -82,7 +85,7 @@ def inspect_match(
     """
     from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
 
-    with lookalike.Gallery.open(gallery) as opened:
+    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query)) as opened:
         check_output(output, force=force, protects=opened.protects)
         found = opened.explain(query, hit)
         write_drawing(found.draw(), output, force=force, protects=opened.protects)

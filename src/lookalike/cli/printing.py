@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lookalike.errors import UsageError
 from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lookalike import Report
 
 __all__ = [
+    "check_threshold",
     "counted",
     "note",
     "path_fields",
@@ -137,6 +139,12 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], N
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise UsageError for a negative distance, within which there is nothing."""
+    if threshold is not None and threshold < 0:
+        raise UsageError(f"--threshold is {threshold:g}; a distance is at least 0", hint="0 shows identical pictures")
 
 
 def counted(count: int, noun: str) -> str:

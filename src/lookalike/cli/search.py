@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
-from lookalike.cli.printing import counted, note, path_fields, print_json, print_paths, print_table
+from lookalike.cli.printing import check_threshold, counted, note, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError
 from lookalike.files import check_output
 
@@ -83,6 +84,7 @@ def search(
     include_self: Annotated[
         bool, typer.Option("--include-self", help="Show the query itself too, if it is in the gallery.")
     ] = False,
+    unique: Annotated[bool, typer.Option("--unique", help="Count copies of the same picture once.")] = False,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -128,15 +130,17 @@ def search(
         "--exclude": exclude,
         "--threshold": threshold is not None,
         "--exact": exact,
+        "--unique": unique,
     }
     _require_one({"IMAGE": query, "--text": text, "--sample": sample})
     if sample is not None:
         _refuse("--sample", of_one | of_pictures)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
+    check_threshold(threshold)
     if text is not None:
         _refuse("--text", of_pictures)
-    with lookalike.Gallery.open(gallery, encoder=model) as opened:
+    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query), encoder=model) as opened:
         if montage is not None:
             check_output(montage, force=force, protects=opened.protects)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
@@ -148,7 +152,9 @@ def search(
             order=order,
             exact=exact,
             include_self=include_self,
+            unique=unique,
         )
+        _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
         hits = hits.within(threshold)
         _note_missing(hits)
         if montage is not None:
@@ -160,6 +166,16 @@ def search(
         print_paths([os.fsencode(hit.path) for hit in hits], null=null)
     else:
         print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
+
+
+def _note_nothing(hits: Hits, threshold: float | None, pictures: int, *, filtered: bool) -> None:
+    """Say why there is nothing to show: an empty gallery, no other picture, or a threshold below the nearest hit."""
+    if pictures == 0:
+        note("the gallery is empty; add pictures: lookalike index FOLDER")
+    elif not hits and not filtered:
+        note("the gallery has no other picture; add more: lookalike index FOLDER")
+    elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
+        note(f"no picture is within {threshold:g}: the nearest is at {math.ceil(nearest * 1e4) / 1e4:.4f}")
 
 
 def _note_missing(hits: Hits) -> None:

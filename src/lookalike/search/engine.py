@@ -49,6 +49,7 @@ __all__ = ["Asked", "Options", "check_count", "nearest", "read_queries", "read_v
 
 _ADAPTED = SearchSpace()
 _MOST = 2**31 - 1  # hits
+_MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
 
 
@@ -61,6 +62,7 @@ class Options:
     order: Order = "distance"
     exact: bool = False
     include_self: bool = False
+    unique: bool = False
 
 
 @dataclass(slots=True)
@@ -230,9 +232,44 @@ def _find(  # noqa: PLR0913  (as above)
         views = [probes[index][0] for index in indices]
         answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=options.exact)
         for index, near in zip(indices, answers, strict=True):
-            own = () if options.include_self else asked[index].own
+            own = set() if options.include_self else asked[index].own
             found[index] = [pair for pair in near if pair[0] not in own][:k]
+            if options.unique:
+                again = partial(_look_again, store, probes[index], where, options)
+                found[index] = _find_unique(store, near, own, k, again)
     return found
+
+
+def _look_again(
+    store: Store, probe: tuple[Embeddings, SearchSpace], where: Filter | None, options: Options, k: int
+) -> Near:
+    views, space = probe
+    return nearest(store, [views], k, space=space, where=where, order=options.order, exact=options.exact)[0]
+
+
+def _find_unique(store: Store, near: Near, own: set[int], k: int, again: Callable[[int], Near]) -> Near:
+    """The k nearest pictures without copies, of which the nearest remains; more are looked at until there are k."""
+    most = len(near)
+    while True:
+        unique = _leave_out_copies(store, [pair for pair in near if pair[0] not in own])
+        if len(unique) >= k or len(near) < most:
+            return unique[:k]
+        most = _MORE * max(most, k)
+        near = again(most)
+
+
+def _leave_out_copies(store: Store, near: Near) -> Near:
+    """The hits without those that repeat the content, or all of the vector, of an earlier one."""
+    records = store.get([id_ for id_, _ in near])
+    vectors = dict(zip((id_ for id_, _ in near), store.vectors([id_ for id_, _ in near]), strict=True))
+    seen: set[object] = set()
+    kept: Near = []
+    for id_, distance in near:
+        marks = {records[id_].digest, vectors[id_].tobytes()}
+        if not marks & seen:
+            kept.append((id_, distance))
+        seen |= marks
+    return kept
 
 
 def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record], k: int) -> Hits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, how_to_install
 from lookalike.files import check_output, replace_file
 from lookalike.store.sqlite.errors import named_errors
 
@@ -32,7 +32,7 @@ def write_parquet(store: Store, target: Path, *, force: bool = False, protects: 
         import pyarrow as pa  # noqa: PLC0415  (heavy, and an extra)
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
-        raise MissingExtra("Parquet needs pyarrow", hint='pip install "lookalike[parquet]"') from error
+        raise MissingExtra("Parquet needs pyarrow", hint=how_to_install("lookalike[parquet]")) from error
     target = check_output(target, force=force, protects=protects, mark=None)
     rows = 0
     with (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, how_to_install
 from lookalike.files import MARK, write_output
 from lookalike.gallery import protected
 from lookalike.images.drawing import write_drawing
@@ -289,7 +289,7 @@ def _canvas(width: float, height: float, plots: int = 1) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (0.3 s, and an extra)
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise MissingExtra("plots need the package matplotlib", hint='pip install "lookalike[train]"') from None
+        raise MissingExtra("plots need the package matplotlib", hint=how_to_install("lookalike[train]")) from None
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot() if plots else None

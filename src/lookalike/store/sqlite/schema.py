@@ -11,7 +11,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from lookalike.errors import NewerFormat, StoreError
+from lookalike.errors import NewerFormat, StoreError, how_to_install
 from lookalike.files import replace_file, sync_folder
 from lookalike.store.sqlite.format3 import type_items
 
@@ -200,7 +200,7 @@ def _check_format(db: sqlite3.Connection, path: Path) -> int:
     if version > len(MIGRATIONS):
         raise NewerFormat(
             f"{path} has format {version}; this version of Lookalike knows formats up to {len(MIGRATIONS)}",
-            hint="upgrade Lookalike: pip install --upgrade lookalike",
+            hint=f"upgrade Lookalike: {how_to_install('lookalike')} --upgrade",
         )
     return version
 
