@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, command
-from lookalike.cli.printing import check_threshold, note, print_json, print_json_line, print_table, progress_bar
+from lookalike.cli.printing import note, note_far, print_json, print_json_line, print_table, progress_bar
 from lookalike.files import check_output
 
 if TYPE_CHECKING:
@@ -42,14 +43,13 @@ def neighbours(
     Each picture is a JSON document on a line of its own; with --json there is one document for all. A gallery of a
     million pictures takes minutes and little memory.
     """
-    check_threshold(threshold)
     with (
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("comparing", hidden=no_progress) as progress,
     ):
         if not len(opened):
             note("the gallery is empty; add pictures: lookalike index FOLDER")
-        lines = _lines(opened, top, threshold, exact=exact)
+        lines = _lines(opened, top, math.inf if threshold is None else threshold, exact=exact)
         if json:
             print_json({"pictures": list(lines)})
             return
@@ -59,11 +59,16 @@ def neighbours(
                 progress(done, len(opened))
 
 
-def _lines(gallery: Gallery, top: int, threshold: float | None, *, exact: bool) -> Iterator[dict[str, Any]]:
+def _lines(gallery: Gallery, top: int, threshold: float, *, exact: bool) -> Iterator[dict[str, Any]]:
+    """A document for each picture with a neighbour within the threshold; says so if there is none."""
+    nearest = math.inf
     for each in gallery.neighbours(top, exact=exact):
-        near = [hit for hit in each.hits if threshold is None or hit.distance <= threshold]
-        if near or threshold is None:
+        near = [hit for hit in each.hits if hit.distance <= threshold]
+        nearest = min([nearest, *(hit.distance for hit in each.hits[:1])])
+        if near or threshold == math.inf:
             yield each._replace(hits=near).to_dict()
+    if threshold < nearest < math.inf:
+        note_far(threshold, nearest)
 
 
 @command("inspect", "lookalike inspect beach.jpg Photos/beach.jpg -o heat.png", panel=FIND)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shlex
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import UsageError
 from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from lookalike import Report
 
 __all__ = [
-    "check_threshold",
     "counted",
     "note",
+    "note_far",
     "path_fields",
     "print_error",
     "print_fields",
@@ -141,10 +141,9 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], N
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def check_threshold(threshold: float | None) -> None:
-    """Raise UsageError for a negative distance, within which there is nothing."""
-    if threshold is not None and threshold < 0:
-        raise UsageError(f"--threshold is {threshold:g}; a distance is at least 0", hint="0 shows identical pictures")
+def note_far(threshold: float, nearest: float) -> None:
+    """Say that nothing is within a threshold, and which one the nearest would pass."""
+    note(f"no picture is within {threshold:g}: the nearest is at {math.ceil(nearest * 1e4) / 1e4:.4f}")
 
 
 def counted(count: int, noun: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
-from lookalike.cli.printing import check_threshold, counted, note, path_fields, print_json, print_paths, print_table
+from lookalike.cli.printing import counted, note, note_far, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError
 from lookalike.files import check_output
 
@@ -137,7 +136,6 @@ def search(
         _refuse("--sample", of_one | of_pictures)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
-    check_threshold(threshold)
     if text is not None:
         _refuse("--text", of_pictures)
     with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query), encoder=model) as opened:
@@ -175,7 +173,7 @@ def _note_nothing(hits: Hits, threshold: float | None, pictures: int, *, filtere
     elif not hits and not filtered:
         note("the gallery has no other picture; add more: lookalike index FOLDER")
     elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
-        note(f"no picture is within {threshold:g}: the nearest is at {math.ceil(nearest * 1e4) / 1e4:.4f}")
+        note_far(threshold, nearest)
 
 
 def _note_missing(hits: Hits) -> None:

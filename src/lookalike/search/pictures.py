@@ -110,10 +110,11 @@ def _fix_type(array: NDArray[Any]) -> str | None:
         return None
     if array.dtype == bool:
         return "x = x.astype(np.uint8) * 255"
-    if array.dtype.kind == "f" and not (np.nanmin(array) >= 0 and np.nanmax(array) <= 1):
-        return "x = np.nan_to_num(x).clip(0, 255).astype(np.uint8)"
     if array.dtype.kind == "f":
-        return "x = (np.nan_to_num(x) * 255).astype(np.uint8)"
+        finite = array[np.isfinite(array)]
+        is_share = len(finite) > 0 and finite.min() >= 0 and finite.max() <= 1
+        bytes_ = "np.nan_to_num(x) * 255" if is_share else "np.nan_to_num(x)"
+        return f"x = ({bytes_}).clip(0, 255).astype(np.uint8)"
     if array.min() >= 0 and array.max() > _BYTE:
         return "x = (x / x.max() * 255).astype(np.uint8)"
     return "x = x.clip(0, 255).astype(np.uint8)"

@@ -44,8 +44,8 @@ def named_errors(path: Path) -> Iterator[None]:
 def corrupt(path: Path, what: str) -> Corrupt:
     """The error for a damaged database; `what` says how.
 
-    The pictures are intact, so a gallery can be made again. Any other file was named by a person and may be anything,
-    even one of the pictures: nobody is told to delete it.
+    The pictures are intact, so a gallery can be made again. Any other file was named by a person and may even be one of
+    the pictures, so the hint never says to delete it.
     """
     if path.name.startswith(DATABASE):
         hint = f"`lookalike verify` says more; to start over, delete {path.name} and index the pictures again"
