@@ -15,6 +15,7 @@ from lookalike.errors import LookalikeError
 
 __all__ = ["main"]
 
+_GONE, _ELSE_GO = "the current folder no longer exists", "change to one that does: cd ~"
 _FAILED, _INTERRUPTED = 1, 130
 _ELSEWHERE = "make room, or send the output elsewhere: lookalike ... > FILE"
 
@@ -52,7 +53,10 @@ def _run() -> int:
     try:
         app(prog_name="lookalike")  # also as `python -m lookalike`: the shell completes that name
     except LookalikeError as error:
-        print_error(str(error), error.hint)
+        if _is_folder_there():
+            print_error(str(error), error.hint)
+        else:  # whatever else is missing is missing because of that
+            print_error(_GONE, _ELSE_GO)
         return error.exit_code
     except SystemExit as leaving:
         if leaving.code == _INTERRUPTED:
@@ -73,7 +77,7 @@ def _explain(error: OSError) -> int:
         if refused.errno != errno.EPIPE:  # the other end of a pipe, such as `head`, has seen enough
             print_error(f"the results cannot be written: {refused.strerror or refused}", _ELSEWHERE)
     elif not _is_folder_there():
-        print_error("the current folder no longer exists", "change to one that does: cd ~")
+        print_error(_GONE, _ELSE_GO)
     else:
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         print_error(f"{about}{error.strerror or error}", "-vv says where it happened")
