@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shlex
 import sys
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "counted",
     "note",
+    "note_far",
     "note_passed_over",
     "path_fields",
     "print_error",
@@ -162,6 +164,11 @@ def saying_what_is_saved(gallery: Gallery) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         note(f"{counted(len(gallery), 'picture')} saved; the same command continues from here")
         raise
+
+
+def note_far(threshold: float, nearest: float) -> None:
+    """Say that nothing is within a threshold, and which one the nearest would pass."""
+    note(f"no picture is within {threshold:g}: the nearest is at {math.ceil(nearest * 1e4) / 1e4:.4f}")
 
 
 def counted(count: int, noun: str) -> str:

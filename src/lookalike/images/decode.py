@@ -28,6 +28,8 @@ from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports 
     WebPImagePlugin,
 )
 
+from lookalike.errors import UsageError
+from lookalike.files import MARK, bears_mark
 from lookalike.images.exif import read_capture
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
@@ -91,6 +93,7 @@ _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 # Modes that can be made smaller before they are converted: not those whose pixels are numbers of colours.
 _REDUCIBLE = {"L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
+_MOST = 1e6  # millions of pixels, and seconds, that a limit may be: more than any file or person has
 _ORIENTATION = 0x0112  # the EXIF tag; what has to be done to a picture that was stored in this orientation
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -130,6 +133,11 @@ class Limits:
     megapixels: float = 100.0
     seconds: float = 10.0
 
+    def __post_init__(self) -> None:
+        for name, value in (("megapixels", self.megapixels), ("seconds", self.seconds)):
+            if not 0 < value <= _MOST:
+                raise UsageError(f"a limit of {value:g} {name} makes no sense", hint=f"give 0 < {name} <= {_MOST:g}")
+
     @property
     def worker_mib(self) -> int:
         """MiB of address space a worker may have: 16 bytes for each pixel of the largest picture, and 512.
@@ -160,10 +168,12 @@ class DecodedPicture:
 def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
     """Read the file at `path` and cut it by `view`; the digest is of exactly the bytes that were decoded.
 
-    Raises Unreadable with the reason.
+    Raises Unreadable with the reason, also for what Lookalike has drawn itself, which is not a photograph.
     """
     with _open_regular(path) as file, _quiet_reasons():
         before = os.fstat(file.fileno())
+        if bears_mark(file):
+            raise Unreadable(MARK)
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)

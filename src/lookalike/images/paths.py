@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 
 __all__ = ["path_fields", "read_path", "show_path"]
 
 _AMBIGUOUS = re.compile(r"%(?=(?:25)*[89A-F][0-9A-F])")
 _ENCODED = re.compile(r"%25(?=(?:25)*[89A-F][0-9A-F])|%([89A-F][0-9A-F])")
+_JOINERS = "\u200c\u200d"
+_EMOJI = "\U0001f000", "\U0001faff"
 
 
 def show_path(path: bytes | str | os.PathLike[str]) -> str:
-    """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped."""
+    """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped.
+
+    Whatever else a terminal can show stays as it is, so that the line can be used as a path: spaces of every width, as
+    in the screenshots of a Mac, and the joiners of Persian words and of emoji. What turns text around does not.
+    """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if _can_be_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _can_be_shown(char: str) -> bool:
+    if char.isprintable() or char in _JOINERS:
+        return True
+    category = unicodedata.category(char)
+    if category in {"Zs", "Co"}:  # spaces; private use, where servers keep the characters that Windows forbids
+        return True
+    return category == "Cn" and _EMOJI[0] <= char <= _EMOJI[1]  # newer than this version of Python
 
 
 def path_fields(path: bytes | str | os.PathLike[str]) -> dict[str, str]:

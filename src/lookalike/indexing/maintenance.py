@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import DiskFull, StoreError, UsageError
+from lookalike.files import MARK
 from lookalike.images.paths import show_path
 from lookalike.images.walk import Root, Rules
 from lookalike.indexing.adapt import adapt_if_grown
@@ -29,6 +30,7 @@ from lookalike.indexing.folders import (
 )
 from lookalike.indexing.update import IndexOptions, Report, is_lost_file, update
 from lookalike.store import Maintained
+from lookalike.store.filter import Condition
 from lookalike.store.keys import is_within, moved
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ __all__ = [
     "below",
     "index_lost",
     "index_paths",
+    "knows_file",
     "local_embedder",
     "relocate",
     "remove",
@@ -132,6 +135,31 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     if is_picture and report.unchanged:
         raise UsageError(f"{show_path(within)} was not skipped; read again, it has not changed")
     return report
+
+
+def knows_file(store: Store, path: AnyPath) -> bool:
+    """Whether a store has a record of this file by its path, by its real path, or as another link to the same file.
+
+    Drawings of Lookalike, which were skipped as such, do not count.
+    """
+    keys = {canonical_path(name, store) for name in (path, os.path.realpath(path))}
+    same = _records_of_size(store, path) if os.path.isfile(path) else []
+    return any(
+        record.skipped_because != MARK and (record.path in keys or _is_same_file(record.path, path))
+        for record in (*store.find(keys).values(), *same)
+    )
+
+
+def _records_of_size(store: Store, path: AnyPath) -> Iterable[Record]:
+    ids = store.ids(Condition("size", "=", float(os.path.getsize(path))))
+    return store.get(ids.tolist()).values()
+
+
+def _is_same_file(one: bytes, other: AnyPath) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from lookalike.errors import UsageError
 from lookalike.images.decode import View, fit
+from lookalike.images.drawing import as_drawing
 from lookalike.search.engine import read_queries, read_vectors
 from lookalike.vectors.metric import distances
 
@@ -67,7 +68,7 @@ class Inspection:
             sheet.paste(_draw_heat(image, heat / (most or 1)), (_GAP + number * (_TILE + _GAP), _GAP))
         text = f"distance {self.distance:.3f}; red matches more than the rest of its picture, blue less"
         ImageDraw.Draw(sheet).text((_GAP, _TILE + 1.5 * _GAP), text, _INK, ImageFont.load_default(16))
-        return sheet
+        return as_drawing(sheet)
 
 
 def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query) -> Inspection:
