@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -161,7 +161,7 @@ def _pack_bits(part: NDArray[Any], bits: int) -> bytes:
 
 
 def _compress(data: bytes, layout: Layout) -> bytes:
-    packed = {NONE: bytes, LZW: _lzw, DEFLATE: zlib.compress, PACKBITS: _packbits}[layout.compression](data)
+    packed = _COMPRESS[layout.compression](data) if layout.compression != NONE else data
     return packed if layout.fill == 1 else bytes(int(f"{value:08b}"[::-1], 2) for value in packed)
 
 
@@ -190,3 +190,6 @@ def _lzw(data: bytes) -> bytes:
     digits = "".join(f"{code:0{bits}b}" for code, bits in codes)
     digits += "0" * (-len(digits) % 8)
     return int(digits, 2).to_bytes(len(digits) // 8)
+
+
+_COMPRESS: dict[int, Callable[[bytes], bytes]] = {LZW: _lzw, DEFLATE: zlib.compress, PACKBITS: _packbits}

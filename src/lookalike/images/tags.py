@@ -78,13 +78,14 @@ def read_directory(block: Block, offset: int, wanted: Collection[int]) -> Direct
     return entries
 
 
-def next_directory(block: Block, offset: int) -> int:
-    """Where the directory behind the one at `offset` is; 0 if it is the last."""
+def next_directory(block: Block, offset: int) -> int | None:
+    """Where the directory behind the one at `offset` is; 0 if that is the last, None if the file ends within it."""
     head = read_at(block.file, offset, block.count.size)
     if len(head) < block.count.size:
-        return 0
+        return None
     size = 4 if block.count.size == 2 else 8
-    return block.to_int(read_at(block.file, offset + len(head) + block.count.unpack(head)[0] * block.entry.size, size))
+    link = read_at(block.file, offset + len(head) + block.count.unpack(head)[0] * block.entry.size, size)
+    return block.to_int(link) if len(link) == size else None
 
 
 def read_numbers(block: Block, entry: Entry | None, most: int) -> tuple[int, ...]:
