@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image, ImageDraw, TiffImagePlugin
+
+from tests.tiffs import Layout, write_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -142,6 +145,8 @@ def good_files() -> dict[str, bytes]:
         "lzw.tif": encoded(image, "TIFF", compression="tiff_lzw"),
         "deflate.tif": encoded(image, "TIFF", compression="tiff_adobe_deflate"),
         "jpeg.tif": encoded(image, "TIFF", compression="jpeg"),
+        "planes.tif": write_tiff(np.asarray(image).astype(np.uint16) * 257, Layout(planar=2)),
+        "floats.tif": write_tiff(np.asarray(image) / 255, Layout(kind=3, tile=32, compression=8)),
         "group4.tif": encoded(image.convert("1"), "TIFF", compression="group4"),
     }
 

@@ -2,7 +2,8 @@
 
 What is decoded is decided by content, never by the file's name, and only by the decoders in `FORMATS`.
 Of an animation or a document one frame is seen: the first, or, where that shows nothing, the first that does.
-Of the metadata, only the orientation is read wherever a picture is opened, and `decode`, which runs in the bounded worker, also reads when and with which camera it was taken.
+Of the metadata, only the orientation is read wherever a picture is opened. `decode`, which runs in the bounded worker,
+also reads when and with which camera it was taken.
 """
 
 from __future__ import annotations

@@ -112,12 +112,12 @@ def read_pages(file: IO[bytes], most: int) -> Iterator[Page]:
     block = open_block(file)
     offset, seen = (block.first, set[int]()) if block else (0, set[int]())
     while block and offset and offset not in seen and len(seen) < most:
-        page = _read_page(block, read_directory(block, offset, _WANTED), len(seen))
-        seen.add(offset)
         following = next_directory(block, offset)
-        if page is None or following is None:
+        page = None if following is None else _read_page(block, read_directory(block, offset, _WANTED), len(seen))
+        if page is None:
             return
-        offset = following
+        seen.add(offset)
+        offset = following or 0
         yield replace(page, is_last=not offset)
 
 
@@ -377,8 +377,6 @@ def _to_image(page: Page, pixels: NDArray[Any]) -> Image.Image:
     if pixels.shape[2] == 2:
         pixels = numpy.concatenate([pixels[:, :, :1]] * 3 + [pixels[:, :, 1:]], axis=2)
     mode = {_CMYK: "CMYK", _YCBCR: "YCbCr"}.get(page.photometric, "RGBA" if has_alpha else "RGB")
-    if mode == "RGBA" and page.extra[0] == 1:
-        mode = "RGBa"
+    raw_mode = "RGBa" if has_alpha and page.extra[0] == 1 else mode  # colours that were multiplied by their alpha
     height, width = pixels.shape[:2]
-    image = Image.frombytes(mode, (width, height), numpy.ascontiguousarray(pixels).tobytes())
-    return image.convert("RGBA") if mode == "RGBa" else image
+    return Image.frombytes(mode, (width, height), numpy.ascontiguousarray(pixels).tobytes(), "raw", raw_mode)

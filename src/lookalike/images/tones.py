@@ -76,7 +76,7 @@ def to_eight_bits(samples: Samples, alpha: int | None = None) -> NDArray[np.uint
     colours = values if alpha is None else values[:, :, :alpha]
     black, white = _find_range(samples, colours)
     result = np.empty(values.shape, np.uint8)
-    _convert(colours, (black, white), result)
+    _convert(colours, (black, white), result[:, :, :alpha])
     if alpha is not None:
         _convert(values[:, :, alpha:], (0.0, _opaque(samples, white)), result[:, :, alpha:])
     return result
