@@ -34,7 +34,7 @@ from lookalike.images.exif import read_capture
 from lookalike.images.ground import choose_ground, drop_empty_alpha, lay_on, on_ground
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.tiff import read_page, read_pages
-from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
+from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, VARIANT, Unreadable, is_variant, plain_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -390,7 +390,7 @@ def _identify(file: IO[bytes], limits: Limits) -> Image.Image:
     except OSError as error:
         if error.errno:
             raise
-        raise Unreadable(_why_unidentified(file, limits)) from None
+        raise Unreadable(VARIANT if is_variant(error) else _why_unidentified(file, limits)) from None
     except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds ..."
         _check_size(int((re.findall(r"\d+", str(error)) or [0])[0]), limits)
         raise

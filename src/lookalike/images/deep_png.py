@@ -46,7 +46,9 @@ def read_if_dark(file: IO[bytes], image: Image.Image, mode: str) -> Image.Image:
     both = _read_both(file, image, mode, numpy)
     samples = tones.collect([(0, both)], both.shape, 16, 1)
     pixels = tones.to_eight_bits(samples, both.shape[2] - 1 if mode != "RGB;16B" else None)
-    result = Image.frombytes(image.mode, image.size, numpy.ascontiguousarray(pixels).tobytes())
+    result = Image.frombytes(
+        "LA" if mode == "LA;16B" else image.mode, image.size, numpy.ascontiguousarray(pixels).tobytes()
+    )
     result.format, result.info = image.format, image.info
     return result
 
