@@ -147,6 +147,9 @@ def good_files() -> dict[str, bytes]:
         "jpeg.tif": encoded(image, "TIFF", compression="jpeg"),
         "planes.tif": write_tiff(np.asarray(image).astype(np.uint16) * 257, Layout(planar=2)),
         "floats.tif": write_tiff(np.asarray(image) / 255, Layout(kind=3, tile=32, compression=8)),
+        "still.avif": encoded(image, "AVIF"),
+        "still.heic": encoded(image, "HEIF"),
+        "binary.ppm": encoded(image, "PPM"),
         "group4.tif": encoded(image.convert("1"), "TIFF", compression="group4"),
     }
 

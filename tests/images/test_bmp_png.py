@@ -35,7 +35,7 @@ def bmp(data: bytes, bits: int, *, compression: int = 0, size: int = 40, masks: 
         head = struct.pack("<IiiHHIIiiII", size, WIDTH, height, 1, bits, compression, len(data), 2835, 2835, 0, 0)
         head += masks.ljust(size - 40, b"\0")[: size - 40] if size > 40 else masks
     start = 14 + len(head) + len(palette)
-    return struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start) + head + palette + data
+    return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + head + bytes(palette) + data
 
 
 def rows(pixels: NDArray[Any], *, top_down: bool = False) -> bytes:
@@ -51,7 +51,7 @@ def in_fields(bits: int, masks: Sequence[int]) -> bytes:
     return rows(values.astype(f"<u{bits // 8}"))
 
 
-def digits(indices: NDArray[np.uint8], bits: int) -> bytes:
+def digits(indices: NDArray[Any], bits: int) -> bytes:
     lines = ["".join(f"{value:0{bits}b}" for value in row) for row in indices[::-1]]
     lines = [line + "0" * (-len(line) % 8) for line in lines]
     return padded([int(line, 2).to_bytes(len(line) // 8) for line in lines])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import io
 import math
 import os
 import re
@@ -19,20 +20,25 @@ import warnings
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
+import pillow_heif
 from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports all of its own at the first TIFF
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
+from lookalike.images import jxl
 from lookalike.images.deep_png import deep_mode, read_if_dark, scale_transparency
 from lookalike.images.exif import read_capture
 from lookalike.images.ground import choose_ground, drop_empty_alpha, lay_on, on_ground
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
+from lookalike.images.preview import find_preview
 from lookalike.images.tiff import read_page, read_pages
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, VARIANT, Unreadable, is_variant, plain_reasons
 
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from io import BufferedReader
 
+    from lookalike.images.preview import Preview
     from lookalike.images.tiff import Page
 
 __all__ = [
@@ -66,16 +73,21 @@ _PLUGINS = (
     BmpImagePlugin,
     WebPImagePlugin,
     TiffImagePlugin,
+    AvifImagePlugin,
+    PpmImagePlugin,
 )
-FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"]
-with contextlib.suppress(ImportError):
-    importlib.import_module("pillow_heif").register_heif_opener()  # the extra `heif`
-    FORMATS.append("HEIF")
+FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "HEIF"]
+pillow_heif.register_heif_opener()
+with contextlib.suppress(ImportError):  # the extra `jxl`
+    importlib.import_module("pillow_jxl")
+    FORMATS.append("JXL")
 
+_HEIF = rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif[12]|msf1)"
 # First bytes of the formats of FORMATS: a file that begins like this and cannot be opened is a damaged picture.
 _OWN = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"
-    + (rb"|....ftyp(heic|heix|mif1|msf1|hevc)" if "HEIF" in FORMATS else b""),
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|P[1-6f]\s|....ftypavi[fs]|"
+    + _HEIF
+    + (b"|" + jxl.MAGIC if "JXL" in FORMATS else b""),
     re.DOTALL,
 )
 # First bytes of files that carry a picture's name but are not decoded.
@@ -84,9 +96,12 @@ _FOREIGN = (
     (rb"(\xc5\xd0\xd3\xc6|%!PS)", "EPS"),
     (rb"\x00\x00[\x01\x02]\x00", "ICO"),
     (rb"8BPS", "PSD"),
-    (rb"....ftyp(heic|heix|mif1|msf1|hevc)", "HEIF: install the extra `heif`"),
-    (rb"....ftypavi[fs]", "AVIF"),
+    (rb"P7\s", "PAM"),
+    (rb"PF\s", "PFM in colour"),
+    (rb"FUJIFILMCCD-RAW |....ftypcrx |II(RO|RS|U\x00)|MMOR|FOVb", "RAW without an embedded JPEG"),
+    (jxl.MAGIC, "JPEG XL: install the extra `jxl`"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"....ftyp(qt  |isom|iso[2-6]|mp4[12]|M4V |3g)", "video"),
     (rb"(\xef\xbb\xbf)?\s*<svg", "SVG"),
     (rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!doctype svg)(?s:.*)<svg", "SVG"),
     (rb"(\xef\xbb\xbf)?\s*<(!doctype|!--|html|head|body|\?xml)", "HTML or XML"),
@@ -297,6 +312,10 @@ def _load(file: IO[bytes], limits: Limits | None, at_least: int | None) -> Image
 
 def _read_frames(file: IO[bytes], limits: Limits, at_least: int | None) -> Iterator[Image.Image]:
     """The first frames of a file, loaded, at least one; the image may be the same each time. Raises Unreadable."""
+    preview = find_preview(file)
+    if preview is not None:
+        yield _load_preview(preview, limits, at_least)
+        return
     file.seek(0)
     pages = read_pages(file, _FRAMES) if _TIFF.match(file.read(4)) else iter(())
     page = next(pages, None)
@@ -312,6 +331,17 @@ def _read_frames(file: IO[bytes], limits: Limits, at_least: int | None) -> Itera
             if left < 0:
                 return
             yield _load_page(file, later, limits, at_least)
+
+
+def _load_preview(preview: Preview, limits: Limits, at_least: int | None) -> Image.Image:
+    """The JPEG in a RAW file, turned as that says unless the JPEG says so itself. Raises Unreadable."""
+    file = io.BytesIO(preview.data)
+    image = _load_frame(file, _identify(file, limits), at_least)
+    if preview.orientation is not None and _ORIENTATION not in image.getexif():
+        image.getexif()[_ORIENTATION] = preview.orientation
+    image.format = "RAW"
+    image.info["has_more"] = False
+    return image
 
 
 def _load_page(file: IO[bytes], page: Page, limits: Limits, at_least: int | None) -> Image.Image:
@@ -385,6 +415,9 @@ def _to_upright(image: Image.Image, at_least: int | None) -> Image.Image:
 
 def _identify(file: IO[bytes], limits: Limits) -> Image.Image:
     """Open a picture whose header is within the limits, without decoding it. Raises Unreadable."""
+    position = file.tell()
+    _check_size(jxl.count_pixels(file), limits)
+    file.seek(position)
     try:
         image = Image.open(file, formats=FORMATS)
     except OSError as error:

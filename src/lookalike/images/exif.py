@@ -96,7 +96,7 @@ def _find_exif(file: IO[bytes], image: Image.Image) -> IO[bytes] | None:
         data = bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
     if isinstance(data, bytes):
         return io.BytesIO(data.removeprefix(b"Exif\0\0"))
-    return file if image.format == "TIFF" else None
+    return file if image.format in {"TIFF", "RAW"} else None
 
 
 def _read_block(block: Block) -> Capture:

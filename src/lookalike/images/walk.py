@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTENSIONS", "IGNORED", "NOT_REGULAR", "Entry", "Root", "Rules", "count", "is_passed_over", "walk"]
 
-EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split())
+EXTENSIONS = frozenset(
+    b".jpg .jpeg .jpe .jfif .pjpeg .pjp .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .avif .avifs .heic .heif .hif "
+    b".heics .heifs .jxl .ppm .pgm .pbm .pnm .pfm .arw .cr2 .cr3 .dng .nef .nrw .pef .raf .rw2 .srw".split()
+)
 _LEFT_OUT = frozenset((b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information"))
 NOT_REGULAR = "not a regular file"
 IGNORED = f"left out by a {ignore.NAME.decode()} above it"
