@@ -449,6 +449,8 @@ def _why_unidentified(file: IO[bytes], limits: Limits) -> str:
         if head.startswith(b"RIFF"):  # its decoder wants memory for all pixels before it says how many there are
             _check_size(webp_pixels(head), limits)
             check_file(file, "WEBP")
+        if head[4:8] == b"ftyp":
+            check_file(file, "HEIF")
         return TRUNCATED if watched.ran_out else DAMAGED
     for pattern, name in _FOREIGN:
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
