@@ -208,6 +208,29 @@ def test_a_field_that_only_pictures_had_that_are_gone_is_refused_too() -> None:
         matching([columns], ["camera:nikon"])
 
 
+@pytest.mark.parametrize(
+    ("names", "formats"),
+    [
+        ("jpg jpeg JPG jpe jfif pjpeg .jpg .JPEG", {"JPEG", "MPO"}),
+        ("mpo", {"MPO"}),
+        ("tif tiff TIF .tiff", {"TIFF"}),
+        ("heic heif hif", {"HEIF"}),
+        ("pgm ppm pnm pbm", {"PPM"}),
+        ("png apng", {"PNG"}),
+        ("bmp dib", {"BMP", "DIB"}),
+        ("dng nef raw", {"RAW"}),
+        ("jxl", {"JXL"}),
+        ("gif", {"GIF"}),
+    ],
+)
+def test_a_format_is_found_by_all_of_its_names_and_left_out_by_them(names: str, formats: set[str]) -> None:
+    known = ["JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "HEIF", "AVIF", "PPM", "RAW", "JXL"]
+    rows = [ROWS[0]._replace(format=format_, id=number) for number, format_ in enumerate(known)]
+    for name in names.split():
+        assert {known[id_] for id_ in found(rows, [f"format:{name}"])} == formats
+        assert {known[id_] for id_ in found(rows, [f"-format:{name}"])} == {*known} - formats
+
+
 def test_the_date_is_that_of_the_camera_where_it_is_known() -> None:
     rows = [one._replace(taken_at=datetime(2001, 2, 3, 23, tzinfo=zone)) for one in ROWS[:1] for zone in (None, EAST)]
     for number, one in enumerate(rows):
@@ -249,7 +272,9 @@ def fits(field: str, value: Any, text: str) -> bool:
         return compares(text, lambda part: (value, float(part.rstrip("kMB")) * units.get(part[-2:], 1)))
     if field in {"width", "height"}:
         return compares(text, lambda part: (value, float(part)))
-    pattern = {"jpg": "jpeg"}.get(text, text) if field == "format" or {*"*?["} & {*text} else f"*{text}*"
+    if (field, text) == ("format", "jpg"):
+        value, text = value.casefold().replace("mpo", "jpeg"), "jpeg"
+    pattern = text if field == "format" or {*"*?["} & {*text} else f"*{text}*"
     return fnmatch.fnmatchcase(value.casefold(), pattern.casefold())
 
 
@@ -280,7 +305,7 @@ TAKEN = st.none() | st.sampled_from(DAYS[:2] + DAYS[4:5] + DAYS[6:7]).map(
     lambda day: datetime.fromisoformat(f"{day}T23:59:59")
 )
 SIDES = st.none() | st.sampled_from([0, 1, 2, 4000, 2**62])
-FORMATS = st.none() | st.sampled_from(["JPEG", "jpeg", "PNG", "[x]", "\u00df", "", ">1"])
+FORMATS = st.none() | st.sampled_from(["JPEG", "jpeg", "MPO", "PNG", "[x]", "\u00df", "", ">1"])
 CAMERAS = st.none() | st.sampled_from(["Canon EOS 5D", "CANON eos 5d", "a\0b", "\n", "x*", "STRASSE"])
 RECORDS = st.builds(
     Record,

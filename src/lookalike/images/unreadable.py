@@ -12,12 +12,28 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["DAMAGED", "NO_MEMORY", "TRUNCATED", "VANISHED", "Unreadable", "needs_known_decoder", "plain_reasons"]
+__all__ = [
+    "DAMAGED",
+    "NO_MEMORY",
+    "TRUNCATED",
+    "VANISHED",
+    "VARIANT",
+    "Unreadable",
+    "is_variant",
+    "needs_known_decoder",
+    "plain_reasons",
+]
 
 VANISHED = "vanished"
 TRUNCATED = "file is truncated"
 DAMAGED = "file is damaged"
+VARIANT = "unsupported format (a rare variant of it)"
 NO_MEMORY = "needs more memory than a worker may have"
+
+# How Pillow says that it does not know a variant of a format: "Unsupported BMP bitfields layout", "unknown raw mode".
+_NOT_KNOWN = re.compile(
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|cannot handle|not implemented", re.IGNORECASE
+)
 
 _BY_ERRNO = {
     errno.ENOENT: VANISHED,
@@ -63,6 +79,11 @@ def plain_reasons() -> Iterator[None]:
         raise Unreadable(_phrase(error)) from None
 
 
+def is_variant(error: Exception) -> bool:
+    """Whether a decoder says that the file is of a kind that it does not know, rather than damaged."""
+    return bool(_NOT_KNOWN.search(str(error)))
+
+
 def _phrase(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return _BY_ERRNO.get(error.errno, f"cannot be read: {error.strerror}")
@@ -73,4 +94,6 @@ def _phrase(error: Exception) -> str:
         return NO_MEMORY
     if "too large" in text or "max_text" in text or "decompressed data" in text:
         return "metadata is too large"
+    if is_variant(error):
+        return VARIANT
     return DAMAGED

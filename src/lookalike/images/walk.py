@@ -34,7 +34,10 @@ __all__ = [
     "walk",
 ]
 
-EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split())
+EXTENSIONS = frozenset(
+    b".jpg .jpeg .jpe .jfif .pjpeg .pjp .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .avif .avifs .heic .heif .hif "
+    b".heics .heifs .jxl .ppm .pgm .pbm .pnm .pfm .arw .cr2 .cr3 .dng .nef .nrw .pef .raf .rw2 .srw".split()
+)
 _ODD = odd_names(EXTENSIONS)
 _KINDS = 1000  # different extensions that are counted; more are counted together
 NOT_REGULAR = "not a regular file"

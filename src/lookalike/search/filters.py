@@ -12,7 +12,7 @@ composed or not. The fields are
              local time: `2024`, `2024-05`, `2024-05-17`
     size     the file size, in bytes or as `300kB`, `2MB`, `1GB`
     width, height   in pixels
-    format   such as `jpeg`
+    format   such as `jpeg`, by any of its names: `jpg`, `jfif`, `tif`, `heic`
     camera   the maker and model, or a part of them: `camera:canon`
 
 Numbers and dates accept `>`, `>=`, `<`, `<=` and ranges that include both ends: `1000..2000`, `1000..`, `..2000`.
@@ -40,7 +40,18 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*)?", re.ASCII)  # not 000: `>1,000` i
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
 _SIZE = re.compile(r"((?:0|[1-9]\d*)(?:\.\d*)?)\s*([kMG])?B?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
-_FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+# Other names of a format, and what they all mean: a phone's multi-picture JPEG opens as a JPEG everywhere.
+_FORMATS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("JPEG", "JPG", "JPE", "JFIF", "PJPEG", "PJPG"), ("JPEG", "MPO")),
+    **dict.fromkeys(("TIFF", "TIF"), ("TIFF",)),
+    **dict.fromkeys(("HEIF", "HEIC", "HIF"), ("HEIF",)),
+    **dict.fromkeys(("AVIF", "AVIFS"), ("AVIF",)),
+    **dict.fromkeys(("PPM", "PGM", "PBM", "PNM", "PFM"), ("PPM",)),
+    **dict.fromkeys(("PNG", "APNG"), ("PNG",)),
+    **dict.fromkeys(("BMP", "DIB"), ("BMP", "DIB")),
+    **dict.fromkeys(("JXL", "JPEG-XL", "JPEGXL"), ("JXL",)),
+    **dict.fromkeys(("RAW", "ARW", "CR2", "CR3", "DNG", "NEF", "NRW", "ORF", "PEF", "RAF", "RW2", "SRW"), ("RAW",)),
+}
 _SIGNS: dict[str, Operator] = {">": ">", ">=": ">=", "<": "<", "<=": "<=", "": "="}
 
 
@@ -93,10 +104,17 @@ def _parse_value(field: str, text: str) -> Filter:
     if field in _COMPARABLE:
         return _parse_range(field, text, _COMPARABLE[field])
     if field == "format":
-        text = _FORMATS.get(text.upper(), text)
-    elif field == "camera" and not {*"*?["} & {*text}:
+        return _parse_format(text)
+    if field == "camera" and not {*"*?["} & {*text}:
         text = f"*{text}*"
     return Condition(field, "=", text)
+
+
+def _parse_format(text: str) -> Filter:
+    """A format by any of its names, with or without the dot of an extension: `jpg`, `.jpg`, `JPEG`."""
+    name = text.removeprefix(".")
+    named = tuple(Condition("format", "=", one) for one in _FORMATS.get(name.upper(), (name,)))
+    return named[0] if len(named) == 1 else Any(named)
 
 
 def _parse_range(field: str, text: str, read: Callable[[str], str | float]) -> Filter:
