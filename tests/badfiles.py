@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image, ImageDraw, TiffImagePlugin
+
+from tests.tiffs import Layout, write_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -142,6 +145,11 @@ def good_files() -> dict[str, bytes]:
         "lzw.tif": encoded(image, "TIFF", compression="tiff_lzw"),
         "deflate.tif": encoded(image, "TIFF", compression="tiff_adobe_deflate"),
         "jpeg.tif": encoded(image, "TIFF", compression="jpeg"),
+        "planes.tif": write_tiff(np.asarray(image).astype(np.uint16) * 257, Layout(planar=2)),
+        "floats.tif": write_tiff(np.asarray(image) / 255, Layout(kind=3, tile=32, compression=8)),
+        "still.avif": encoded(image, "AVIF"),
+        "still.heic": encoded(image, "HEIF"),
+        "binary.ppm": encoded(image, "PPM"),
         "group4.tif": encoded(image.convert("1"), "TIFF", compression="group4"),
     }
 
@@ -262,12 +270,14 @@ _FOREIGN = {
     "ICO": encoded(picture().resize((16, 16)), "ICO"),
     "PSD": b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\x10\0\0\0\x10\0\x08\0\3" + bytes(12),
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 \0\0\0\0jp2 ",
-    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(64),
+    "PAM": b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0",
+    "video": b"\0\0\0\x18ftypqt  " + bytes(40),
 }
 for _kind, _data in _FOREIGN.items():
     _reason = f"unsupported format ({_kind})"
     content(4, f"{_kind.replace(' ', '-')}.jpg", _reason)(partial(bytes, _data))
 content(4, "svg-doctype.png", "unsupported format (SVG)")(lambda: b"<!DOCTYPE svg PUBLIC ''><svg></svg>")
+content(4, "hollow.avif", DAMAGED)(lambda: b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(64))
 content(4, "comments.jpg", "unsupported format (HTML or XML)")(lambda: b"<!---->" * 290)
 
 

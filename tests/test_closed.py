@@ -28,7 +28,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "knows": (b"/a.jpg",),
     "__contains__": ("a.jpg",),
 }
-TAKES_ONE = {"search", "search_text", "remove", "export", "write_parquet"}
+TAKES_ONE = {"explain_filters", "search", "search_text", "remove", "export", "write_parquet", "protects"}
 
 
 @pytest.fixture

@@ -335,7 +335,7 @@ class TestKnowing:
         info = gallery.info()
         assert (info["pictures"], info["skipped"]) == (12, 1)
         assert info["encoder"] == "histogram"
-        assert info["dim"] == info["encoder_dim"] == 1440
+        assert info["dim"] == info["encoder_dim"] == 1440 + 51 + 8  # with the whole picture
         assert [path for path, _ in gallery.skipped()] == [photos / "bad.jpg"]
         assert len(list(gallery.pictures())) == len(gallery) == 12
 

@@ -25,6 +25,9 @@ A single bad file in a collection is data rather than an error: see `lookalike.g
 
 from __future__ import annotations
 
+import os
+import sys
+
 
 class LookalikeError(Exception):
     """The base class of every error that the library raises on purpose.
@@ -113,3 +116,45 @@ class StoreBusy(StoreError):
     """Another process is writing to this gallery."""
 
     exit_code = 75
+
+
+def how_to_install(requirement: str) -> str:
+    """The command that installs a package, such as `lookalike[train]`, into the environment that this process runs in.
+
+    It is the one of the tool that made the environment: `pip install` alone may lead into another, or be forbidden.
+    """
+    import importlib.util  # noqa: PLC0415  (these three only where something is missing: 5 ms)
+    import shlex  # noqa: PLC0415
+
+    quoted, python = f'"{requirement}"' if "[" in requirement else requirement, shlex.quote(sys.executable or "python")
+    if _is_in_prefix("pipx_metadata.json"):
+        return f"pipx inject lookalike {quoted}"
+    if _is_in_prefix("uv-receipt.toml"):
+        return f"uv tool install lookalike --with {quoted}"
+    if _is_managed_by_the_system():
+        return f"{python} -m venv ~/lookalike-env && ~/lookalike-env/bin/pip install lookalike {quoted}"
+    if importlib.util.find_spec("pip") is not None:
+        return f"{python} -m pip install {quoted}"
+    if (uv := _find_uv()) is not None:
+        return f"{shlex.quote(uv)} pip install --python {python} {quoted}"
+    return f"{python} -m ensurepip && {python} -m pip install {quoted}"
+
+
+def _is_in_prefix(name: str) -> bool:
+    return os.path.exists(os.path.join(sys.prefix, name))
+
+
+def _is_managed_by_the_system() -> bool:
+    """Whether packages of this Python belong to the operating system (PEP 668)."""
+    import sysconfig  # noqa: PLC0415
+
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+    return sys.prefix == sys.base_prefix and os.path.exists(marker)
+
+
+def _find_uv() -> str | None:
+    import shutil  # noqa: PLC0415
+
+    if shutil.which("uv"):
+        return "uv"
+    return shutil.which("uv", path=os.path.dirname(sys.executable))

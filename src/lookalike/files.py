@@ -1,5 +1,8 @@
 """Files and folders that appear as a whole or not at all: the one way in which this package writes them.
 
+`write_output` is the way to every drawing and document that a person names: it replaces only what Lookalike made, and
+marks what it writes. Nothing else in the package writes where a person's own files may be.
+
 What is being written has a name of its own beside its place, so that the rename at the end is one step of the file
 system. Nothing is left of a write that fails. What a process leaves that is killed or loses its power is an unknown
 file beside one that is whole; the next write of the same name a day later removes it.
@@ -12,17 +15,120 @@ import errno
 import os
 import re
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar, cast
+
+from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-__all__ = ["remove_leftovers", "replace_file", "stage_folder", "sync_folder"]
+    Protects = Callable[[Path], bool]
+    """Whether a path belongs to a picture that must never be written over, whatever a person asks for."""
+
+__all__ = [
+    "MARK",
+    "bears_mark",
+    "check_output",
+    "expand_home",
+    "is_marked",
+    "remove_leftovers",
+    "replace_file",
+    "stage_folder",
+    "sync_folder",
+    "write_output",
+]
+
+_Path = TypeVar("_Path", bound="str | bytes | os.PathLike[str]")
+
+MARK = "made by Lookalike"
+"""What every drawing says in its metadata, and the reason why it is not indexed as a photograph."""
 
 _ABANDONED = 86_400.0  # seconds; nothing that this package writes stands still for so long
 _KEPT = 40  # characters of a name, with its ending: at most 160 bytes of the 255 that a name may have
+_ENDS = 8192  # bytes at either end of a file in which the mark is looked for: metadata stands there in every format
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # what file systems say that cannot sync a folder
+
+
+def expand_home(path: _Path) -> _Path:
+    """A path with `~` and `~name` at its beginning as the home folder; anything else unchanged.
+
+    A `Path` cannot say whether it was `~` or `./~`: a file that really has this name is meant if only it exists.
+    """
+    if isinstance(path, bytes):
+        return cast("_Path", os.path.expanduser(path)) if path.startswith(b"~") else path
+    name = os.fsdecode(path)
+    if not name.startswith("~"):
+        return path
+    expanded = os.path.expanduser(name)
+    if isinstance(path, str):
+        return cast("_Path", expanded)
+    is_literal = os.path.lexists(name) and not os.path.lexists(expanded)
+    return path if is_literal else cast("_Path", Path(expanded))
+
+
+@contextlib.contextmanager
+def write_output(
+    path: Path, *, force: bool = False, protects: Protects | None = None, mark: str = MARK
+) -> Iterator[Path]:
+    """Give an empty file to be written; afterwards it is the drawing or document at `path`, and says that it is ours.
+
+    mark: what the file says; it is added at the end where the writer has not put it into the metadata. The rest is that
+    of `check_output`. Raises UsageError, also for what the disk or the writer refuses.
+    """
+    place = check_output(path, force=force, protects=protects, mark=mark)
+    try:
+        with replace_file(place) as part:
+            yield part
+            _add_mark(part, mark)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be written: {reason}") from error
+
+
+def check_output(path: Path, *, force: bool = False, protects: Protects | None = None, mark: str | None = MARK) -> Path:
+    """The real path of a file that may be written. Raises UsageError if a person's file would be lost.
+
+    An existing file may be replaced if it bears the mark, or with `force`; with `mark` None only with `force`.
+    protects: says which paths must not be written even then.
+    """
+    place = Path(os.path.realpath(path))
+    if place.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file in it")
+    if mark is not None and is_marked(place, mark):
+        return place
+    if protects is not None and (protects(place) or protects(path)):
+        raise UsageError(
+            f"{path} belongs to a gallery, as a picture or as one of its files, and is never written over",
+            hint="choose another name",
+        )
+    if os.path.lexists(place) and not place.is_file():
+        raise UsageError(f"{path} is not a regular file", hint="name a file to write")
+    if place.exists() and not force:
+        raise UsageError(f"{path} already exists", hint="choose another name, or use --force to replace it")
+    return place
+
+
+def is_marked(path: Path, mark: str = MARK) -> bool:
+    """Whether a file says that Lookalike made it; False if it cannot be read."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return bears_mark(file, mark)
+    except OSError:
+        return False
+
+
+def bears_mark(file: IO[bytes], mark: str = MARK) -> bool:
+    """Whether an open file has the mark near one of its ends, where every format keeps its metadata; 10 µs."""
+    file.seek(0)
+    head = file.read(_ENDS)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(len(head), size - _ENDS))
+    tail = file.read(_ENDS)
+    file.seek(0)
+    return mark.encode() in head + tail
 
 
 @contextlib.contextmanager
@@ -98,6 +204,13 @@ def _name_part(path: Path) -> Path:
 
 def _shorten(name: str) -> str:
     return name[-_KEPT:]
+
+
+def _add_mark(path: Path, mark: str) -> None:
+    """Append the mark to a file without it: no decoder minds what follows the end of a picture."""
+    if not is_marked(path, mark):
+        with path.open("ab") as file:
+            file.write(f"\n% {mark}\n".encode())
 
 
 def _sync_file(path: Path) -> None:

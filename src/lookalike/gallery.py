@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.threads import guard
-from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, UsageError
+from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError
+from lookalike.files import check_output, expand_home
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
 from lookalike.indexing.create import create_store
@@ -21,7 +23,9 @@ from lookalike.indexing.update import IndexOptions, Report, embed_files
 from lookalike.search import engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
-from lookalike.store import Maintained, Space, is_folder, open_store
+from lookalike.search.selection import explain_filters
+from lookalike.store import FOLDER, Maintained, Space, is_folder, locate, open_store
+from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,9 +49,8 @@ if TYPE_CHECKING:
 
     PathLike = str | bytes | os.PathLike[str]
 
-__all__ = ["FOLDER", "Gallery", "find_gallery"]
+__all__ = ["FOLDER", "Gallery", "find_gallery", "protected"]
 
-FOLDER = ".lookalike"
 _USE_ANOTHER = "index into another gallery: lookalike index PHOTOS -e ENCODER -i FOLDER"
 
 _log = logging.getLogger(__name__)
@@ -87,12 +90,14 @@ class Gallery:
     ) -> Self:
         """Open the gallery at a location: a folder, or a URL such as `memory:`; by default the nearest `.lookalike`.
 
+        The folder of pictures around a `.lookalike` opens it too, and `~` is the home folder.
+
         encoder: a name or a model file. It is needed only to create a gallery; for an existing gallery it must be the
         one that made it. create: make a gallery if none exists. learn_from: folders with the pictures from which a new
         gallery's encoder, such as `patches`, is learned; options and on_progress apply to reading them.
         Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
         """
-        where = location if location is not None else find_gallery()
+        where = locate(location if location is not None else find_gallery(), create=create)
         folder = Path(where) if is_folder(where) else None
         try:
             store = open_store(where)
@@ -186,10 +191,10 @@ class Gallery:
         on_progress: OnProgress | None = None,
         wait: float = 0.0,
     ) -> Report:
-        """Read the skipped files at or below `path` again, even if they have not changed.
+        """Read the skipped files at or below `path` again, even if they have not changed; or the picture at `path`.
 
         Files that no longer exist are left for `index` to remove. Raises StoreBusy; UsageError when no file was skipped
-        there.
+        there, or the picture has not changed.
         """
         store, encoder = self.store, self.encoder
         return maintenance.retry(store, encoder, path, options=options, on_progress=on_progress, wait=wait)
@@ -213,8 +218,8 @@ class Gallery:
     def adapt(self, *, dim: int | None = None, blend: bool | None = None, wait: float = 0.0) -> int:
         """Fit the projection again to all embeddings; return the dimension of the vectors that are compared.
 
-        dim: the most dimensions to keep for each part of a hybrid; by default 256 where vectors are blended and 64
-        elsewhere. blend: whether to blend vectors, as `lookalike.adaptation.plan` explains; None keeps the earlier
+        dim: the most dimensions to keep, or to keep for each part of a hybrid; by default 256 where vectors are blended
+        and 64 elsewhere, and 24 more for the whole picture unless they are among the 256. blend: whether to blend vectors, as `lookalike.adaptation.plan` explains; None keeps the earlier
         choice, or at first chooses what suits the encoder. Raises UsageError when there are too few different pictures
         to fit anything.
         """
@@ -241,6 +246,7 @@ class Gallery:
         order: Order = "distance",
         exact: bool = False,
         include_self: bool = False,
+        unique: bool = False,
     ) -> Hits:
         """The k pictures most similar to `query`: a path, PIL image, uint8 (h, w, 3) or (h, w), or `lookalike.Query`.
 
@@ -251,9 +257,11 @@ class Gallery:
         order: "diffusion" reorders the nearest thousand by how they are reached from the query through similar
         pictures, which finds more pictures of the same kind; distances remain those to the query.
         exact: compare with every picture, even in a gallery so large that searches are normally approximate.
+        unique: count copies once: of files with the same content, and of pictures that are the same in every pixel that
+        is compared, only the nearest is a hit; k hits are returned if there are k different pictures.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for an unknown filter or order.
         """
-        options = engine.Options(where, weights, order, exact, include_self)
+        options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query)], k, options)[0]
 
     def search_many(  # noqa: PLR0913  (by name, all but two)
@@ -266,10 +274,18 @@ class Gallery:
         order: Order = "distance",
         exact: bool = False,
         include_self: bool = False,
+        unique: bool = False,
     ) -> list[Hits]:
         """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
-        options = engine.Options(where, weights, order, exact, include_self)
+        options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
+
+    def explain_filters(self, where: Sequence[str]) -> list[str]:
+        """What these filters select nothing by: a sentence for each value that no picture has, and what there is.
+
+        Empty if each of them selects something, and so do all of them together. Raises UsageError as `search` does.
+        """
+        return explain_filters(self.store, where)
 
     def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
         """Deprecated: `search(Query.text(text))`."""
@@ -332,6 +348,13 @@ class Gallery:
         """Whether the gallery knows a file at or below this absolute path, either as a picture or as skipped."""
         return any(maintenance.below(self.store, canonical_path(path, self.store)))
 
+    def protects(self, path: PathLike) -> bool:
+        """Whether a drawing or document at this path would replace a picture of this gallery, or of the nearest one.
+
+        The gallery's own files are protected too. Links, hard links and other spellings of a path make no difference.
+        """
+        return _holds(self.store, self._folder, path) or protected(path)
+
     def info(self) -> dict[str, Any]:
         """Facts about the gallery, as the command `info --json` prints them."""
         pictures, skipped = self.store.count()
@@ -371,7 +394,9 @@ class Gallery:
         Raises UsageError when the file exists and `force` is not set; Corrupt, DiskFull, StoreError.
         """
         learned = [f"{part}/{name}" for part in learned_parts(self.store.space.source) for name in (MODEL, CARD)]
-        return self._maintained().backup(Path(file), force=force, beside=learned)
+        maintained = self._maintained()
+        target = check_output(expand_home(Path(file)), force=force, protects=self.protects, mark=None)
+        return maintained.backup(target, force=force, beside=learned)
 
     def write_parquet(self, file: str | Path, *, force: bool = False) -> int:
         """Write a Parquet table with one row per picture and return the number of rows; see `lookalike.store.parquet`.
@@ -379,7 +404,7 @@ class Gallery:
         Raises MissingExtra, UsageError.
         """
         parquet = importlib.import_module("lookalike.store.parquet")
-        return int(parquet.write_parquet(self.store, Path(file), force=force))
+        return int(parquet.write_parquet(self.store, expand_home(Path(file)), force=force, protects=self.protects))
 
     @staticmethod
     def restore(file: str | Path, folder: str | Path, *, force: bool = False) -> int:
@@ -389,7 +414,7 @@ class Gallery:
         StoreBusy, Corrupt, DiskFull, StoreError.
         """
         backup = importlib.import_module("lookalike.store.sqlite.backup")
-        return int(backup.restore(Path(file), Path(folder), force=force))
+        return int(backup.restore(expand_home(Path(file)), Path(locate(folder)), force=force))
 
     @classmethod
     def repair(
@@ -404,7 +429,7 @@ class Gallery:
         The damaged database is kept under another name. The report says what was read again; it is None if nothing was
         wrong. Raises StoreBusy, Corrupt when nothing could be saved, and whatever `open` and `index` raise.
         """
-        folder = Path(location) if location is not None else find_gallery()
+        folder = Path(locate(location)) if location is not None else find_gallery()
         done = cast("Repair", importlib.import_module("lookalike.store.sqlite.repair").repair(folder))
         if not done.problems:
             return done, None
@@ -420,16 +445,48 @@ class Gallery:
         return self.store
 
 
-def find_gallery(start: str | Path | None = None) -> Path:
+def find_gallery(start: str | Path | None = None, *, near: PathLike | None = None) -> Path:
     """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
 
-    Raises NoGallery.
+    near: a picture; where there is no gallery above `start`, the closest above the picture. Raises NoGallery.
     """
-    here = Path(start or Path.cwd()).resolve()
+    if near is not None:
+        with contextlib.suppress(NoGallery, UsageError):
+            return find_gallery(start)
+        return find_gallery(Path(os.fsdecode(absolute(near))).parent)
+    here = Path(os.fsdecode(os.path.realpath(absolute(start or "."))))
     for folder in (here, *here.parents):
         if (folder / FOLDER).is_dir():
             return folder / FOLDER
     raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
+
+
+def protected(path: PathLike) -> bool:
+    """Whether the nearest gallery, or that of LOOKALIKE_INDEX, has a picture or a file of its own at this path."""
+    return any(_is_held_by(location, path) for location in _galleries_near(path))
+
+
+def _galleries_near(path: PathLike) -> Iterator[str | Path]:
+    if location := os.environ.get("LOOKALIKE_INDEX"):
+        yield location
+    with contextlib.suppress(NoGallery):
+        yield find_gallery(os.path.dirname(os.path.abspath(os.fsdecode(path))))
+
+
+def _is_held_by(location: str | Path, path: PathLike) -> bool:
+    try:
+        with Gallery.open(location) as gallery:
+            return _holds(gallery.store, Path(location) if is_folder(location) else None, path)
+    except (UsageError, StoreError):  # no gallery there, or one that cannot be read now
+        return False
+
+
+def _holds(store: Store, folder: Path | None, path: PathLike) -> bool:
+    """Whether a gallery has a picture, or one of its own files, at this path, under whatever name."""
+    place = Path(os.fsdecode(os.path.realpath(path)))
+    if folder is not None and place.is_file() and place.is_relative_to(folder.resolve()):
+        return True
+    return maintenance.knows_file(store, path)
 
 
 def _check_encoder(encoder: Encoder, space: Space) -> None:

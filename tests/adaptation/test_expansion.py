@@ -30,15 +30,17 @@ def smoothed_naively(rows: np.ndarray, k: int, power: float) -> np.ndarray:
     for row in rows:
         likeness = rows @ row
         best = np.argsort(-likeness)[:k]
-        mean = sum(max(likeness[place], 0.0) ** power * rows[place] for place in best)
+        second = likeness[best[1]]
+        mean = sum(np.clip(likeness[place] / second, 0.0, 1.0) ** power * rows[place] for place in best)
         result.append(mean / np.linalg.norm(mean))
     return np.array(result)
 
 
 def test_smoothing_worked_out_by_hand() -> None:
     rows = np.array([[2, 0], [3, 3], [-1, 0]], np.float32)
-    # Of the first: itself with weight 1, and the second, at 45 degrees, with weight cos^2 = 1/2.
-    first = np.array([1 + 0.5**1.5, 0.5**1.5])
+    # Of the first: itself and the second, at 45 degrees, with weight 1 each, as the second is what the others are
+    # compared with.
+    first = np.array([1 + 0.5**0.5, 0.5**0.5])
     np.testing.assert_allclose(smoothed(rows, k=2, power=2)[0], first / np.linalg.norm(first), rtol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,13 +10,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import psutil
+import pytest
+from PIL import Image
+
 from lookalike import load_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from tests.cli.conftest import Run
 
@@ -203,7 +206,186 @@ def test_refresh_notices_a_change_that_size_and_time_hide(run: Run, make_photos:
     os.utime(path, ns=(before.st_mtime_ns,) * 2)
     assert run("index", "-i", gallery, "--json").json["added"] == 0
     document = run("index", "-i", gallery, "--refresh", "--json").json
-    assert (document["added"], document["unchanged"]) == (1, 2)
+    assert (document["changed"], document["added"], document["unchanged"]) == (1, 0, 2)
+
+
+def test_force_reads_one_folder_again_and_a_change_is_called_one(
+    run: Run, make_photos: MakePhotos, tmp_path: Path
+) -> None:
+    photos, gallery = make_photos(3), tmp_path / "gallery"
+    run("index", photos, "-e", "histogram", "-i", gallery)
+    path = photos / "000.jpg"
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_mtime_ns,) * 2)
+    done = run("index", "--force", path, "-i", gallery)
+    assert done.out.splitlines()[0].split()[-1] == "changed"
+    assert "3 pictures, 1 changed" in done.err
+
+
+@pytest.mark.parametrize("names", [["Nope"], ["Nope", "photos"], ["photos", "Nope"], ["Nope/deeper"]])
+@pytest.mark.parametrize("options", [[], ["-i", "g"], ["-i", "a/b/g"], ["--dry-run"], ["-e", "patches"]])
+def test_a_wrong_name_is_named_and_leaves_nothing_behind(
+    run: Run,
+    make_photos: MakePhotos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    names: list[str],
+    options: list[str],
+) -> None:
+    make_photos(2)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    done = run("index", *names, *options)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("lookalike: no such file or folder: Nope")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_wrong_name_beside_a_known_gallery_changes_nothing(run: Run, indexed: Path) -> None:
+    done = run("index", indexed, indexed / "Nope", "--exclude", "000.jpg")
+    assert done.status == 2
+    assert "Nope" in done.err
+    info = run("info", "-i", indexed / ".lookalike", "--json").json
+    assert (info["pictures"], info["roots"][0]["exclude"]) == (12, [])
+
+
+@pytest.mark.parametrize(
+    "options", [["-e", "nonsense"], ["-e", "nonsense.onnx"], ["-i", "photos/000.jpg/g"], ["-i", "/proc/x/g"]]
+)
+def test_a_gallery_that_cannot_be_made_leaves_nothing_behind(
+    run: Run, make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    make_photos(2)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    for where in ([], ["-i", "a/b/g"] if "-e" in options else []):
+        done = run("index", "photos", *options, *where)
+        assert done.status in {1, 2}
+        assert "hint" in done.err
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_encoder_that_cannot_be_learned_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for where in ([], ["-i", tmp_path / "a" / "b"]):
+        assert run("index", tmp_path / "empty", "-e", "patches", *where).status == 1
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "empty"]
+
+
+def test_rules_stay_are_shown_and_end_with_no_exclude(run: Run, scenes: Path) -> None:
+    gallery = scenes / ".lookalike"
+    document = run("index", scenes / "beach", "--exclude", "000.jpg", "--exclude", "./001.jpg", "--json").json
+    assert (document["removed"], document["excluded"]) == (2, 2)
+    for folders in ([scenes], [scenes / "beach"], []):
+        document = run("index", *folders, "-i", gallery, "--json").json
+        assert (document["unchanged"], document["added"], document["excluded"]) == (
+            4 if folders == [scenes / "beach"] else 10,
+            0,
+            2,
+        )
+    shown = [line.split() for line in run("info", "-i", gallery).out.splitlines()]
+    assert ["excluded", "000.jpg"] in shown
+    assert ["excluded", "/001.jpg"] in shown
+    assert run("index", scenes / "beach", "--no-exclude", "--json").json["added"] == 2
+    assert [root["exclude"] for root in run("info", "-i", gallery, "--json").json["roots"]] == [[]]
+
+
+def test_a_pattern_without_effect_is_named_as_it_was_typed(run: Run, scenes: Path) -> None:
+    done = run("index", scenes, "--exclude", "beach/", "--exclude", "./forst/", "--exclude", "BEACH")
+    assert done.out.splitlines()[1].split() == ["0", "6", "0", "6", "0", "6"]
+    assert done.out.splitlines()[0].split()[-1] == "excluded"
+    assert "--exclude ./forst/ excludes nothing" in done.err
+    assert "--exclude BEACH excludes nothing" in done.err
+    assert "beach/" not in done.err
+    assert "excludes nothing" not in run("index", "-i", scenes / ".lookalike").err
+
+
+def test_rules_that_contradict_each_other_are_the_users_mistake(run: Run, indexed: Path) -> None:
+    assert run("index", indexed, "--exclude", "x", "--no-exclude").status == 2
+    assert run("index", "--no-exclude", "-i", indexed / ".lookalike").status == 2
+
+
+def test_a_folder_of_other_files_says_what_it_holds(run: Run, tmp_path: Path) -> None:
+    for name in ("a.PSD", "b.PSD", "c.MOV"):
+        (tmp_path / "raw" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(b"x")
+    done = run("index", tmp_path / "raw", "-e", "histogram")
+    assert done.status == 0
+    assert "3 files passed over, of kinds that are not read: .PSD 2, .MOV 1" in done.err
+    assert f"no picture was found in {tmp_path / 'raw'}" in done.err
+    document = run("index", tmp_path / "raw", "--json").json
+    assert document["passed_over"] == {".PSD": 2, ".MOV": 1}
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "3601", "soon"])
+def test_a_timeout_that_is_not_one_is_refused(run: Run, indexed: Path, seconds: str) -> None:
+    for command in (["index", indexed], ["retry", "-i", indexed / ".lookalike"]):
+        done = run(*command, "--timeout", seconds)
+        assert done.status == 2
+        assert "timeout" in done.err
+
+
+def test_a_timeout_holds_for_each_picture(run: Run, make_photos: MakePhotos, tmp_path: Path) -> None:
+    photos, gallery = make_photos(2), tmp_path / "gallery"
+    Image.new("RGB", (9000, 9000), "teal").save(photos / "slow.png", compress_level=1)
+    done = run("index", photos, "-i", gallery, "-e", "histogram", "--timeout", "0.01", "--json")
+    assert [skipped["reason"] for skipped in done.json["skipped"]] == ["took longer than 0.01 s"]
+    assert run("retry", "-i", gallery, "--timeout", "0.01", "--json").json["skipped"] != []
+    assert run("index", "-i", gallery, "--json").json["added"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_ends_a_run_in_order(make_photos: MakePhotos, tmp_path: Path, number: signal.Signals) -> None:
+    photos, gallery = make_photos(600), tmp_path / "gallery"
+    arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--batch-size", "8"]
+    command = [*COMMAND, *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(
+            lambda: (gallery / "gallery.db-wal").exists() and (gallery / "gallery.db-wal").stat().st_size > 200_000
+        )
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)  # a shell reports 143 and 129
+    assert "pictures saved" in errors
+    assert "Traceback" not in errors
+    assert workers
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert not (gallery / "writer.pid").exists()
+    assert not (gallery / "gallery.db-wal").exists()
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored(make_photos: MakePhotos, tmp_path: Path) -> None:
+    photos, gallery = make_photos(300), tmp_path / "gallery"
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--batch-size", "8"]
+    command = [sys.executable, "-c", ignoring, *map(str, [*COMMAND, *arguments])]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        wait_for((gallery / "gallery.db-wal").exists)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_folder_that_may_not_be_written_needs_a_gallery_elsewhere(
+    run: Run, make_photos: MakePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_photos(2)
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    done = run("index", photos, "-e", "histogram")
+    assert done.status == 1
+    assert f"{photos} is read-only" in done.err
+    assert "--index" in done.err
 
 
 def test_a_url_that_no_store_answers_to_is_not_taken_for_a_folder(

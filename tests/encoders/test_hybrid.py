@@ -82,6 +82,9 @@ def test_weights_that_are_not_named_share_the_rest_as_they_did() -> None:
         balance([], {"a": 1})
 
 
+BESIDE = 0.05 + 1e-6  # the share of the whole picture in the similarity
+
+
 @pytest.fixture
 def cheap(tmp_path: Path) -> str:
     """Colours beside a model of next to no cost: the means of eight columns, 24 numbers."""
@@ -110,7 +113,7 @@ def blocks(gallery: Gallery) -> list[np.ndarray]:
     projection = gallery.store.projection
     stored = np.concatenate([rows for _, rows in gallery.store.embeddings()])
     rows = unit(projection.apply(stored) if projection else stored)
-    ends = projection.widths[:1] if projection else [24]
+    ends = np.cumsum(projection.widths)[:2] if projection else [24, 24 + 1440]
     return np.split(rows, ends, axis=1)
 
 
@@ -120,9 +123,10 @@ def test_a_weight_moved_at_the_search_is_exact(gallery: Gallery, tmp_path: Path)
     own = ids.index(next(item.id for item in gallery.pictures() if item.path.endswith(b"007.jpg")))
     for share in (0.0, 0.1, 0.4, 0.75, 1.0):
         hits = gallery.search(query, len(gallery), include_self=True, weights={"histogram": share})
+        rest = 1 - BESIDE
         expected = sum(
             weight * distances(rows[own], rows, "cosine")
-            for weight, rows in zip((1 - share, share), blocks(gallery), strict=True)
+            for weight, rows in zip((rest * (1 - share), rest * share, BESIDE), blocks(gallery), strict=True)
         )
         np.testing.assert_allclose([hit.distance for hit in hits], np.sort(expected), atol=1e-3)
         assert (hits[0].path.name, hits[0].distance < 1e-12) == ("007.jpg", True)

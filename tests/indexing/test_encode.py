@@ -208,7 +208,7 @@ def test_an_embedding_that_was_known_and_is_gone_when_it_is_needed_is_computed_a
     for seed in range(5):  # 00.png and zz.png are saved in different batches
         make_picture(100 + seed, (20, 16)).save(photos / f"{seed:02}.png")
     report = index(store, LateEmbedder(encoder), photos)
-    assert (report.added, report.removed) == (6, 0)
+    assert (report.added, report.changed, report.removed) == (1, 5, 0)
     assert len(list(store.scan())) == 26
     again = new_store(tmp_path / "again")
     index(again, local(encoder), photos)

@@ -169,6 +169,53 @@ class TestRules:
         assert house.index(house.real).added == 1
         assert house.roots == ["real"]
 
+    def keep(self, house: House, *paths: Path) -> Report:
+        """Index as `lookalike index` does without --exclude: the rules of before stay."""
+        return house.gallery.index(*paths, options=IndexOptions(workers=1))
+
+    def test_rules_stay_until_others_are_given(self, house: House) -> None:
+        house.index(house.real)
+        house.index(house.real / "sub", exclude=("6.png",))
+        for paths in ([], [house.real], [house.real / "sub"], [house.link], [house.real, house.real / "sub"]):
+            assert self.keep(house, *paths).added == 0
+            assert (len(house.names), house.roots) == (7, ["real", "real/sub"])
+        assert house.index(house.real / "sub", exclude=("7.png",)).excluded == 1
+        assert self.keep(house).excluded == 1
+        assert house.names[-1] == "real/sub/6.png"
+        assert house.index(house.real / "sub").added == 1
+        assert house.roots == ["real"]
+
+    def test_rules_of_the_folder_around_it_hold_inside_as_well(self, house: House) -> None:
+        house.index(house.real, exclude=("sub/6.png", "0.png"))
+        assert len(house.names) == 6
+        for path in (house.real / "sub", house.real, house.link / "sub"):
+            assert self.keep(house, path).added == 0
+            assert (len(house.names), house.roots) == (6, ["real"])
+
+    def test_other_rules_for_the_folder_around_it_leave_its_own(self, house: House) -> None:
+        house.index(house.real)
+        house.index(house.real / "sub", exclude=("6.png",))
+        assert house.index(house.real, exclude=("0.png",)).removed == 1
+        assert (len(house.names), house.roots) == (6, ["real", "real/sub"])
+
+    def test_new_rules_for_the_folder_around_it_hold_in_one_that_has_none(self, house: House) -> None:
+        house.index(house.real / "sub")
+        house.index(house.real, exclude=("7.png",))
+        assert (len(house.names), house.roots) == (7, ["real"])
+
+    def test_an_excluded_folder_that_is_named_comes_in_and_stays(self, house: House) -> None:
+        house.index(house.real, exclude=("sub",))
+        assert len(house.names) == 6
+        assert self.keep(house, house.real / "sub").added == 2
+        assert self.keep(house, house.real).removed == 0
+        assert len(house.names) == 8
+
+    def test_a_folder_around_a_known_one_keeps_the_rules_inside(self, house: House) -> None:
+        house.index(house.real, exclude=("0.png",))
+        self.keep(house, house.folder)
+        assert "real/0.png" not in house.names
+        assert "real" in house.roots
+
     def test_a_hidden_folder_that_was_named_stays_when_the_one_around_it_is_indexed(self, house: House) -> None:
         (house.real / ".private").mkdir()
         make_picture(50, (20, 16)).save(house.real / ".private" / "x.png")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from PIL import Image
 from lookalike import Gallery, IndexOptions, Limits
 from lookalike.errors import UsageError
 from lookalike.images.walk import Rules
-from lookalike.store import Space, open_store
+from lookalike.store import Record, Space, open_store
 from tests.conftest import make_picture
 from tests.tiles import TilesEncoder
 
@@ -95,7 +96,8 @@ class TestChanges:
         before = (run.photos / "3.png").stat()
         run.add("3.png", 33)
         os.utime(run.photos / "3.png", ns=(before.st_mtime_ns - 10**12,) * 2)
-        assert counts(run.index()) == (1, 9, 0, 0)
+        report = run.index()
+        assert (report.changed, *counts(report)) == (1, 0, 9, 0, 0)
 
     def test_a_renamed_file_keeps_its_embedding(self, run: Run) -> None:
         (run.photos / "3.png").rename(run.photos / "renamed.png")
@@ -132,7 +134,8 @@ class TestChanges:
 
     def test_a_file_with_other_content_is_indexed_anew(self, run: Run) -> None:
         run.add("3.png", 333)
-        assert counts(run.index()) == (1, 9, 0, 0)
+        report = run.index()
+        assert (report.changed, *counts(report)) == (1, 0, 9, 0, 0)
         assert run.encoder.encoded == 1
         first, *_ = run.gallery.search(make_picture(333, (20, 16)), k=1)
         assert first.path == run.photos / "3.png"
@@ -433,7 +436,8 @@ class TestDryRuns:
         assert (run.gallery.store.generation, run.names, run.gallery.roots) == before
         assert run.encoder.encoded == 0
         done = run.index(batch_size=2)
-        assert counts(told) == counts(done) == (3, 7, 1, 1)
+        assert counts(told) == counts(done) == (2, 7, 1, 1)
+        assert told.changed == done.changed == 1
         assert told.skipped == done.skipped != []
 
     def test_it_waits_for_no_writer(self, run: Run) -> None:
@@ -515,12 +519,166 @@ class TestRefreshing:
         assert path.stat().st_size == before.st_size
         assert counts(run.index()) == (0, 11, 0, 0)
         report = run.gallery.index(options=IndexOptions(workers=1, refresh=True, dry_run=True))
-        assert counts(report) == (1, 10, 0, 0)
+        assert (report.changed, *counts(report)) == (1, 0, 10, 0, 0)
         run.encoder.encoded = 0
-        assert counts(run.gallery.index(options=IndexOptions(workers=1, refresh=True))) == (1, 10, 0, 0)
+        report = run.gallery.index(options=IndexOptions(workers=1, refresh=True))
+        assert (report.changed, *counts(report)) == (1, 0, 10, 0, 0)
         assert run.encoder.encoded == 1
         first, *_ = run.gallery.search(make_picture(71, (20, 16)), k=1)
         assert first.path == path
+
+
+class TestReadingAgain:
+    """What looks unchanged is read again when that is asked for, or when its cause may have gone."""
+
+    def edit(self, run: Run) -> Path:
+        """A picture with other pixels, and the size and the time of before."""
+        path = run.photos / "3.bmp"
+        make_picture(70, (20, 16)).save(path)
+        run.index()
+        before = path.stat()
+        make_picture(71, (20, 16)).save(path)
+        os.utime(path, ns=(before.st_mtime_ns,) * 2)
+        assert path.stat().st_size == before.st_size
+        return path
+
+    def test_force_reads_again_what_is_named_and_nothing_else(self, run: Run) -> None:
+        path = self.edit(run)
+        report = run.gallery.index(path, options=IndexOptions(workers=1, force=True))
+        assert (report.changed, *counts(report)) == (1, 0, 0, 0, 0)
+        first, *_ = run.gallery.search(make_picture(71, (20, 16)), k=1)
+        assert first.path == path
+        report = run.gallery.index(run.photos, options=IndexOptions(workers=1, force=True))
+        assert (report.changed, *counts(report)) == (0, 0, 11, 0, 0)
+
+    def test_a_picture_that_is_retried_by_name_is_read_again(self, run: Run) -> None:
+        path = self.edit(run)
+        assert run.gallery.retry(path, options=IndexOptions(workers=1)).changed == 1
+        with pytest.raises(UsageError, match="has not changed"):
+            run.gallery.retry(path, options=IndexOptions(workers=1))
+        with pytest.raises(UsageError, match="no skipped file") as nothing:
+            run.gallery.retry(run.photos)
+        assert f"lookalike index --force {run.photos}" in nothing.value.hint
+
+    def skip(self, run: Run, reason: str) -> Path:
+        """A sound picture that was skipped before, for this reason."""
+        path = run.add("late.png", 80)
+        status = path.stat()
+        record = Record(os.fsencode(path), status.st_size, status.st_mtime_ns, skipped_because=reason)
+        with run.gallery.store.writing():
+            run.gallery.store.put([record._replace(max_megapixels=100.0)], {})
+        return path
+
+    @pytest.mark.parametrize(
+        "reason",
+        ["took longer than 10 s", "unsupported format (PNG: install the extra `png`)", "unsupported format (TIFF)"],
+    )
+    def test_a_file_is_tried_again_once_its_decoder_is_there_or_its_time_was_up(self, run: Run, reason: str) -> None:
+        self.skip(run, reason)
+        report = run.index()
+        assert (counts(report), report.skipped) == ((1, 10, 0, 0), [])
+
+    @pytest.mark.parametrize("reason", ["unsupported format (PDF)", "not an image", "unsupported mode LAB"])
+    def test_a_file_that_would_be_skipped_again_is_not_opened(self, run: Run, reason: str) -> None:
+        path = self.skip(run, reason)
+        assert run.index().skipped == [(path, reason)]
+
+    def test_one_whose_time_was_up_is_tried_in_the_next_run(self, run: Run) -> None:
+        path = run.photos / "slow.png"
+        Image.new("RGB", (9000, 9000), "teal").save(path, compress_level=1)
+        hasty = IndexOptions(workers=1, limits=Limits(seconds=0.001))
+        report = run.gallery.index(path, options=hasty)
+        assert report.skipped == [(path, "took longer than 0.001 s")]
+        assert run.gallery.index(path, options=IndexOptions(workers=1)).added == 1
+
+    @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+    def test_a_limit_that_no_clock_can_keep_is_an_error(self, run: Run, seconds: float) -> None:
+        with pytest.raises(UsageError, match="seconds"):
+            run.gallery.index(run.photos, options=IndexOptions(workers=1, force=True, limits=Limits(seconds=seconds)))
+
+
+class TestSingleFiles:
+    """Files that were named one by one."""
+
+    @pytest.fixture
+    def alone(self, run: Run) -> Run:
+        """A gallery that knows three files of a folder."""
+        run.gallery.remove(run.photos)
+        run.index(*(run.photos / f"{seed}.png" for seed in range(3)))
+        assert len(run.gallery.roots) == 3
+        return run
+
+    def test_one_that_vanishes_is_forgotten(self, alone: Run) -> None:
+        (alone.photos / "1.png").unlink()
+        dry = alone.gallery.index(options=IndexOptions(workers=1, dry_run=True))
+        report = alone.gallery.index(options=IndexOptions(workers=1))
+        assert counts(dry) == counts(report) == (0, 2, 0, 1)
+        assert report.missing == []
+        assert alone.names == ["photos/0.png", "photos/2.png"]
+        assert len(alone.gallery.roots) == 2
+
+    def test_one_that_is_renamed_is_forgotten_unless_it_is_named(self, alone: Run) -> None:
+        (alone.photos / "1.png").rename(alone.photos / "one.png")
+        report = alone.index(alone.photos / "1.png", alone.photos / "one.png")
+        assert (report.renamed, report.missing) == (1, [])
+        assert alone.names == ["photos/0.png", "photos/2.png", "photos/one.png"]
+
+    def test_one_that_is_named_again_after_it_vanished_is_forgotten(self, alone: Run) -> None:
+        (alone.photos / "1.png").unlink()
+        assert alone.index(alone.photos / "1.png").removed == 1
+        assert len(alone.gallery.roots) == 2
+
+    def test_those_of_a_folder_that_is_gone_are_kept(self, alone: Run) -> None:
+        alone.photos.rename(alone.place / "unplugged")
+        report = alone.gallery.index(options=IndexOptions(workers=1))
+        assert (len(report.missing), report.removed, len(alone.names)) == (3, 0, 3)
+
+    def test_the_last_one_can_go_too(self, alone: Run) -> None:
+        shutil.rmtree(alone.photos)
+        alone.photos.mkdir()
+        assert alone.gallery.index(options=IndexOptions(workers=1)).removed == 3
+        assert (alone.names, alone.gallery.roots) == ([], [])
+
+
+class TestPassedOver:
+    def test_files_of_other_kinds_and_excluded_pictures_are_counted(self, run: Run) -> None:
+        for name in (
+            "a.PSD",
+            "b.PSD",
+            "c.MOV",
+            "d.mov",
+            "e.MOV",
+            "notes",
+            "#recycle/x.jpg",
+            "cache/0.jpg",
+            "cache/1.txt",
+        ):
+            (run.photos / name).parent.mkdir(exist_ok=True)
+            (run.photos / name).write_bytes(b"x")
+        options = IndexOptions(workers=1, rules=Rules(exclude=("cache", "[01].png", "nope", "./cache/")))
+        dry = run.gallery.index(run.photos, options=replace(options, dry_run=True))
+        done = run.gallery.index(run.photos, options=options)
+        for report in (dry, done):
+            assert report.passed_over == {".MOV": 3, ".PSD": 2, "": 1}
+            assert report.folders_passed_over == {"#recycle": 1}
+            assert (report.excluded, report.without_effect) == (3, ["nope"])
+        document = done.to_dict()
+        assert document["passed_over"] == {".MOV": 3, ".PSD": 2, "": 1}
+        assert (document["excluded"], document["without_effect"], document["changed"]) == (3, ["nope"], 0)
+        later = run.gallery.index(options=IndexOptions(workers=1))
+        assert (later.excluded, later.without_effect) == (3, [])
+
+    def test_a_folder_with_rules_of_its_own_is_counted_once(self, run: Run) -> None:
+        for name in ("in/a.PSD", "b.PSD"):
+            (run.photos / name).parent.mkdir(exist_ok=True)
+            (run.photos / name).write_bytes(b"x")
+        run.gallery.index(run.photos / "in", options=IndexOptions(workers=1, rules=Rules(exclude=("*.gif",))))
+        assert run.gallery.index(options=IndexOptions(workers=1)).passed_over == {".PSD": 2}
+
+    def test_a_pattern_that_has_an_effect_in_one_of_two_folders_has_one(self, run: Run) -> None:
+        (run.place / "second").mkdir()
+        options = IndexOptions(workers=1, rules=Rules(exclude=("3.png",)))
+        assert run.gallery.index(run.photos, run.place / "second", options=options).without_effect == []
 
 
 class TestRelocating:

@@ -14,7 +14,8 @@ import pytest
 
 from lookalike import Gallery, IndexOptions
 from lookalike.images.walk import Root, Rules
-from lookalike.indexing.watch import _Clock, _matters
+from lookalike.indexing.unnoticed import find_cause
+from lookalike.indexing.watch import _Clock, _Eyes, _matters
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:
@@ -146,6 +147,72 @@ def test_a_root_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize(
+    ("limit", "most", "cause"), [("watches", 3, "the limit"), ("instances", 0, "max_user_instances")]
+)
+def test_where_the_system_watches_no_more_folders_that_is_said_and_new_files_are_looked_for(
+    tmp_path: Path, limit: str, most: int, cause: str
+) -> None:
+    if subprocess.run(["unshare", "-Ur", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    photos, gallery = tmp_path / "photos", tmp_path / "gallery"
+    for seed in range(8):
+        add(photos, f"{seed}/x.png", seed)
+    command = [*COMMAND, "index", photos, "-i", gallery, "-e", "histogram", "--watch"]
+    bound = f'echo {most} > /proc/sys/user/max_inotify_{limit}; exec "$@"'
+    process = subprocess.Popen(["unshare", "-Ur", "bash", "-c", bound, "-", *command], stderr=subprocess.PIPE)
+    try:
+        wait_for((gallery / "gallery.db").exists)
+        with Gallery.open(gallery) as opened:
+            wait_for(lambda: len(opened) == 8)
+            time.sleep(3)
+            add(photos, "7/new.png", 50)
+            wait_for(lambda: len(opened) == 9)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert cause in errors.decode()
+    assert b"every 5 s instead" in errors
+    assert errors.count(b"warning") == 1
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_file_systems_that_other_machines_change_are_recognized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "36 35 98:0 / / rw,noatime - ext4 /dev/root rw",
+        f"37 36 0:40 / {tmp_path} rw shared:1 - nfs4 nas:/photos rw",
+        f"38 37 0:41 / {tmp_path}/a\\040b rw - tmpfs tmpfs rw",
+    )
+    (tmp_path / "mounts").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr("lookalike.indexing.unnoticed._MOUNTS", str(tmp_path / "mounts"))
+    for name in ("a b", "photos"):
+        (tmp_path / name).mkdir()
+    assert find_cause([os.fsencode(tmp_path / "a b")]) == ""
+    assert "(nfs4)" in find_cause([os.fsencode(tmp_path / "a b"), os.fsencode(tmp_path / "photos")])
+    monkeypatch.setattr("lookalike.indexing.unnoticed._MOUNTS", str(tmp_path / "none"))
+    assert find_cause([os.fsencode(tmp_path / "photos")]) == ""
+
+
+def test_folders_whose_changes_are_not_reported_are_looked_at_often_but_not_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, said = 1000.0, list[str]()
+    monkeypatch.setattr("lookalike.indexing.watch.time.monotonic", lambda: now)
+    eyes = _Eyes(said.append)
+    clock = _Clock(2, eyes)
+    eyes.close("it is a network drive")
+    eyes.close("it is a network drive")
+    assert len(said) == 1
+    for seconds, pause in ((0.01, 5), (3, 60)):
+        clock.looked(seconds)
+        now += pause - 1
+        assert not clock.is_time()
+        now += 1
+        assert clock.is_time()
+
+
 def test_changes_without_a_pause_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("lookalike.indexing.watch.time.monotonic", lambda: now)
@@ -176,11 +243,15 @@ def test_changes_without_a_pause_are_not_waited_for_for_ever(monkeypatch: pytest
         ("folder.d", True),
         (".lookalikeignore", True),
         ("folder/.lookalikeignore", True),
+        ("IMG_0001", True),
+        ("a.jpg?w=8", True),
         ("notes.txt", False),
         ("gone.txt", False),
         (".hidden/a.jpg", False),
         (".lookalike/gallery.db-wal", False),
         ("@eaDir/a.jpg", False),
+        ("X.photoslibrary/resources/a.jpg", False),
+        ("X.photoslibrary/originals/a.jpg", True),
         ("../other/a.jpg", False),
     ],
 )

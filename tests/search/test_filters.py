@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import UsageError
-from lookalike.search.filters import parse_filter, parse_filters
+from lookalike.search.filters import parse_filter, parse_filters, split_filter
 from lookalike.store import Record
 from lookalike.store.columns import Columns, Fields, build_columns
 from lookalike.store.evaluate import qualifying
@@ -126,11 +126,64 @@ def test_what_passes(terms: list[str], ids: list[int]) -> None:
         "size:big",
         "width:wide",
         "stars:>4",
+        "width:>1,000",
+        "width:nan",
+        "width:inf",
+        "width:1e3",
+        "width:\u0663",
+        "size:-1",
+        "size:1TB",
+        "date:2024-13",
+        "date:2024-00",
+        "date:2024-05-32",
+        "date:24-05",
+        "folder:a,",
+        "folder:,a",
+        "folder: ",
+        'folder:"a',
+        'folder:"a"b',
+        'folder:""',
+        'folder:"a, b',
     ],
 )
 def test_what_is_no_filter_is_refused(term: str) -> None:
     with pytest.raises(UsageError):
         parse_filter(term)
+
+
+@pytest.mark.parametrize(
+    ("term", "values"),
+    [
+        ("label:a,b", ["a", "b"]),
+        ('label:"a, b"', ["a, b"]),
+        ('label:"a, b",c', ["a, b", "c"]),
+        ('label: "a, b" , c', ["a, b", "c"]),
+        ('label:"say ""hi"", then go"', ['say "hi", then go']),
+        ('name:12" vinyl.jpg', ['12" vinyl.jpg']),
+        ('width:"640","800"', ["640", "800"]),
+        ('-label:" a"', [" a"]),
+    ],
+)
+def test_a_value_in_quotes_may_contain_commas(term: str, values: list[str]) -> None:
+    is_negated, _, found = split_filter(term)
+    assert (is_negated, found) == (term.startswith("-"), values)
+
+
+def test_names_match_however_their_accents_are_written() -> None:
+    composed, apart = "/h/Caf\u00e9/Th\u00e9.jpg", "/h/Cafe\u0301/The\u0301.jpg"
+    rows = [Record(os.fsencode(path), 1, 1, id=n) for n, path in enumerate((composed, apart), 1)]
+    for path in (composed, apart):
+        _, top, folder, name = path.split("/")
+        for term in (
+            f"folder:{folder}",
+            f"label:{folder}",
+            f"name:{name}",
+            f"folder:/{top}/{folder}",
+            f"name:{name[:-4]}*",
+        ):
+            assert found(rows, [term]) == [1, 2], term
+    assert found(rows, ["name:Th?.jpg"]) == [1, 2]
+    assert found(rows, ["folder:caf\u00e9"]) == []
 
 
 def test_a_field_that_no_picture_has_is_most_likely_misspelt() -> None:
@@ -153,6 +206,29 @@ def test_a_field_that_only_pictures_had_that_are_gone_is_refused_too() -> None:
     assert matching([columns], ["width:>100"]) == [1]
     with pytest.raises(UsageError, match="camera"):
         matching([columns], ["camera:nikon"])
+
+
+@pytest.mark.parametrize(
+    ("names", "formats"),
+    [
+        ("jpg jpeg JPG jpe jfif pjpeg .jpg .JPEG", {"JPEG", "MPO"}),
+        ("mpo", {"MPO"}),
+        ("tif tiff TIF .tiff", {"TIFF"}),
+        ("heic heif hif", {"HEIF"}),
+        ("pgm ppm pnm pbm", {"PPM"}),
+        ("png apng", {"PNG"}),
+        ("bmp dib", {"BMP", "DIB"}),
+        ("dng nef raw", {"RAW"}),
+        ("jxl", {"JXL"}),
+        ("gif", {"GIF"}),
+    ],
+)
+def test_a_format_is_found_by_all_of_its_names_and_left_out_by_them(names: str, formats: set[str]) -> None:
+    known = ["JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "HEIF", "AVIF", "PPM", "RAW", "JXL"]
+    rows = [ROWS[0]._replace(format=format_, id=number) for number, format_ in enumerate(known)]
+    for name in names.split():
+        assert {known[id_] for id_ in found(rows, [f"format:{name}"])} == formats
+        assert {known[id_] for id_ in found(rows, [f"-format:{name}"])} == {*known} - formats
 
 
 def test_the_date_is_that_of_the_camera_where_it_is_known() -> None:
@@ -196,7 +272,9 @@ def fits(field: str, value: Any, text: str) -> bool:
         return compares(text, lambda part: (value, float(part.rstrip("kMB")) * units.get(part[-2:], 1)))
     if field in {"width", "height"}:
         return compares(text, lambda part: (value, float(part)))
-    pattern = {"jpg": "jpeg"}.get(text, text) if field == "format" or {*"*?["} & {*text} else f"*{text}*"
+    if (field, text) == ("format", "jpg"):
+        value, text = value.casefold().replace("mpo", "jpeg"), "jpeg"
+    pattern = text if field == "format" or {*"*?["} & {*text} else f"*{text}*"
     return fnmatch.fnmatchcase(value.casefold(), pattern.casefold())
 
 
@@ -227,7 +305,7 @@ TAKEN = st.none() | st.sampled_from(DAYS[:2] + DAYS[4:5] + DAYS[6:7]).map(
     lambda day: datetime.fromisoformat(f"{day}T23:59:59")
 )
 SIDES = st.none() | st.sampled_from([0, 1, 2, 4000, 2**62])
-FORMATS = st.none() | st.sampled_from(["JPEG", "jpeg", "PNG", "[x]", "\u00df", "", ">1"])
+FORMATS = st.none() | st.sampled_from(["JPEG", "jpeg", "MPO", "PNG", "[x]", "\u00df", "", ">1"])
 CAMERAS = st.none() | st.sampled_from(["Canon EOS 5D", "CANON eos 5d", "a\0b", "\n", "x*", "STRASSE"])
 RECORDS = st.builds(
     Record,

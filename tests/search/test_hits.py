@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Gallery, Hit, Hits
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,4 +106,4 @@ def test_without_pandas_the_error_says_what_to_install(hits: Hits, monkeypatch: 
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtra) as error:
         hits.to_pandas()
-    assert "pip install pandas" in error.value.hint
+    assert how_to_install("pandas") in error.value.hint

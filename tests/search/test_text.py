@@ -58,7 +58,7 @@ def test_distances_are_those_of_the_two_embeddings_before_any_projection(gallery
     found = {hit.id: hit.distance for hit in gallery.search_text("blue", k=100)}
     assert len(found) == len(gallery) == 20
     for ids, rows in gallery.store.embeddings():
-        expected = distances(np.array([0, 0, 1], np.float32), rows, "cosine")
+        expected = distances(np.array([0, 0, 1], np.float32), rows[:, :3], "cosine")
         assert [found[id_] for id_ in ids.tolist()] == pytest.approx(expected.tolist())
 
 

@@ -186,7 +186,7 @@ def test_an_indexed_gallery_searches_the_same_when_it_is_written_frozen(tmp_path
         kept = gallery.store.projection
     assert kept is not None
     own = Space3(space.encoder, space.fingerprint, space.dim, space.metric, space.source)
-    projection = Projection3(kept.mean, kept.components, kept.fitted_on)
+    projection = Projection3(kept.mean, kept.components, kept.fitted_on, kept.shares, groups=kept.groups)
     write_gallery(tmp_path / "frozen", found, space=own, roots=ROOTS, projection=projection)
     with Gallery.open(tmp_path / "frozen") as gallery:
         assert gallery.verify() == []

@@ -6,14 +6,18 @@ Nothing heavy is imported here: `lookalike --help` is read far more often than a
 from __future__ import annotations
 
 import logging
+import math
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.models import TyperPath
 
 import lookalike
+from lookalike.files import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +29,7 @@ __all__ = [
     "ENCODERS",
     "FIND",
     "GALLERY",
+    "LONGEST_TIMEOUT",
     "OLD_SPELLINGS",
     "RESEARCH",
     "EncoderOption",
@@ -37,6 +42,7 @@ __all__ = [
     "OrderOption",
     "ProgressOption",
     "SplitOption",
+    "TimeoutOption",
     "WaitOption",
     "app",
     "command",
@@ -44,6 +50,7 @@ __all__ = [
     "complete_experiment",
     "complete_preset",
     "group",
+    "read_name",
 ]
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
@@ -54,6 +61,9 @@ FIND, GALLERY, ENCODERS, RESEARCH = (
     "Encoders and training",
     "Research",
 )
+
+LONGEST_TIMEOUT = 3600
+"""The most seconds that one picture may be given."""
 
 OLD_SPELLINGS = {
     "adapt": {"--numbers": "--dim", "-n": "-d"},
@@ -98,8 +108,47 @@ def _set_quiet(_context: Context, _option: Parameter, is_quiet: bool) -> None:  
         logging.getLogger("lookalike").setLevel(logging.ERROR)
 
 
+def read_name(text: str) -> str:
+    """A path, name or URL as a person typed it: `~` is the home folder, and `./~` a file that is really called so."""
+    if text.startswith("./~"):
+        return os.path.abspath(text)  # a Path would forget the dot
+    return expand_home(text)
+
+
+class _PathType(TyperPath):
+    """A path whose `~` is expanded, where the shell has not done it: `--index=~/gallery`."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Any) -> Any:  # noqa: ANN401  (Typer's)
+        return super().convert(read_name(value) if isinstance(value, str) else value, param, ctx)
+
+
+def _check_number(param: Parameter) -> None:
+    """Let an option reject what is not a number, which no limit excludes: every comparison with it is false."""
+    cast = param.type_cast_value
+
+    def check(ctx: Context, value: Any) -> Any:  # noqa: ANN401  (Typer's)
+        number = cast(ctx, value)
+        if isinstance(number, float) and math.isnan(number):
+            raise typer.BadParameter(f"{value!r} is not a number.", ctx=ctx, param=param)
+        return number
+
+    param.type_cast_value = check  # type: ignore[method-assign]
+
+
+def _prepare(params: list[Parameter]) -> None:
+    for param in params:
+        if isinstance(param.type, TyperPath):
+            param.type.__class__ = _PathType
+        elif param.type.name.startswith("float"):
+            _check_number(param)
+
+
 class _Command(_Loudness, TyperCommand):
     """A command that also takes -v, -q and the old spellings of its options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (Typer's)
+        super().__init__(*args, **kwargs)
+        _prepare(self.params)
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         *params, help_option = super().get_params(ctx)
@@ -231,12 +280,19 @@ def _complete_experiments() -> list[tuple[str, str]]:
     return [(preset.name, preset.description) for preset in PRESETS.values()]
 
 
+def _check_timeout(seconds: float) -> float:
+    if not 0 < seconds <= LONGEST_TIMEOUT:  # neither is true of nan
+        raise typer.BadParameter(f"{seconds:g} is not between 0 and {LONGEST_TIMEOUT:,}")
+    return seconds
+
+
 IndexOption = Annotated[
     str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
         "-i",
         "--index",
         metavar="DIR",
+        parser=read_name,
         envvar="LOOKALIKE_INDEX",
         help="Folder or URL of the gallery (default: the nearest .lookalike in this folder or above it).",
     ),
@@ -247,6 +303,7 @@ EncoderOption = Annotated[
         "-e",
         "--encoder",
         metavar="NAME|FILE",
+        parser=read_name,
         autocompletion=complete_encoder,
         help="Name of an encoder, a model file or folder, or hf:OWNER/NAME@COMMIT.",
     ),
@@ -259,6 +316,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 FollowLinksOption = Annotated[bool, typer.Option("--follow-links", help="Follow symbolic links to files.")]
 MegapixelsOption = Annotated[
     float, typer.Option(metavar="N", help="Skip pictures of more than this many million pixels.")
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", callback=_check_timeout, help="Skip pictures that take longer to read, until the next run."
+    ),
 ]
 OrderOption = Annotated[
     Literal["distance", "diffusion"],

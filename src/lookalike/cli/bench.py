@@ -9,8 +9,18 @@ from typing import Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import RESEARCH, EncoderOption, IndexOption, JsonOption, ProgressOption, command, group
+from lookalike.cli.app import (
+    RESEARCH,
+    EncoderOption,
+    ForceOption,
+    IndexOption,
+    JsonOption,
+    ProgressOption,
+    command,
+    group,
+)
 from lookalike.cli.printing import note, print_json, print_table
+from lookalike.files import check_output
 
 __all__: list[str] = []
 
@@ -55,6 +65,7 @@ def bench_search(
         Path | None,
         typer.Option(metavar="FILE", help="Draw time against size into this picture file; needs the extra `train`."),
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -63,7 +74,10 @@ def bench_search(
     Searches are compared with a bare matrix product and with exact search.
     """
     from lookalike.evaluation import scaling  # noqa: PLC0415  (numpy)
+    from lookalike.gallery import protected  # noqa: PLC0415  (numpy)
 
+    if draw is not None:
+        check_output(draw, force=force, protects=protected)
     made = (
         (lambda count: scaling.load_embeddings(embeddings, count))
         if embeddings
@@ -73,7 +87,7 @@ def bench_search(
     if draw is not None:
         from lookalike.training.plots import draw_scaling  # noqa: PLC0415  (matplotlib)
 
-        draw_scaling(figures, draw)
+        draw_scaling(figures, draw, force=force)
     if json:
         print_json({"galleries": figures})
         return
@@ -94,7 +108,9 @@ def bench_cold(
 
     The whole process is compared with embedding one picture by hand, and `--help` with its imports.
     """
-    _print(_measure().bench_cold(Path(gallery or lookalike.find_gallery()), query, rounds), as_json=json)
+    from lookalike.store import locate  # noqa: PLC0415  (numpy)
+
+    _print(_measure().bench_cold(Path(locate(gallery or lookalike.find_gallery())), query, rounds), as_json=json)
 
 
 def _sizes(text: str) -> list[int]:

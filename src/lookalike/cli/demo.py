@@ -74,11 +74,11 @@ def _print_answers(queries: Sequence[bytes], answers: Sequence[Hits]) -> None:
 
 
 def _drawn(answers: Sequence[Hits]) -> Path:
+    from lookalike.gallery import protected  # noqa: PLC0415  (Pillow, numpy)
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415
+
     sheet = _HERE / "montage.jpg"
-    try:
-        lookalike.draw_searches(answers).save(sheet, quality=90)
-    except OSError as error:
-        raise lookalike.LookalikeError(f"{sheet} cannot be written: {error.strerror}") from None
+    write_drawing(lookalike.draw_searches(answers), sheet, protects=protected)
     return sheet
 
 

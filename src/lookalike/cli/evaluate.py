@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from lookalike.cli.app import (
     RESEARCH,
     EncoderOption,
+    ForceOption,
     JsonOption,
     ModelOption,
     OrderOption,
@@ -19,6 +21,7 @@ from lookalike.cli.app import (
 )
 from lookalike.cli.printing import note, print_json, print_table, progress_bar
 from lookalike.errors import UsageError
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +62,7 @@ def evaluate(
         Path | None,
         typer.Option("--draw", metavar="FILE", help="Draw the pictures that --model reconstructs best and worst."),
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -69,13 +73,17 @@ def evaluate(
     model reconstructs the pictures.
     """
     from lookalike.evaluation import retrieval as protocol  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.gallery import protected  # noqa: PLC0415  (the same)
 
     if raw and blend is not None:
         raise UsageError("raw embeddings are not blended: leave out --raw or --blend")
     if drawing is not None and model is None:
         raise UsageError("--draw needs --model: it draws what that model reconstructs")
+    if drawing is not None:
+        check_output(drawing, force=force, protects=protected)
     dataset = _dataset(folder, split, model)
-    figures = _reconstruction(model, folder, drawing, hidden=no_progress or json) if model is not None else {}
+    draw = _Drawing(drawing, force=force) if drawing is not None else None
+    figures = _reconstruction(model, folder, draw, hidden=no_progress or json) if model is not None else {}
     with progress_bar("indexing", hidden=no_progress or json) as progress:
         ways = model is not None and not encoder
         also = [name for name, wanted in (("ways", ways), ("labels", labels)) if wanted]
@@ -94,6 +102,14 @@ def evaluate(
         print_json(figures)
     else:
         _print_figures(figures)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A file to draw into, and whether it may replace another."""
+
+    file: Path
+    force: bool
 
 
 def _dataset(folder: Path, split: Path | None, model: Path | None) -> Dataset:
@@ -119,7 +135,7 @@ def _trained_on(model: Path, dataset: Dataset) -> int | None:
     return count
 
 
-def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: bool) -> dict[str, Any]:
+def _reconstruction(model: Path, folder: Path, drawing: _Drawing | None, *, hidden: bool) -> dict[str, Any]:
     from lookalike import training  # noqa: PLC0415  (TensorFlow, matplotlib)
     from lookalike.training import plots  # noqa: PLC0415  (TensorFlow, matplotlib)
 
@@ -129,7 +145,9 @@ def _reconstruction(model: Path, folder: Path, drawing: Path | None, *, hidden: 
         names = measured.ranked
         extremes = names[:_EXTREMES] + names[_EXTREMES:][-_EXTREMES:]
         originals, made = training.reconstructions(model, folder, extremes)
-        plots.draw_reconstructions(originals, made, "The best reconstructions and the worst", drawing)
+        plots.draw_reconstructions(
+            originals, made, "The best reconstructions and the worst", drawing.file, force=drawing.force
+        )
     return training.summary(measured)
 
 

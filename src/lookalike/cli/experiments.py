@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.app import RESEARCH, JsonOption, ProgressOption, command, complete_experiment, group
+from lookalike.cli.app import RESEARCH, ForceOption, JsonOption, ProgressOption, command, complete_experiment, group
 from lookalike.cli.printing import note, print_json, print_table, progress_bar
 from lookalike.cli.train import EpochsOption, SizeOption, train_and_draw, varied
 
@@ -104,6 +104,7 @@ def report_experiments(
     results: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder with a file of results for each training.")
     ] = Path("docs/results"),
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -116,7 +117,7 @@ def report_experiments(
 
     for run in runs or []:
         _record(run, Path(read_notes(run)["pictures"]), results, hidden=no_progress or json)
-    count = write_page(results, output)
+    count = write_page(results, output, force=force)
     if json:
         print_json({"page": str(output), "results": count})
     else:

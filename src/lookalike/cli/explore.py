@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, IndexOption, JsonOption, ProgressOption, command
-from lookalike.cli.printing import print_json, print_json_line, print_table, progress_bar
-from lookalike.errors import UsageError
+from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, command
+from lookalike.cli.printing import note, note_far, print_json, print_json_line, print_table, progress_bar
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,9 @@ def neighbours(
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("comparing", hidden=no_progress) as progress,
     ):
-        lines = _lines(opened, top, threshold, exact=exact)
+        if not len(opened):
+            note("the gallery is empty; add pictures: lookalike index FOLDER")
+        lines = _lines(opened, top, math.inf if threshold is None else threshold, exact=exact)
         if json:
             print_json({"pictures": list(lines)})
             return
@@ -56,11 +59,16 @@ def neighbours(
                 progress(done, len(opened))
 
 
-def _lines(gallery: Gallery, top: int, threshold: float | None, *, exact: bool) -> Iterator[dict[str, Any]]:
+def _lines(gallery: Gallery, top: int, threshold: float, *, exact: bool) -> Iterator[dict[str, Any]]:
+    """A document for each picture with a neighbour within the threshold; says so if there is none."""
+    nearest = math.inf
     for each in gallery.neighbours(top, exact=exact):
-        near = [hit for hit in each.hits if threshold is None or hit.distance <= threshold]
-        if near or threshold is None:
+        near = [hit for hit in each.hits if hit.distance <= threshold]
+        nearest = min([nearest, *(hit.distance for hit in each.hits[:1])])
+        if near or threshold == math.inf:
             yield each._replace(hits=near).to_dict()
+    if threshold < nearest < math.inf:
+        note_far(threshold, nearest)
 
 
 @command("inspect", "lookalike inspect beach.jpg Photos/beach.jpg -o heat.png", panel=FIND)
@@ -72,6 +80,7 @@ def inspect_match(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The picture file to draw into.")
     ] = Path("heat.png"),
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -79,12 +88,12 @@ def inspect_match(
 
     A part matters when the two pictures become less similar once it is covered.
     """
-    with lookalike.Gallery.open(gallery) as opened:
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
+
+    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query)) as opened:
+        check_output(output, force=force, protects=opened.protects)
         found = opened.explain(query, hit)
-    try:
-        found.draw().save(output)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the drawing cannot be written to {output}: {error}") from None
+        write_drawing(found.draw(), output, force=force, protects=opened.protects)
     if json:
         print_json({**found.to_dict(), "output": str(output)})
     else:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, command
+from lookalike.cli.app import ENCODERS, ForceOption, JsonOption, ProgressOption, command
 from lookalike.cli.printing import note, print_fields, print_json, progress_bar
 from lookalike.errors import UsageError
+from lookalike.files import check_output
 
 __all__: list[str] = []
 
@@ -46,6 +47,7 @@ def import_original(
             help="Folder of the gallery (default: `features` in the folder of --output).",
         ),
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -55,6 +57,7 @@ def import_original(
     becomes DIR/features.npz. With --pictures it also becomes a gallery, if every picture is encoded to the embedding
     that the index has for it.
     """
+    from lookalike.gallery import protected  # noqa: PLC0415  (numpy)
     from lookalike.training import original  # noqa: PLC0415  (numpy; TensorFlow for a model)
 
     models = [file for file in files if original.is_weights_file(file)]
@@ -63,12 +66,14 @@ def import_original(
         raise UsageError("one model and one index can be converted at a time")
     if pictures is not None and not (models and indexes):
         raise UsageError("--pictures needs a model and an index: a gallery is made from both")
+    table = output / "features.npz"
+    check_output(table, force=force or not indexes, protects=protected)
     features = original.read_features(indexes[0]) if indexes else None
     done: dict[str, Any] = {"output": str(output)}
     if models:
         done |= _model_fields(original.import_model(models[0], output, slope=slope, relu=relu))
     if features is not None:
-        features.save(output / "features.npz")
+        features.save(table, force=force)
         done |= {"embeddings": len(features.indexes), "dim": features.embeddings.shape[1]}
     if pictures is not None and features is not None:
         place = index or output / "features"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +21,21 @@ from lookalike.cli.app import (
     JsonOption,
     MegapixelsOption,
     ProgressOption,
+    TimeoutOption,
     WaitOption,
     command,
 )
-from lookalike.cli.printing import note, path_fields, print_line, print_report, progress_bar, summarize
+from lookalike.cli.printing import (
+    note,
+    note_passed_over,
+    path_fields,
+    print_line,
+    print_report,
+    progress_bar,
+    saying_what_is_saved,
+    summarize,
+)
+from lookalike.cli.signals import ending
 from lookalike.errors import NoGallery, UsageError
 
 if TYPE_CHECKING:
@@ -53,11 +64,17 @@ def index(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help='Skip files and folders matching this pattern, e.g. "*_thumb.jpg". Repeatable.'
+            metavar="PATTERN",
+            help='Skip files and folders matching this pattern, as in a .lookalikeignore: "*_thumb.jpg", cache/. '
+            "Repeatable.",
         ),
     ] = None,
+    no_exclude: Annotated[
+        bool, typer.Option("--no-exclude", help="Forget the patterns that the folders were given before.")
+    ] = False,
     follow_links: FollowLinksOption = False,
     max_megapixels: MegapixelsOption = 100.0,
+    timeout: TimeoutOption = 10.0,
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, max=4096, help="How many pictures to save at a time.")
     ] = 128,
@@ -66,7 +83,10 @@ def index(
         False
     ),
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Read every file again; encode only those whose content has changed.")
+        bool,
+        typer.Option(
+            "--refresh", "--force", help="Read files again that look unchanged; encode those whose content has changed."
+        ),
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep watching the folders and update as they change (Ctrl-C stops).")
@@ -78,25 +98,31 @@ def index(
 
     New, changed, renamed and removed files are found; unchanged ones are not read again. Without --index, the gallery
     is the nearest .lookalike in the first folder or above it, or a new one in that folder. Folders are remembered with
-    their --exclude and --follow-links: without FOLDER, all of them are brought up to date.
+    their --exclude and --follow-links, until these are given again or --no-exclude is: without FOLDER, all of them are
+    brought up to date.
     """
-    if not folders and (exclude or follow_links):
-        raise UsageError("--exclude and --follow-links apply to folders", hint="name the folders as well")
+    if not folders and (exclude or no_exclude or follow_links):
+        raise UsageError("--exclude, --no-exclude and --follow-links apply to folders", hint="name the folders as well")
+    if exclude and no_exclude:
+        raise UsageError("--exclude and --no-exclude cannot be combined")
     if watch and dry_run:
         raise UsageError("--watch and --dry-run cannot be combined")
+    is_ruled = bool(exclude or no_exclude or follow_links)
     options = lookalike.IndexOptions(
-        rules=lookalike.Rules(exclude=tuple(exclude or ()), follow_links=follow_links),
-        limits=lookalike.Limits(megapixels=max_megapixels),
+        rules=lookalike.Rules(exclude=tuple(exclude or ()), follow_links=follow_links) if is_ruled else None,
+        limits=lookalike.Limits(megapixels=max_megapixels, seconds=timeout),
         batch_size=batch_size,
         dry_run=dry_run,
         refresh=refresh,
     )
     place = gallery or _place_for(folders)
+    _check_names(folders or [], place)
     with (
         _opened(place, folders or [], encoder, options, hidden=no_progress or json) as opened,
         progress_bar("indexing", hidden=no_progress or json) as progress,
     ):
-        report = opened.index(*folders or (), options=options, on_progress=progress, wait=wait)
+        with saying_what_is_saved(opened):
+            report = opened.index(*folders or (), options=options, on_progress=progress, wait=wait)
         pictures = len(opened)
     if watch:
         _watch(place, report, replace(options, refresh=False), in_json=json)
@@ -104,6 +130,7 @@ def index(
     if dry_run:
         note("dry run: nothing was written")
     elif not json:
+        _note_nothing(report, folders or [])
         note(f"{path_fields(os.fsencode(place))['display']}: {summarize(report, pictures)}")
 
 
@@ -116,6 +143,37 @@ def _place_for(folders: list[Path] | None) -> Path:
         return lookalike.find_gallery(inside)
     except lookalike.LookalikeError:
         return inside / ".lookalike"
+
+
+def _check_names(folders: list[Path], place: str | Path) -> None:
+    """Raise UsageError if one of the folders does not exist and is not one of the gallery's, as on a missing drive."""
+    wrong = [folder for folder in folders if not os.path.lexists(folder)]
+    if wrong:
+        with suppress(NoGallery), lookalike.Gallery.open(place) as opened:
+            wrong = [folder for folder in wrong if not _is_known(opened, folder)]
+    if wrong:
+        names = ", ".join(path_fields(os.fsencode(folder))["display"] for folder in wrong)
+        raise UsageError(f"no such file or folder: {names}")
+
+
+def _is_known(gallery: Gallery, folder: Path) -> bool:
+    path = os.path.abspath(os.fsencode(folder))
+    return gallery.knows(path) or any(root.path == path for root in gallery.roots)
+
+
+def _note_nothing(report: Report, folders: list[Path]) -> None:
+    """Say that folders contain no picture: counts of zero do not explain themselves."""
+    if not (
+        report.added
+        or report.changed
+        or report.unchanged
+        or report.renamed
+        or report.removed
+        or report.skipped
+        or report.missing
+    ):
+        where = ", ".join(path_fields(os.fsencode(folder))["display"] for folder in folders) or "the known folders"
+        note(f"no picture was found in {where}")
 
 
 @contextmanager
@@ -159,7 +217,11 @@ def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: 
     from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
     print_line(first, in_json=in_json)
+    note_passed_over(first)
     with lookalike.Gallery.open(place) as opened:
         places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
         note(f"watching {places} (Ctrl-C stops)")
-        watch(opened, lambda report: print_line(report, in_json=in_json), options=options)
+        try:
+            watch(opened, lambda report: print_line(report, in_json=in_json), options=options, on_warning=note)
+        except KeyboardInterrupt:  # also what watchfiles raises at any signal
+            raise (ending() or KeyboardInterrupt) from None

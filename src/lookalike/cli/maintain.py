@@ -16,6 +16,7 @@ from lookalike.cli.app import (
     JsonOption,
     MegapixelsOption,
     ProgressOption,
+    TimeoutOption,
     WaitOption,
     command,
 )
@@ -27,9 +28,11 @@ from lookalike.cli.printing import (
     print_report,
     print_table,
     progress_bar,
+    saying_what_is_saved,
     skipped_fields,
 )
 from lookalike.errors import UsageError
+from lookalike.images.paths import show_path
 
 if TYPE_CHECKING:
     from lookalike import Gallery, Report
@@ -52,7 +55,9 @@ def info(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: 
     sizes = fields.pop("files")
     rows = [(name.replace("_", " "), str(value)) for name, value in fields.items()]
     rows += [(f"size of {name}", f"{size:,}") for name, size in sizes.items()]
-    rows += [("folder", str(root["display"])) for root in roots]
+    for root in roots:
+        rows.append(("folder", str(root["display"])))
+        rows += [("  excluded", show_path(pattern)) for pattern in root["exclude"]]
     print_table(["", ""], rows)
 
 
@@ -76,20 +81,24 @@ def retry(
     gallery: IndexOption = None,
     follow_links: FollowLinksOption = False,
     max_megapixels: MegapixelsOption = 100.0,
+    timeout: TimeoutOption = 10.0,
     wait: WaitOption = 0.0,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Read skipped files again, although they have not changed.
 
-    This helps after a limit was raised, a package was installed or a disk was repaired.
+    This helps after a limit was raised, a package was installed or a disk was repaired. If PATH is a picture of the
+    gallery, it is read again, and updated if its content has changed.
     """
     options = lookalike.IndexOptions(
-        rules=lookalike.Rules(follow_links=follow_links), limits=lookalike.Limits(megapixels=max_megapixels)
+        rules=lookalike.Rules(follow_links=follow_links),
+        limits=lookalike.Limits(megapixels=max_megapixels, seconds=timeout),
     )
     with (
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("reading again", hidden=no_progress or json) as progress,
+        saying_what_is_saved(opened),
     ):
         report = opened.retry(path, options=options, on_progress=progress, wait=wait)
     print_report(report, gallery, in_json=json)

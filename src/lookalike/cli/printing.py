@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shlex
 import sys
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from lookalike import Report
+    from lookalike import Gallery, Report
 
 __all__ = [
     "counted",
     "note",
+    "note_far",
+    "note_passed_over",
     "path_fields",
     "print_error",
     "print_fields",
@@ -30,11 +33,16 @@ __all__ = [
     "print_report",
     "print_table",
     "progress_bar",
+    "saying_what_is_saved",
     "set_up_logging",
     "skipped_fields",
     "summarize",
 ]
 
+_ALWAYS = ("added", "unchanged", "renamed", "removed", "skipped")
+_IF_ANY = ("changed", "excluded")
+_SLOWEST = 0.05  # pictures a second: a lower rate would be printed as 0.0
+_KINDS = 8  # kinds of files that are named in a line
 _LISTED = 20  # skipped files named after a run; `lookalike skipped` names them all
 
 
@@ -131,12 +139,36 @@ def progress_bar(label: str, *, hidden: bool) -> Iterator[Callable[[int, int], N
         yield None
         return
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # The elapsed time moves even while a slow file holds up all others.
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def saying_what_is_saved(gallery: Gallery) -> Iterator[None]:
+    """When a signal ends a run, say how far it has got."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        note(f"{counted(len(gallery), 'picture')} saved; the same command continues from here")
+        raise
+
+
+def note_far(threshold: float, nearest: float) -> None:
+    """Say that nothing is within a threshold, and which one the nearest would pass."""
+    note(f"no picture is within {threshold:g}: the nearest is at {math.ceil(nearest * 1e4) / 1e4:.4f}")
 
 
 def counted(count: int, noun: str) -> str:
@@ -149,10 +181,18 @@ def print_report(report: Report, gallery: str | Path | None, *, in_json: bool) -
     if in_json:
         print_json(report.to_dict())
     else:
-        counts = (report.added, report.unchanged, report.renamed, report.removed, len(report.skipped))
-        print_table(["added", "unchanged", "renamed", "removed", "skipped"], [counts])
+        counts = {
+            name: _count(report, name) for name in (*_ALWAYS, *_IF_ANY) if name in _ALWAYS or _count(report, name)
+        }
+        print_table(list(counts), [list(counts.values())])
         _warn_of_skipped(report.skipped, gallery)
+    note_passed_over(report)
     _warn_of_missing(report)
+
+
+def _count(report: Report, name: str) -> int:
+    value = getattr(report, name)
+    return value if isinstance(value, int) else len(value)
 
 
 def print_line(report: Report, *, in_json: bool) -> None:
@@ -160,8 +200,8 @@ def print_line(report: Report, *, in_json: bool) -> None:
     if in_json:
         print_json_line(report.to_dict())
     else:
-        counts = ("added", "unchanged", "renamed", "removed")
-        parts = [f"{getattr(report, name):,} {name}" for name in counts] + [f"{len(report.skipped):,} skipped"]
+        changed = [f"{report.changed:,} changed"] if report.changed else []
+        parts = [*(f"{_count(report, name):,} {name}" for name in _ALWAYS), *changed]
         sys.stdout.write(", ".join(parts) + "\n")
     sys.stdout.flush()
     _warn_of_missing(report)
@@ -169,16 +209,35 @@ def print_line(report: Report, *, in_json: bool) -> None:
 
 def summarize(report: Report, pictures: int) -> str:
     """What a run did, such as `438 pictures, 438 added in 2.9 s (152/s)`."""
-    counts = ("added", "renamed", "removed")
+    counts = ("added", "changed", "renamed", "removed")
     changed = [f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name)]
     parts = ", ".join([counted(pictures, "picture"), *(changed or ["nothing changed"])])
-    rate = report.added / report.seconds if report.seconds else 0.0
-    return f"{parts} in {report.seconds:.1f} s" + (f" ({rate:,.{0 if rate >= 10 else 1}f}/s)" if rate else "")
+    rate = (report.added + report.changed) / report.seconds if report.seconds else 0.0
+    shown = f" ({rate:,.{0 if rate >= 10 else 1}f}/s)" if rate >= _SLOWEST else ""
+    return f"{parts} in {report.seconds:.1f} s{shown}"
 
 
 def skipped_fields(found: Sequence[tuple[Path, str]]) -> list[dict[str, str]]:
     """Files and reasons for a document."""
     return [{**path_fields(path), "reason": reason} for path, reason in found]
+
+
+def note_passed_over(report: Report) -> None:
+    """Say which files are of kinds that are not read, and which patterns have excluded nothing."""
+    if files := sum(report.passed_over.values()):
+        kinds = "of a kind that is" if files == 1 else "of kinds that are"
+        note(f"{counted(files, 'file')} passed over, {kinds} not read: {_list_counts(report.passed_over)}")
+    if folders := sum(report.folders_passed_over.values()):
+        note(f"{counted(folders, 'folder')} of other programs passed over: {_list_counts(report.folders_passed_over)}")
+    for pattern in report.without_effect:
+        note(f"warning: --exclude {shlex.quote(show_path(pattern))} excludes nothing: no file or folder matches it")
+
+
+def _list_counts(counts: dict[str, int]) -> str:
+    """Names and how many there are of each: `.PSD 1,100, .MOV 104`."""
+    named = [f"{show_path(name) or 'other names'} {count:,}" for name, count in [*counts.items()][:_KINDS]]
+    rest = sum([*counts.values()][_KINDS:])
+    return ", ".join([*named, *([f"others {rest:,}"] if rest else [])])
 
 
 def _warn_of_missing(report: Report) -> None:
@@ -194,4 +253,4 @@ def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: str | Path | 
         note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(skipped) > _LISTED:
         where = f" -i {gallery}" if gallery else ""
-        note(f"... and {len(skipped) - _LISTED} more: lookalike skipped{where}")
+        note(f"... and {len(skipped) - _LISTED:,} more: lookalike skipped{where}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, IndexOption, JsonOption, OrderOption, ProgressOption, command
-from lookalike.cli.printing import counted, note, path_fields, print_json, print_paths, print_table
+from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
+from lookalike.cli.printing import counted, note, note_far, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from lookalike import Hits
+    from lookalike.files import Protects
     from lookalike.training.held_out import Answer, Sample
 
 __all__: list[str] = []
@@ -80,6 +83,7 @@ def search(
     include_self: Annotated[
         bool, typer.Option("--include-self", help="Show the query itself too, if it is in the gallery.")
     ] = False,
+    unique: Annotated[bool, typer.Option("--unique", help="Count copies of the same picture once.")] = False,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,6 +105,7 @@ def search(
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
     ] = False,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -109,6 +114,8 @@ def search(
     The nearest come first. With --model and --sample instead of IMAGE, each held-out picture is drawn as query_N.jpg
     and its hits as results_N.jpg.
     """
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
+
     of_pictures: dict[str, object] = {
         "--weight": weights,
         "--include-self": include_self,
@@ -122,15 +129,18 @@ def search(
         "--exclude": exclude,
         "--threshold": threshold is not None,
         "--exact": exact,
+        "--unique": unique,
     }
     _require_one({"IMAGE": query, "--text": text, "--sample": sample})
     if sample is not None:
         _refuse("--sample", of_one | of_pictures)
-        _answer_sample(_Asked(gallery, model, sample, seed, top), output, as_json=json)
+        _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
     if text is not None:
         _refuse("--text", of_pictures)
-    with lookalike.Gallery.open(gallery, encoder=model) as opened:
+    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query), encoder=model) as opened:
+        if montage is not None:
+            check_output(montage, force=force, protects=opened.protects)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         hits = opened.search(
             query if query is not None else lookalike.Query.text(text or ""),
@@ -140,17 +150,32 @@ def search(
             order=order,
             exact=exact,
             include_self=include_self,
+            unique=unique,
         )
-    hits = hits.within(threshold)
-    _note_missing(hits)
-    if montage is not None:
-        _save(hits, montage)
+        for sentence in opened.explain_filters(terms):
+            note(sentence)
+        _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
+        hits = hits.within(threshold)
+        _note_missing(hits)
+        if montage is not None:
+            write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
+            note(f"montage: {montage}")
     if json:
         print_json(hits.to_dict())
     elif filepath_only or null:
         print_paths([os.fsencode(hit.path) for hit in hits], null=null)
     else:
         print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
+
+
+def _note_nothing(hits: Hits, threshold: float | None, pictures: int, *, filtered: bool) -> None:
+    """Say why there is nothing to show: an empty gallery, no other picture, or a threshold below the nearest hit."""
+    if pictures == 0:
+        note("the gallery is empty; add pictures: lookalike index FOLDER")
+    elif not hits and not filtered:
+        note("the gallery has no other picture; add more: lookalike index FOLDER")
+    elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
+        note_far(threshold, nearest)
 
 
 def _note_missing(hits: Hits) -> None:
@@ -186,16 +211,12 @@ def _weights(texts: list[str]) -> dict[str, float]:
 
 def _shown(path: Path) -> str:
     """A path below the current folder is shown relative to it."""
-    below = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return path_fields(os.fsencode(below))["display"]
-
-
-def _save(hits: Hits, file: Path) -> None:
     try:
-        hits.montage().save(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the montage cannot be written to {file}: {error}") from None
-    note(f"montage: {file}")
+        here = Path.cwd()
+    except OSError:  # deleted meanwhile
+        here = Path("/nowhere")
+    below = path.relative_to(here) if path.is_relative_to(here) else path
+    return path_fields(os.fsencode(below))["display"]
 
 
 @dataclass(frozen=True)
@@ -209,7 +230,7 @@ class _Asked:
     top: int
 
 
-def _answer_sample(asked: _Asked, output: Path | None, *, as_json: bool) -> None:
+def _answer_sample(asked: _Asked, output: Path | None, *, force: bool, as_json: bool) -> None:
     """Search with held-out pictures of a model; draw and print what they find."""
     from lookalike.training.held_out import search_sample  # noqa: PLC0415  (numpy)
 
@@ -219,7 +240,10 @@ def _answer_sample(asked: _Asked, output: Path | None, *, as_json: bool) -> None
     with lookalike.Gallery.open(asked.gallery, encoder=asked.model) as gallery:
         sample = search_sample(gallery, asked.model, asked.count, k=asked.top, seed=asked.seed)
         encoder = gallery.store.space.encoder
-    drawn = [_draw(answer, output) for answer in sample.answers]
+        output_of = {answer.number: _names(answer, output) for answer in sample.answers}
+        for file in itertools.chain(*output_of.values()):
+            check_output(file, force=force, protects=gallery.protects)
+        drawn = [_draw(answer, output_of[answer.number], gallery.protects, force=force) for answer in sample.answers]
     _note_limits(sample, asked.count)
     if as_json:
         searches = [_answer_fields(answer, files) for answer, files in zip(sample.answers, drawn, strict=True)]
@@ -229,16 +253,20 @@ def _answer_sample(asked: _Asked, output: Path | None, *, as_json: bool) -> None
         note(f"drawn into {output}: query_N.jpg and results_N.jpg, N the number")
 
 
-def _draw(answer: Answer, output: Path) -> tuple[Path, Path]:
-    from lookalike.images.decode import on_white  # noqa: PLC0415  (Pillow)
+def _names(answer: Answer, output: Path) -> tuple[Path, Path]:
+    return output / f"query_{answer.number}.jpg", output / f"results_{answer.number}.jpg"
 
-    files = output / f"query_{answer.number}.jpg", output / f"results_{answer.number}.jpg"
+
+def _draw(answer: Answer, files: tuple[Path, Path], protects: Protects, *, force: bool) -> tuple[Path, Path]:
+    from lookalike.images.decode import on_white  # noqa: PLC0415  (Pillow)
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415
+
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        on_white(answer.hits.image).save(files[0], quality=92)
-        answer.hits.montage().save(files[1], quality=92)
+        files[0].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{output} cannot be drawn into: {error.strerror or error}") from None
+        raise UsageError(f"{files[0].parent} cannot be drawn into: {error.strerror or error}") from None
+    for image, file in zip((on_white(answer.hits.image), answer.hits.montage()), files, strict=True):
+        write_drawing(image, file, force=force, protects=protects)
     return files
 
 

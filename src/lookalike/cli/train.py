@@ -13,6 +13,7 @@ import typer
 from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, command, complete_preset
 from lookalike.cli.printing import counted, note, print_json, print_table, progress_bar
 from lookalike.errors import UsageError
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from lookalike.training import Finished, Step
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochsOption", "SizeOption", "train_and_draw", "varied"]
 
+_DRAWINGS = ("loss.png", "model.png", "reconstructions.png")
 _SHOWN = 5  # epochs of the history that are printed
 
 
@@ -150,7 +152,10 @@ def train_and_draw(
 ) -> Finished:
     """Train with a bar for each of its two parts, and draw the losses, the layers and some reconstructions."""
     from lookalike import training  # noqa: PLC0415
+    from lookalike.gallery import protected  # noqa: PLC0415
 
+    for name in _DRAWINGS:
+        check_output(home / name, protects=protected)  # now rather than after hours
     with progress_bar("decoding", hidden=hidden) as decoding, progress_bar(preset.name, hidden=hidden) as bar:
 
         def watch(step: Step) -> None:
@@ -169,11 +174,11 @@ def _draw(done: Finished, folder: Path, preset: Preset) -> None:
     from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
     title = f"{preset.name}: {preset.latent_dim} dimensions, {preset.size} pixels"
-    plots.draw_losses(done.history, title, done.folder / "loss.png")
-    plots.draw_layers(done.layers, title, done.folder / "model.png")
+    plots.draw_losses(done.history, title, done.folder / _DRAWINGS[0])
+    plots.draw_layers(done.layers, title, done.folder / _DRAWINGS[1])
     originals, made = training.reconstructions(done.folder, folder)
     title = f"Pictures and, below them, their reconstructions by {preset.name} from {preset.latent_dim} dimensions"
-    plots.draw_reconstructions(originals, made, title, done.folder / "reconstructions.png")
+    plots.draw_reconstructions(originals, made, title, done.folder / _DRAWINGS[2])
 
 
 def _fields(done: Finished, preset: Preset) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import platformdirs
 from PIL import Image
 
 from lookalike.datasets.digests import content_digest
-from lookalike.errors import DatasetError, MissingExtra
+from lookalike.errors import DatasetError, MissingExtra, how_to_install
 from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _photograph(name: str) -> Image.Image:
     try:
         data = importlib.import_module("skimage.data")
     except ImportError:
-        raise MissingExtra("the package scikit-image is missing", hint='pip install "lookalike[demo]"') from None
+        raise MissingExtra("the package scikit-image is missing", hint=how_to_install("lookalike[demo]")) from None
     return Image.fromarray(getattr(data, name)()).convert("RGB")
 
 

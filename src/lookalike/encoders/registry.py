@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lookalike.errors import UnknownEncoder
+from lookalike.files import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ def _load(name: str | Path, folder: Path | None) -> Encoder:
         return cast("Callable[[], Encoder]", _import(_TABLE[name]))()
     if isinstance(name, str) and name in _LEARNED:
         return _load_learned(name, folder)
-    model = cast("Path", _hub().find_model(str(name))) if hub_names(name) else Path(name)
+    model = cast("Path", _hub().find_model(str(name))) if hub_names(name) else expand_home(Path(name))
     file = model / MODEL if model.is_dir() else model
     return _load_file(file) if file.is_file() else _load_plugin(str(name))
 
@@ -158,8 +159,9 @@ def _join(encoders: list[Encoder], weights: list[float]) -> Encoder:
 
 
 def _make_absolute(name: str) -> str:
-    is_file = name not in _TABLE and name not in _LEARNED and Path(name).exists()
-    return str(Path(name).resolve()) if is_file else name
+    path = expand_home(Path(name))
+    is_file = name not in _TABLE and name not in _LEARNED and path.exists()
+    return str(path.resolve()) if is_file else name
 
 
 def _parse_hybrid(name: str | Path) -> list[tuple[str, float]]:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lookalike.errors import UsageError
 from lookalike.images.paths import path_fields
+from lookalike.search.engine import check_count
 from lookalike.search.hits import Hit
 from lookalike.store import SearchSpace
 
@@ -36,9 +36,7 @@ class Neighbours(NamedTuple):
 
 def list_neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[Neighbours]:
     """The path of every picture with the k others nearest to it as hits, by id. Raises UsageError for k < 1."""
-    if k < 1:
-        raise UsageError(f"k is {k}; at least 1 neighbour can be asked for")
-    return _iterate(store, k, exact=exact)
+    return _iterate(store, check_count(k), exact=exact)
 
 
 def neighbours(store: Store, k: int, *, exact: bool = False) -> Iterator[tuple[int, Near]]:

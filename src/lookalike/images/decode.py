@@ -1,8 +1,9 @@
 """Turn one picture file into pixels, or into the reason why not.
 
 What is decoded is decided by content, never by the file's name, and only by the decoders in `FORMATS`.
-Only the first frame of an animation or a document is seen. Of the metadata, only the orientation is read wherever a
-picture is opened, and `decode`, which runs in the bounded worker, also reads when and with which camera it was taken.
+Of an animation or a document one frame is seen: the first, or, where that shows nothing, the first that does.
+Of the metadata, only the orientation is read wherever a picture is opened. `decode`, which runs in the bounded worker,
+also reads when and with which camera it was taken.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import io
 import math
 import os
 import re
@@ -18,25 +20,38 @@ import warnings
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
+import pillow_heif
 from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports all of its own at the first TIFF
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
+from lookalike.errors import UsageError
+from lookalike.files import MARK, bears_mark
+from lookalike.images import jxl
+from lookalike.images.deep_png import deep_mode, read_if_dark, scale_transparency
 from lookalike.images.exif import read_capture
+from lookalike.images.ground import choose_ground, drop_empty_alpha, lay_on, on_ground
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
-from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, Unreadable, plain_reasons
+from lookalike.images.preview import find_preview
+from lookalike.images.tiff import read_page, read_pages
+from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, VARIANT, Unreadable, is_variant, plain_reasons
 from lookalike.images.whole import SIZE, describe_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
     from io import BufferedReader
+
+    from lookalike.images.preview import Preview
+    from lookalike.images.tiff import Page
 
 __all__ = [
     "FORMATS",
@@ -48,6 +63,7 @@ __all__ = [
     "as_read",
     "decode",
     "fit",
+    "on_ground",
     "on_white",
     "open_file",
     "open_rgb",
@@ -60,16 +76,21 @@ _PLUGINS = (
     BmpImagePlugin,
     WebPImagePlugin,
     TiffImagePlugin,
+    AvifImagePlugin,
+    PpmImagePlugin,
 )
-FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"]
-with contextlib.suppress(ImportError):
-    importlib.import_module("pillow_heif").register_heif_opener()  # the extra `heif`
-    FORMATS.append("HEIF")
+FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "HEIF"]
+pillow_heif.register_heif_opener()
+with contextlib.suppress(ImportError):  # the extra `jxl`
+    importlib.import_module("pillow_jxl")
+    FORMATS.append("JXL")
 
+_HEIF = rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif[12]|msf1)"
 # First bytes of the formats of FORMATS: a file that begins like this and cannot be opened is a damaged picture.
 _OWN = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"
-    + (rb"|....ftyp(heic|heix|mif1|msf1|hevc)" if "HEIF" in FORMATS else b""),
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|P[1-6f]\s|....ftypavi[fs]|"
+    + _HEIF
+    + (b"|" + jxl.MAGIC if "JXL" in FORMATS else b""),
     re.DOTALL,
 )
 # First bytes of files that carry a picture's name but are not decoded.
@@ -78,9 +99,12 @@ _FOREIGN = (
     (rb"(\xc5\xd0\xd3\xc6|%!PS)", "EPS"),
     (rb"\x00\x00[\x01\x02]\x00", "ICO"),
     (rb"8BPS", "PSD"),
-    (rb"....ftyp(heic|heix|mif1|msf1|hevc)", "HEIF: install the extra `heif`"),
-    (rb"....ftypavi[fs]", "AVIF"),
+    (rb"P7\s", "PAM"),
+    (rb"PF\s", "PFM in colour"),
+    (rb"FUJIFILMCCD-RAW |....ftypcrx |II(RO|RS|U\x00)|MMOR|FOVb", "RAW without an embedded JPEG"),
+    (jxl.MAGIC, "JPEG XL: install the extra `jxl`"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"....ftyp(qt  |isom|iso[2-6]|mp4[12]|M4V |3g)", "video"),
     (rb"(\xef\xbb\xbf)?\s*<svg", "SVG"),
     (rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!doctype svg)(?s:.*)<svg", "SVG"),
     (rb"(\xef\xbb\xbf)?\s*<(!doctype|!--|html|head|body|\?xml)", "HTML or XML"),
@@ -91,6 +115,11 @@ _DIRECT = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"} | _WITH_ALPHA
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 # Modes that can be made smaller before they are converted: not those whose pixels are numbers of colours.
 _REDUCIBLE = {"L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+
+_MOST = 1e6  # millions of pixels, and seconds, that a limit may be: more than any file or person has
+_TIFF = re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+")
+_FRAMES = 16  # of an animation or a document that are looked at
+_GLANCE, _FAINT = 64, 32  # pixels of a side at which frames are looked at; of 255, differences that show nothing
 
 _ORIENTATION = 0x0112  # the EXIF tag; what has to be done to a picture that was stored in this orientation
 _TURNS = {
@@ -131,6 +160,11 @@ class Limits:
     megapixels: float = 100.0
     seconds: float = 10.0
 
+    def __post_init__(self) -> None:
+        for name, value in (("megapixels", self.megapixels), ("seconds", self.seconds)):
+            if not 0 < value <= _MOST:
+                raise UsageError(f"a limit of {value:g} {name} makes no sense", hint=f"give 0 < {name} <= {_MOST:g}")
+
     @property
     def worker_mib(self) -> int:
         """MiB of address space a worker may have: 16 bytes for each pixel of the largest picture, and 512.
@@ -163,14 +197,16 @@ class DecodedPicture:
 def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
     """Read the file at `path` and cut it by `view`; the digest is of exactly the bytes that were decoded.
 
-    Raises Unreadable with the reason.
+    Raises Unreadable with the reason, also for what Lookalike has drawn itself, which is not a photograph.
     """
     with _open_regular(path) as file, _quiet_reasons():
         before = os.fstat(file.fileno())
+        if bears_mark(file):
+            raise Unreadable(MARK)
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)
-        pixels, whole = fit(image, view).tobytes(), describe_whole(on_white(image))
+        pixels, whole = fit(image, view).tobytes(), describe_whole(on_ground(image))
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()
         after = os.fstat(file.fileno())
@@ -203,29 +239,30 @@ def as_read(image: Image.Image) -> Image.Image:
     Raises Unreadable with the reason.
     """
     with _quiet_reasons():
+        if getattr(image, "fp", None) is not None and getattr(image, "tile", None) and not image.tell():
+            with contextlib.suppress(Unreadable, OSError, ValueError):  # a file that begins within another one
+                return _read_again(image.fp)  # type: ignore[attr-defined]
         image.load()
-        turn = _find_turn(image)
-        return _apply_turn(_to_eight_bits(image, None), turn)
+        shown = _find_shown(image) if _is_animated(image) and not image.tell() else image
+        return _apply_turn(_to_eight_bits(shown, None), _find_turn(shown))
 
 
 def on_white(image: Image.Image) -> Image.Image:
     """RGB: what is transparent in RGBA is white."""
-    if image.mode != "RGBA":
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+    return lay_on(image, 255)
 
 
 def fit(image: Image.Image, view: View) -> Image.Image:
-    """Cut the middle out of any picture: RGB of view.size x view.size pixels, on white where it is transparent."""
+    """Cut the middle out of any picture: RGB of view.size x view.size pixels, on a ground where it is transparent."""
     width, height = image.size
     side = max(min(width, height) * view.crop, min(1.0, width, height))
     left, top = (width - side) / 2, (height - side) / 2
     if image.mode not in {"RGB", "RGBA", "L"}:
         image = image.convert("RGB")
+    image = drop_empty_alpha(image)
     box = (left, top, left + side, top + side)
     square = image.resize((view.size, view.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
-    return on_white(square)
+    return lay_on(square, choose_ground(image)) if image.mode == "RGBA" else square.convert("RGB")
 
 
 def _open_regular(path: bytes) -> BufferedReader:
@@ -247,16 +284,138 @@ def _quiet_reasons() -> Iterator[None]:
         yield
 
 
+def _read_again(file: IO[bytes]) -> Image.Image:
+    """The picture in a file that Pillow has opened and not yet loaded; the file stays where it is."""
+    position = file.tell()
+    try:
+        file.seek(0)
+        return _to_upright(_load(file, Limits(math.inf), None), None)
+    finally:
+        file.seek(position)
+
+
+def _find_shown(image: Image.Image) -> Image.Image:
+    """A copy of the first frame of an animation in memory that shows something; of the first frame if none does."""
+    first = image.copy()
+    try:
+        if _shows_nothing(first):
+            for frame in _later_frames(image, math.inf):
+                if not _shows_nothing(frame):
+                    return frame.copy()
+    finally:
+        image.seek(0)
+    return first
+
+
 def _load(file: IO[bytes], limits: Limits | None, at_least: int | None) -> Image.Image:
-    """The whole picture as its decoder gives it, perhaps smaller; its own size is `info["original_size"]`."""
-    image = _identify(file, limits or Limits())
-    size = image.size
+    """The whole picture as its decoder gives it, perhaps smaller; its own size is `info["original_size"]`.
+
+    If its first frame shows nothing, it is the first that does, of `_FRAMES` with no more pixels than the limit.
+    """
+    limits = limits or Limits()
+    frames = _read_frames(file, limits, at_least)
+    image = next(frames)
+    if not image.info["has_more"] or not _shows_nothing(image):
+        return image
+    for later in frames:
+        if not _shows_nothing(later):
+            return later
+    return next(_read_frames(file, limits, at_least))
+
+
+def _read_frames(file: IO[bytes], limits: Limits, at_least: int | None) -> Iterator[Image.Image]:
+    """The first frames of a file, loaded, at least one; the image may be the same each time. Raises Unreadable."""
+    preview = find_preview(file)
+    if preview is not None:
+        yield _load_preview(preview, limits, at_least)
+        return
+    file.seek(0)
+    pages = read_pages(file, _FRAMES) if _TIFF.match(file.read(4)) else iter(())
+    page = next(pages, None)
+    file.seek(0)
+    if page is None:
+        yield from _read_pillow_frames(file, limits, at_least)
+        return
+    yield _load_page(file, page, limits, at_least)
+    left = limits.megapixels * 1e6
+    with contextlib.suppress(Exception):  # the first page is a picture, whatever follows
+        for later in pages:
+            left -= math.prod(later.size)
+            if left < 0:
+                return
+            yield _load_page(file, later, limits, at_least)
+
+
+def _load_preview(preview: Preview, limits: Limits, at_least: int | None) -> Image.Image:
+    """The JPEG in a RAW file, turned as that says unless the JPEG says so itself. Raises Unreadable."""
+    file = io.BytesIO(preview.data)
+    image = _load_frame(file, _identify(file, limits), at_least)
+    if preview.orientation is not None and _ORIENTATION not in image.getexif():
+        image.getexif()[_ORIENTATION] = preview.orientation
+    image.format = "RAW"
+    image.info["has_more"] = False
+    return image
+
+
+def _load_page(file: IO[bytes], page: Page, limits: Limits, at_least: int | None) -> Image.Image:
+    """One page of a TIFF. Raises Unreadable."""
+    _check_size(math.prod(page.size), limits)
+    if page.for_pillow:
+        file.seek(0)
+        image = _identify(file, limits)
+        image.seek(page.number)
+        image = _load_frame(file, image, at_least)
+    else:
+        image = read_page(page, limits.megapixels, at_least)
+        image.getexif()[_ORIENTATION] = page.orientation
+        image.format = "TIFF"
+    image.info |= {"original_size": page.size, "has_more": not page.is_last}
+    return image
+
+
+def _read_pillow_frames(file: IO[bytes], limits: Limits, at_least: int | None) -> Iterator[Image.Image]:
+    image = _identify(file, limits)
+    yield _load_frame(file, image, at_least)
+    if _is_animated(image):
+        for later in _later_frames(image, limits.megapixels * 1e6):
+            yield _load_frame(file, later, at_least)
+
+
+def _later_frames(image: Image.Image, pixels: float) -> Iterator[Image.Image]:
+    """The image at each of its frames after the first, until there are too many, or one is damaged."""
+    with contextlib.suppress(Exception):  # the first frame is a picture, whatever follows
+        for number in range(1, _FRAMES):
+            image.seek(number)
+            pixels -= math.prod(image.size)
+            if pixels < 0:
+                return
+            yield image
+
+
+def _is_animated(image: Image.Image) -> bool:
+    """Whether there are other frames to choose from; those of a multi-picture JPEG are views of the same."""
+    return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+
+
+def _load_frame(file: IO[bytes], image: Image.Image, at_least: int | None) -> Image.Image:
+    """Load the frame at which an opened picture is."""
+    size, deep, has_more = image.size, deep_mode(image), _is_animated(image)
     if at_least is not None:
         image.draft(None, (at_least, at_least))
     image.load()
     check_decoded(file, image)
-    image.info["original_size"] = size
+    if deep:
+        scale_transparency(image)
+        image = read_if_dark(file, image, deep)
+    image.info |= {"original_size": size, "has_more": has_more}
     return image
+
+
+def _shows_nothing(image: Image.Image) -> bool:
+    """Whether a frame is of one colour, or nearly: no lines, no shapes."""
+    small = drop_empty_alpha(_to_eight_bits(image, _GLANCE))
+    plain = on_ground(small).resize((_GLANCE, _GLANCE), Image.Resampling.BOX)
+    return all(high - low < _FAINT for low, high in cast("tuple[tuple[int, int], ...]", plain.getextrema()))
 
 
 def _to_upright(image: Image.Image, at_least: int | None) -> Image.Image:
@@ -269,12 +428,15 @@ def _to_upright(image: Image.Image, at_least: int | None) -> Image.Image:
 
 def _identify(file: IO[bytes], limits: Limits) -> Image.Image:
     """Open a picture whose header is within the limits, without decoding it. Raises Unreadable."""
+    position = file.tell()
+    _check_size(jxl.count_pixels(file), limits)
+    file.seek(position)
     try:
         image = Image.open(file, formats=FORMATS)
     except OSError as error:
         if error.errno:
             raise
-        raise Unreadable(_why_unidentified(file, limits)) from None
+        raise Unreadable(VARIANT if is_variant(error) else _why_unidentified(file, limits)) from None
     except Image.DecompressionBombError as error:  # "Image size (400000000 pixels) exceeds ..."
         _check_size(int((re.findall(r"\d+", str(error)) or [0])[0]), limits)
         raise
@@ -300,6 +462,8 @@ def _why_unidentified(file: IO[bytes], limits: Limits) -> str:
         if head.startswith(b"RIFF"):  # its decoder wants memory for all pixels before it says how many there are
             _check_size(webp_pixels(head), limits)
             check_file(file, "WEBP")
+        if head[4:8] == b"ftyp":
+            check_file(file, "HEIF")
         return TRUNCATED if watched.ran_out else DAMAGED
     for pattern, name in _FOREIGN:
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
@@ -334,28 +498,23 @@ def _to_eight_bits(image: Image.Image, at_least: int | None) -> Image.Image:
     mode = "RGBA" if image.mode in _WITH_ALPHA or "transparency" in image.info else "RGB"
     if image.mode not in _REDUCIBLE or "transparency" in image.info:
         image = image.convert(mode)
+    image = drop_empty_alpha(image)
     # Smaller first: converting a large picture as a whole would take its memory a second time.
     factor = 1 if at_least is None else min(image.size) // at_least
     if factor > 1:
         image = image.reduce(factor)
+    mode = "RGBA" if image.mode in _WITH_ALPHA else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
 def _scale_deep(image: Image.Image) -> Image.Image:
-    """Scale more than eight bits to eight: black is the lowest value of the picture, white the highest."""
-    if image.mode.startswith("I;16"):
-        image = image.convert("I")
-    low, high = (float(value) for value in cast("tuple[float, float]", image.getextrema()))
-    # The mean as well: a NaN is neither the lowest nor the highest of anything.
-    mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) if image.mode == "F" else 0.0
-    if not all(map(math.isfinite, (low, high, cast("float", mean)))):
-        raise Unreadable("pixels are not finite")
-    if high <= low:
-        return Image.new("L", image.size, 128)  # one value everywhere: grey, whatever the value
-    scale = 255.0 / (high - low)
-    scaled = image.point(lambda value: value * scale - low * scale).convert("L")
-    scaled.info = {}  # "transparency" would be a grey of the range before
-    return scaled
+    """More than eight bits as eight, by `tones`."""
+    numpy, tones = importlib.import_module("numpy"), importlib.import_module("lookalike.images.tones")
+    values = numpy.asarray(image)[:, :, None]
+    if image.mode == "I" and values.min() >= 0 and values.max() < 1 << 16:
+        values = values.astype(numpy.uint16)  # what Pillow gives for 16 bits of a PPM
+    bits = values.dtype.itemsize * 8
+    return Image.fromarray(tones.to_eight_bits(tones.collect([(0, values)], values.shape, bits, 1))[:, :, 0])
 
 
 def _find_turn(image: Image.Image) -> Image.Transpose | None:

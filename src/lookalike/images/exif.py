@@ -1,29 +1,29 @@
 """When and with which camera a picture was taken, from its EXIF block. Nothing else of the metadata is read.
 
-The block is parsed here and not by Pillow, which loads every value of a directory, however much it claims to hold.
-Here a directory has at most 512 entries, only those of `_WANTED` are looked at, a text has at most 256 bytes, and
-exactly two directories are read, so that no loop of directories and no false length costs time or memory. What is
-broken is ignored. Tags and types: Exif 3.0 (CIPA DC-008-2023) and TIFF 6.0; BigTIFF by its own header.
+The block is parsed by `tags` and not by Pillow, which loads every value of a directory. A text has at most 256 bytes,
+and exactly two directories are read, so that no loop of directories and no false length costs time or memory. What is
+broken is ignored. Tags: Exif 3.0 (CIPA DC-008-2023).
 """
 
 from __future__ import annotations
 
 import io
 import re
-import struct
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from lookalike.images.tags import open_block, read_at, read_directory
+
 if TYPE_CHECKING:
     from PIL import Image
+
+    from lookalike.images.tags import Block, Directory, Entry
 
 __all__ = ["Capture", "camera_name", "parse_camera", "parse_taken_at", "read_capture"]
 
 CAMERA_LENGTH = 64  # characters
 _YEARS = range(1826, 9999)  # from the oldest photograph that survives to the last year that any offset can be added to
 _LARGEST_OFFSET = timedelta(hours=14)  # of a time zone: that of the Line Islands
-_ENTRIES = 512  # of a directory that are looked at; cameras write fewer than 100
 _LONGEST = 256  # bytes of a text
 
 _MAKE, _MODEL, _EXIF_IFD = 0x010F, 0x0110, 0x8769
@@ -50,31 +50,11 @@ class Capture(NamedTuple):
     camera: str | None = None
 
 
-class _Entry(NamedTuple):
-    kind: int
-    number: int  # of values; of bytes in a text
-    value: bytes  # or where it lies, if it is longer than this
-
-
-_Directory = dict[int, _Entry]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A TIFF structure: its file, how numbers are written in it, and where its first directory is."""
-
-    file: IO[bytes]
-    order: str
-    count: struct.Struct
-    entry: struct.Struct
-    first: int
-
-
 def read_capture(file: IO[bytes], image: Image.Image) -> Capture:
     """When and with which camera a picture that Pillow loaded from `file` was taken, as far as it says so."""
     try:
         source = _find_exif(file, image)
-        block = source and _open_block(source)
+        block = source and open_block(source)
         return _read_block(block) if block else Capture()
     except Exception:  # noqa: BLE001  (whatever a broken block raises, the picture is whole)
         return Capture()
@@ -116,35 +96,19 @@ def _find_exif(file: IO[bytes], image: Image.Image) -> IO[bytes] | None:
         data = bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
     if isinstance(data, bytes):
         return io.BytesIO(data.removeprefix(b"Exif\0\0"))
-    return file if image.format == "TIFF" else None
+    return file if image.format in {"TIFF", "RAW"} else None
 
 
-def _open_block(file: IO[bytes]) -> _Block | None:
-    """The structure that begins at the start of `file`; None if it cannot be read."""
-    head = _read(file, 0, 16)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 8:
-        return None
-    magic = struct.unpack_from(f"{order}H", head, 2)[0]
-    if magic == 42:
-        count, entry, first = "H", "HHI4s", struct.unpack_from(f"{order}I", head, 4)[0]
-    elif magic == 43 and len(head) == 16:
-        count, entry, first = "Q", "HHQ8s", struct.unpack_from(f"{order}Q", head, 8)[0]
-    else:
-        return None
-    return _Block(file, order, struct.Struct(order + count), struct.Struct(order + entry), first)
-
-
-def _read_block(block: _Block) -> Capture:
-    main = _read_directory(block, block.first)
+def _read_block(block: Block) -> Capture:
+    main = read_directory(block, block.first, _WANTED)
     pointer = main.get(_EXIF_IFD)
     where = _read_pointer(block, pointer) if pointer else None
-    detail = _read_directory(block, where) if where else {}
+    detail = read_directory(block, where, _WANTED) if where else {}
     camera = camera_name(_read_text(block, main.get(_MAKE)), _read_text(block, main.get(_MODEL)))
     return Capture(_read_time(block, main, detail), camera)
 
 
-def _read_time(block: _Block, main: _Directory, detail: _Directory) -> datetime | None:
+def _read_time(block: Block, main: Directory, detail: Directory) -> datetime | None:
     """The first valid one of the times when the picture was taken, digitised, last changed."""
     for tag, directory in ((_ORIGINAL, detail), (_DIGITIZED, detail), (_DATETIME, main)):
         taken_at = _parse_date(_read_text(block, directory.get(tag)))
@@ -153,50 +117,23 @@ def _read_time(block: _Block, main: _Directory, detail: _Directory) -> datetime 
     return None
 
 
-def _read_directory(block: _Block, offset: int) -> _Directory:
-    """The wanted entries of the directory at `offset`; of those that are there twice the first."""
-    head = _read(block.file, offset, block.count.size)
-    if len(head) < block.count.size:
-        return {}
-    number = min(block.count.unpack(head)[0], _ENTRIES)
-    data = _read(block.file, offset + len(head), number * block.entry.size)
-    whole = len(data) - len(data) % block.entry.size
-    entries: _Directory = {}
-    for tag, kind, count, value in block.entry.iter_unpack(data[:whole]):
-        if tag in _WANTED:
-            entries.setdefault(tag, _Entry(kind, count, value))
-    return entries
-
-
-def _read_pointer(block: _Block, entry: _Entry) -> int | None:
+def _read_pointer(block: Block, entry: Entry) -> int | None:
     """Where another directory is; None if the entry is not exactly one offset."""
     length = _POINTERS.get(entry.kind, 0)
     if entry.number != 1 or not 0 < length <= len(entry.value):
         return None
-    return _to_int(block, entry.value[:length])
+    return block.to_int(entry.value[:length])
 
 
-def _read_text(block: _Block, entry: _Entry | None) -> bytes:
+def _read_text(block: Block, entry: Entry | None) -> bytes:
     """The bytes of a text without what follows its NUL; empty if it is not there, no text, or too long."""
     if entry is None or entry.kind not in _TEXTS or not 0 < entry.number <= _LONGEST:
         return b""
     if entry.number <= len(entry.value):
         data = entry.value[: entry.number]
     else:
-        data = _read(block.file, _to_int(block, entry.value), entry.number)
+        data = read_at(block.file, block.to_int(entry.value), entry.number)
     return data.partition(b"\0")[0] if len(data) == entry.number else b""
-
-
-def _to_int(block: _Block, data: bytes) -> int:
-    return int.from_bytes(data, "little" if block.order == "<" else "big")
-
-
-def _read(file: IO[bytes], offset: int, length: int) -> bytes:
-    """At most `length` bytes; fewer at the end of the file, none behind it."""
-    if offset >= 1 << 62:  # more than a file can be asked for
-        return b""
-    file.seek(offset)
-    return file.read(length)
 
 
 def _parse_date(text: bytes) -> datetime | None:

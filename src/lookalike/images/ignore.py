@@ -10,17 +10,18 @@ import errno
 import os
 import re
 import stat
+import unicodedata
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     Patterns = tuple["Layer", ...]
     """The patterns of the ignore files that hold for a folder, the outermost file first."""
 
-__all__ = ["NAME", "Layer", "is_left_out", "read_patterns", "read_patterns_above"]
+__all__ = ["NAME", "Layer", "Pattern", "is_left_out", "parse_patterns", "read_patterns", "read_patterns_above", "split"]
 
 NAME = b".lookalikeignore"
 _MOST = 1 << 16  # bytes; what is longer was not written by hand, and each pattern costs time at each file
@@ -30,8 +31,12 @@ _ANY_FOLDERS = None  # two stars: they stand for any number of names
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line: names to be matched one after the other, anywhere if there is one and `is_anchored` is not set."""
+    """One line: names to be matched one after the other, anywhere if there is one and `is_anchored` is not set.
 
+    text: the line as it was written.
+    """
+
+    text: str
     names: tuple[re.Pattern[str] | None, ...]
     is_anchored: bool
     is_negated: bool
@@ -82,8 +87,13 @@ def read_patterns(folder: bytes, patterns: Patterns = ()) -> Patterns:
         content = _read(os.path.join(folder, NAME))
     except (FileNotFoundError, NotADirectoryError):
         return patterns
-    lines = os.fsdecode(content).splitlines()
-    return (*patterns, Layer(os.path.join(os.fsdecode(folder), ""), tuple(filter(None, map(_parse, lines)))))
+    lines = [line for line in os.fsdecode(content).splitlines() if not line.startswith("#")]
+    return (*patterns, parse_patterns(lines, folder))
+
+
+def parse_patterns(lines: Iterable[str], folder: bytes) -> Layer:
+    """The patterns of these lines, none of them a comment, which hold inside `folder`."""
+    return Layer(os.path.join(os.fsdecode(folder), ""), tuple(filter(None, map(_parse, lines))))
 
 
 def read_patterns_above(path: bytes) -> Patterns | None:
@@ -100,11 +110,16 @@ def is_left_out(path: bytes, patterns: Patterns, *, is_folder: bool) -> bool:
     """Whether `patterns`, those of its folder, leave `path` out: the last, innermost pattern that fits decides."""
     text = os.fsdecode(path)
     for layer in reversed(patterns):
-        names = text.removeprefix(layer.base).split("/")
+        names = split(text.removeprefix(layer.base))
         for pattern in reversed(layer.patterns):
             if pattern.fits(names, is_folder=is_folder):
                 return not pattern.is_negated
     return False
+
+
+def split(path: str) -> list[str]:
+    """The names that make a path, composed: a Mac writes an accent as a character of its own."""
+    return (path if path.isascii() else unicodedata.normalize("NFC", path)).split("/")
 
 
 def _parents(path: bytes) -> Iterator[bytes]:
@@ -126,9 +141,9 @@ def _read(path: bytes) -> bytes:
 
 
 def _parse(line: str) -> Pattern | None:
-    """Parse a line as gitignore(5) describes it; None for a comment or a line without a pattern."""
+    """Parse a line as gitignore(5) describes it; None for a line without a pattern."""
     text = re.sub(r"(?<!\\)\s+$", "", line)
-    if not text or text.startswith("#"):
+    if not text:
         return None
     is_negated = text.startswith("!")
     only_folders = text.endswith("/")
@@ -137,10 +152,10 @@ def _parse(line: str) -> Pattern | None:
     if "" in names:
         return None
     compiled = tuple(_ANY_FOLDERS if name == "**" and "/" in text else _compile(name) for name in names)
-    return Pattern(compiled, "/" in text, is_negated, only_folders)
+    return Pattern(line, compiled, "/" in text, is_negated, only_folders)
 
 
 def _compile(name: str) -> re.Pattern[str]:
     """Compile the pattern of one name. fnmatch lacks the backslash, and knows `[!` but not `[^`."""
     literal = _ESCAPED.sub(lambda found: f"[{found[1]}]" if found[1] else found[2], name)
-    return re.compile(translate(literal.replace("[^", "[!")))
+    return re.compile(translate(unicodedata.normalize("NFC", literal.replace("[^", "[!"))))

@@ -1,6 +1,7 @@
 """Checks that a whole picture is there, where Pillow's decoders silently accept files that lack a part.
 
-A JPEG without its end mark, a PNG whose checksums are wrong or whose data end early, a WebP shorter than it says.
+A JPEG without its end mark, a PNG whose checksums are wrong or whose data end early, a WebP, AVIF or HEIC shorter than
+it says.
 A JPEG that was cut and closed again with an end mark cannot be distinguished from a whole one.
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_decoded", "check_file", "webp_pixels"]
 
+_BOXES = 64  # of an AVIF or HEIC that are looked at: all have fewer than ten
 _PIECE = 1 << 20  # bytes read at once
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of a PNG
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -136,4 +138,26 @@ def _check_webp(file: IO[bytes]) -> None:
         raise Unreadable(TRUNCATED)
 
 
-_CHECKS = {"JPEG": _check_jpeg, "MPO": _check_jpeg, "PNG": _check_png, "WEBP": _check_webp}
+def _check_boxes(file: IO[bytes]) -> None:
+    """Compare the lengths of the boxes that AVIF and HEIC consist of with that of the file."""
+    there, start = file.seek(0, os.SEEK_END), 0
+    for _ in range(_BOXES):
+        file.seek(start)
+        head = file.read(16)
+        size = int.from_bytes(head[:4])
+        size = int.from_bytes(head[8:16]) if size == 1 else size
+        if start + size > there:
+            raise Unreadable(TRUNCATED)
+        if size < 8 or start + size == there:  # 0: up to the end of the file
+            return
+        start += size
+
+
+_CHECKS = {
+    "AVIF": _check_boxes,
+    "HEIF": _check_boxes,
+    "JPEG": _check_jpeg,
+    "MPO": _check_jpeg,
+    "PNG": _check_png,
+    "WEBP": _check_webp,
+}

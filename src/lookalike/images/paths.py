@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 
 __all__ = ["path_fields", "read_path", "show_path"]
 
+_AMBIGUOUS = re.compile(r"%(?=(?:25)*[89A-F][0-9A-F])")
+_ENCODED = re.compile(r"%25(?=(?:25)*[89A-F][0-9A-F])|%([89A-F][0-9A-F])")
+_JOINERS = "\u200c\u200d"
+_EMOJI = "\U0001f000", "\U0001faff"
+
 
 def show_path(path: bytes | str | os.PathLike[str]) -> str:
-    """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped."""
+    """A path as one printable line: what a terminal could act on and bytes that are not UTF-8 are escaped.
+
+    Whatever else a terminal can show stays as it is, so that the line can be used as a path: spaces of every width, as
+    in the screenshots of a Mac, and the joiners of Persian words and of emoji. What turns text around does not.
+    """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if _can_be_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _can_be_shown(char: str) -> bool:
+    if char.isprintable() or char in _JOINERS:
+        return True
+    category = unicodedata.category(char)
+    if category in {"Zs", "Co"}:  # spaces; private use, where servers keep the characters that Windows forbids
+        return True
+    return category == "Cn" and _EMOJI[0] <= char <= _EMOJI[1]  # newer than this version of Python
 
 
 def path_fields(path: bytes | str | os.PathLike[str]) -> dict[str, str]:
-    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`."""
-    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    """The two names of a path in JSON: `path` with bytes that are not UTF-8 percent-encoded, and `display`.
+
+    A percent sign stays as it is, unless that would look like such a byte: then it is `%25`.
+    """
+    text = _AMBIGUOUS.sub("%25", os.fsencode(path).decode("utf-8", "surrogateescape"))
     encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
     return {"path": encoded, "display": show_path(path)}
 
 
 def read_path(text: str) -> str:
-    """The path that `path_fields` wrote, as far as possible: only bytes that are not UTF-8 were encoded."""
-    return re.sub(r"%([89A-F][0-9A-F])", lambda found: chr(0xDC00 + int(found[1], 16)), text)
+    """The path that `path_fields` wrote."""
+    return _ENCODED.sub(lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "%", text)

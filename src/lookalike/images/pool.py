@@ -24,7 +24,7 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lookalike import sandbox
-from lookalike.errors import LookalikeError
+from lookalike.errors import LookalikeError, UsageError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.paths import show_path
@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 _CHUNK = 8  # paths in a message: a worker continues with the next one while the caller's threads are busy
 _AHEAD = 4  # messages under way for each worker, so that workers continue while the caller is busy
 _BEAT = 0.1  # seconds between two looks at the clock: how exactly a time limit is kept
+_MOST_SECONDS = 86_400  # for one file
+_MOST_MEGAPIXELS = 1_000_000  # as many as 16 TB of memory can hold
 _LONGEST_LINE = 4096  # bytes; the longest that `worker` sends, with a camera of 64 characters, has some 1,000
 _DEATHS = 2  # workers that a file may cost before it is blamed: the first may have been killed by chance
 
@@ -69,7 +71,7 @@ class DecoderPool:
         workers: int | None = None,
         decoder: Callable[[bytes, View, Limits], DecodedPicture] = decode,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = _check_limits(limits or Limits())
         self.workers = workers or _affordable(self.limits)
         name = f"{decoder.__module__}:{decoder.__qualname__}"
         arguments = name, asdict(view), asdict(self.limits)
@@ -209,6 +211,14 @@ class _Worker:
             process.kill()
             code = _bury(process)
             return f"took longer than {self._seconds:g} s" if self._is_late else _crash(code)
+
+
+def _check_limits(limits: Limits) -> Limits:
+    """Raise UsageError for limits that no clock and no memory can keep."""
+    for name, most in (("seconds", _MOST_SECONDS), ("megapixels", _MOST_MEGAPIXELS)):
+        if not 0 < getattr(limits, name) <= most:  # neither is true of nan
+            raise UsageError(f"a limit of {getattr(limits, name):g} {name} is not between 0 and {most:,}")
+    return limits
 
 
 def _start(arguments: tuple[Any, ...]) -> subprocess.Popen[bytes]:

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["DAMAGED", "NO_MEMORY", "TRUNCATED", "VANISHED", "Unreadable", "plain_reasons"]
+__all__ = [
+    "DAMAGED",
+    "NO_MEMORY",
+    "TRUNCATED",
+    "VANISHED",
+    "VARIANT",
+    "Unreadable",
+    "is_variant",
+    "needs_known_decoder",
+    "plain_reasons",
+]
 
 VANISHED = "vanished"
 TRUNCATED = "file is truncated"
 DAMAGED = "file is damaged"
+VARIANT = "unsupported format (a rare variant of it)"
 NO_MEMORY = "needs more memory than a worker may have"
+
+# How Pillow says that it does not know a variant of a format: "Unsupported BMP bitfields layout", "unknown raw mode".
+_NOT_KNOWN = re.compile(
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|cannot handle|not implemented", re.IGNORECASE
+)
 
 _BY_ERRNO = {
     errno.ENOENT: VANISHED,
@@ -31,8 +48,20 @@ _BY_ERRNO = {
 }
 
 
+_PILLOW_NAMES = {"HEIC": "HEIF", "JPEGXL": "JXL", "JPEG2000": "JPEG2000"}  # of formats that people know by another name
+
+
 class Unreadable(Exception):
     """Why a file is skipped. `str()` is one line without the path, from a small closed set of phrases."""
+
+
+def needs_known_decoder(reason: str, formats: Iterable[str]) -> bool:
+    """Whether a file was skipped for want of the decoder of one of these formats, as Pillow names them."""
+    named = re.match(r"unsupported format \(([^:)]+)", reason)
+    if named is None:
+        return False
+    name = re.sub(r"\W", "", named[1]).upper()
+    return _PILLOW_NAMES.get(name, name) in set(formats)
 
 
 @contextlib.contextmanager
@@ -50,6 +79,11 @@ def plain_reasons() -> Iterator[None]:
         raise Unreadable(_phrase(error)) from None
 
 
+def is_variant(error: Exception) -> bool:
+    """Whether a decoder says that the file is of a kind that it does not know, rather than damaged."""
+    return bool(_NOT_KNOWN.search(str(error)))
+
+
 def _phrase(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return _BY_ERRNO.get(error.errno, f"cannot be read: {error.strerror}")
@@ -60,4 +94,6 @@ def _phrase(error: Exception) -> str:
         return NO_MEMORY
     if "too large" in text or "max_text" in text or "decompressed data" in text:
         return "metadata is too large"
+    if is_variant(error):
+        return VARIANT
     return DAMAGED

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections import Counter
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lookalike.images import ignore
+from lookalike.images.passed_over import belongs_to_another_program
+from lookalike.images.sniff import begins_like_a_picture, kind_of, odd_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from lookalike.images.ignore import Patterns
+    from lookalike.images.ignore import Layer, Pattern, Patterns
 
-__all__ = ["EXTENSIONS", "IGNORED", "NOT_REGULAR", "Entry", "Root", "Rules", "count", "is_passed_over", "walk"]
+__all__ = [
+    "EXTENSIONS",
+    "IGNORED",
+    "NOT_REGULAR",
+    "Entry",
+    "Root",
+    "Rules",
+    "Tally",
+    "count",
+    "is_excluded",
+    "is_passed_over",
+    "may_be_picture",
+    "walk",
+]
 
-EXTENSIONS = frozenset(b".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .heic .heif .avif".split())
-_LEFT_OUT = frozenset((b"node_modules", b"@eaDir", b"__MACOSX", b"$RECYCLE.BIN", b"System Volume Information"))
+EXTENSIONS = frozenset(
+    b".jpg .jpeg .jpe .jfif .pjpeg .pjp .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .avif .avifs .heic .heif .hif "
+    b".heics .heifs .jxl .ppm .pgm .pbm .pnm .pfm .arw .cr2 .cr3 .dng .nef .nrw .pef .raf .rw2 .srw".split()
+)
+_ODD = odd_names(EXTENSIONS)
+_KINDS = 1000  # different extensions that are counted; more are counted together
 NOT_REGULAR = "not a regular file"
 IGNORED = f"left out by a {ignore.NAME.decode()} above it"
 _NOWHERE = "symbolic link that leads nowhere"
@@ -46,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which files a walk yields: `exclude` are shell patterns for a name or a path below the root."""
+    """Which files a walk yields: `exclude` are patterns as in a `.lookalikeignore` in the root."""
 
     exclude: tuple[str, ...] = ()
     hidden: bool = False
@@ -55,18 +75,61 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder or a single file in which pictures are looked for, by its absolute path, and the rules for it."""
+    """A folder or a single file in which pictures are looked for, by its absolute path, and the rules for it.
+
+    base: the folder that the patterns of the rules are relative to; by default `path`.
+    """
 
     path: bytes
     rules: Rules = field(default_factory=Rules)
+    base: bytes = b""
 
 
-def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
-    """Every picture file below `root`, or `root` itself if it is a file; by extension, in the order of the disk.
+@dataclass(slots=True)
+class Tally:
+    """What walks have passed over.
 
-    Hidden names, the folders of other programs and what a `.lookalikeignore` says are passed over. Links to folders
-    are never followed, links to files only with `rules.follow_links`, after everything else and each target once.
-    A folder that cannot be read is an Entry with a problem, and so is anything that is not a regular file.
+    kinds: files of kinds that are not read, by extension as it was first spelled; "" for those without one.
+    folders: folders of other programs, by name. excluded: pictures, by their names, that patterns exclude.
+    effective: the patterns of `Rules.exclude` that have excluded something.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    folders: Counter[str] = field(default_factory=Counter)
+    excluded: int = 0
+    effective: set[str] = field(default_factory=set)
+
+    def add_kind(self, name: bytes) -> None:
+        """Count a file of a kind that is not read."""
+        kind = kind_of(name)
+        known = kind in self.kinds or len(self.kinds) < _KINDS
+        self.kinds[kind if known else ""] += 1
+
+    def merged_kinds(self) -> dict[str, int]:
+        """The kinds with the spellings of one extension together, under the most frequent; the most files first."""
+        spellings: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        for kind, files in self.kinds.most_common():
+            counts[spellings.setdefault(kind.lower(), kind)] += files
+        return dict(counts.most_common())
+
+
+def walk(
+    root: bytes,
+    rules: Rules | None = None,
+    *,
+    base: bytes = b"",
+    skip: Collection[bytes] = (),
+    tally: Tally | None = None,
+) -> Iterator[Entry]:
+    """Every picture file below `root`, or `root` itself if it is a file, in the order of the disk.
+
+    A picture is recognized by its extension, or by its first bytes if its name has none or a strange one. Hidden names,
+    the folders of other programs and what a `.lookalikeignore` or `rules.exclude` says are passed over. Links to
+    folders are never followed, links to files only with `rules.follow_links`, after everything else and each target
+    once. A folder that cannot be read is an Entry with a problem, and so is anything that is not a regular file.
+    base: the folder that the patterns of `rules` are relative to, by default `root`. skip: folders and files below
+    `root` that are not looked at. tally: counts what is passed over.
     """
     try:
         status = os.stat(root)
@@ -79,7 +142,7 @@ def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
     if patterns is None:
         yield Entry(root, problem=IGNORED)
         return
-    search = _Search(root, rules or Rules(), patterns)
+    search = _Search(Root(root, rules or Rules(), base or root), patterns, skip, tally or Tally())
     if is_folder:
         yield from search.search_folders()
     else:
@@ -89,28 +152,50 @@ def walk(root: bytes, rules: Rules | None = None) -> Iterator[Entry]:
 
 def count(roots: Iterable[Root]) -> int:
     """The number of entries that walks over `roots` will yield, for a progress bar."""
-    return sum(1 for root in roots for _ in walk(root.path, root.rules))
+    return sum(1 for root in roots for _ in walk(root.path, root.rules, base=root.base))
 
 
-def is_passed_over(path: bytes, rules: Rules) -> bool:
+def may_be_picture(name: bytes) -> bool:
+    """Whether a file of this name is a picture, or may be one as far as its name says."""
+    return _has_extension(name) or _ODD.fullmatch(name.lower()) is not None
+
+
+def is_passed_over(path: bytes, root: Root) -> bool:
     """Whether a walk never reaches this path, relative to its root, because of the name of one of its parts."""
-    return any(_is_passed_over(name, rules) for name in path.split(b"/"))
+    parts = path.split(b"/")
+    parents = [os.path.basename(root.path), *parts]
+    return any(_is_passed_over(name, above, root.rules) for name, above in zip(parts, parents, strict=False))
+
+
+def is_excluded(path: bytes, root: Root) -> bool:
+    """Whether the patterns of a root exclude this folder or file below it, or a folder around that."""
+    if not root.rules.exclude:
+        return False
+    layer = ignore.parse_patterns(root.rules.exclude, root.base or root.path)
+    folders = [path]
+    while len(folder := os.path.dirname(folders[-1])) > len(root.path):
+        folders.append(folder)
+    return any(ignore.is_left_out(each, (layer,), is_folder=each != path or os.path.isdir(each)) for each in folders)
 
 
 class _Search:
     """One walk: the folders that are still to be searched and, if links are followed, the files found so far."""
 
-    def __init__(self, root: bytes, rules: Rules, patterns: Patterns) -> None:
-        self.root = root
-        self.rules = rules
-        self._folders = [(root, patterns)]
+    def __init__(self, root: Root, patterns: Patterns, skip: Collection[bytes], tally: Tally) -> None:
+        self.rules = root.rules
+        self._exclude = ignore.parse_patterns(root.rules.exclude, root.base)
+        self._skip = frozenset(skip)
+        self._tally = tally
+        self._folders = [(root.path, patterns)]
         self._patterns = patterns  # of the folder that is being searched
+        self._parent = b""  # its name
         self._links: list[bytes] = []
         self._found: set[tuple[int, int]] = set()  # device and inode
 
     def search_folders(self) -> Iterator[Entry]:
         while self._folders:
             folder, above = self._folders.pop()
+            self._parent = os.path.basename(folder)
             try:
                 self._patterns = ignore.read_patterns(os.path.abspath(folder), above)
                 with os.scandir(folder) as items:
@@ -141,15 +226,24 @@ class _Search:
                 yield Entry(path, problem=_NOWHERE if broken else _reason(error))
 
     def _look_at(self, item: os.DirEntry[bytes]) -> Iterator[Entry]:
-        if self._is_left_out(item):
+        if item.path in self._skip or self._is_left_out(item):
             return
         try:
             if item.is_dir(follow_symlinks=False):
                 self._folders.append((item.path, self._patterns))
-            elif os.path.splitext(item.name)[1].lower() in EXTENSIONS:
+            elif _has_extension(item.name) or self._is_odd_picture(item):
                 yield from self.look_at_file(item.path, item.stat(follow_symlinks=False))
         except OSError as error:
             yield Entry(item.path, problem=_reason(error))
+
+    def _is_odd_picture(self, item: os.DirEntry[bytes]) -> bool:
+        """Whether a file whose extension is not one of a picture is a picture; other files are counted."""
+        if not item.is_file(follow_symlinks=False):
+            return False
+        if _ODD.fullmatch(item.name.lower()) and begins_like_a_picture(item.path):
+            return True
+        self._tally.add_kind(item.name)
+        return False
 
     def _follow(self, link: bytes) -> Entry:
         target = os.path.realpath(link, strict=True)
@@ -162,20 +256,53 @@ class _Search:
         return Entry(link, status.st_size, status.st_mtime_ns, target=target)
 
     def _is_left_out(self, item: os.DirEntry[bytes]) -> bool:
-        if _is_passed_over(item.name, self.rules):
+        if _is_passed_over(item.name, self._parent, self.rules):
+            if not item.name.startswith(b"."):
+                self._tally.folders[os.fsdecode(item.name)] += 1
             return True
-        if self._patterns:
-            path, is_folder = os.path.abspath(item.path), item.is_dir(follow_symlinks=False)
-            if ignore.is_left_out(path, self._patterns, is_folder=is_folder):
-                return True
-        if not self.rules.exclude:
+        if not self._patterns and not self._exclude.patterns:
             return False
-        name, below = os.fsdecode(item.name), os.fsdecode(os.path.relpath(item.path, self.root))
-        return any(fnmatchcase(name, pattern) or fnmatchcase(below, pattern) for pattern in self.rules.exclude)
+        path, is_folder = os.path.abspath(item.path), item.is_dir(follow_symlinks=False)
+        out = ignore.is_left_out(path, self._patterns, is_folder=is_folder)
+        out |= self._is_excluded(os.fsdecode(path), is_folder=is_folder)
+        if out:
+            self._tally.excluded += _count_pictures(item.path) if is_folder else _has_extension(item.name)
+        return out
+
+    def _is_excluded(self, path: str, *, is_folder: bool) -> bool:
+        """Whether the rules exclude a path: the last pattern that fits decides. All that fit have an effect."""
+        if not self._exclude.patterns:
+            return False
+        fitting = list(_fitting(self._exclude, path, is_folder=is_folder))
+        self._tally.effective.update(pattern.text for pattern in fitting)
+        return bool(fitting) and not fitting[-1].is_negated
 
 
-def _is_passed_over(name: bytes, rules: Rules) -> bool:
-    return name in _LEFT_OUT or (not rules.hidden and name.startswith(b".") and name != b".")
+def _fitting(layer: Layer, path: str, *, is_folder: bool) -> Iterator[Pattern]:
+    names = ignore.split(path.removeprefix(layer.base))
+    return (pattern for pattern in layer.patterns if pattern.fits(names, is_folder=is_folder))
+
+
+def _count_pictures(folder: bytes) -> int:
+    """The number of files below a folder that have a picture's extension; what cannot be read counts as empty."""
+    found, folders = 0, [folder]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as items:
+            for item in items:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.path)
+                else:
+                    found += _has_extension(item.name)
+    return found
+
+
+def _has_extension(name: bytes) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _is_passed_over(name: bytes, parent: bytes, rules: Rules) -> bool:
+    is_hidden = not rules.hidden and name.startswith(b".") and name != b"."
+    return is_hidden or belongs_to_another_program(name, parent)
 
 
 def _reason(error: OSError) -> str:

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 _SAMPLE = 32768  # most embeddings that anything is fitted to, spread evenly over the gallery
 _TOGETHER = 232  # dimensions of the groups of one encoder, which with those of the whole picture are 256
-_LAYOUT = 16  # of the layout of the whole picture: more change nothing (docs/decisions.md)
+_LAYOUT, _PIXELS = 16, 8  # of the layout of the whole picture: more change nothing (docs/decisions.md)
 _DIM = 64  # dimensions of a vector in addition to those of its classes
 
 
@@ -111,17 +111,20 @@ def _choose_blends(store: Store, groups: Sequence[Group], *, blend: bool | None)
 
 
 def _choose_widths(groups: Sequence[Group], blends: Sequence[bool], dim: int | None) -> list[int | None]:
-    """The most dimensions of each group; the groups of one encoder divide those that it has."""
-    widths: list[int | None] = []
-    for group, is_blended_ in zip(groups, blends, strict=True):
-        together = sum(other.encoder is group.encoder for other in groups)
-        if group.encoder is None:
-            widths.append(min(group.dim, _LAYOUT))
-        elif together == 1:
-            widths.append(dim)
-        else:
-            widths.append(max(1, (dim or (_TOGETHER if is_blended_ else _DIM)) // together))
-    return widths
+    """The most dimensions of each group: together `dim` for one encoder, and `dim` for each part of a hybrid."""
+    own, beside = [[group for group in groups if (group.encoder is None) == each] for each in (False, True)]
+    widths = [_LAYOUT, _PIXELS] if dim is None else [max(1, min(_LAYOUT, dim // 8)), max(1, min(_PIXELS, dim // 16))]
+    widths = widths[: len(beside)]
+    if len({id(group.encoder) for group in own}) > 1:
+        return [*[dim] * len(own), *widths]
+    if dim is not None:
+        return [*_spread(dim - sum(widths), len(own)), *widths]
+    return [*(_spread(_TOGETHER if any(blends) else _DIM, len(own)) if len(own) > 1 else [None]), *widths]
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Divide a number as evenly as possible into `count` numbers of at least 1."""
+    return [max(1, (total + number) // count) for number in reversed(range(count))]
 
 
 def _suits(dim: int, encoder: Encoder, *, blend: bool | None) -> bool:

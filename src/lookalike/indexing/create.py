@@ -10,6 +10,7 @@ from lookalike.encoders.composition import composed_dim
 from lookalike.errors import UsageError
 from lookalike.indexing.learned import learn
 from lookalike.store import Space, is_folder, open_store
+from lookalike.store.places import make_place
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +43,13 @@ def create_store(
     if learn_from and learned_parts(name):
         if folder is None:
             raise UsageError(f"{name} is learned from pictures and kept in a folder, and {location} has none")
-        learn(name, learn_from, folder, options=options, on_progress=on_progress)
+        with make_place(folder):
+            learn(name, learn_from, folder, options=options, on_progress=on_progress)
+            return _create(location, name, folder)
+    return _create(location, name, folder)
+
+
+def _create(location: str | Path, name: str | Path, folder: Path | None) -> tuple[Store, Encoder]:
     encoder = load_encoder(name, folder)
     space = Space(encoder.name, encoder.fingerprint, composed_dim(encoder), encoder.metric, lasting_name(name))
     return open_store(location, create=space), encoder

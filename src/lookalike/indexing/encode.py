@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     Known = Callable[[Collection[bytes]], set[bytes]]
     """Returns those of some digests whose embeddings are not needed."""
 
-__all__ = ["BATCH", "Embedded", "Embedder", "LocalEmbedder", "encode_pictures"]
+__all__ = ["BATCH", "Embedded", "Embedder", "LocalEmbedder", "batched", "encode_pictures"]
 
+_Item = TypeVar("_Item")
+
+_LONGEST = 1.0  # seconds for which pictures are gathered before they are encoded and saved
 BATCH = 128  # pictures encoded at once and saved in one transaction: half a second of encoding, which a crash can lose
 
 
@@ -92,7 +95,7 @@ class LocalEmbedder:
         with DecoderPool(self.encoder.view, limits=self.limits, workers=self.workers) as reader:
             under_way: deque[Entry] = deque()
             results = reader.read(_sources(files, under_way))
-            while some := list(islice(results, self.batch_size)):
+            for some in batched(results, self.batch_size):
                 batch = [(under_way.popleft(), result) for _, result in some]
                 embeddings = self._encode([result for _, result in batch if isinstance(result, DecodedPicture)], known)
                 yield from ((file, _to_embedded(result, embeddings)) for file, result in batch)
@@ -104,6 +107,20 @@ class LocalEmbedder:
         new = [picture for digest, picture in by_digest.items() if digest not in unneeded]
         embeddings = encode_pictures(self.encoder, new, self.dim) if new else ()
         return {picture.digest: embedding for picture, embedding in zip(new, embeddings, strict=True)}
+
+
+def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Lists of `size` items, or of those that came within a second: so that slow files show progress and are saved."""
+    batch: list[_Item] = []
+    due = 0.0
+    for item in items:
+        due = due if batch else time.monotonic() + _LONGEST
+        batch.append(item)
+        if len(batch) >= size or time.monotonic() >= due:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def encode_pictures(encoder: Encoder, pictures: Sequence[DecodedPicture], dim: int) -> NDArray[np.float32]:

@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lookalike.images.walk import Root, Rules, is_passed_over
+from lookalike.images.walk import Root, Rules, is_excluded, is_passed_over
+from lookalike.indexing.patterns import localize_rules
 from lookalike.store import is_folder
 from lookalike.store.keys import absolute, is_within, moved
 
@@ -52,12 +53,24 @@ def canonical_path(path: AnyPath, store: Store, *, also: Iterable[bytes] = ()) -
     return _respell(absolute(path), _anchors(store, also))
 
 
-def named_roots(store: Store, paths: Iterable[AnyPath], rules: Rules) -> list[Root]:
-    """The roots for the paths that a person gave, as the gallery spells them, without those inside another of them."""
+def named_roots(store: Store, paths: Iterable[AnyPath], rules: Rules | None) -> list[Root]:
+    """The roots for the paths that a person gave, as the gallery spells them, without those inside another of them.
+
+    rules: None for the rules by which the gallery knows each path already, or knows the folder around it.
+    """
     found: list[bytes] = []
     for path in sorted(map(absolute, paths), key=_depth):  # so that the outer of two can be an anchor for the inner
         found.append(canonical_path(path, store, also=found))
-    return _outermost(Root(path, rules) for path in sorted(set(found)))
+    known = known_roots(store)
+    return _outermost(_with_rules(path, rules, known) for path in sorted(set(found)))
+
+
+def _with_rules(path: bytes, rules: Rules | None, known: Sequence[Root]) -> Root:
+    if rules is not None:
+        return Root(path, localize_rules(rules, path))
+    around = [root for root in known if root.path == path or _covers(root, Root(path))]
+    nearest = max(around, key=lambda root: len(root.path), default=Root(path))
+    return Root(path, nearest.rules, nearest.path)
 
 
 def known_roots(store: Store) -> list[Root]:
@@ -65,19 +78,24 @@ def known_roots(store: Store) -> list[Root]:
     return [Root(path, _rules(info)) for path, info in sorted(store.roots.items())]
 
 
-def plan_roots(store: Store, roots: Sequence[Root]) -> tuple[list[Root], list[Root]]:
+def plan_roots(store: Store, roots: Sequence[Root], rules: Rules | None = None) -> tuple[list[Root], list[Root]]:
     """The roots to remember after these have been named, and the roots to walk now, both ordered by path.
 
-    The newest rules for a folder apply. A folder within a known one is a separate root only if its rules differ, or if
-    a walk of the other never reaches it. Naming a folder replaces the roots within it that a walk of it reaches.
+    rules: those that were given with them, if any. A folder within a known one is a separate root only if its rules
+    differ, or if a walk of the other never reaches it. It stays one when the folder around it is named, unless rules
+    are given: with those that exclude nothing, it loses its own, and one that excludes nothing gets the new ones.
     """
     named = {root.path: root for root in roots}
     kept = {
         root.path: root
         for root in known_roots(store)
-        if not any(_covers(other, root) for other in roots if other.path != root.path)
+        if not (
+            rules is not None
+            and Rules() in {rules, root.rules}
+            and any(_covers(other, root) for other in roots if other.path != root.path)
+        )
     }
-    kept |= {path: root for path, root in named.items() if os.path.lexists(path)}
+    kept |= {path: replace(root, base=b"") for path, root in named.items() if os.path.lexists(path)}
     kept = {path: kept[path] for path in sorted(kept) if not _is_part(kept[path], kept.values())}
     within = [root for path, root in kept.items() if any(is_within(path, other) for other in named)]
     walked = {root.path: root for root in (*within, *roots)}
@@ -106,7 +124,8 @@ def merge_roots(store: Store, roots: Sequence[Root]) -> list[Root]:
             _rename(store, old, new)
         anchors.setdefault(new, _identity(new))
         if old in named:
-            merged.setdefault(new, replace(named[old], path=new))
+            base = _respell(named[old].base, anchors) if named[old].base else b""
+            merged.setdefault(new, replace(named[old], path=new, base=base))
     return [merged[path] for path in sorted(merged)]
 
 
@@ -179,7 +198,7 @@ def _covers(outer: Root, inner: Root) -> bool:
     if not is_within(inner.path, outer.path):
         return False
     below = os.path.relpath(inner.path, outer.path)
-    if is_passed_over(below, outer.rules):
+    if is_passed_over(below, outer) or is_excluded(inner.path, outer):
         return False
     between = [folder for folder in with_parents(inner.path) if folder != outer.path and is_within(folder, outer.path)]
     return not any(os.path.islink(folder) for folder in between)

@@ -21,7 +21,8 @@ from lookalike.files import stage_folder
 from lookalike.images.decode import DecodedPicture
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
-from lookalike.images.walk import walk
+from lookalike.images.walk import Rules, walk
+from lookalike.indexing.patterns import localize_rules
 from lookalike.indexing.update import IndexOptions
 
 if TYPE_CHECKING:
@@ -121,5 +122,6 @@ def _sample(roots: Sequence[bytes], options: IndexOptions) -> list[bytes]:
     existing = [root for root in roots if os.path.lexists(root)]
     if not existing:
         raise UsageError(f"no such file or folder: {', '.join(map(show_path, roots))}")
-    found = sorted(entry.source for root in existing for entry in walk(root, options.rules) if not entry.problem)
+    entries = (entry for root in existing for entry in walk(root, localize_rules(options.rules or Rules(), root)))
+    found = sorted(entry.source for entry in entries if not entry.problem)
     return found[:: max(1, math.ceil(len(found) / _MOST))]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import DiskFull, StoreError, UsageError
+from lookalike.files import MARK
 from lookalike.images.paths import show_path
-from lookalike.images.walk import Root
+from lookalike.images.walk import Root, Rules
 from lookalike.indexing.adapt import adapt_if_grown
 from lookalike.indexing.encode import LocalEmbedder
 from lookalike.indexing.folders import (
@@ -26,8 +28,9 @@ from lookalike.indexing.folders import (
     plan_roots,
     remember,
 )
-from lookalike.indexing.update import IndexOptions, Report, update
+from lookalike.indexing.update import IndexOptions, Report, is_lost_file, update
 from lookalike.store import Maintained
+from lookalike.store.filter import Condition
 from lookalike.store.keys import is_within, moved
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ __all__ = [
     "below",
     "index_lost",
     "index_paths",
+    "knows_file",
     "local_embedder",
     "relocate",
     "remove",
@@ -68,7 +72,8 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
 ) -> Report:
     """Bring a store up to date with these folders and files, and adapt it when it has grown enough.
 
-    The paths and their rules are remembered; without paths, everything indexed before is brought up to date.
+    The paths and their rules are remembered, and single files are forgotten when they vanish from their folders;
+    without paths, everything indexed before is brought up to date.
     embedder: by default that of this machine. Raises UsageError when none of the paths exists or none is known;
     StoreBusy; DiskFull, which says how many pictures are safe.
     """
@@ -76,16 +81,24 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
     embedder = embedder or local_embedder(encoder, store.space.dim, options)
     roots = named_roots(store, paths, options.rules) if paths else known_roots(store)
     _check_roots(store, roots)
+    rules = options.rules if paths else None
     if options.dry_run:
-        return _update(store, embedder, plan_roots(store, roots)[1], options, on_progress)
+        report = _update(store, embedder, plan_roots(store, roots, rules)[1], options, on_progress)
+        report.without_effect = _without_effect(report, roots, rules)
+        return report
     try:
         with store.writing(wait=wait):
-            kept, walked = plan_roots(store, merge_roots(store, roots))
+            kept, walked = plan_roots(store, merge_roots(store, roots), rules)
             remember(store, kept)
+            lost = {root.path for root in kept if is_lost_file(store, root.path)}
             report = _update(store, embedder, walked, options, on_progress)
+            remember(store, [root for root in kept if root.path not in lost or os.path.lexists(root.path)])
             adapt_if_grown(store, encoder)
     except DiskFull as error:
-        raise DiskFull(f"{error}; {store.count()[0]:,} pictures are safely indexed", hint=error.hint) from error
+        safe = store.count()[0]
+        verb = "picture is" if safe == 1 else "pictures are"
+        raise DiskFull(f"{error}; {safe:,} {verb} safely indexed", hint=error.hint) from error
+    report.without_effect = _without_effect(report, roots, rules)
     with contextlib.suppress(StoreError):  # what was indexed is safe, and the next search reports the problem
         if isinstance(store, Maintained):
             store.prepare()
@@ -101,22 +114,54 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     on_progress: OnProgress | None = None,
     wait: float = 0.0,
 ) -> Report:
-    """Read the skipped files at or below `path` again, even if they have not changed.
+    """Read the skipped files at or below `path` again, even if they have not changed; or the picture at `path`.
 
     Files that no longer exist are left for `index_paths` to remove. Raises StoreBusy; UsageError when no file was
-    skipped there.
+    skipped there, or the picture has not changed.
     """
-    options = replace(options or IndexOptions(), retry=True)
     within = canonical_path(path, store)
-    found = [os.fsencode(path) for path, _ in skipped(store)]
+    is_picture = any(record.digest is not None for record in store.find([within]).values())
+    options = replace(options or IndexOptions(), retry=True, force=is_picture)
+    found = [within] if is_picture else [os.fsencode(path) for path, _ in skipped(store)]
     found = [path for path in found if is_within(path, within) and os.path.lexists(path)]
-    roots = [Root(key, options.rules) for key in found]
+    roots = [Root(key, options.rules or Rules()) for key in found]
     if not found:
-        raise UsageError(f"no skipped file is in {show_path(within)}", hint="list the skipped files: lookalike skipped")
+        hint = (
+            f"list the skipped files: lookalike skipped; read pictures again: lookalike index --force {_quoted(within)}"
+        )
+        raise UsageError(f"no skipped file is in {show_path(within)}", hint=hint)
     with store.writing(wait=wait):
-        return update(
+        report = update(
             store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
         )
+    if is_picture and report.unchanged:
+        raise UsageError(f"{show_path(within)} was not skipped; read again, it has not changed")
+    return report
+
+
+def knows_file(store: Store, path: AnyPath) -> bool:
+    """Whether a store has a record of this file by its path, by its real path, or as another link to the same file.
+
+    Drawings of Lookalike, which were skipped as such, do not count.
+    """
+    keys = {canonical_path(name, store) for name in (path, os.path.realpath(path))}
+    same = _records_of_size(store, path) if os.path.isfile(path) else []
+    return any(
+        record.skipped_because != MARK and (record.path in keys or _is_same_file(record.path, path))
+        for record in (*store.find(keys).values(), *same)
+    )
+
+
+def _records_of_size(store: Store, path: AnyPath) -> Iterable[Record]:
+    ids = store.ids(Condition("size", "=", float(os.path.getsize(path))))
+    return store.get(ids.tolist()).values()
+
+
+def _is_same_file(one: bytes, other: AnyPath) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
@@ -183,6 +228,17 @@ def skipped(store: Store) -> list[tuple[Path, str]]:
     """Every file that was found but is not part of the gallery, with the reason, ordered by path."""
     found = (record for record in store.scan() if record.digest is None)
     return [(Path(os.fsdecode(record.path)), record.skipped_because or "") for record in found]
+
+
+def _quoted(path: bytes) -> str:
+    return shlex.quote(show_path(path))
+
+
+def _without_effect(report: Report, roots: Sequence[Root], rules: Rules | None) -> list[str]:
+    """The patterns, as they were given, that have excluded nothing in any of the roots that were named."""
+    idle = set(report.without_effect)
+    patterns = rules.exclude if rules else ()
+    return [pattern for n, pattern in enumerate(patterns) if {root.rules.exclude[n] for root in roots} <= idle]
 
 
 def _check_roots(store: Store, roots: Sequence[Root]) -> None:

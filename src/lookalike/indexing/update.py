@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookalike.images.decode import VANISHED, DecodedPicture, Limits
+from lookalike.images.decode import FORMATS, VANISHED, DecodedPicture, Limits
 from lookalike.images.paths import path_fields, show_path
 from lookalike.images.pool import DecoderPool
-from lookalike.images.walk import Root, Rules, walk
-from lookalike.indexing.encode import BATCH, Embedded, encode_pictures
+from lookalike.images.unreadable import needs_known_decoder
+from lookalike.images.walk import Root, Rules, Tally, walk
+from lookalike.indexing.encode import BATCH, Embedded, batched, encode_pictures
 from lookalike.indexing.folders import with_parents
 from lookalike.store import Record
 from lookalike.store.keys import is_within
@@ -39,53 +40,70 @@ if TYPE_CHECKING:
 
     Result = tuple[Entry, Embedded | str]
 
-__all__ = ["IndexOptions", "Report", "embed_files", "update"]
+__all__ = ["IndexOptions", "Report", "embed_files", "is_lost_file", "update"]
 
 _log = logging.getLogger(__name__)
 
 _LOOKUPS = 512  # files looked up in the store at once
 # Reasons that say nothing about the file itself, which is tried again in every run.
-_TEMPORARY = ("permission denied", "cannot be read", "needs more memory", "changed while it was read")
+_TEMPORARY = (
+    "permission denied",
+    "cannot be read",
+    "needs more memory",
+    "changed while it was read",
+    "took longer than",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
     """How to walk and read folders.
 
-    rules: which files to index. limits: the limits for each file. batch_size: pictures encoded at once. workers: the
-    number of decoding processes.
+    rules: which files to index; by default, folders keep the rules that they were given before.
+    limits: the limits for each file. batch_size: pictures encoded at once. workers: the number of decoding processes.
     dry_run: find out what would change: files are read, but none is encoded and nothing is written.
     retry: read skipped files again even if they have not changed.
     refresh: read every file again, to store facts that were not stored before and to notice files that have changed
-    without a change of size or time; only changed pictures are encoded.
+    without a change of size or time; only changed pictures are encoded. force: the same, by another name.
     """
 
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules | None = None
     limits: Limits = field(default_factory=Limits)
     batch_size: int = BATCH
     workers: int | None = None
     dry_run: bool = False
     retry: bool = False
     refresh: bool = False
+    force: bool = False
 
 
 @dataclass(slots=True)
 class Report:
     """What a run did, counted in files.
 
+    added: new pictures. changed: pictures whose files have other content than before.
     skipped: all files that are not part of the gallery now, with the reason.
+    excluded: pictures, as far as their names say, that patterns leave out.
+    passed_over: files of kinds that are not read, by extension, most frequent first; "" stands for other names.
+    folders_passed_over: folders of other programs, by name, such as recycle bins and thumbnails.
+    without_effect: the patterns given for this run that have excluded nothing.
     missing: roots that do not exist now; their pictures stay in the gallery.
     moved: missing roots that seem to be elsewhere now, as (old, new), the arguments of `relocate`.
     seconds: how long the run took.
     """
 
     added: int = 0
+    changed: int = 0
     unchanged: int = 0
     renamed: int = 0
     removed: int = 0
     skipped: list[tuple[Path, str]] = field(default_factory=list)
     missing: list[Path] = field(default_factory=list)
     moved: list[tuple[Path, Path]] = field(default_factory=list)
+    excluded: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
+    folders_passed_over: dict[str, int] = field(default_factory=dict)
+    without_effect: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,12 +111,17 @@ class Report:
         moved = [{"old": path_fields(old), "new": path_fields(new)} for old, new in self.moved]
         return {
             "added": self.added,
+            "changed": self.changed,
             "unchanged": self.unchanged,
             "renamed": self.renamed,
             "removed": self.removed,
             "skipped": [{**path_fields(path), "reason": reason} for path, reason in self.skipped],
             "missing": [path_fields(path) for path in self.missing],
             "moved": moved,
+            "excluded": self.excluded,
+            "passed_over": {show_path(kind): files for kind, files in self.passed_over.items()},
+            "folders_passed_over": {show_path(name): count for name, count in self.folders_passed_over.items()},
+            "without_effect": [show_path(pattern) for pattern in self.without_effect],
             "seconds": round(self.seconds, 3),
         }
 
@@ -114,20 +137,27 @@ def update(
     """Bring a store up to date with the files below `roots`, inside `store.writing()` unless it is a dry run.
 
     A root that does not exist is reported in `missing` and its records are kept, because its drive may just not be
-    plugged in. A root within another is walked only by its own rules.
+    plugged in; a single file that is gone from its folder is removed like any other. A root within another is walked
+    only by its own rules.
     """
     start = time.monotonic()
     run = _Run(store, embedder, options or IndexOptions(), on_progress)
     for root in roots:
-        if os.path.lexists(root.path):
+        if os.path.lexists(root.path) or is_lost_file(store, root.path):
             run.roots.append(root)
         else:
             run.note_missing(root)
     run.bring_in()
     run.clear_out()
+    run.note_passed_over()
     run.report.skipped.sort(key=lambda pair: os.fsencode(pair[0]))
     run.report.seconds = time.monotonic() - start
     return run.report
+
+
+def is_lost_file(store: Store, path: bytes) -> bool:
+    """Whether a path that does not exist was a single file, whose folder is still there."""
+    return not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)) and bool(store.find([path]))
 
 
 def embed_files(
@@ -157,6 +187,7 @@ class _Run:
         self.embedder = embedder
         self.options = options
         self.report = Report()
+        self.tally = Tally()
         self.roots: list[Root] = []
         self._on_progress = on_progress
         self._total = 0
@@ -174,7 +205,7 @@ class _Run:
 
     def bring_in(self) -> None:
         if self._on_progress is not None:
-            self._total = sum(1 for _ in self._entries())
+            self._total = sum(1 for _ in self._entries(Tally()))
             self._advance(0)
         self._embed(self._changed())
         while again := self._lost:
@@ -184,28 +215,34 @@ class _Run:
     def _embed(self, files: Iterable[Entry]) -> None:
         """Save what the embedder finds in these files, batch by batch."""
         with closing(self.embedder.embed(files, self._unneeded)) as results:
-            while batch := list(islice(results, self.options.batch_size)):
+            for batch in batched(results, self.options.batch_size):
                 self._save(batch)
 
     def _unneeded(self, digests: Collection[bytes]) -> set[bytes]:
         """The digests whose embeddings the store has, or all of them in a dry run."""
         return set(digests) if self.options.dry_run else self.store.known(digests)
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self, tally: Tally) -> Iterator[Entry]:
         """What the walks of the roots find, each path by the rules of the innermost root that contains it."""
         paths = {root.path for root in self.roots}
-        has_nested = any(_is_nested(root, paths) for root in self.roots)
         for root in self.roots:
-            for entry in walk(root.path, root.rules):
-                if not has_nested or _innermost(entry.path, paths) == root.path:
-                    yield entry
+            yield from walk(root.path, root.rules, base=root.base, skip=paths - {root.path}, tally=tally)
+
+    def note_passed_over(self) -> None:
+        """Report what the walks have passed over, and which patterns had no effect."""
+        patterns = dict.fromkeys(pattern for root in self.roots for pattern in root.rules.exclude)
+        self.report.excluded = self.tally.excluded
+        self.report.passed_over = self.tally.merged_kinds()
+        self.report.folders_passed_over = dict(self.tally.folders.most_common())
+        self.report.without_effect = [pattern for pattern in patterns if pattern not in self.tally.effective]
 
     def clear_out(self) -> None:
         """Remove the records below the roots whose files were not found."""
-        gone = [root for root in self.roots if not os.path.lexists(root.path)]  # unplugged during the run
+        gone = [root for root in self.roots if not os.path.lexists(root.path)]
         for root in gone:
-            self.note_missing(root)
-        self.roots = [root for root in self.roots if root not in gone]
+            if not is_lost_file(self.store, root.path):  # unplugged during the run
+                self.note_missing(root)
+        self.roots = [root for root in self.roots if root.path not in self._missing]
         vanished: list[int] = []
         for record in self._records_below_roots():
             if self._is_seen(record.id) or self._is_kept_for_now(record.path):
@@ -225,7 +262,7 @@ class _Run:
 
     def _changed(self) -> Iterator[Entry]:
         """Yield the files that have to be read, and handle all others on the way."""
-        entries = self._entries()
+        entries = self._entries(self.tally)
         while some := list(islice(entries, _LOOKUPS)):
             known = self.store.find(entry.path for entry in some)
             problems = []
@@ -256,12 +293,17 @@ class _Run:
         return Record(entry.path, skipped_because=entry.problem)
 
     def _is_unchanged(self, entry: Entry, record: Record) -> bool:
-        if self.options.refresh or (record.size, record.mtime_ns) != (entry.size, entry.mtime_ns):
+        is_asked_for = self.options.refresh or self.options.force
+        if is_asked_for or (record.size, record.mtime_ns) != (entry.size, entry.mtime_ns):
             return False
-        if record.digest is not None:
-            return True
-        # A skipped file is tried again when the limit that may have excluded it has changed.
-        return record.max_megapixels == self.options.limits.megapixels and not self.options.retry
+        return record.digest is not None or self._is_still_skipped(record)
+
+    def _is_still_skipped(self, record: Record) -> bool:
+        """Whether a skipped file would be skipped again: nothing that may have been the cause has changed."""
+        reason = record.skipped_because or ""
+        if self.options.retry or reason.startswith(_TEMPORARY) or needs_known_decoder(reason, FORMATS):
+            return False
+        return record.max_megapixels == self.options.limits.megapixels
 
     def _keep(self, record: Record) -> None:
         self._see(record.id)
@@ -292,6 +334,9 @@ class _Run:
     def _count(self, before: Record | None, digest: bytes, known: set[bytes]) -> None:
         if before is not None and before.digest == digest:
             self.report.unchanged += 1  # touched, or read again
+            return
+        if before is not None and before.digest is not None:
+            self.report.changed += 1
             return
         self.report.added += 1
         if digest in known:

@@ -7,7 +7,9 @@ pictures have the same distance in a search, among neighbours and in an inspecti
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -24,7 +26,7 @@ from lookalike.images.paths import show_path
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Found, Hit, Hits, closest
 from lookalike.search.pictures import draw_text, encode_views, read_picture
-from lookalike.search.query import PictureQuery, StoredQuery, TextQuery
+from lookalike.search.query import PictureQuery, StoredQuery, TextQuery, is_number
 from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import encode_text
 from lookalike.store import SearchSpace
@@ -32,7 +34,7 @@ from lookalike.store.keys import absolute
 from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,9 +46,12 @@ if TYPE_CHECKING:
     Embeddings = NDArray[np.float32]
     """The views of a query, float32 (views, dim)."""
 
-__all__ = ["Asked", "Options", "nearest", "read_queries", "read_vectors", "search", "weighted_space"]
+__all__ = ["Asked", "Options", "check_count", "nearest", "read_queries", "read_vectors", "search", "weighted_space"]
 
 _ADAPTED = SearchSpace()
+_MOST = 2**31 - 1  # hits
+_MORE = 4  # times as many pictures are looked at where copies take the places of hits
+_MOST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Options:
     order: Order = "distance"
     exact: bool = False
     include_self: bool = False
+    unique: bool = False
 
 
 @dataclass(slots=True)
@@ -85,16 +91,45 @@ class _Gone(Exception):
 
 def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], k: int, options: Options) -> list[Hits]:
     """The hits of each query. load: returns the encoder; called only if it is needed."""
-    if k < 1:
-        raise UsageError(f"k is {k}; at least 1 hit can be asked for")
+    k = check_count(k)
     if options.order not in get_args(Order):
-        raise UsageError(f"no order {options.order!r}", hint=f"choose one of: {', '.join(get_args(Order))}")
-    where = parse_filters(options.where) if options.where else None
+        raise UsageError(f"no order {options.order!r:.60}", hint=f"choose one of: {', '.join(get_args(Order))}")
+    _check_weights(options.weights)
+    where = parse_filters(_terms(options.where)) if options.where else None
     try:
         return _search(store, load, read_queries(store, load, queries), k, where, options)
     except _Gone:
         asked = _Reader(store, load, recognise=False).read(queries)
         return _search(store, load, asked, k, where, options)
+
+
+def check_count(k: int) -> int:
+    """The number of hits that is asked for, as a plain int of at most 32 bits. Raises UsageError."""
+    if not is_number(k, int, np.integer):
+        raise UsageError(f"k is {k!r:.60}; it must be a whole number", hint="k=10 asks for ten hits")
+    if k < 1:
+        raise UsageError(f"k is {k}; at least 1 hit can be asked for")
+    return min(int(k), _MOST)
+
+
+def _check_weights(weights: Mapping[str, float] | None) -> None:
+    if weights is not None and not isinstance(weights, Mapping):
+        raise UsageError(f"weights are a {type(weights).__name__}", hint="give a dict: weights={'histogram': 0.3}")
+    for name, share in (weights or {}).items():
+        if not is_number(share, int, float, np.number) or not math.isfinite(share):
+            raise UsageError(f"the weight of {name!r:.60} is {share!r:.60}; it must be a number from 0 to 1")
+
+
+def _terms(where: Iterable[object]) -> list[str]:
+    """The filters of a search; one alone need not be in a list."""
+    if not isinstance(where, Iterable):
+        raise UsageError(f"the filters are a {type(where).__name__}", hint="give a list: where=['folder:beach']")
+    terms: list[str] = []
+    for term in [where] if isinstance(where, str) else where:
+        if not isinstance(term, str):
+            raise UsageError(f"{term!r:.60} is not a filter", hint="write field:value, as in folder:beach")
+        terms.append(term)
+    return terms
 
 
 def read_queries(store: Store, load: Callable[[], Encoder], queries: Sequence[Query]) -> list[Asked]:
@@ -200,9 +235,44 @@ def _find(  # noqa: PLR0913  (as above)
         views = [probes[index][0] for index in indices]
         answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=options.exact)
         for index, near in zip(indices, answers, strict=True):
-            own = () if options.include_self else asked[index].own
+            own = set() if options.include_self else asked[index].own
             found[index] = [pair for pair in near if pair[0] not in own][:k]
+            if options.unique:
+                again = partial(_look_again, store, probes[index], where, options)
+                found[index] = _find_unique(store, near, own, k, again)
     return found
+
+
+def _look_again(
+    store: Store, probe: tuple[Embeddings, SearchSpace], where: Filter | None, options: Options, k: int
+) -> Near:
+    views, space = probe
+    return nearest(store, [views], k, space=space, where=where, order=options.order, exact=options.exact)[0]
+
+
+def _find_unique(store: Store, near: Near, own: set[int], k: int, again: Callable[[int], Near]) -> Near:
+    """The k nearest pictures without copies, of which the nearest remains; more are looked at until there are k."""
+    most = len(near)
+    while True:
+        unique = _leave_out_copies(store, [pair for pair in near if pair[0] not in own])
+        if len(unique) >= k or len(near) < most:
+            return unique[:k]
+        most = _MORE * max(most, k)
+        near = again(most)
+
+
+def _leave_out_copies(store: Store, near: Near) -> Near:
+    """The hits without those that repeat the content, or all of the vector, of an earlier one."""
+    records = store.get([id_ for id_, _ in near])
+    vectors = dict(zip((id_ for id_, _ in near), store.vectors([id_ for id_, _ in near]), strict=True))
+    seen: set[object] = set()
+    kept: Near = []
+    for id_, distance in near:
+        marks = {records[id_].digest, vectors[id_].tobytes()}
+        if not marks & seen:
+            kept.append((id_, distance))
+        seen |= marks
+    return kept
 
 
 def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record], k: int) -> Hits:
@@ -273,7 +343,7 @@ class _Reader:
         return Asked(query, partial(_draw_stored, record.path), title, own={record.id}, stored=record.id)
 
     def _record(self, id_: int) -> Record:
-        record = self._store.get([id_]).get(id_)
+        record = self._store.get([int(id_)]).get(int(id_)) if 0 < id_ <= _MOST_ID else None
         if record is None or record.digest is None:
             raise _unknown(id_)
         return record

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UsageError
-from lookalike.images.decode import View, fit, on_white
+from lookalike.images.decode import View, fit, on_ground
+from lookalike.images.drawing import as_drawing
 from lookalike.images.whole import describe_whole
 from lookalike.search.engine import read_queries, read_vectors
 from lookalike.vectors.metric import distances
@@ -69,7 +70,7 @@ class Inspection:
             sheet.paste(_draw_heat(image, heat / (most or 1)), (_GAP + number * (_TILE + _GAP), _GAP))
         text = f"distance {self.distance:.3f}; red matches more than the rest of its picture, blue less"
         ImageDraw.Draw(sheet).text((_GAP, _TILE + 1.5 * _GAP), text, _INK, ImageFont.load_default(16))
-        return sheet
+        return as_drawing(sheet)
 
 
 def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query) -> Inspection:
@@ -87,7 +88,7 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     distance = float(min(distances(vector, other[None], store.space.metric)[0] for vector in vectors))
     images = [one.image() if callable(one.image) else one.image for one in (asked, wanted)]
     seen = [np.asarray(fit(image, encoder.view)) for image in images]
-    wholes = [describe_whole(on_white(image)) for image in images]
+    wholes = [describe_whole(on_ground(image)) for image in images]
     own = encode_whole(encoder, np.stack(seen), wholes, store.space.dim)
     heats = [_heat(store, encoder, (seen[one], wholes[one]), own[1 - one : 2 - one]) for one in range(2)]
     heats = [heat - np.float32(_distances(store, own[:1], own[1:])[0]) for heat in heats]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, how_to_install
 from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Hits(Sequence[Hit]):
         try:
             import pandas as pd  # noqa: PLC0415  (0.4 s, and only where it is installed)
         except ImportError as error:
-            raise MissingExtra("to_pandas needs pandas", hint="pip install pandas; or use rows()") from error
+            raise MissingExtra("to_pandas needs pandas", hint=f"{how_to_install('pandas')}; or use rows()") from error
         return pd.DataFrame(self.rows(), columns=["rank", "path", "distance", "id"])
 
     def montage(self, columns: int = 5) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.drawing import as_drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]
         left = _GAP + number % columns * (_TILE + _GAP)
         top = line + _GAP + number // columns * cell
         _hit(sheet, path, caption, (left, top))
-    return sheet
+    return as_drawing(sheet)
 
 
 def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple[Path, str]]]]) -> Image.Image:
@@ -58,7 +59,7 @@ def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple
             _hit(sheet, path, caption, (first + _GAP + column * (_TILE + _GAP), top))
     line = _TILE + 2.5 * _GAP
     draw.line((line, _GAP, line, sheet.height - 2 * _GAP), fill=_RULE, width=2)
-    return sheet
+    return as_drawing(sheet)
 
 
 def draw_text(text: str) -> Image.Image:

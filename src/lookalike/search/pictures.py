@@ -12,9 +12,10 @@ from PIL import Image
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Limits, Unreadable, as_read, fit, on_white, open_file
+from lookalike.images.decode import Limits, Unreadable, as_read, fit, on_ground, open_file
 from lookalike.images.paths import show_path
 from lookalike.images.whole import describe_whole
+from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from lookalike.search.query import Source
 
 __all__ = ["draw_text", "encode_views", "query_views", "read_picture"]
+
+_CHANNELS, _BYTE = (1, 3, 4), 255
 
 
 def read_picture(source: Source, view: View | None = None) -> Image.Image:
@@ -40,7 +43,7 @@ def read_picture(source: Source, view: View | None = None) -> Image.Image:
             raise UnreadableImage(f"a picture of mode {source.mode}: {reason}") from None
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    path = os.path.abspath(os.fsencode(source))
+    path = absolute(source)
     try:
         with open_file(os.path.realpath(path), Limits(), at_least=view.short_side if view else None) as image:
             return image.copy()
@@ -68,14 +71,53 @@ def encode_views(encoder: Encoder, images: Sequence[Image.Image], dim: int) -> l
     """The embeddings of each picture's query views, float32 (views, dim); encoding together is twice as fast."""
     views = query_views(encoder)
     pixels = [np.asarray(fit(image, view)) for image in images for view in views]
-    wholes = [described for image in images for described in [describe_whole(on_white(image))] * len(views)]
+    wholes = [described for image in images for described in [describe_whole(on_ground(image))] * len(views)]
     return np.split(encode_whole(encoder, np.stack(pixels), wholes, dim), len(images)) if pixels else []
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim not in {2, 3} or array.size == 0:
-        raise UnreadableImage(f"an array of {array.dtype} {array.shape}; expected uint8 (h, w, 3) or (h, w)")
-    try:
-        return Image.fromarray(array)
-    except (TypeError, ValueError) as error:
-        raise UnreadableImage(f"an array of {array.shape}: {error}") from None
+    """The picture in an array, RGB or RGBA. Raises UnreadableImage with the way to convert any other array."""
+    wanted = (
+        f"an array {array.dtype} {array.shape} is not a picture: expected uint8 (h, w), (h, w, 1), (h, w, 3) or RGBA"
+    )
+    if (hint := _how_to_convert(array)) is not None:
+        raise UnreadableImage(wanted, hint=hint)
+    pixels = np.ascontiguousarray(array if array.shape[2:] != (1,) else array[..., 0])
+    return read_picture(Image.fromarray(pixels))
+
+
+def _how_to_convert(array: NDArray[Any]) -> str | None:
+    """How an array `x` becomes one that is a picture; None if it is one."""
+    if array.size == 0:
+        return "it is empty"
+    if array.dtype.kind not in "buif":
+        return "give the pixels as numbers: np.asarray(picture, np.uint8)"
+    steps = [step for step in (_fix_shape(array.shape), _fix_type(array)) if step is not None]
+    if not steps and array.shape[0] * array.shape[1] > Limits().megapixels * 1e6:
+        return f"at most {Limits().megapixels:g} million pixels; make it smaller: x[::2, ::2]"
+    return f"convert it: {', then '.join(steps)}" if steps else None
+
+
+def _fix_shape(shape: tuple[int, ...]) -> str | None:
+    if len(shape) == 2 or (len(shape) == 3 and shape[-1] in _CHANNELS):
+        return None
+    if len(shape) == 3 and shape[0] in _CHANNELS:
+        return "x = np.moveaxis(x, 0, -1)"
+    if len(shape) == 4:
+        return "x = x[0], or search_many(x) for all of them"
+    return "give it the shape (h, w) or (h, w, 3)"
+
+
+def _fix_type(array: NDArray[Any]) -> str | None:
+    if array.dtype == np.uint8:
+        return None
+    if array.dtype == bool:
+        return "x = x.astype(np.uint8) * 255"
+    if array.dtype.kind == "f":
+        finite = array[np.isfinite(array)]
+        is_share = len(finite) > 0 and finite.min() >= 0 and finite.max() <= 1
+        bytes_ = "np.nan_to_num(x) * 255" if is_share else "np.nan_to_num(x)"
+        return f"x = ({bytes_}).clip(0, 255).astype(np.uint8)"
+    if array.min() >= 0 and array.max() > _BYTE:
+        return "x = (x / x.max() * 255).astype(np.uint8)"
+    return "x = x.clip(0, 255).astype(np.uint8)"

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
     """A picture: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
 
-__all__ = ["PictureQuery", "Query", "StoredQuery", "SumQuery", "TextQuery", "as_query"]
+__all__ = ["PictureQuery", "Query", "StoredQuery", "SumQuery", "TextQuery", "as_query", "is_number"]
+
+_SOURCES = (str, bytes, os.PathLike, Image.Image, np.ndarray)
+_CONTENT = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")  # of pictures, not names
+_SHOWN = 60  # characters of a wrong value
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,8 @@ class Query:
         return self + -1 * as_query(other)
 
     def __mul__(self, weight: float) -> Query:
+        if not is_number(weight, int, float, np.number):
+            raise UsageError(f"{_short(weight)} is not a weight", hint="multiply a query by a number: 2 * query")
         return SumQuery(tuple((weight * own, query) for own, query in self.terms))
 
     __rmul__ = __mul__
@@ -94,6 +100,15 @@ class PictureQuery(Query):
     """A query for pictures like one outside the gallery: see `Query.picture`."""
 
     source: Source
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, bytes) and self.source.startswith(_CONTENT):
+            raise UsageError(
+                "bytes are taken as the path of a file, and these are the content of one",
+                hint="open it first: PIL.Image.open(io.BytesIO(data))",
+            )
+        if not isinstance(self.source, _SOURCES):
+            raise UsageError(f"{_a(self.source)} is not a picture", hint=_how_to_give(self.source))
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
@@ -115,11 +130,13 @@ class StoredQuery(Query):
 
     id: int
 
+    def __post_init__(self) -> None:
+        if not is_number(self.id, int, np.integer):
+            raise UsageError(f"{_short(self.id)} is not an id", hint="ids are whole numbers, as in `hit.id`")
+
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
         """Make the query from an id."""
-        if not isinstance(fields["id"], int) or isinstance(fields["id"], bool):
-            raise UsageError(f"{fields['id']!r} is not an id")
         return cls(fields["id"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,6 +149,10 @@ class TextQuery(Query):
     """A query for pictures that a text describes: see `Query.text`."""
 
     words: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.words, str):
+            raise UsageError(f"{_a(self.words)} is not a text")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Query:
@@ -186,11 +207,35 @@ def as_query(given: Query | Source) -> Query:
     """Return a query unchanged, and make a path, a PIL image or an array into a query. Raises UsageError."""
     if isinstance(given, Query):
         return given
-    if isinstance(given, str | bytes | os.PathLike | Image.Image | np.ndarray):
+    if isinstance(given, _SOURCES):
         return PictureQuery(given)
-    raise UsageError(
-        f"a {type(given).__name__} is not a query", hint="give a path, a PIL image, an array or a lookalike.Query"
-    )
+    raise UsageError(f"{_a(given)} is not a query", hint=_how_to_give(given))
+
+
+def is_number(value: object, *kinds: type) -> bool:
+    """Whether a value is a number of one of these kinds; True and False are not."""
+    return isinstance(value, kinds) and not isinstance(value, bool | np.bool_)
+
+
+def _how_to_give(given: object) -> str:
+    """How to search with something that is not a picture as it is."""
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        return f"for the picture with this id: Query.stored({_short(given)})"
+    if hasattr(given, "__array__") or isinstance(given, list | tuple | memoryview | bytearray):
+        return "give an array: np.asarray(x); for several queries: search_many"
+    return "give a path, a PIL image, an array or a lookalike.Query"
+
+
+def _a(value: object) -> str:
+    """A value by its type, as in `an int`."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _short(value: object) -> str:
+    """A value as one short line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

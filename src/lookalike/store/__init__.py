@@ -18,14 +18,15 @@ import re
 from collections.abc import Callable  # noqa: TC003  (used by a table below)
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from lookalike.errors import UsageError
+from lookalike.files import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADAPTED",
+    "FOLDER",
     "Capability",
     "Maintained",
     "Near",
@@ -45,8 +47,12 @@ __all__ = [
     "Store",
     "checked",
     "is_folder",
+    "locate",
     "open_store",
 ]
+
+FOLDER = ".lookalike"
+"""The folder of a gallery among its pictures."""
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -308,8 +314,9 @@ class Maintained(Protocol):
 def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     """Open the store at a location; with `create`, make one if none exists there.
 
-    A location is a folder or a URL: `memory:` for a store that vanishes with its process, `memory:NAME` for one that
-    can be opened again by its name. Raises NoGallery, StoreError; UsageError for a URL with an unknown scheme.
+    A location is a folder, the folder of pictures around it, or a URL: `memory:` for a store that vanishes with its
+    process, `memory:NAME` for one that can be opened again by its name. Raises NoGallery, StoreError; UsageError for a
+    URL with an unknown scheme.
     """
     scheme = _scheme(location)
     if scheme is not None and scheme not in _SCHEMES:
@@ -318,7 +325,18 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     module, name = _SCHEMES[scheme].split(":") if scheme else ("sqlite.store", "SqliteStore")
     kind = getattr(importlib.import_module(f"lookalike.store.{module}"), name)
     _log.debug("opening %s with %s", location, name)
-    return cast("Callable[..., Store]", kind)(location, create=create)
+    return cast("Callable[..., Store]", kind)(locate(location, create=create is not None), create=create)
+
+
+def locate(location: str | Path, *, create: bool = False) -> str | Path:
+    """The location of the gallery that a person means: by its folder, the folder of its pictures, or its database.
+
+    `~` is the home folder. create: a new gallery for a folder with pictures in it goes into `.lookalike` below it.
+    """
+    if not is_folder(location):
+        return location
+    located = importlib.import_module("lookalike.store.sqlite.located").locate
+    return cast("Path", located(Path(expand_home(location)), create=create))
 
 
 _SCHEMES = {"memory": "memory:MemoryStore"}

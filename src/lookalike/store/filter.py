@@ -26,6 +26,8 @@ date      text, `2024`, `2024-05` or `2024-05-17`: when the picture was taken, b
           the file was last written, in local time; only as much of a date is compared as the value has
 size, width, height   a number: bytes for size, pixels for the others
 format, camera        text: a shell pattern, compared without regard to case; only "="
+
+Folders, labels and names match whether their accents are composed or decomposed.
 """
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lookalike.errors import UsageError
+from lookalike.files import expand_home
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,8 +22,20 @@ _BELOW = b"./"
 
 
 def absolute(path: str | bytes | os.PathLike[str]) -> bytes:
-    """The absolute path of a file or folder as bytes; links are not resolved."""
-    return os.path.abspath(os.fsencode(path))
+    """The absolute path of a file or folder as bytes, with `~` as the home folder; links are not resolved.
+
+    Raises UsageError for what cannot be a path, and for a relative one while the current folder does not exist.
+    """
+    try:
+        name = os.fsencode(expand_home(path))
+        found = os.path.abspath(name)
+    except FileNotFoundError:  # by os.getcwd
+        raise UsageError("the current folder no longer exists", hint="change to one that does: cd ~") from None
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path!r:.80} is not a path: {error}") from None
+    if b"\0" in found:
+        raise UsageError(f"{path!r:.80} is not a path: it contains a zero byte")
+    return found
 
 
 def base_of(folder: str | bytes | os.PathLike[str]) -> bytes:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import MissingExtra, UsageError
-from lookalike.files import replace_file
+from lookalike.errors import MissingExtra, how_to_install
+from lookalike.files import check_output, replace_file
 from lookalike.store.sqlite.errors import named_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lookalike.files import Protects
     from lookalike.store import Store
 
 __all__ = ["write_parquet"]
@@ -20,21 +20,20 @@ __all__ = ["write_parquet"]
 _FIELDS = ("path", "size", "mtime_ns", "width", "height", "format", "camera", "digest")
 
 
-def write_parquet(store: Store, target: Path, *, force: bool = False) -> int:
+def write_parquet(store: Store, target: Path, *, force: bool = False, protects: Protects | None = None) -> int:
     """Write one row per picture, ordered by id, as of one moment; return the number of rows.
 
     Columns: `path` (bytes), `id`, `size` (in bytes), `mtime_ns`, `width`, `height`, `format`, `taken_at` (ISO 8601, by
     the camera's clock), `camera`, `digest` (SHA-256 of the file) and `embedding` (float32, as the gallery keeps the
     encoder's output). The file's metadata holds the encoder's name and fingerprint. Raises UsageError when `target`
-    exists and `force` is not set; MissingExtra, StoreError.
+    exists and `force` is not set, and for a path that `protects` names; MissingExtra, StoreError.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  (heavy, and an extra)
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
-        raise MissingExtra("Parquet needs pyarrow", hint='pip install "lookalike[parquet]"') from error
-    if os.path.lexists(target) and not force:
-        raise UsageError(f"{target} already exists", hint="choose another name, or use --force to replace it")
+        raise MissingExtra("Parquet needs pyarrow", hint=how_to_install("lookalike[parquet]")) from error
+    target = check_output(target, force=force, protects=protects, mark=None)
     rows = 0
     with (
         named_errors(target),

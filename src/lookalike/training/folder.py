@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError, UsageError
-from lookalike.files import remove_leftovers, replace_file
+from lookalike.files import MARK, remove_leftovers, replace_file
 from lookalike.training.presets import Preset
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def writing_to(place: Path) -> Iterator[None]:
 def write_arrays(path: str | Path, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Write arrays as `numpy.savez` does, but one after the other: no two of them need be in memory."""
     with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = MARK.encode()
         for name, array in arrays:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)

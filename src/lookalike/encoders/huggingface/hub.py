@@ -22,7 +22,7 @@ import platformdirs
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.huggingface.exported import CONFIG, MODELS, PICTURES, adopt, find_text_model
 from lookalike.encoders.untrusted import JSON_BYTES, MOST_BYTES
-from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder
+from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder, how_to_install
 from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def fetch(name: str, on_message: OnMessage, *, bars: bool = False) -> Path:
     if (folder / MODEL).is_file():
         return find_model(name)
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise MissingExtra(f"fetching {name} needs the package huggingface_hub", hint='pip install "lookalike[hub]"')
+        raise MissingExtra(f"fetching {name} needs the package huggingface_hub", hint=how_to_install("lookalike[hub]"))
     try:
         with stage_folder(folder) as staging:
             _download(name, staging, on_message, bars=bars)

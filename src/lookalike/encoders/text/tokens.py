@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lookalike.errors import EncoderError, MissingExtra, UsageError
+from lookalike.errors import EncoderError, MissingExtra, UsageError, how_to_install
 from lookalike.sandbox import ask, bound_memory
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def tokenize(file: bytes, texts: Sequence[str], frame: Frame) -> list[Tokens]:
     fails, or exceeds 30 s or 4 GiB.
     """
     if importlib.util.find_spec("tokenizers") is None:
-        raise MissingExtra("searching by text needs the package tokenizers", hint='pip install "lookalike[text]"')
+        raise MissingExtra("searching by text needs the package tokenizers", hint=how_to_install("lookalike[text]"))
     asked = json.dumps({"texts": list(texts), "frame": frame._asdict()}).encode() + b"\n"
     try:
         answer = ask("lookalike.encoders.text.tokens:serve", seconds=SECONDS, content=asked + file)

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from lookalike.errors import UsageError
 from lookalike.files import replace_file, sync_folder
 from lookalike.store.keys import base_of
+from lookalike.store.places import make_place
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
+from lookalike.store.sqlite.located import locate
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.rows import checksum, is_sound
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["export", "restore"]
+
+_MAGIC = b"SQLite format 3\0"
 
 
 def export(folder: Path, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
@@ -51,16 +55,12 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> int:
     `folder` holds a gallery and `force` is not set; StoreBusy while another process writes to that gallery; Corrupt,
     DiskFull, StoreError.
     """
-    path = folder / DATABASE
-    if not file.is_file():
-        raise UsageError(f"{file} is not a file", hint="name a file that `lookalike export` made")
+    path, source = folder / DATABASE, _find_source(file)
     if os.path.lexists(path) and not force:
         raise UsageError(
             f"{folder} already holds a gallery", hint="choose another folder, or use --force to replace the gallery"
         )
-    with named_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _make_checked_copy(file, folder, folder) as (copy, pictures):
+    with make_place(folder), _make_checked_copy(source, folder, folder) as (copy, pictures):
         lock = WriterLock(folder)
         with lock.held(wait=0), named_errors(path):
             for name, content in _unpack(copy).items():
@@ -68,6 +68,20 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> int:
             schema.put_in_place(copy, path)
             lock.forget()  # a note about the gallery that has been replaced
     return pictures
+
+
+def _find_source(file: Path) -> Path:
+    """The database to restore from: an exported file, or that of a gallery whose folder was named."""
+    source = locate(file) / DATABASE if file.is_dir() else file
+    if not source.is_file():
+        raise UsageError(f"{file} is not a file", hint="name a file that `lookalike export` made")
+    with named_errors(source), source.open("rb") as opened:
+        is_database = opened.read(len(_MAGIC)) == _MAGIC
+    if not is_database and not source.name.startswith(DATABASE):
+        raise UsageError(
+            f"{file} is not an exported gallery", hint="name a file that `lookalike export` wrote; this one is kept"
+        )
+    return source
 
 
 @contextlib.contextmanager

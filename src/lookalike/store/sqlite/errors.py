@@ -9,6 +9,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.errors import ClosedGallery, Corrupt, DiskFull, StoreBusy, StoreError
+from lookalike.store.sqlite.located import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +42,16 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def corrupt(path: Path, what: str) -> Corrupt:
-    """The error for a damaged database; `what` says how. The pictures are intact, so the hint is always the same."""
-    return Corrupt(
-        f"{path}: {what}",
-        hint=f"`lookalike verify` says more; to start over, delete {path.name} and index the pictures again",
-    )
+    """The error for a damaged database; `what` says how.
+
+    The pictures are intact, so a gallery can be made again. Any other file was named by a person and may even be one of
+    the pictures, so the hint never says to delete it.
+    """
+    if path.name.startswith(DATABASE):
+        hint = f"`lookalike verify` says more; to start over, delete {path.name} and index the pictures again"
+    else:
+        hint = "name a sound file that `lookalike export` wrote; nothing was changed"
+    return Corrupt(f"{path}: {what}", hint=hint)
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from lookalike.errors import NewerFormat, StoreError
+from lookalike.errors import NewerFormat, StoreError, how_to_install
 from lookalike.files import replace_file, sync_folder
 
 if TYPE_CHECKING:
@@ -199,11 +199,14 @@ def _mode(path: Path) -> str:
 def _check_format(db: sqlite3.Connection, path: Path) -> int:
     version = _number(db, "user_version")
     if _number(db, "application_id") != _APPLICATION_ID or version < 1:
-        raise StoreError(f"{path} is not a gallery: empty, or a database of another program")
+        raise StoreError(
+            f"{path} is not a gallery: empty, or a database of another program",
+            hint="name the folder of a gallery, or a file that `lookalike export` wrote",
+        )
     if version > len(MIGRATIONS):
         raise NewerFormat(
             f"{path} has format {version}; this version of Lookalike knows formats up to {len(MIGRATIONS)}",
-            hint="upgrade Lookalike: pip install --upgrade lookalike",
+            hint=f"upgrade Lookalike: {how_to_install('lookalike')} --upgrade",
         )
     return version
 

@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
-from lookalike.errors import NoGallery, StoreError
+from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, checked
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
+from lookalike.store.places import make_place
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import to_blobs
+from lookalike.store.sqlite.located import DATABASE, no_gallery
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DATABASE", "SqliteStore"]
 
-DATABASE = "gallery.db"
 _SAMPLED = 16  # pictures at either end of the list that are looked up to find out whether they moved with their gallery
 _RELATIVE = "SELECT key FROM item WHERE key > x'2e2f' AND key < x'2e30'"  # keys that begin with ./
 
@@ -80,8 +81,8 @@ class SqliteStore:
         self._moment = threading.local()  # the state of this thread's transaction: see `_begin`
         with named_errors(self.path):
             if not os.path.lexists(self.path):
-                if create is None:
-                    raise NoGallery(f"there is no gallery at {location}", hint=f"lookalike index PHOTOS -i {location}")
+                if create is None or self.path.parent.is_file():
+                    raise no_gallery(location)
                 self._create(create)
             self._file = os.stat(self.path)
             self._connections = Connections(self._connect, self.path)
@@ -339,8 +340,7 @@ class SqliteStore:
             return False
 
     def _create(self, space: Space) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.held(wait=schema.PATIENCE):
+        with make_place(self.path.parent), self._lock.held(wait=schema.PATIENCE):
             if os.path.lexists(self.path):
                 return  # another process was first
             self._lock.forget()

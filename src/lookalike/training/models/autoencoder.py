@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import MissingExtra
+from lookalike.errors import MissingExtra, how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def load_keras() -> Any:  # noqa: ANN401  (a module)
             return importlib.import_module("keras")
     except ImportError as error:
         raise MissingExtra(
-            f"training needs a package that is missing: {error.name}", hint='pip install "lookalike[train]"'
+            f"training needs a package that is missing: {error.name}", hint=how_to_install("lookalike[train]")
         ) from None
 
 

@@ -7,28 +7,29 @@ the embedding at its index.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
-from lookalike.files import replace_file
-from lookalike.gallery import Gallery
+from lookalike.files import write_output
+from lookalike.gallery import Gallery, protected
 from lookalike.images.decode import DecodedPicture  # noqa: TC001
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
 from lookalike.indexing.encode import encode_pictures
-from lookalike.store import Record
+from lookalike.store import Record, locate
 from lookalike.training.folder import write_arrays, writing_to
 from lookalike.training.original.pickles import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -41,6 +42,16 @@ __all__ = ["Features", "make_gallery", "ordered_pictures", "read_features"]
 _MAX_BYTES = 1 << 30
 _BATCH = 128
 _NEAR = 0.15  # of the spread of all embeddings: the largest distance of a picture to its own; others have 0.3 or more
+_EXPECTED = 'an index is a pickle of {"indexes": [...], "features": array}; for pictures, use: lookalike index FOLDER'
+_OTHER_FILES = (  # first bytes, what the file is, and what to do with it
+    (rb"PK\x03\x04", "it is a zip file, as those of Keras 3 are", "only a pickle and an .h5 of Keras 2 are read"),
+    (rb"\x1f\x8b", "it is compressed with gzip", "unpack it first: gunzip FILE"),
+    (rb"BZh|\xfd7zXZ|\x28\xb5\x2f\xfd", "it is compressed", "unpack it first: bunzip2, unxz or unzstd FILE"),
+    (rb"\x93NUMPY", "it is an array of numpy (.npy) without the order of its pictures", _EXPECTED),
+    (rb"\s*<(!doctype|html|head|body|\?xml)", "it is a web page, not the file that was linked", "download it again"),
+    (rb"\xff\xd8\xff|\x89PNG|GIF8", "it is a picture", _EXPECTED),
+    (rb"\x89HDF", "it is an HDF5 file without a model of Keras 2", "only a pickle and an .h5 of Keras 2 are read"),
+)
 _ELSEWHERE = "the embedding at its index, which belongs to another picture or another model"
 _ORDER = "give the list of pictures that was indexed with --list, or index them again: lookalike index"
 
@@ -52,12 +63,15 @@ class Features:
     indexes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
 
-    def save(self, path: Path) -> None:
-        """Write both to an .npz file, as `indexes` and `features`. Raises UsageError if that fails."""
+    def save(self, path: Path, *, force: bool = False) -> None:
+        """Write both to an .npz file, as `indexes` and `features`. Raises UsageError if that fails.
+
+        An existing file is replaced only if Lookalike made it, or with `force`.
+        """
         arrays: list[tuple[str, NDArray[Any]]] = [("indexes", self.indexes), ("features", self.embeddings)]
         with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_file(path) as part:
+            with write_output(path, force=force, protects=protected) as part:
                 write_arrays(part, arrays)
 
 
@@ -82,10 +96,11 @@ def _read_bytes(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > _MAX_BYTES:
         raise EncoderError("it is larger than an index can be")
-    if data.startswith(b"PK"):
-        raise EncoderError(
-            "it is a zip file, as those of Keras 3 are", hint="only a pickle and an .h5 of Keras 2 are read"
-        )
+    for start, what, hint in _OTHER_FILES:
+        if re.match(start, data, re.DOTALL | re.IGNORECASE):
+            raise EncoderError(what, hint=hint)
+    if not data:
+        raise EncoderError("it is empty", hint=_EXPECTED)
     return data
 
 
@@ -125,6 +140,7 @@ def make_gallery(
         )
     if not 0 <= features.indexes.min() <= features.indexes.max() < len(pictures):
         raise DatasetError(f"the index names picture {features.indexes.max()}, the list has {len(pictures):,}")
+    target = Path(locate(target, create=True))
     if (target / "gallery.db").exists():
         raise UsageError(f"there is a gallery in {target} already", hint="choose another --index")
     items = list(_verify(encoder, [pictures[number] for number in features.indexes], features.embeddings, on_progress))
@@ -177,6 +193,11 @@ def _record(entry: Entry, picture: DecodedPicture) -> Record:
 
 
 def _parse_features(found: Any) -> Features:  # noqa: ANN401  (whatever was pickled)
+    if not isinstance(found, dict):
+        what = "a bare array" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        raise EncoderError(f"it holds {what} instead of the dict of an index", hint=_EXPECTED)
+    if missing := [name for name in ("indexes", "features") if name not in found]:
+        raise EncoderError(f"its dict has no {' and no '.join(missing)}", hint=_EXPECTED)
     indexes = np.asarray(found["indexes"])
     embeddings = np.asarray(found["features"])
     if indexes.ndim != 1 or indexes.dtype.kind not in "iu" or embeddings.dtype.kind != "f":

@@ -57,7 +57,7 @@ def read_plain(data: bytes) -> Any:  # noqa: ANN401  (whatever it holds)
     found = read_pickle(io.BytesIO(data), _VOCABULARY)
     try:
         return _finish(found)
-    except AttributeError:
+    except (AttributeError, RecursionError):
         raise EncoderError("the pickle cannot be read: an array without its numbers") from None
 
 

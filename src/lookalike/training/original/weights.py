@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.errors import EncoderError, MissingExtra, UntrustedModel
+from lookalike.errors import EncoderError, MissingExtra, UntrustedModel, how_to_install
 from lookalike.sandbox import ask, bound_memory
 from lookalike.training.folder import write_arrays
 
@@ -150,5 +150,5 @@ def _h5py() -> Any:  # noqa: ANN401
     try:
         import h5py  # noqa: PLC0415  (an extra)
     except ImportError:
-        raise MissingExtra("reading HDF5 needs the package h5py", hint='pip install "lookalike[train]"') from None
+        raise MissingExtra("reading HDF5 needs the package h5py", hint=how_to_install("lookalike[train]")) from None
     return h5py
