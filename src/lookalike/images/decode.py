@@ -286,7 +286,7 @@ def _read_again(file: IO[bytes]) -> Image.Image:
     position = file.tell()
     try:
         file.seek(0)
-        return _to_upright(_load(file, Limits(math.inf), None), None)
+        return _to_upright(_load(file, Limits(_MOST), None), None)
     finally:
         file.seek(position)
 
