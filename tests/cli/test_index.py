@@ -342,7 +342,10 @@ def test_a_timeout_holds_for_each_picture(run: Run, make_photos: MakePhotos, tmp
 def test_each_signal_ends_a_run_in_order(make_photos: MakePhotos, tmp_path: Path, number: signal.Signals) -> None:
     photos, gallery = make_photos(600), tmp_path / "gallery"
     arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--batch-size", "8"]
-    command = [*COMMAND, *map(str, arguments)]
+    as_in_a_terminal = (  # under nohup, SIGHUP is ignored
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", as_in_a_terminal, *COMMAND, *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(
             lambda: (gallery / "gallery.db-wal").exists() and (gallery / "gallery.db-wal").stat().st_size > 200_000
