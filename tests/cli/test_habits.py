@@ -1,4 +1,4 @@
-"""What people type, and what they expect of it: a tilde, the folder of the pictures, strange numbers, strange letters."""
+"""What people type, and what they expect of it: tildes, folders of pictures, strange numbers and letters."""
 
 from __future__ import annotations
 
