@@ -12,8 +12,8 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
-from lookalike.cli.printing import counted, note, note_far, path_fields, print_json, print_paths, print_table
-from lookalike.errors import UsageError
+from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
+from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
 
 if TYPE_CHECKING:
