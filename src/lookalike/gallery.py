@@ -448,7 +448,7 @@ class Gallery:
 def find_gallery(start: str | Path | None = None, *, near: PathLike | None = None) -> Path:
     """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
 
-    near: a picture; where there is no gallery above `start`, the closest above the picture. Raises NoGallery.
+    near: a picture; if there is no gallery in or above `start`, the closest one above this picture. Raises NoGallery.
     """
     if near is not None:
         with contextlib.suppress(NoGallery, UsageError):
