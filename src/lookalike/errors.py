@@ -118,6 +118,11 @@ class StoreBusy(StoreError):
     exit_code = 75
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: `1 picture`, `2,688 pictures`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def how_to_install(requirement: str) -> str:
     """The command that installs a package, such as `lookalike[train]`, into the environment that this process runs in.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from lookalike.adaptation.plan import adapts_at
 from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
 from lookalike.encoders.threads import guard
-from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError
+from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError, counted
 from lookalike.files import check_output, expand_home
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
@@ -126,7 +126,7 @@ class Gallery:
     def __repr__(self) -> str:
         if self._store is None:
             return f"<Gallery {self._name}, closed>"
-        return f"<Gallery of {len(self):,} pictures by {self.store.space.encoder}>"
+        return f"<Gallery of {counted(len(self), 'picture')} by {self.store.space.encoder}>"
 
     def __len__(self) -> int:
         return self.store.count()[0]
@@ -448,7 +448,7 @@ class Gallery:
 def find_gallery(start: str | Path | None = None, *, near: PathLike | None = None) -> Path:
     """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
 
-    near: a picture; where there is no gallery above `start`, the closest above the picture. Raises NoGallery.
+    near: a picture; if there is no gallery in or above `start`, the closest one above this picture. Raises NoGallery.
     """
     if near is not None:
         with contextlib.suppress(NoGallery, UsageError):

@@ -195,15 +195,20 @@ def test_a_folder_that_was_renamed_is_named_with_the_command_that_mends_it(
     assert (document["unchanged"], document["missing"], document["moved"]) == (5, [], [])
 
 
-def test_refresh_notices_a_change_that_size_and_time_hide(run: Run, make_photos: MakePhotos, tmp_path: Path) -> None:
-    photos, gallery = make_photos(3), tmp_path / "gallery"
-    run("index", photos, "-e", "histogram", "-i", gallery)
-    path = photos / "000.jpg"
+def edit_unnoticeably(path: Path) -> Path:
+    """Change a byte of a file, which keeps its size and time."""
     before = path.stat()
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(before.st_mtime_ns,) * 2)
+    return path
+
+
+def test_refresh_notices_a_change_that_size_and_time_hide(run: Run, make_photos: MakePhotos, tmp_path: Path) -> None:
+    photos, gallery = make_photos(3), tmp_path / "gallery"
+    run("index", photos, "-e", "histogram", "-i", gallery)
+    edit_unnoticeably(photos / "000.jpg")
     assert run("index", "-i", gallery, "--json").json["added"] == 0
     document = run("index", "-i", gallery, "--refresh", "--json").json
     assert (document["changed"], document["added"], document["unchanged"]) == (1, 0, 2)
@@ -214,12 +219,7 @@ def test_force_reads_one_folder_again_and_a_change_is_called_one(
 ) -> None:
     photos, gallery = make_photos(3), tmp_path / "gallery"
     run("index", photos, "-e", "histogram", "-i", gallery)
-    path = photos / "000.jpg"
-    before = path.stat()
-    content = bytearray(path.read_bytes())
-    content[-20] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(before.st_mtime_ns,) * 2)
+    path = edit_unnoticeably(photos / "000.jpg")
     done = run("index", "--force", path, "-i", gallery)
     assert done.out.splitlines()[0].split()[-1] == "changed"
     assert "3 pictures, 1 changed" in done.err
@@ -342,7 +342,10 @@ def test_a_timeout_holds_for_each_picture(run: Run, make_photos: MakePhotos, tmp
 def test_each_signal_ends_a_run_in_order(make_photos: MakePhotos, tmp_path: Path, number: signal.Signals) -> None:
     photos, gallery = make_photos(600), tmp_path / "gallery"
     arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--batch-size", "8"]
-    command = [*COMMAND, *map(str, arguments)]
+    as_in_a_terminal = (  # under nohup, SIGHUP is ignored
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", as_in_a_terminal, *COMMAND, *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(
             lambda: (gallery / "gallery.db-wal").exists() and (gallery / "gallery.db-wal").stat().st_size > 200_000

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lookalike import Report
-from lookalike.cli.printing import counted, note_passed_over, summarize
+from lookalike.cli.printing import note_passed_over, summarize
+from lookalike.errors import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ODD = (
     *("IMG_0001", "photo.jpg_large", "photo.jpg?w=800", "photo.jpg?w=800&v=1.2", "IMG_2.JPG(1)", "IMG_2.jpg (1)"),
-    *("h.pjpeg", "m.jpg ", "m.jpg.", "n.jpg.1", "n.jpeg2", "o.jpg!d", "p.png:large", "q.jpg%3Fw=8", "2024.05.17", "r."),
+    *("m.jpg ", "m.jpg.", "n.jpg.1", "n.jpeg2", "o.jpg!d", "p.png:large", "q.jpg%3Fw=8", "2024.05.17", "r."),
 )
 OTHER = ("a.jpg_original", "a.jpg~", "a.jpg.bak", "a.jpg.part", "a.txt", "a.mov", "a.jpg.xmp", "ajpg.doc", "a.psd")
 

@@ -93,7 +93,7 @@ def test_pictures_without_labels_and_small_classes_stay(gallery: Gallery, shades
 
 def test_fewer_than_two_classes_are_an_error(gallery: Gallery, shades: Path) -> None:
     for labels in ({}, dict.fromkeys(read_labels(shades), "one"), {b"/nowhere.png": "a"}):
-        with pytest.raises(UsageError, match="it takes two"):
+        with pytest.raises(UsageError, match="adapting takes two classes"):
             gallery.adapt_to_labels(labels)
 
 

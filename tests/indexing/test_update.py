@@ -80,6 +80,18 @@ def counts(report: Report) -> tuple[int, int, int, int]:
     return report.added, report.unchanged, report.renamed, report.removed
 
 
+def edit_unnoticeably(run: Run) -> Path:
+    """Index a picture and give it other pixels, which change neither the size nor the time of its file."""
+    path = run.photos / "3.bmp"
+    make_picture(70, (20, 16)).save(path)
+    run.index()
+    before = path.stat()
+    make_picture(71, (20, 16)).save(path)
+    os.utime(path, ns=(before.st_mtime_ns,) * 2)
+    assert path.stat().st_size == before.st_size
+    return path
+
+
 class TestChanges:
     def test_a_second_run_changes_nothing(self, run: Run) -> None:
         generation = run.gallery.store.generation
@@ -510,13 +522,7 @@ class TestRefreshing:
         assert run.encoder.encoded == 1
 
     def test_a_file_that_changed_without_looking_so_is_noticed(self, run: Run) -> None:
-        path = run.photos / "3.bmp"
-        make_picture(70, (20, 16)).save(path)
-        run.index()
-        before = path.stat()
-        make_picture(71, (20, 16)).save(path)
-        os.utime(path, ns=(before.st_mtime_ns,) * 2)
-        assert path.stat().st_size == before.st_size
+        path = edit_unnoticeably(run)
         assert counts(run.index()) == (0, 11, 0, 0)
         report = run.gallery.index(options=IndexOptions(workers=1, refresh=True, dry_run=True))
         assert (report.changed, *counts(report)) == (1, 0, 10, 0, 0)
@@ -531,19 +537,8 @@ class TestRefreshing:
 class TestReadingAgain:
     """What looks unchanged is read again when that is asked for, or when its cause may have gone."""
 
-    def edit(self, run: Run) -> Path:
-        """A picture with other pixels, and the size and the time of before."""
-        path = run.photos / "3.bmp"
-        make_picture(70, (20, 16)).save(path)
-        run.index()
-        before = path.stat()
-        make_picture(71, (20, 16)).save(path)
-        os.utime(path, ns=(before.st_mtime_ns,) * 2)
-        assert path.stat().st_size == before.st_size
-        return path
-
     def test_force_reads_again_what_is_named_and_nothing_else(self, run: Run) -> None:
-        path = self.edit(run)
+        path = edit_unnoticeably(run)
         report = run.gallery.index(path, options=IndexOptions(workers=1, force=True))
         assert (report.changed, *counts(report)) == (1, 0, 0, 0, 0)
         first, *_ = run.gallery.search(make_picture(71, (20, 16)), k=1)
@@ -552,7 +547,7 @@ class TestReadingAgain:
         assert (report.changed, *counts(report)) == (0, 0, 11, 0, 0)
 
     def test_a_picture_that_is_retried_by_name_is_read_again(self, run: Run) -> None:
-        path = self.edit(run)
+        path = edit_unnoticeably(run)
         assert run.gallery.retry(path, options=IndexOptions(workers=1)).changed == 1
         with pytest.raises(UsageError, match="has not changed"):
             run.gallery.retry(path, options=IndexOptions(workers=1))

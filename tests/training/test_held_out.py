@@ -117,7 +117,7 @@ def test_a_gallery_of_nothing_but_held_out_pictures_has_nothing_to_find(
 
 def test_pictures_that_are_all_gone_are_an_error(gallery: Gallery, run: Path) -> None:
     shutil.rmtree(run.parent / "photos")
-    with pytest.raises(UsageError, match="none of the 6 pictures held out can be found"):
+    with pytest.raises(UsageError, match="none of 6 pictures held out can be found"):
         search_sample(gallery, run, 2)
 
 

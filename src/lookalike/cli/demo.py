@@ -11,8 +11,8 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ProgressOption, command
-from lookalike.cli.printing import counted, note, path_fields, print_table, progress_bar
-from lookalike.errors import UsageError
+from lookalike.cli.printing import note, path_fields, print_table, progress_bar
+from lookalike.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

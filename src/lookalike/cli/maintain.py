@@ -21,7 +21,6 @@ from lookalike.cli.app import (
     command,
 )
 from lookalike.cli.printing import (
-    counted,
     note,
     path_fields,
     print_json,
@@ -31,7 +30,7 @@ from lookalike.cli.printing import (
     saying_what_is_saved,
     skipped_fields,
 )
-from lookalike.errors import UsageError
+from lookalike.errors import UsageError, counted
 from lookalike.images.paths import show_path
 
 if TYPE_CHECKING:

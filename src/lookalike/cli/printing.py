@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lookalike.errors import counted
 from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lookalike import Gallery, Report
 
 __all__ = [
-    "counted",
     "note",
     "note_far",
     "note_passed_over",
@@ -169,11 +169,6 @@ def saying_what_is_saved(gallery: Gallery) -> Iterator[None]:
 def note_far(threshold: float, nearest: float) -> None:
     """Say that nothing is within a threshold, and which one the nearest would pass."""
     note(f"no picture is within {threshold:g}: the nearest is at {math.ceil(nearest * 1e4) / 1e4:.4f}")
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and its noun: `1 picture`, `2,688 pictures`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def print_report(report: Report, gallery: str | Path | None, *, in_json: bool) -> None:

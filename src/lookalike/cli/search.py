@@ -12,8 +12,8 @@ import typer
 
 import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
-from lookalike.cli.printing import counted, note, note_far, path_fields, print_json, print_paths, print_table
-from lookalike.errors import UsageError
+from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
+from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
 
 if TYPE_CHECKING:
@@ -258,14 +258,14 @@ def _names(answer: Answer, output: Path) -> tuple[Path, Path]:
 
 
 def _draw(answer: Answer, files: tuple[Path, Path], protects: Protects, *, force: bool) -> tuple[Path, Path]:
-    from lookalike.images.decode import on_white  # noqa: PLC0415  (Pillow)
+    from lookalike.images.decode import on_ground  # noqa: PLC0415  (Pillow)
     from lookalike.images.drawing import write_drawing  # noqa: PLC0415
 
     try:
         files[0].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{files[0].parent} cannot be drawn into: {error.strerror or error}") from None
-    for image, file in zip((on_white(answer.hits.image), answer.hits.montage()), files, strict=True):
+    for image, file in zip((on_ground(answer.hits.image), answer.hits.montage()), files, strict=True):
         write_drawing(image, file, force=force, protects=protects)
     return files
 

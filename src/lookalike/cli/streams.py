@@ -16,7 +16,7 @@ _NULL_FLAGS = (os.O_RDWR, os.O_RDONLY, os.O_RDWR)  # of the devices in place of 
 
 
 class _BestEffort(io.TextIOWrapper):
-    """A stream for messages: those that cannot be written are lost, and the work goes on."""
+    """A stream for messages; one that cannot be written is dropped, and the command continues."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         super().__init__(stream.buffer, stream.encoding, line_buffering=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, command, complete_preset
-from lookalike.cli.printing import counted, note, print_json, print_table, progress_bar
-from lookalike.errors import UsageError
+from lookalike.cli.printing import note, print_json, print_table, progress_bar
+from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
 
 if TYPE_CHECKING:

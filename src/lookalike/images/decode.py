@@ -40,6 +40,7 @@ from lookalike.images.deep_png import deep_mode, read_if_dark, scale_transparenc
 from lookalike.images.exif import read_capture
 from lookalike.images.ground import choose_ground, drop_empty_alpha, lay_on, on_ground
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
+from lookalike.images.paths import READ_FLAGS
 from lookalike.images.preview import find_preview
 from lookalike.images.tiff import read_page, read_pages
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, VARIANT, Unreadable, is_variant, plain_reasons
@@ -267,9 +268,8 @@ def fit(image: Image.Image, view: View) -> Image.Image:
 
 def _open_regular(path: bytes) -> BufferedReader:
     """Open without following a link, without waiting for a FIFO's other end, and only a regular file."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with plain_reasons():
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, READ_FLAGS)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise Unreadable("not a regular file")
@@ -289,7 +289,7 @@ def _read_again(file: IO[bytes]) -> Image.Image:
     position = file.tell()
     try:
         file.seek(0)
-        return _to_upright(_load(file, Limits(math.inf), None), None)
+        return _to_upright(_load(file, Limits(_MOST), None), None)
     finally:
         file.seek(position)
 

@@ -6,7 +6,10 @@ import os
 import re
 import unicodedata
 
-__all__ = ["path_fields", "read_path", "show_path"]
+__all__ = ["READ_FLAGS", "path_fields", "read_path", "show_path"]
+
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""How a file is opened without following a link and without waiting for the other end of a FIFO."""
 
 _AMBIGUOUS = re.compile(r"%(?=(?:25)*[89A-F][0-9A-F])")
 _ENCODED = re.compile(r"%25(?=(?:25)*[89A-F][0-9A-F])|%([89A-F][0-9A-F])")

@@ -10,6 +10,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from lookalike.images.paths import READ_FLAGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -41,9 +43,8 @@ def begins_like_a_picture(path: bytes) -> bool:
 
     It takes 5 microseconds for a file in the system's cache; a walk takes 7 for any file that it finds.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, READ_FLAGS)
     except OSError:
         return False
     try:

@@ -166,7 +166,7 @@ def _opaque(samples: Samples, white: float) -> float:
     if samples.kind == "f":
         return 1.0 if white <= _BRIGHTEST else white
     full = _full_range(samples)[1]
-    # Alpha of 12 bits in 16 is no more opaque than its picture is white.
+    # Where 12 bits are stored in 16, full alpha is as far below the largest value as white is.
     return white if float(samples.values[:, :, -1].max()) <= white < full else full
 
 

@@ -87,7 +87,7 @@ def adapt_to_labels(
         classes = {label for label, count in Counter(known.tolist()).items() if count >= MIN_PER_CLASS}
         if len(classes) < 2:
             raise UsageError(
-                f"{len(classes)} classes have {MIN_PER_CLASS} pictures or more in the gallery; it takes two"
+                f"adapting takes two classes of {MIN_PER_CLASS} pictures or more; the gallery has {len(classes)}"
             )
         enough = np.isin(known, sorted(classes))
         embeddings, known = embeddings[enough], known[enough]

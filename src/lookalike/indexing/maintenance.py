@@ -270,7 +270,7 @@ def _known_in_both(store: Store, found: Sequence[Record], source: bytes, target:
         old = there[path]
         if old.digest is None or old.digest != record.digest or os.path.lexists(old.path):
             raise UsageError(
-                f"{len(known)} pictures are already known at their new path, such as {show_path(path)}",
+                f"the gallery already has another picture at {show_path(path)}",
                 hint=f"remove one of the two folders from the gallery: lookalike remove {show_path(target)}",
             )
     return [there[path].id for path in known]

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Unreadable, on_white, open_file
+from lookalike.images.decode import Unreadable, on_ground, open_file
 from lookalike.images.paths import show_path
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _query_uri(hits: Hits) -> str | None:
 
 
 def _data_uri(image: Image.Image) -> str:
-    small = on_white(image)
+    small = on_ground(image)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL))
     memory = io.BytesIO()
     small.save(memory, "JPEG", quality=80)

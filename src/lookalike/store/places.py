@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["make_place"]
+__all__ = ["NO_ROOM", "make_place"]
 
 _ELSEWHERE = "choose another place for the gallery with --index: lookalike index PHOTOS -i FOLDER"
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The error numbers of a disk that is full, and of a quota or a limit that is reached."""
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def _make(folder: Path, made: list[Path]) -> None:
 
 
 def _named(error: OSError, folder: Path) -> StoreError:
-    if error.errno in _NO_ROOM:
+    if error.errno in NO_ROOM:
         return DiskFull(f"{folder}: {error.strerror}", hint="make room on the disk and run the command again")
     if error.errno in _READ_ONLY:
         there = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike.datasets.digests import fixed_split
-from lookalike.errors import TrainingError, UsageError
+from lookalike.errors import TrainingError, UsageError, counted
 from lookalike.files import replace_file
 from lookalike.images.decode import DecodedPicture, View
 from lookalike.images.paths import show_path
@@ -145,7 +145,9 @@ def _decode_all(folder: Path, run: Path, preset: Preset, on_progress: OnProgress
             else:
                 skipped.append(result)
     if len(found) < 2:
-        raise TrainingError(f"{folder} has {len(found)} pictures that can be read; training needs at least two")
+        raise TrainingError(
+            f"{folder} has {counted(len(found), 'picture')} that can be read; training needs at least two"
+        )
     write_csv(run / SKIPPED, ["file", "reason"], skipped)
     _write_split(run, found, preset.fraction)
 

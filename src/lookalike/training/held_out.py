@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lookalike.datasets.digests import file_digest
-from lookalike.errors import DatasetError, UsageError
+from lookalike.errors import DatasetError, UsageError, counted
 from lookalike.training import seen_by
 from lookalike.training.folder import read_notes
 
@@ -81,7 +81,7 @@ def search_sample(gallery: Gallery, run: Path, count: int, *, k: int = 10, seed:
             hits = gallery.search(path, k + len(ids)).without(ids, k)
             answers.append(Answer(number, Path(os.fsdecode(path)), hits))
     if not answers:
-        raise UsageError(f"none of the {len(draw.digests):,} pictures {draw.kind} can be found", hint=_HINT)
+        raise UsageError(f"none of {counted(len(draw.digests), 'picture')} {draw.kind} can be found", hint=_HINT)
     return Sample(draw.kind, tuple(sorted(answers, key=lambda answer: answer.number)), missing)
 
 

@@ -109,11 +109,18 @@ def test_a_damaged_gallery_is_not_exported_and_a_damaged_file_not_imported(place
 
 def test_what_is_no_export_is_refused(place: Path, tmp_path: Path) -> None:
     (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8\xff" * 1000)
-    with pytest.raises(StoreError, match=r"picture\.jpg"):
+    with pytest.raises(UsageError, match=r"picture\.jpg is not an exported gallery"):
         restore(tmp_path / "picture.jpg", tmp_path / "other")
-    for no_file in (place, tmp_path / "nowhere"):
+    (tmp_path / "empty").mkdir()
+    for no_file in (tmp_path / "empty", tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="not a file"):
             restore(no_file, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_folder_of_a_gallery_is_restored_like_an_export(place: Path, tmp_path: Path) -> None:
+    restore(place, tmp_path / "other")
+    assert answer(str(tmp_path / "other")) == answer(str(place))
 
 
 def test_an_export_of_another_version_is_brought_up_to_date_or_refused(

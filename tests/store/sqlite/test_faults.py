@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 
 from lookalike.adaptation.projection import fit_projection
-from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError
+from lookalike.errors import Corrupt, DiskFull, NewerFormat, NoGallery, StoreBusy, StoreError
 from lookalike.store import SearchSpace, Store, open_store
 from lookalike.store.filter import Condition
 from lookalike.store.sqlite import column_cache
@@ -638,7 +638,7 @@ class TestNotAGallery:
 
     def test_a_file_in_the_place_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
-        with pytest.raises(StoreError):
+        with pytest.raises(NoGallery, match="is a file, not the folder of a gallery"):
             open_store(tmp_path / "file", create=space())
 
     def test_a_log_that_a_deleted_gallery_left_does_not_get_into_the_new_one(self, hot: Path) -> None:

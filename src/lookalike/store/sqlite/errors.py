@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.errors import ClosedGallery, Corrupt, DiskFull, StoreBusy, StoreError
+from lookalike.store.places import NO_ROOM
 from lookalike.store.sqlite.located import DATABASE
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["corrupt", "named_errors", "translate"]
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # SQLite reports a quota or a limit on file sizes as an I/O error while writing, not as "full".
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -37,7 +36,7 @@ def named_errors(path: Path) -> Iterator[None]:
         raise translate(error, path) from error
     except OSError as error:
         file = os.fsdecode(error.filename or path)
-        kind = DiskFull if error.errno in _NO_ROOM else StoreError
+        kind = DiskFull if error.errno in NO_ROOM else StoreError
         raise kind(f"{file}: {error.strerror or error}") from error
 
 

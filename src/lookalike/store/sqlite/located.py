@@ -12,7 +12,6 @@ from lookalike.store import FOLDER
 __all__ = ["DATABASE", "locate", "no_gallery"]
 
 DATABASE = "gallery.db"
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".bmp")
 
 
 def locate(folder: Path, *, create: bool = False) -> Path:
@@ -40,8 +39,10 @@ def no_gallery(location: str | Path) -> NoGallery:
 
 
 def _holds_pictures(folder: Path) -> bool:
+    from lookalike.images.walk import EXTENSIONS  # noqa: PLC0415  (only where there is no gallery)
+
     try:
-        with os.scandir(folder) as entries:
-            return any(entry.name.lower().endswith(_PICTURES) for entry in entries)
+        with os.scandir(os.fsencode(folder)) as entries:
+            return any(os.path.splitext(entry.name)[1].lower() in EXTENSIONS for entry in entries)
     except OSError:
         return False
