@@ -219,9 +219,9 @@ class Gallery:
         """Fit the projection again to all embeddings; return the dimension of the vectors that are compared.
 
         dim: the most dimensions to keep, or to keep for each part of a hybrid; by default 256 where vectors are blended
-        and 64 elsewhere, and 24 more for the whole picture unless they are among the 256. blend: whether to blend vectors, as `lookalike.adaptation.plan` explains; None keeps the earlier
-        choice, or at first chooses what suits the encoder. Raises UsageError when there are too few different pictures
-        to fit anything.
+        and 64 elsewhere, and 24 more for the whole picture unless they are among the 256. blend: whether to blend
+        vectors, as `lookalike.adaptation.plan` explains; None keeps the earlier choice, or at first chooses what suits
+        the encoder. Raises UsageError when there are too few different pictures to fit anything.
         """
         with self.store.writing(wait=wait):
             return adapt(self.store, self.encoder, dim=dim, blend=blend)

@@ -41,9 +41,7 @@ def test_pretrained_features_are_blended_by_themselves(gallery: Gallery) -> None
     info = gallery.info()
     assert info["blended"]
     assert info["adapted_on"] == COUNT
-    assert (
-        info["dim"] == 2 * (29 + COUNT // 4) + WHOLE
-    )  # whitened: a quarter as many as pictures
+    assert info["dim"] == 2 * (29 + COUNT // 4) + WHOLE  # whitened: a quarter as many as pictures
 
 
 def test_every_picture_is_at_distance_0_from_itself(gallery: Gallery) -> None:
