@@ -9,7 +9,7 @@ Embeddings of 64 dimensions that really vary in eight, adapted to the pictures a
     >>> from lookalike.adaptation.plan import Plan, fit_plan
     >>> rng = np.random.default_rng(0)
     >>> embeddings = rng.standard_normal((500, 8)).astype(np.float32) @ rng.standard_normal((8, 64)).astype(np.float32)
-    >>> plan = Plan(dims=[64], shares=[], blend=[False], dim=16)
+    >>> plan = Plan(dims=[64], shares=[], blend=[False], most=[16])
     >>> projection = fit_plan(plan, lambda: [embeddings])
     >>> projection.apply(embeddings).shape
     (500, 8)

@@ -4,7 +4,7 @@ An encoder sees the middle of a picture, and not every pixel of that. Two pictur
 at distance 0, and people delete by it. So an embedding that is compared by cosine is composed of groups, each of length
 1 times the root of its share, which makes the similarity of two embeddings the weighted mean of their groups':
 
-    the encoder's embedding, or the groups that the encoder divides it into
+    the encoder's embedding, or the groups that the encoder divides it into, each value raised to the encoder's exponent
     the layout: the colours of 4 x 4 cells over the whole picture, as in MPEG-7's colour layout (Manjunath et al. 2001)
     the pixels: a digest of all pixels as a direction, with a share so small that it never decides between two pictures;
     it keeps the distance of unequal pictures above 0
@@ -44,12 +44,14 @@ _FAINT = 48.0  # the length, in levels of 255, below which a layout counts for l
 class Group(NamedTuple):
     """Some dimensions of an embedding: how many, their share of the similarity, and the encoder that makes them.
 
-    encoder: None for the layout and the pixels.
+    encoder: None for the layout and the pixels. exponent: the power to which the absolute value of each dimension is
+    raised; below 1 it keeps a few strong features from deciding alone.
     """
 
     dim: int
     share: float
     encoder: Encoder | None
+    exponent: float = 1.0
 
 
 def composed_dim(encoder: Encoder) -> int:
@@ -64,7 +66,8 @@ def divide(encoder: Encoder, dim: int) -> list[Group]:
     elif dim == encoder.dim:
         return [Group(dim, 1.0, encoder)]
     else:
-        own = [Group(size, share, encoder) for size, share in getattr(encoder, "groups", ()) or [(encoder.dim, 1.0)]]
+        sizes, exponent = getattr(encoder, "groups", ()) or [(encoder.dim, 1.0)], getattr(encoder, "exponent", 1.0)
+        own = [Group(size, share, encoder, exponent) for size, share in sizes]
     if dim == encoder.dim:
         return own
     rest = 1 - _LAYOUT_SHARE - _PIXELS_SHARE
@@ -84,14 +87,19 @@ def encode_whole(encoder: Encoder, images: NDArray[np.uint8], wholes: Sequence[b
     *groups, layout, pixels = divide(encoder, dim)
     own = np.split(rows, np.cumsum([group.dim for group in groups])[:-1], axis=1)
     beside = [_layout(bytes_[:, : whole.CELLS]), unit(bytes_[:, whole.CELLS :] - np.float32(127.5))]
-    parts = zip([*map(unit, own), *beside], [*groups, layout, pixels], strict=True)
+    raised = [_raise(part, group.exponent) for part, group in zip(own, groups, strict=True)]
+    parts = zip([*map(unit, raised), *beside], [*groups, layout, pixels], strict=True)
     return np.concatenate([part * group.share**0.5 for part, group in parts], axis=1, dtype=np.float32)
+
+
+def _raise(rows: Rows, exponent: float) -> Rows:
+    return rows if exponent == 1 else np.asarray(np.sign(rows) * np.abs(rows) ** np.float32(exponent))
 
 
 def _layout(cells: NDArray[np.uint8]) -> Rows:
     """The cells of each picture relative to their mean colour, and that, float32 (n, 51), of length 1 unless faint."""
-    colours = cells.reshape(len(cells), -1, 3).astype(np.float32)
+    colours = cells.reshape(len(cells), whole.CELLS // 3, 3).astype(np.float32)
     mean = colours.mean(axis=1, keepdims=True)
-    parts = [(colours - mean).reshape(len(cells), -1), _MEAN_WEIGHT * (mean[:, 0] - np.float32(127.5))]
+    parts = [(colours - mean).reshape(cells.shape), _MEAN_WEIGHT * (mean[:, 0] - np.float32(127.5))]
     layout = np.concatenate(parts, axis=1)
     return np.asarray(layout / np.maximum(np.linalg.norm(layout, axis=1, keepdims=True), np.float32(_FAINT)))

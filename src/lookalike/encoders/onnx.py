@@ -131,11 +131,13 @@ class OnnxEncoder:
         dim: int | None = None,
         source: str = "",
         groups: Sequence[tuple[int, float]] = (),
+        exponent: float = 1.0,
         encode_texts: EncodeTexts | None = None,
     ) -> None:
         """dim: the dimensions of its embeddings if they are known; otherwise the model is tried.
 
         groups: how a gallery divides an embedding, as the dimensions and the share of each group; empty for one group.
+        exponent: the power of each value that a gallery keeps; its sign is kept too.
         source: what a built-in model was made from; any other model is known by its digest. encode_texts: of the text
         encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture.
         """
@@ -146,6 +148,7 @@ class OnnxEncoder:
         self.trained_on = card.trained_on
         self.model = model
         self.groups = tuple(groups)
+        self.exponent = exponent
         self.encode_texts = encode_texts
         self._source = source or hashlib.sha256(model).hexdigest()
         self._session = open_session(model, f"model {card.name}")
