@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Group", "composed_dim", "divide", "encode_whole"]
+__all__ = ["Group", "compose", "composed_dim", "divide", "encode_whole"]
 
 _LAYOUT_SHARE = 0.05
 _PIXELS_SHARE = 1e-6
@@ -80,14 +80,18 @@ def encode_whole(encoder: Encoder, images: NDArray[np.uint8], wholes: Sequence[b
 
     wholes: what `lookalike.images.whole.describe_whole` says of each picture. dim: as for `divide`.
     """
-    rows = encoder.encode(images)
+    return compose(encoder, encoder.encode(images), wholes, dim)
+
+
+def compose(encoder: Encoder, rows: Rows, wholes: Sequence[bytes], dim: int) -> Rows:
+    """Compose embeddings, float32 (n, dim), from the encoder's, float32 (n, encoder.dim), and the pictures' wholes."""
     if dim == encoder.dim:
         return rows
     bytes_ = np.frombuffer(b"".join(wholes), np.uint8).reshape(len(rows), whole.SIZE)
     *groups, layout, pixels = divide(encoder, dim)
     own = np.split(rows, np.cumsum([group.dim for group in groups])[:-1], axis=1)
-    beside = [_layout(bytes_[:, : whole.CELLS]), unit(bytes_[:, whole.CELLS :] - np.float32(127.5))]
     raised = [_raise(part, group.exponent) for part, group in zip(own, groups, strict=True)]
+    beside = [_layout(bytes_[:, : whole.CELLS]), unit(bytes_[:, whole.CELLS :] - np.float32(127.5))]
     parts = zip([*map(unit, raised), *beside], [*groups, layout, pixels], strict=True)
     return np.concatenate([part * group.share**0.5 for part, group in parts], axis=1, dtype=np.float32)
 
