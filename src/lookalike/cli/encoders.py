@@ -21,8 +21,11 @@ from lookalike.cli.printing import (
     progress_bar,
     show_figure,
 )
+from lookalike.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lookalike.datasets.labelled import Dataset
     from lookalike.encoders import Encoder
     from lookalike.evaluation.collections import Collection
@@ -217,6 +220,8 @@ def _data(collection: Collection, *, no_labels: bool) -> Dataset | list[bytes]:
     """A labelled collection, or the files of one that has no classes."""
     from lookalike.images.walk import walk  # noqa: PLC0415
 
+    if not collection.folder.is_dir():
+        raise DatasetError(f"{collection.folder} is not a folder")
     if collection.split is not None:
         return collection.load()
     if not no_labels:
@@ -251,28 +256,35 @@ def _print_many(compared: ComparisonOfMany) -> None:
 
 
 def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
-    """One table of the rows of each collection; the names of the collections are a column if there are several."""
+    """The rows of each collection, as one table of quality and one of everything else."""
     rows = [(name, row) for name, some in tables.items() for row in some]
-    figures = [figure for figure in _FIGURES if any(figure in row for _, row in rows)]
-    columns = ["encoder", *(_FIGURES[figure] for figure in figures), "dimensions", "pictures/s", "MB"]
-    measured = [
-        [*([name] if len(tables) > 1 else []), *_cells(row, figures)] for name, row in rows if "reason" not in row
-    ]
-    print_table([*(["collection"] if len(tables) > 1 else []), *columns], measured)
-    if any(figure in row for _, row in rows for figure in _PROTOCOL):
-        print_text(f"{plus_minus()} half of the 95% interval, by a bootstrap over the queries")
+    measured = [(name, row) for name, row in rows if "reason" not in row]
+    with_classes = [(name, row) for name, row in measured if _PROTOCOL[0] in row]
+    if with_classes:
+        _print_rows(
+            with_classes, _PROTOCOL, [[show_figure(row, each) for each in _PROTOCOL] for _, row in with_classes]
+        )
+        print_text(f"{plus_minus()} half of the 95% interval, by a bootstrap over the queries\n")
+    others = [figure for figure in _FIGURES if figure not in _PROTOCOL]
+    _print_rows(measured, [*others, "dim", "pictures/s", "MB"], [_list_costs(row, others) for _, row in measured])
     for name, row in rows:
         if "reason" in row and name != "mean":
             note(f"{row['name']}{f' on {name}' if name else ''}: {row['reason']}")
 
 
-def _cells(row: dict[str, Any], figures: list[str]) -> list[object]:
-    shown = [_show(row, figure) if figure in row else "" for figure in figures]
-    return [row["name"], *shown, row["dim"], round(row["rate"]), f"{row['model_bytes'] / 1e6:.1f}"]
+def _print_rows(
+    rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str], cells: Sequence[Sequence[object]]
+) -> None:
+    """Rows of cells after the names of encoders, and of collections if these have names."""
+    names = [[name, row["name"]] if name else [row["name"]] for name, row in rows]
+    headings = ["collection", "encoder"][-len(names[0]) :]
+    titles = [_FIGURES.get(column, column) for column in columns]
+    print_table([*headings, *titles], [[*name, *some] for name, some in zip(names, cells, strict=True)])
 
 
-def _show(row: dict[str, Any], figure: str) -> str:
-    return show_figure(row, figure) if figure in _PROTOCOL else f"{row[figure]:.3f}"
+def _list_costs(row: dict[str, Any], figures: Sequence[str]) -> list[object]:
+    found = [f"{row[figure]:.3f}" if figure in row else "" for figure in figures]
+    return [*found, row["dim"], round(row["rate"]), f"{row['model_bytes'] / 1e6:.1f}"]
 
 
 def _learned_names() -> list[str]:
