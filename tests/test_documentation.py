@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_picture
+from tests.conftest import make_picture, make_two_classes
 from tests.encoders.exports import write_pair_export
 from tests.pairs import write_pair
 
@@ -24,6 +24,7 @@ import pathlib, sys
 from tests.training.original.keras2 import write_project
 write_project(*map(pathlib.Path, sys.argv[1:]))
 """  # run in a process of its own: Keras, for one page
+SPLIT = [(0, "b", "train"), (1, "a", "train"), (2, "b", "test"), (3, "a", "test")]  # of birds
 QUICK = {"train": ["--epochs", "1", "--size", "16"]}  # a page's training, cut short
 
 
@@ -33,12 +34,16 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Path:
-    """What the pages take for granted: Photos in two classes, beach.jpg, a pair of encoders and an export of one."""
+    """What the pages take for granted: pictures in classes, beach.jpg, a pair of encoders and an export of one."""
     folder = tmp_path / "reader"
     for seed in range(40):
         home = folder / "Photos" / ("beach" if seed % 2 else "forest")
         home.mkdir(parents=True, exist_ok=True)
         make_picture(seed).save(home / f"{seed:03}.jpg")
+    for name in ("flowers", "birds"):
+        make_two_classes(folder / name, 8)
+    rows = [f"{label}/{seed:02}.png,{label},{part}" for seed, label, part in SPLIT]
+    (folder / "birds.csv").write_text("\n".join(["file,class,split", *rows]) + "\n")
     make_picture(100).save(folder / "beach.jpg")
     make_picture(101).save(folder / "Photos" / "beach.jpg")
     write_pair(folder / "clip")

@@ -66,6 +66,26 @@ def test_an_encoder_that_cannot_be_used_spoils_nothing(run: Run, labelled: Path)
     assert run("encoders", "compare", labelled, "-e", "nonsense").status == 1
 
 
+def test_encoders_are_compared_on_several_folders_by_the_means(
+    run: Run, labelled: Path, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_photos(8, "land/flat", first=30)
+    make_photos(8, "land/steep", first=40)
+    done = run("encoders", "compare", labelled, tmp_path / "land", tmp_path / "gone", "-e", "histogram", "--json")
+    assert done.status == 1
+    assert [each["collection"] for each in done.json["collections"]] == ["set", "land"]
+    assert [each["collection"] for each in done.json["failed"]] == ["gone"]
+    (mean,), rows = done.json["encoders"], [each["encoders"][0] for each in done.json["collections"]]
+    assert set(mean) > FIGURES | {"mAP", "P@10", "top_1", "intervals"}
+    for figure in ("mAP", "part_found"):
+        assert mean[figure] == pytest.approx(sum(row[figure] for row in rows) / 2)
+    assert done.json["recommended"] == "histogram"
+    shown = run("encoders", "compare", labelled, tmp_path / "land", "-e", "histogram", "-e", "nonsense")
+    assert shown.status == 0
+    assert [line.split()[0] for line in shown.out.splitlines()[:4]] == ["collection", "set", "land", "mean"]
+    assert "nonsense on land: no encoder" in shown.err
+
+
 def test_the_comparison_is_drawn(run: Run, labelled: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert run("encoders", "compare", labelled, "-e", "histogram", "--draw", tmp_path / "c.png").status == 0

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lookalike.datasets.labelled import load_labelled, read_split, split_by_content
+from lookalike.datasets.digests import file_digest
+from lookalike.datasets.labelled import Dataset, load_labelled, read_split, split_again, split_by_content
 from lookalike.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from lookalike.datasets.labelled import LabelledPicture
 
     MakePhotos = Callable[..., Path]
 
@@ -93,3 +96,38 @@ def test_a_split_file_that_is_none_is_refused(animals: Path) -> None:
 def test_a_labelled_folder_without_a_split_is_split_by_content(animals: Path) -> None:
     dataset = split_by_content(load_labelled(animals))
     assert (len(dataset.gallery), len(dataset.queries)) == (8, 2)
+
+
+def test_other_splits_have_the_same_share_of_every_class_in_the_gallery(animals: Path) -> None:
+    pictures = load_labelled(animals)
+    whole = Dataset(tuple(pictures[:3] + pictures[6:8]), tuple(pictures[3:6] + pictures[8:]))
+    splits = split_again(whole, range(1, 6))
+    for split in splits:
+        assert [picture.label for picture in split.gallery] == ["cat"] * 3 + ["dog"] * 2
+        assert sorted([*split.gallery, *split.queries], key=lambda picture: picture.path) == pictures
+    assert len({split.gallery for split in splits}) > 1
+    assert split_again(whole, [3]) == [splits[2]]
+
+
+def test_every_class_of_two_pictures_is_on_both_sides_of_other_splits(make_photos: MakePhotos, tmp_path: Path) -> None:
+    for number in range(5):
+        make_photos(2, f"animals/{number}", first=2 * number)
+    make_photos(1, "animals/alone", first=20)
+    for split in split_again(split_by_content(load_labelled(tmp_path / "animals")), range(4)):
+        assert {picture.label for picture in split.gallery} == {"0", "1", "2", "3", "4", "alone"}
+        assert {picture.label for picture in split.queries} == {"0", "1", "2", "3", "4"}
+
+
+def test_copies_are_on_the_same_side_of_other_splits_and_names_do_not_matter(animals: Path) -> None:
+    def digests(pictures: tuple[LabelledPicture, ...]) -> set[bytes]:
+        return {file_digest(picture.path) for picture in pictures}
+
+    before = split_again(split_by_content(load_labelled(animals)), range(8))
+    for number, picture in enumerate(load_labelled(animals)):
+        copy = os.path.join(os.path.dirname(picture.path), b"z%03d.jpg" % (99 - number))
+        with open(copy, "wb") as file, open(picture.path, "rb") as original:
+            file.write(original.read())
+    after = split_again(split_by_content(load_labelled(animals)), range(8))
+    for one, other in zip(before, after, strict=True):
+        assert not digests(other.gallery) & digests(other.queries)
+        assert digests(one.gallery) == digests(other.gallery)

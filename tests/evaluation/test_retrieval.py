@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.datasets.labelled import Dataset, load_labelled, read_split, split_by_content
+from lookalike.datasets.labelled import Dataset, load_labelled, read_split, split_again, split_by_content
+from lookalike.encoders.histogram import HistogramEncoder
 from lookalike.errors import DatasetError
 from lookalike.evaluation.retrieval import evaluate_retrieval
 
@@ -89,3 +90,44 @@ def test_pictures_that_are_all_alike_are_compared_as_they_are(colours: Path) -> 
         "raw_euclidean",
         "raw_cosine",
     ]
+
+
+@pytest.mark.parametrize("encoder", ["histogram", "patches"])
+def test_a_repeat_has_the_figures_of_its_split_measured_alone(colours: Path, few_patches: None, encoder: str) -> None:
+    dataset = split_by_content(load_labelled(colours))
+    found = evaluate_retrieval(dataset, encoder, repeats=2)["repeats"]
+    for number, other in enumerate(split_again(dataset, [1, 2])):
+        alone = evaluate_retrieval(other, encoder)
+        assert found["splits"][number]["seed"] == number + 1
+        for name in ("n_gallery", "n_queries", "dim", "adapted", "P@10", "top_1"):
+            assert found["splits"][number][name] == alone[name]
+        assert found["splits"][number]["mAP"] == pytest.approx(alone["mAP"], abs=1e-3)
+
+
+def test_repeats_leave_the_figures_of_the_first_split_as_they_are(colours: Path) -> None:
+    dataset = split_by_content(load_labelled(colours))
+    found = evaluate_retrieval(dataset, "histogram", repeats=2)
+    assert found.pop("repeats")["n"] == 2
+    assert found == evaluate_retrieval(dataset, "histogram")
+
+
+def test_repeats_encode_each_view_of_a_picture_once(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = []
+    encode = HistogramEncoder.encode
+
+    def counting(self: HistogramEncoder, images: np.ndarray) -> np.ndarray:
+        encoded.append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(HistogramEncoder, "encode", counting)
+    evaluate_retrieval(split_by_content(load_labelled(colours)), "histogram", repeats=20)
+    assert sum(encoded) == 48  # the encoder's own view is the whole picture: it needs no other
+
+
+def test_pictures_that_cannot_be_read_are_on_no_side_of_a_repeat(colours: Path) -> None:
+    dataset = split_by_content(load_labelled(colours))
+    for picture in (dataset.gallery[0], dataset.queries[0]):
+        with open(picture.path, "wb") as file:
+            file.write(b"broken")
+    splits = evaluate_retrieval(dataset, "histogram", repeats=3)["repeats"]["splits"]
+    assert {each["n_gallery"] + each["n_queries"] for each in splits} <= {46}

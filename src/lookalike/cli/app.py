@@ -41,7 +41,7 @@ __all__ = [
     "ModelOption",
     "OrderOption",
     "ProgressOption",
-    "SplitOption",
+    "SplitsOption",
     "TimeoutOption",
     "WaitOption",
     "app",
@@ -308,8 +308,14 @@ EncoderOption = Annotated[
         help="Name of an encoder, a model file or folder, or hf:OWNER/NAME@COMMIT.",
     ),
 ]
-SplitOption = Annotated[
-    Path | None, typer.Option(metavar="CSV", help="CSV file with the columns file, class and split.")
+SplitsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split",
+        metavar="CSV",
+        parser=read_name,
+        help="CSV file with the columns file, class and split; with several folders FOLDER=CSV, repeatable.",
+    ),
 ]
 ModelOption = Annotated[Path | None, typer.Option("-m", "--model", metavar="DIR", help="Folder of a trained model.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

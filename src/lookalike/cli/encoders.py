@@ -10,12 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, SplitOption, command, complete_encoder, group
-from lookalike.cli.printing import note, print_json, print_table, progress_bar
+from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, SplitsOption, command, complete_encoder, group
+from lookalike.cli.printing import (
+    exit_if_failed,
+    note,
+    plus_minus,
+    print_json,
+    print_table,
+    print_text,
+    progress_bar,
+    show_figure,
+)
+from lookalike.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lookalike.datasets.labelled import Dataset
     from lookalike.encoders import Encoder
+    from lookalike.evaluation.collections import Collection
+    from lookalike.evaluation.compare import Comparison, ComparisonOfMany
 
 __all__: list[str] = []
 
@@ -42,6 +56,9 @@ _FIGURES = {
 }
 
 
+_PROTOCOL = ("mAP", "P@10", "top_1")  # shown with their intervals
+
+
 @encoders.callback(help=_TEXT)
 def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
     """List the encoders unless one of the commands below was asked for."""
@@ -56,10 +73,16 @@ def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progre
         print_table([column.replace("_", " ") for column in columns], shown)
 
 
-@command("compare", "lookalike encoders compare Photos -e histogram -e patches", under=encoders)
+@command(
+    "compare",
+    "lookalike encoders compare Photos -e histogram -e patches",
+    "lookalike encoders compare flowers birds",
+    under=encoders,
+)
 def compare_encoders(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The pictures, in one folder for each class if there are classes.")
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="Pictures, in one folder for each class if there are classes."),
     ],
     *,
     encoder: Annotated[
@@ -72,7 +95,7 @@ def compare_encoders(
             help="An encoder to compare (default: all). Repeatable.",
         ),
     ] = None,
-    split: SplitOption = None,
+    split: SplitsOption = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore the folders: they are not classes.")] = False,
     drawing: Annotated[
         Path | None, typer.Option("--draw", metavar="FILE", help="Also draw the comparison into this picture file.")
@@ -80,26 +103,33 @@ def compare_encoders(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Compare encoders on a collection, and recommend one.
+    """Compare encoders on your pictures, and recommend one.
 
     They are compared by quality, size and speed. With a folder for each class, quality is measured as `lookalike
-    evaluate` does it; otherwise each encoder is tested on finding altered copies of the pictures.
+    evaluate` does it; otherwise each encoder is tested on finding altered copies of the pictures. With several
+    collections, the means over them decide.
     """
     from lookalike.evaluation import compare as comparing  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.evaluation.collections import name_collections  # noqa: PLC0415  (the same)
 
-    data = _data(folder, split, no_labels=no_labels)
-    with progress_bar("comparing", hidden=no_progress or json) as progress:
-        compared = comparing.compare_encoders(data, encoder or comparing.CANDIDATES, on_progress=progress)
-    if drawing is not None:
-        from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
-
-        labels = {name: name.replace("_", " ") for name in _FIGURES}
-        plots.draw_comparison([row for row in compared.rows if "reason" not in row], labels, drawing)
-    if json:
-        print_json({"encoders": compared.rows, "recommended": compared.recommended, "reason": compared.reason})
+    collections = name_collections(folders, split or ())
+    names, hidden = encoder or comparing.CANDIDATES, no_progress or json
+    if len(collections) > 1:
+        many = comparing.compare_on_collections(
+            collections,
+            lambda collection: _data(collection, no_labels=no_labels),
+            names,
+            open_progress=lambda work: progress_bar(work, hidden=hidden),
+        )
+        _draw(many.mean.rows if many.mean is not None else [], drawing)
+        print_json(many.to_dict()) if json else _print_many(many)
+        exit_if_failed(many.failed, len(collections))
         return
-    _print(compared.rows)
-    note(f"recommended: {compared.recommended} ({compared.reason})")
+    data = _data(collections[0], no_labels=no_labels)
+    with progress_bar("comparing", hidden=hidden) as progress:
+        compared = comparing.compare_encoders(data, names, on_progress=progress)
+    _draw(compared.rows, drawing)
+    print_json(compared.to_dict()) if json else _print_one(compared)
 
 
 @command("check", "lookalike encoders check model.onnx", under=encoders)
@@ -186,39 +216,75 @@ def _fields(encoder: Encoder) -> dict[str, Any]:
     return {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
 
 
-def _data(folder: Path, split: Path | None, *, no_labels: bool) -> Dataset | list[bytes]:
+def _data(collection: Collection, *, no_labels: bool) -> Dataset | list[bytes]:
     """A labelled collection, or the files of one that has no classes."""
-    from lookalike.datasets import labelled as datasets  # noqa: PLC0415
     from lookalike.images.walk import walk  # noqa: PLC0415
 
-    if split is not None:
-        return datasets.read_split(split, folder)
+    if not collection.folder.is_dir():
+        raise DatasetError(f"{collection.folder} is not a folder")
+    if collection.split is not None:
+        return collection.load()
     if not no_labels:
         try:
-            return datasets.split_by_content(datasets.load_labelled(folder))
+            return collection.load()
         except lookalike.LookalikeError:
-            note("no folders of classes: each encoder is tested on finding altered copies")
-    return sorted(entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
+            note(f"no folders of classes in {collection.name}: each encoder is tested on finding altered copies")
+    root = os.path.abspath(os.fsencode(collection.folder))
+    return sorted(entry.path for entry in walk(root) if not entry.problem)
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
-    figures = [figure for figure in _FIGURES if any(figure in row for row in rows)]
-    columns = ["encoder", *(_FIGURES[figure] for figure in figures), "dimensions", "pictures/s", "MB"]
-    measured = [
-        (
-            row["name"],
-            *(f"{row[figure]:.3f}" for figure in figures),
-            row["dim"],
-            round(row["rate"]),
-            f"{row['model_bytes'] / 1e6:.1f}",
+def _draw(rows: list[dict[str, Any]], file: Path | None) -> None:
+    if file is None:
+        return
+    from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
+
+    labels = {name: name.replace("_", " ") for name in _FIGURES}
+    plots.draw_comparison([row for row in rows if "reason" not in row], labels, file)
+
+
+def _print_one(compared: Comparison) -> None:
+    _print({"": compared.rows})
+    note(f"recommended: {compared.recommended} ({compared.reason})")
+
+
+def _print_many(compared: ComparisonOfMany) -> None:
+    """The encoders on each collection, and their means at the end."""
+    if compared.mean is None:
+        return
+    _print({**{each.name: found.rows for each, found in compared.each}, "mean": compared.mean.rows})
+    note(f"recommended: {compared.mean.recommended} ({compared.mean.reason})")
+
+
+def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
+    """The rows of each collection, as one table of quality and one of everything else."""
+    rows = [(name, row) for name, some in tables.items() for row in some]
+    measured = [(name, row) for name, row in rows if "reason" not in row]
+    with_classes = [(name, row) for name, row in measured if _PROTOCOL[0] in row]
+    if with_classes:
+        _print_rows(
+            with_classes, _PROTOCOL, [[show_figure(row, each) for each in _PROTOCOL] for _, row in with_classes]
         )
-        for row in rows
-        if "reason" not in row
-    ]
-    print_table(columns, measured)
-    for row in rows:
-        if "reason" in row:
-            note(f"{row['name']}: {row['reason']}")
+        print_text(f"{plus_minus()} half of the 95% interval, by a bootstrap over the queries\n")
+    others = [figure for figure in _FIGURES if figure not in _PROTOCOL]
+    _print_rows(measured, [*others, "dim", "pictures/s", "MB"], [_list_costs(row, others) for _, row in measured])
+    for name, row in rows:
+        if "reason" in row and name != "mean":
+            note(f"{row['name']}{f' on {name}' if name else ''}: {row['reason']}")
+
+
+def _print_rows(
+    rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str], cells: Sequence[Sequence[object]]
+) -> None:
+    """Rows of cells after the names of encoders, and of collections if these have names."""
+    names = [[name, row["name"]] if name else [row["name"]] for name, row in rows]
+    headings = ["collection", "encoder"][-len(names[0]) :]
+    titles = [_FIGURES.get(column, column) for column in columns]
+    print_table([*headings, *titles], [[*name, *some] for name, some in zip(names, cells, strict=True)])
+
+
+def _list_costs(row: dict[str, Any], figures: Sequence[str]) -> list[object]:
+    found = [f"{row[figure]:.3f}" if figure in row else "" for figure in figures]
+    return [*found, row["dim"], round(row["rate"]), f"{row['model_bytes'] / 1e6:.1f}"]
 
 
 def _learned_names() -> list[str]:

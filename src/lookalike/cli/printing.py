@@ -10,6 +10,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from lookalike.errors import counted
 from lookalike.images.paths import path_fields, show_path
 
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lookalike import Gallery, Report
+    from lookalike.errors import LookalikeError
+    from lookalike.evaluation.collections import Collection
 
 __all__ = [
+    "exit_if_failed",
     "note",
     "note_far",
     "note_passed_over",
     "path_fields",
+    "plus_minus",
     "print_error",
     "print_fields",
     "print_json",
@@ -32,9 +38,11 @@ __all__ = [
     "print_paths",
     "print_report",
     "print_table",
+    "print_text",
     "progress_bar",
     "saying_what_is_saved",
     "set_up_logging",
+    "show_figure",
     "skipped_fields",
     "summarize",
 ]
@@ -92,7 +100,7 @@ def _as_json(document: dict[str, Any], *, indent: int | None = None) -> str:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, numbers to the right: drawn in a terminal, plain text in a pipe."""
     cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    right = [bool(rows) and all(isinstance(row[n], int | float) for row in rows) for n in range(len(columns))]
+    right = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
     if sys.stdout.isatty():
         _draw_table(columns, cells, right)
         return
@@ -103,6 +111,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
             for cell, width, is_number in zip(line, widths, right, strict=True)
         ]
         sys.stdout.write("  ".join(aligned).rstrip() + "\n")
+
+
+def _is_numeric(column: Sequence[object]) -> bool:
+    """Whether a column has numbers, and nothing else but empty cells."""
+    filled = [cell for cell in column if cell != ""]
+    return bool(filled) and all(isinstance(cell, int | float) for cell in filled)
 
 
 def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
@@ -117,6 +131,40 @@ def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: S
     for row in cells:
         table.add_row(*map(Text, row))
     Console(highlight=False).print(table)
+
+
+def print_text(line: str) -> None:
+    """Print one line to stdout, such as what the columns of a table mean."""
+    sys.stdout.write(line + "\n")
+
+
+def show_figure(figures: dict[str, Any], name: str, spread: dict[str, Any] | None = None) -> str:
+    """A figure with half the width of its interval, or with its spread, such as `0.865 ±0.011`."""
+    value = f"{figures[name]:.3f}"
+    if spread is not None:
+        return value if spread[name] is None else f"{value} {plus_minus()}{spread[name]:.3f}"
+    if (interval := figures.get("intervals", {}).get(name)) is None:
+        return value
+    return f"{value} {plus_minus()}{(interval[1] - interval[0]) / 2:.3f}"
+
+
+def plus_minus() -> str:
+    """The sign ±, or `+-` where stdout cannot print it."""
+    try:
+        "±".encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return "+-"
+    return "±"
+
+
+def exit_if_failed(failed: Sequence[tuple[Collection, LookalikeError]], count: int) -> None:
+    """Name the collections that could not be measured. Raises Exit with status 1 if there are any."""
+    for collection, error in failed:
+        place = path_fields(collection.folder)["display"]
+        print_error(str(error) if place in str(error) else f"{place}: {error}", error.hint)
+    if failed:
+        note(f"{len(failed)} of {count} folders could not be measured")
+        raise typer.Exit(1)
 
 
 def print_fields(fields: dict[str, Any]) -> None:

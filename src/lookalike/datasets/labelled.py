@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from lookalike.errors import DatasetError
 from lookalike.images.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LabelledPicture",
     "load_labelled",
     "read_split",
+    "split_again",
     "split_by_content",
 ]
 
@@ -85,8 +87,43 @@ def read_split(file: Path, folder: Path) -> Dataset:
 def split_by_content(pictures: Sequence[LabelledPicture], fraction: float = 0.75) -> Dataset:
     """Labelled pictures divided by `fixed_split`: a share of `fraction` is the gallery, the others are the queries."""
     is_train = fixed_split([file_digest(picture.path) for picture in pictures], fraction)
+    return _divide(pictures, is_train)
+
+
+def split_again(dataset: Dataset, seeds: Iterable[int]) -> list[Dataset]:
+    """Other splits of the same pictures, one for each seed, with the same share of every class in the gallery.
+
+    A split depends on its seed and on the content of the files only. Copies of a picture are on the same side, and a
+    class of two different pictures or more is on both.
+    """
+    pictures = sorted((*dataset.gallery, *dataset.queries), key=lambda picture: picture.path)
+    digests = [file_digest(picture.path) for picture in pictures]
+    share = len(dataset.gallery) / len(pictures)
+    classes = _group_by_class(pictures, digests)
+    drawn = [{digest for group in classes for digest in _draw(group, share, seed)} for seed in seeds]
+    return [_divide(pictures, [digest in train for digest in digests]) for train in drawn]
+
+
+def _divide(pictures: Sequence[LabelledPicture], is_train: Sequence[bool]) -> Dataset:
     pairs = list(zip(pictures, is_train, strict=True))
     return Dataset(tuple(p for p, train in pairs if train), tuple(p for p, train in pairs if not train))
+
+
+def _group_by_class(pictures: Sequence[LabelledPicture], digests: Sequence[bytes]) -> list[list[bytes]]:
+    """The different digests of each class; of copies in two classes, the first picture decides."""
+    labels: dict[bytes, str] = {}
+    for picture, digest in zip(pictures, digests, strict=True):
+        labels.setdefault(digest, picture.label)
+    groups: dict[str, list[bytes]] = {}
+    for digest, label in labels.items():
+        groups.setdefault(label, []).append(digest)
+    return list(groups.values())
+
+
+def _draw(digests: Sequence[bytes], share: float, seed: int) -> list[bytes]:
+    """A share of some digests, the same everywhere for a seed: all but one at most, and one at least."""
+    ordered = sorted(digests, key=lambda digest: hashlib.sha256(b"%d " % seed + digest).digest())
+    return ordered[: max(1, min(round(share * len(ordered)), len(ordered) - 1))]
 
 
 def _class_of(path: bytes, root: bytes) -> str:

@@ -173,7 +173,7 @@ def embed_files(
         results = reader.read(paths)
         while some := list(islice(results, options.batch_size)):
             pictures = [result for _, result in some if isinstance(result, DecodedPicture)]
-            embeddings = iter(encode_pictures(encoder, pictures, dim))
+            embeddings = iter(encode_pictures(encoder, pictures, dim) if pictures else ())
             yield from (
                 (path, next(embeddings) if isinstance(result, DecodedPicture) else result) for path, result in some
             )

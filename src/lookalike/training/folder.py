@@ -19,22 +19,20 @@ import datetime as dt
 import json
 import math
 import os
-import platform
-import sys
 import zipfile
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.errors import TrainingError, UsageError
+from lookalike.evaluation.record import describe_machine, find_versions
 from lookalike.files import MARK, remove_leftovers, replace_file
 from lookalike.training.presets import Preset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -49,7 +47,6 @@ __all__ = [
     "SPLIT",
     "Epoch",
     "claim",
-    "describe_machine",
     "forget",
     "is_finished",
     "is_imported",
@@ -225,53 +222,4 @@ def _read_claim(run: Path) -> dict[str, Any]:
 
 def _circumstances() -> dict[str, Any]:
     begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    return {"versions": _versions(), "machine": describe_machine(), "begun": begun}
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # TensorFlow goes by two names
-            continue
-    return versions
-
-
-def describe_machine() -> dict[str, Any]:
-    """Describe what a training runs on: processor, usable cores, memory in GiB, system, and TensorFlow's accelerators.
-
-    Nothing in it names the machine or its owner.
-    """
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "accelerators": _accelerators(),
-    }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory() -> int | None:
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    return None
-
-
-def _accelerators() -> list[str]:
-    """Names of the accelerators if TensorFlow is loaded already; it is not loaded for this."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None:
-        return []
-    config = tensorflow.config
-    devices = [device for device in config.list_physical_devices() if device.device_type != "CPU"]
-    found = [(device, config.experimental.get_device_details(device)) for device in devices]
-    return [str(details.get("device_name", device.device_type)) for device, details in found]
+    return {"versions": find_versions(_PACKAGES), "machine": describe_machine(), "begun": begun}

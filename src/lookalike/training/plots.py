@@ -189,7 +189,10 @@ def draw_reconstructions(
 def draw_comparison(
     rows: Sequence[dict[str, Any]], figures: dict[str, str], path: Path, *, force: bool = False
 ) -> None:
-    """Draw a line for each encoder with a mark for each of its figures in [0, 1]. figures: labels by field name."""
+    """Draw a line for each encoder with a mark for each of its figures in [0, 1], and their intervals.
+
+    figures: labels by field name.
+    """
     shown = {figure: label for figure, label in figures.items() if any(figure in row for row in rows)}
     figure, axes = _canvas(10, 1.6 + 0.5 * len(rows))
     for (name, label), mark in zip(shown.items(), itertools.cycle("oDs^<>vP")):
@@ -197,6 +200,11 @@ def draw_comparison(
         hollow = name.endswith("_kept")
         values = [row.get(name, math.nan) for row in rows]
         axes.plot(values, range(len(rows)), mark, color=colour, mfc="white" if hollow else colour, label=label)
+        for number, row in enumerate(rows):
+            if interval := row.get("intervals", {}).get(name):
+                axes.plot(
+                    interval, [number, number], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt", zorder=1
+                )
     costs = [
         f"{row['name']}\n{row['dim']} dimensions, {row['rate']:.0f} pictures/s, {row['model_bytes'] / 1e6:.1f} MB"
         for row in rows
@@ -204,6 +212,7 @@ def draw_comparison(
     axes.set_yticks(range(len(rows)), costs, fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
+    axes.set_xlabel("means over the queries, with 95% intervals", fontsize=8)
     axes.grid(color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

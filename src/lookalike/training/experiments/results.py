@@ -14,6 +14,7 @@ from lookalike import training
 from lookalike.datasets.digests import file_digest
 from lookalike.datasets.labelled import load_labelled
 from lookalike.errors import DatasetError, TrainingError
+from lookalike.evaluation.record import describe_machine
 from lookalike.evaluation.retrieval import evaluate_retrieval
 from lookalike.training import Epoch
 from lookalike.training import folder as run_folder
@@ -139,7 +140,7 @@ def _circumstances(run: Path, folder: Path, preset: Preset) -> dict[str, Any]:
     changes = " ".join(f"--set {key}={_as_text(value)}" for key, value in _varied(preset).items())
     command = f"lookalike train {folder.resolve().name} --preset {preset.name} {changes}".rstrip()
     # Older trainings did not describe their machine: this is the one where they are measured.
-    machine = notes.get("machine") or {**run_folder.describe_machine(), "noted": "when it was measured"}
+    machine = notes.get("machine") or {**describe_machine(), "noted": "when it was measured"}
     return {
         "name": preset.name, "date": notes["begun"], "command": command, "versions": notes["versions"],
         "machine": machine,
