@@ -42,6 +42,7 @@ __all__ = [
     "OrderOption",
     "ProgressOption",
     "SplitOption",
+    "ThresholdOption",
     "TimeoutOption",
     "WaitOption",
     "app",
@@ -286,6 +287,12 @@ def _check_timeout(seconds: float) -> float:
     return seconds
 
 
+def _check_threshold(distance: float | None) -> float | None:
+    if distance is not None and not 0 <= distance < math.inf:  # neither is true of nan
+        raise typer.BadParameter(f"{distance:g} is not a distance, which is a number from 0 on")
+    return distance
+
+
 IndexOption = Annotated[
     str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
@@ -321,6 +328,12 @@ TimeoutOption = Annotated[
     float,
     typer.Option(
         metavar="SECONDS", callback=_check_timeout, help="Skip pictures that take longer to read, until the next run."
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DISTANCE", callback=_check_threshold, help="Show only pictures within this distance (0 = identical)."
     ),
 ]
 OrderOption = Annotated[

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import counted
-from lookalike.images.paths import path_fields, show_path
+from lookalike.images.paths import path_fields, show_path, show_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,10 +53,17 @@ class _Stderr(logging.Handler):
         sys.stderr.write(self.format(record) + "\n")
 
 
+class _OneLine(logging.Formatter):
+    """Every message as one printable line; a traceback has its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name in `logging`)
+        return show_text(super().formatMessage(record))
+
+
 def set_up_logging() -> None:
     """Print warnings of the library to stderr until -v or -q says otherwise."""
     handler = _Stderr()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_OneLine("%(name)s: %(message)s"))
     logger = logging.getLogger("lookalike")
     logger.handlers = [handler]
     logger.setLevel(logging.WARNING)
@@ -65,12 +72,12 @@ def set_up_logging() -> None:
 def note(line: str) -> None:
     """Print one line to stderr: what was done, or a warning. With -q it is left out."""
     if logging.getLogger("lookalike").isEnabledFor(logging.WARNING):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(show_text(line) + "\n")
 
 
 def print_error(message: str, hint: str = "") -> None:
-    """Print an error to stderr, and the command that mends it on a line of its own."""
-    sys.stderr.write(f"lookalike: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+    """Print an error to stderr as one line, and the command that mends it on another."""
+    sys.stderr.write(f"lookalike: {show_text(message)}\n" + (f"  hint: {show_text(hint)}\n" if hint else ""))
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -91,7 +98,7 @@ def _as_json(document: dict[str, Any], *, indent: int | None = None) -> str:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, numbers to the right: drawn in a terminal, plain text in a pipe."""
-    cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    cells = [[f"{cell:.4f}" if isinstance(cell, float) else show_text(str(cell)) for cell in row] for row in rows]
     right = [bool(rows) and all(isinstance(row[n], int | float) for row in rows) for n in range(len(columns))]
     if sys.stdout.isatty():
         _draw_table(columns, cells, right)

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
+from lookalike.cli.app import (
+    FIND,
+    ForceOption,
+    IndexOption,
+    JsonOption,
+    OrderOption,
+    ProgressOption,
+    ThresholdOption,
+    command,
+)
 from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
@@ -61,7 +70,7 @@ def search(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where --sample draws (default: beside the folder of --model).")
     ] = None,
-    top: Annotated[int, typer.Option("-k", "--top", metavar="N", help="How many hits to show.")] = 10,
+    top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
     ] = False,
@@ -98,10 +107,7 @@ def search(
             metavar="FIELD:VALUE", help="Leave out pictures that match: label:forest, name:*_thumb.*. Repeatable."
         ),
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(metavar="DISTANCE", help="Show only hits within this distance (0 = identical)."),
-    ] = None,
+    threshold: ThresholdOption = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
     ] = False,
@@ -258,8 +264,8 @@ def _names(answer: Answer, output: Path) -> tuple[Path, Path]:
 
 
 def _draw(answer: Answer, files: tuple[Path, Path], protects: Protects, *, force: bool) -> tuple[Path, Path]:
-    from lookalike.images.decode import on_ground  # noqa: PLC0415  (Pillow)
-    from lookalike.images.drawing import write_drawing  # noqa: PLC0415
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
+    from lookalike.images.ground import on_ground  # noqa: PLC0415  (the same)
 
     try:
         files[0].parent.mkdir(parents=True, exist_ok=True)

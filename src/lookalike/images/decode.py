@@ -66,8 +66,6 @@ __all__ = [
     "as_read",
     "decode",
     "fit",
-    "on_ground",
-    "on_white",
     "open_file",
     "open_rgb",
 ]
@@ -252,11 +250,6 @@ def as_read(image: Image.Image) -> Image.Image:
         upright = _apply_turn(_to_eight_bits(shown, None), _find_turn(shown))
         upright.info = {"frames": _glance_at_frames(_later_frames(image, math.inf), image.size)} if is_film else {}
         return upright
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """RGB: what is transparent in RGBA is white."""
-    return lay_on(image, 255)
 
 
 def fit(image: Image.Image, view: View) -> Image.Image:

@@ -121,7 +121,7 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     """
     within = canonical_path(path, store)
     is_picture = any(record.digest is not None for record in store.find([within]).values())
-    options = replace(options or IndexOptions(), retry=True, force=is_picture)
+    options = replace(options or IndexOptions(), retry=True, refresh=is_picture)
     found = [within] if is_picture else [os.fsencode(path) for path, _ in skipped(store)]
     found = [path for path in found if is_within(path, within) and os.path.lexists(path)]
     roots = [Root(key, options.rules or Rules()) for key in found]

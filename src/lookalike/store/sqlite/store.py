@@ -166,12 +166,15 @@ class SqliteStore:
         wanted = {record.digest for record in after.values() if record.digest is not None}
         blobs = list(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
         with self._transaction():
+            known = self.known(wanted)
+            if missing := wanted - known - embeddings.keys():
+                raise ValueError(f"no embedding for {len(missing)} of the digests")
             self._db.executemany(
-                "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
                 [(digest, blob, checksum(digest, blob)) for digest, blob in blobs if digest in wanted],
             )
-            if missing := wanted - self.known(wanted):
-                raise ValueError(f"no embedding for {len(missing)} of the digests")
+            if replaced := known & embeddings.keys():
+                self._note_changes(self._tables.rows("digest", replaced))
             before = {row[KEY]: row for row in self._tables.rows("key", after)}
             next_id = self._tables.number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
