@@ -23,7 +23,8 @@ from lookalike.adaptation.expansion import concat, expand, fit_blend, whiten
 from lookalike.adaptation.projection import fit_projection
 from lookalike.datasets.labelled import load_labelled, read_split
 from lookalike.images.augment import TONES, cut_part
-from lookalike.images.decode import View, fit, on_ground, open_file
+from lookalike.images.decode import View, fit, open_file
+from lookalike.images.ground import on_ground
 from lookalike.metrics import average_precision, precision_at
 from lookalike.search.rerank import CANDIDATES, diffused
 from lookalike.vectors.metric import unit

@@ -280,12 +280,13 @@ class Gallery:
         options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
 
-    def explain_filters(self, where: Sequence[str]) -> list[str]:
-        """What these filters select nothing by: a sentence for each value that no picture has, and what there is.
+    def explain_filters(self, where: Sequence[str], *, has_hits: bool = False) -> list[str]:
+        """Why these filters select nothing: a sentence for each value that no picture has, with the values there are.
 
-        Empty if each of them selects something, and so do all of them together. Raises UsageError as `search` does.
+        Empty if each of them selects something, and so do all of them together. has_hits: whether a search with them
+        has found something, after which less has to be looked up. Raises UsageError as `search` does.
         """
-        return explain_filters(self.store, where)
+        return explain_filters(self.store, where, has_hits=has_hits)
 
     def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
         """Deprecated: `search(Query.text(text))`."""

@@ -158,7 +158,7 @@ def search(
             include_self=include_self,
             unique=unique,
         )
-        for sentence in opened.explain_filters(terms):
+        for sentence in opened.explain_filters(terms, has_hits=bool(hits)):
             note(sentence)
         _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
         hits = hits.within(threshold)

@@ -215,8 +215,8 @@ class Store(Protocol):
         """Add or replace records by path: all or none of them, on disk when this returns.
 
         embeddings: float32 (dim,) by digest, for the digests not yet `known`; one for a known digest replaces what was
-        stored, for all of its records. If several records have the same path, the last one counts. Raises ValueError for an embedding that is not finite or has another length, and for a
-        digest without an embedding.
+        stored, for all of its records. If several records have the same path, the last one counts. Raises ValueError
+        for an embedding that is not finite or has another length, and for a digest without an embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
