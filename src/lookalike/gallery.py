@@ -354,7 +354,7 @@ class Gallery:
 
         The gallery's own files are protected too. Links, hard links and other spellings of a path make no difference.
         """
-        return _holds(self.store, self._folder, path) or protected(path)
+        return _holds(self.store, self._folder, absolute(path)) or protected(path)
 
     def info(self) -> dict[str, Any]:
         """Facts about the gallery, as the command `info --json` prints them."""
@@ -464,17 +464,18 @@ def find_gallery(start: str | Path | None = None, *, near: PathLike | None = Non
 
 def protected(path: PathLike) -> bool:
     """Whether the nearest gallery, or that of LOOKALIKE_INDEX, has a picture or a file of its own at this path."""
-    return any(_is_held_by(location, path) for location in _galleries_near(path))
+    place = absolute(path)
+    return any(_is_held_by(location, place) for location in _galleries_near(place))
 
 
-def _galleries_near(path: PathLike) -> Iterator[str | Path]:
+def _galleries_near(path: bytes) -> Iterator[str | Path]:
     if location := os.environ.get("LOOKALIKE_INDEX"):
         yield location
     with contextlib.suppress(NoGallery):
-        yield find_gallery(os.path.dirname(os.path.abspath(os.fsdecode(path))))
+        yield find_gallery(os.fsdecode(os.path.dirname(path)))
 
 
-def _is_held_by(location: str | Path, path: PathLike) -> bool:
+def _is_held_by(location: str | Path, path: bytes) -> bool:
     try:
         with Gallery.open(location) as gallery:
             return _holds(gallery.store, Path(location) if is_folder(location) else None, path)
@@ -482,7 +483,7 @@ def _is_held_by(location: str | Path, path: PathLike) -> bool:
         return False
 
 
-def _holds(store: Store, folder: Path | None, path: PathLike) -> bool:
+def _holds(store: Store, folder: Path | None, path: bytes) -> bool:
     """Whether a gallery has a picture, or one of its own files, at this path, under whatever name."""
     place = Path(os.fsdecode(os.path.realpath(path)))
     if folder is not None and place.is_file() and place.is_relative_to(folder.resolve()):

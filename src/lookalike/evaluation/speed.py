@@ -22,6 +22,7 @@ import onnxruntime
 from lookalike.encoders import load_encoder
 from lookalike.encoders.onnx import OnnxEncoder
 from lookalike.errors import UsageError
+from lookalike.files import expands_home
 from lookalike.images.decode import Unreadable, decode
 from lookalike.images.walk import walk
 from lookalike.store import open_store
@@ -75,6 +76,7 @@ session.run(None, {session.get_inputs()[0].name: numpy.asarray(image)[None]})
 """
 
 
+@expands_home
 def bench_cold(gallery: Path, query: Path, rounds: int = 9) -> dict[str, Any]:
     """Compare whole processes: a cold search with a bare encoding, and --help with importing typer and rich."""
     encoder = load_encoder()

@@ -14,7 +14,7 @@ import numpy as np
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import StoreBusy, TrainingError
-from lookalike.files import replace_file
+from lookalike.files import expands_home, replace_file
 from lookalike.images.decode import View
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.training import folder as run_folder
@@ -69,6 +69,7 @@ class Finished:
         return sum(layer.parameters for layer in self.layers)
 
 
+@expands_home
 def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     folder: Path,
     run: Path,
@@ -108,6 +109,7 @@ def create_trainable(preset: Preset) -> Trainable:
     return kinds[preset.model](preset)
 
 
+@expands_home
 def start_afresh(run: Path) -> None:
     """Remove the training in this folder, if there is one, and nothing else. Raises StoreBusy."""
     if run.is_dir():
