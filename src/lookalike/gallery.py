@@ -24,7 +24,7 @@ from lookalike.search import engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
 from lookalike.search.selection import explain_filters
-from lookalike.store import FOLDER, Maintained, Space, is_folder, locate, open_store
+from lookalike.store import FOLDER, Maintained, Space, find_gallery, is_folder, locate, open_store
 from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
@@ -444,22 +444,6 @@ class Gallery:
         if not isinstance(self.store, Maintained):
             raise UsageError(f"{self.location} keeps no files of its own", hint="copy the gallery into a folder first")
         return self.store
-
-
-def find_gallery(start: str | Path | None = None, *, near: PathLike | None = None) -> Path:
-    """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
-
-    near: a picture; if there is no gallery in or above `start`, the closest one above this picture. Raises NoGallery.
-    """
-    if near is not None:
-        with contextlib.suppress(NoGallery, UsageError):
-            return find_gallery(start)
-        return find_gallery(Path(os.fsdecode(absolute(near))).parent)
-    here = Path(os.fsdecode(os.path.realpath(absolute(start or "."))))
-    for folder in (here, *here.parents):
-        if (folder / FOLDER).is_dir():
-            return folder / FOLDER
-    raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
 
 
 def protected(path: PathLike) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
-from lookalike.errors import MissingExtra, UsageError, how_to_install
+from lookalike.errors import MissingExtra, how_to_install
 from lookalike.images.paths import path_fields, show_path
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ class Hits(Sequence[Hit]):
         return Hits([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], self._found)
 
     def within(self, distance: float | None) -> Hits:
-        """The hits within this distance; all hits for None. Raises UsageError for what is not a distance."""
-        if distance is not None and not distance >= 0:  # not true of nan either
-            raise UsageError(f"{distance!r:.60} is not a distance", hint="a distance is a number from 0 on")
+        """The hits within this distance; all hits for None."""
         near = [hit for hit in self._hits if distance is None or hit.distance <= distance]
         return Hits(near, self._found)
 

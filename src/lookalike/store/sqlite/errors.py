@@ -8,8 +8,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.errors import ClosedGallery, Corrupt, DiskFull, StoreBusy, StoreError
-from lookalike.store.places import NO_ROOM
-from lookalike.store.sqlite.located import DATABASE
+from lookalike.store.location import DATABASE
+from lookalike.store.new_folder import NO_ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,13 +24,13 @@ from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, checked
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
-from lookalike.store.places import make_place
+from lookalike.store.location import DATABASE, no_gallery
+from lookalike.store.new_folder import make_folder
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import to_blobs
-from lookalike.store.sqlite.located import DATABASE, no_gallery
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
@@ -343,7 +343,7 @@ class SqliteStore:
             return False
 
     def _create(self, space: Space) -> None:
-        with make_place(self.path.parent), self._lock.held(wait=schema.PATIENCE):
+        with make_folder(self.path.parent), self._lock.held(wait=schema.PATIENCE):
             if os.path.lexists(self.path):
                 return  # another process was first
             self._lock.forget()
