@@ -199,13 +199,13 @@ class Gallery:
         store, encoder = self.store, self.encoder
         return maintenance.retry(store, encoder, path, options=options, on_progress=on_progress, wait=wait)
 
-    def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False) -> int:
+    def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False, wait: float = 0.0) -> int:
         """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
         Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery knows
         no picture in `old`, or already knows a different one at a new path.
         """
-        return maintenance.relocate(self.store, old, new, dry_run=dry_run)
+        return maintenance.relocate(self.store, old, new, dry_run=dry_run, wait=wait)
 
     def remove(self, path: PathLike, *, wait: float = 0.0) -> int:
         """Remove a picture, or all pictures below a folder, from the gallery; return the number of files removed.
@@ -384,9 +384,9 @@ class Gallery:
         """The problems found in the stored data, one line each; empty when everything is sound."""
         return self._maintained().verify()
 
-    def compact(self) -> None:
+    def compact(self, *, wait: float = 0.0) -> None:
         """Free the disk space of removed pictures. Raises StoreBusy, DiskFull; no data is lost in either case."""
-        with self.store.writing():
+        with self.store.writing(wait=wait):
             self._maintained().compact()
 
     def export(self, file: str | Path, *, force: bool = False) -> int:

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, SplitOption, command, complete_encoder, group
+from lookalike.cli.app import (
+    ENCODERS,
+    ForceOption,
+    JsonOption,
+    ProgressOption,
+    SplitOption,
+    command,
+    complete_encoder,
+    group,
+)
 from lookalike.cli.printing import note, print_json, print_table, progress_bar
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from lookalike.datasets.labelled import Dataset
@@ -77,6 +87,7 @@ def compare_encoders(
     drawing: Annotated[
         Path | None, typer.Option("--draw", metavar="FILE", help="Also draw the comparison into this picture file.")
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -86,7 +97,10 @@ def compare_encoders(
     evaluate` does it; otherwise each encoder is tested on finding altered copies of the pictures.
     """
     from lookalike.evaluation import compare as comparing  # noqa: PLC0415  (numpy and onnxruntime)
+    from lookalike.gallery import protected  # noqa: PLC0415  (the same)
 
+    if drawing is not None:
+        check_output(drawing, force=force, protects=protected)  # now rather than after minutes
     data = _data(folder, split, no_labels=no_labels)
     with progress_bar("comparing", hidden=no_progress or json) as progress:
         compared = comparing.compare_encoders(data, encoder or comparing.CANDIDATES, on_progress=progress)
@@ -94,7 +108,7 @@ def compare_encoders(
         from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
         labels = {name: name.replace("_", " ") for name in _FIGURES}
-        plots.draw_comparison([row for row in compared.rows if "reason" not in row], labels, drawing)
+        plots.draw_comparison([row for row in compared.rows if "reason" not in row], labels, drawing, force=force)
     if json:
         print_json({"encoders": compared.rows, "recommended": compared.recommended, "reason": compared.reason})
         return

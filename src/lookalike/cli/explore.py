@@ -12,6 +12,7 @@ import lookalike
 from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, ThresholdOption, command
 from lookalike.cli.printing import note, note_far, print_json, print_json_line, print_table, progress_bar
 from lookalike.files import check_output
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def neighbours(
         progress_bar("comparing", hidden=no_progress) as progress,
     ):
         if not len(opened):
-            note("the gallery is empty; add pictures: lookalike index FOLDER")
+            note(f"the gallery is empty; add pictures: {name_command('index FOLDER', opened.location)}")
         lines = _lines(opened, top, math.inf if threshold is None else threshold, exact=exact)
         if json:
             print_json({"pictures": list(lines)})

@@ -220,12 +220,12 @@ def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: 
     """Print a line for the first run and for each that follows; Ctrl-C ends it."""
     from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
-    print_line(first, in_json=in_json)
+    print_line(first, place, in_json=in_json)
     note_passed_over(first)
     with lookalike.Gallery.open(place) as opened:
         places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
         note(f"watching {places} (Ctrl-C stops)")
         try:
-            watch(opened, lambda report: print_line(report, in_json=in_json), options=options, on_warning=note)
+            watch(opened, lambda report: print_line(report, place, in_json=in_json), options=options, on_warning=note)
         except KeyboardInterrupt:  # also what watchfiles raises at any signal
             raise (ending() or KeyboardInterrupt) from None

@@ -189,7 +189,7 @@ def print_report(report: Report, gallery: str | Path | None, *, in_json: bool) -
         print_table(list(counts), [list(counts.values())])
         _warn_of_skipped(report.skipped, gallery)
     note_passed_over(report)
-    _warn_of_missing(report)
+    _warn_of_missing(report, gallery)
 
 
 def _count(report: Report, name: str) -> int:
@@ -197,7 +197,7 @@ def _count(report: Report, name: str) -> int:
     return value if isinstance(value, int) else len(value)
 
 
-def print_line(report: Report, *, in_json: bool) -> None:
+def print_line(report: Report, gallery: str | Path | None, *, in_json: bool) -> None:
     """Print what one of many runs did, on one line."""
     if in_json:
         print_json_line(report.to_dict())
@@ -206,7 +206,7 @@ def print_line(report: Report, *, in_json: bool) -> None:
         parts = [*(f"{_count(report, name):,} {name}" for name in _ALWAYS), *changed]
         sys.stdout.write(", ".join(parts) + "\n")
     sys.stdout.flush()
-    _warn_of_missing(report)
+    _warn_of_missing(report, gallery)
 
 
 def summarize(report: Report, pictures: int) -> str:
@@ -242,17 +242,20 @@ def _list_counts(counts: dict[str, int]) -> str:
     return ", ".join([*named, *([f"others {rest:,}"] if rest else [])])
 
 
-def _warn_of_missing(report: Report) -> None:
+def _warn_of_missing(report: Report, gallery: str | Path | None) -> None:
     for root in report.missing:
         note(f"warning: {path_fields(root)['display']} is not there; its pictures stay in the gallery")
     for old, new in report.moved:
         places = [path_fields(path)["display"] for path in (old, new)]
-        note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}")
+        note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}{_of(gallery)}")
 
 
 def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: str | Path | None) -> None:
     for path, reason in skipped[:_LISTED]:
         note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(skipped) > _LISTED:
-        where = f" -i {gallery}" if gallery else ""
-        note(f"... and {len(skipped) - _LISTED:,} more: lookalike skipped{where}")
+        note(f"... and {len(skipped) - _LISTED:,} more: lookalike skipped{_of(gallery)}")
+
+
+def _of(gallery: str | Path | None) -> str:
+    return f" -i {shlex.quote(str(gallery))}" if gallery else ""

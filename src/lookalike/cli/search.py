@@ -24,9 +24,10 @@ from lookalike.cli.app import (
 from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
-    from lookalike import Hits
+    from lookalike import Gallery, Hits
     from lookalike.files import Protects
     from lookalike.training.held_out import Answer, Sample
 
@@ -160,9 +161,9 @@ def search(
         )
         for sentence in opened.explain_filters(terms, has_hits=bool(hits)):
             note(sentence)
-        _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
+        _note_nothing(opened, hits, threshold, filtered=bool(terms))
         hits = hits.within(threshold)
-        _note_missing(hits)
+        _note_missing(opened, hits)
         if montage is not None:
             write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
             note(f"montage: {montage}")
@@ -174,21 +175,23 @@ def search(
         print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
 
 
-def _note_nothing(hits: Hits, threshold: float | None, pictures: int, *, filtered: bool) -> None:
+def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool) -> None:
     """Say why there is nothing to show: an empty gallery, no other picture, or a threshold below the nearest hit."""
-    if pictures == 0:
-        note("the gallery is empty; add pictures: lookalike index FOLDER")
+    add_more = name_command("index FOLDER", gallery.location)
+    if len(gallery) == 0:
+        note(f"the gallery is empty; add pictures: {add_more}")
     elif not hits and not filtered:
-        note("the gallery has no other picture; add more: lookalike index FOLDER")
+        note(f"the gallery has no other picture; add more: {add_more}")
     elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
         note_far(threshold, nearest)
 
 
-def _note_missing(hits: Hits) -> None:
+def _note_missing(gallery: Gallery, hits: Hits) -> None:
     """Say how many of the hits have lost their files."""
     if count := hits.missing:
         verb = "is" if count == 1 else "are"
-        note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: lookalike index")
+        update = name_command("index", gallery.location)
+        note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: {update}")
 
 
 def _require_one(queries: dict[str, object]) -> None:

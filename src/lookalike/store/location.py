@@ -17,7 +17,7 @@ from lookalike.errors import NoGallery, UsageError
 from lookalike.files import expand_home
 from lookalike.store.keys import absolute
 
-__all__ = ["DATABASE", "FOLDER", "find_gallery", "is_folder", "locate", "no_gallery", "scheme_of"]
+__all__ = ["DATABASE", "FOLDER", "find_gallery", "is_folder", "locate", "name_command", "no_gallery", "scheme_of"]
 
 FOLDER = ".lookalike"
 """The folder of a gallery among its pictures."""
@@ -73,22 +73,32 @@ def find_gallery(start: str | Path | None = None, *, near: str | bytes | os.Path
     raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
 
 
+def name_command(words: str, location: str | Path) -> str:
+    """A command for the gallery at a location, as a hint names it: `lookalike verify -i Photos/.lookalike`."""
+    return f"lookalike {words} -i {shlex.quote(str(location))}"
+
+
 def no_gallery(location: str | Path) -> NoGallery:
     """The error for a location without a gallery, with the command that leads to one."""
     place, folder = shlex.quote(str(location)), Path(location)
     if folder.is_file():
-        hint = f"name a folder; an exported gallery becomes one: lookalike import {place} -i FOLDER"
-        return NoGallery(f"{location} is a file, not the folder of a gallery", hint=hint)
+        is_exported = not _is_picture(folder)
+        hint = f"an exported gallery becomes one: lookalike import {place} -i FOLDER" if is_exported else ""
+        return NoGallery(f"{location} is a file, not the folder of a gallery", hint=hint or "name a folder with -i")
     if _holds_pictures(folder):
         return NoGallery(f"there is no gallery at {location}, but there are pictures", hint=f"lookalike index {place}")
-    return NoGallery(f"there is no gallery at {location}", hint=f"lookalike index PHOTOS -i {place}")
+    return NoGallery(f"there is no gallery at {location}", hint=name_command("index PHOTOS", location))
 
 
 def _holds_pictures(folder: Path) -> bool:
-    from lookalike.images.walk import EXTENSIONS  # noqa: PLC0415  (only where there is no gallery)
-
     try:
-        with os.scandir(os.fsencode(folder)) as entries:
-            return any(os.path.splitext(entry.name)[1].lower() in EXTENSIONS for entry in entries)
+        return any(map(_is_picture, folder.iterdir()))
     except OSError:
         return False
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a picture as far as its extension says."""
+    from lookalike.images.walk import EXTENSIONS  # noqa: PLC0415  (only where there is no gallery)
+
+    return os.fsencode(path.suffix).lower() in EXTENSIONS

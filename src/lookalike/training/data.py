@@ -21,7 +21,7 @@ from lookalike.images.decode import DecodedPicture, View
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
-from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, write_csv
+from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, start_over, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -156,7 +156,7 @@ def _write_split(run: Path, found: list[tuple[str, str, bytes]], fraction: float
     digests = [digest for _, _, digest in found]
     if (run / SPLIT).exists() and [bytes.fromhex(row["sha256"]) for row in _read_rows(run)] != digests:
         (run / PICTURES).unlink()
-        raise TrainingError(f"the pictures have changed since {run} was begun", hint="start over with --fresh")
+        raise TrainingError(f"the pictures have changed since {run} was begun", hint=start_over(run))
     rows = [
         (name, label, _TRAIN if is_train else _TEST, digest.hex())
         for (name, label, digest), is_train in zip(found, fixed_split(digests, fraction), strict=True)
@@ -169,7 +169,7 @@ def _read_rows(run: Path) -> list[dict[str, str]]:
     with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     if not all(row.get("sha256") and row.get("split") in {_TRAIN, _TEST} for row in rows):
-        raise TrainingError(f"{run / SPLIT} is damaged", hint="start over with --fresh")
+        raise TrainingError(f"{run / SPLIT} is damaged", hint=start_over(run))
     return rows
 
 

@@ -9,7 +9,7 @@ from lookalike.datasets.labelled import Dataset, split_by_content
 from lookalike.errors import TrainingError
 from lookalike.files import expands_home
 from lookalike.training.data import read_split
-from lookalike.training.folder import SPLIT, is_imported
+from lookalike.training.folder import SPLIT, is_imported, start_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def seen_by(run: Path) -> dict[bytes, tuple[str, bool]] | None:
     try:
         return read_split(run)
     except FileNotFoundError:
-        raise TrainingError(f"{run} has lost its {SPLIT}", hint="start over with --fresh") from None
+        raise TrainingError(f"{run} has lost its {SPLIT}", hint=start_over(run)) from None
 
 
 @expands_home

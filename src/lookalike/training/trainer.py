@@ -152,9 +152,9 @@ class _Training:
         except FileNotFoundError:
             epochs = 0
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{path} is damaged: {error}", hint="start over with --fresh") from None
+            raise TrainingError(f"{path} is damaged: {error}", hint=run_folder.start_over(self._run)) from None
         if epochs > len(self.history):
-            raise TrainingError(f"the history in {self._run} is damaged", hint="start over with --fresh")
+            raise TrainingError(f"the history in {self._run} is damaged", hint=run_folder.start_over(self._run))
         del self.history[epochs:]  # an epoch is written to the history first
 
     def _is_enough(self, patience: int | None) -> bool:
@@ -169,7 +169,10 @@ class _Training:
         start, number = time.monotonic(), len(self.history)
         learned = self._trainable.learn(pictures, number, self._report)
         if not math.isfinite(learned.loss):
-            raise TrainingError(f"epoch {number + 1}: the loss is {learned.loss}", hint="try a lower learning_rate")
+            raise TrainingError(
+                f"epoch {number + 1}: the loss is {learned.loss}",
+                hint="try a lower --set learning_rate=X",
+            )
         held_out = self._trainable.measure(pictures)
         errors = (learned.loss, learned.mse, held_out.loss, held_out.mse)
         return run_folder.Epoch(number + 1, *errors, self._trainable.rate, round(time.monotonic() - start, 2))
