@@ -246,8 +246,9 @@ def _warn_of_missing(report: Report, gallery: str | Path | None) -> None:
     for root in report.missing:
         note(f"warning: {path_fields(root)['display']} is not there; its pictures stay in the gallery")
     for old, new in report.moved:
-        places = [path_fields(path)["display"] for path in (old, new)]
-        note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}{_of(gallery)}")
+        before, now = (path_fields(path)["display"] for path in (old, new))
+        move = f"lookalike relocate {shlex.quote(before)} {shlex.quote(now)}{_of(gallery)}"
+        note(f"{before} seems to be {now} now: {move}")
 
 
 def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: str | Path | None) -> None:
