@@ -120,7 +120,10 @@ class _PathType(TyperPath):
     """A path whose `~` is expanded, where the shell has not done it: `--index=~/gallery`."""
 
     def convert(self, value: Any, param: Parameter | None, ctx: Any) -> Any:  # noqa: ANN401  (Typer's)
-        return super().convert(read_name(value) if isinstance(value, str) else value, param, ctx)
+        try:
+            return super().convert(read_name(value) if isinstance(value, str) else value, param, ctx)
+        except ValueError as error:  # a zero byte, or a surrogate that stands for no byte
+            raise typer.BadParameter(f"{value!r} is not a path: {error}", ctx=ctx, param=param) from None
 
 
 def _check_number(param: Parameter) -> None:
