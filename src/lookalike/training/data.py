@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lookalike.images.pool import OnProgress
     from lookalike.training.presets import Preset
 __all__ = [
-    "Labelled", "Pictures", "gather", "list_pictures", "read_batches", "read_labelled", "read_split", "split_batches",
+    "Labelled", "Pictures", "check_folder", "gather", "list_pictures", "read_batches", "read_labelled", "read_split", "split_batches",
 ]  # fmt: skip
 
 _TRAIN, _TEST = "train", "test"
@@ -114,13 +114,18 @@ def read_split(run: Path) -> dict[bytes, tuple[str, bool]]:
     return {bytes.fromhex(row["sha256"]): (row["file"], row["split"] == _TRAIN) for row in _read_rows(run)}
 
 
+def check_folder(folder: Path) -> None:
+    """Raise UsageError if the folder of the pictures is missing."""
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
+
+
 def list_pictures(folder: Path, *, without: Path | None = None) -> list[bytes]:
     """List all picture files below a folder, sorted, except a training's own plots. Raises UsageError if it is missing.
 
     without: the folder of that training.
     """
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
+    check_folder(folder)
     drawn = list_drawings(without) if without is not None else set()
     found = (entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
     return sorted(path for path in found if path not in drawn)

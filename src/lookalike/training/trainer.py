@@ -18,7 +18,7 @@ from lookalike.files import expands_home, replace_file
 from lookalike.images.decode import View
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.training import folder as run_folder
-from lookalike.training.data import gather
+from lookalike.training.data import check_folder, gather
 from lookalike.training.models.compact import Compact
 from lookalike.training.models.linear import Linear
 from lookalike.training.models.network import Network
@@ -86,6 +86,8 @@ def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     TrainingError when `run` holds another training, the pictures have changed, the loss is not finite or the disk is
     full; StoreBusy when another process trains there; MissingExtra without Keras.
     """
+    if not run_folder.is_finished(run):
+        check_folder(folder)  # before TensorFlow is loaded, in 3 s
     with _explain_errors(run):
         trainable = create_trainable(preset)
         run_folder.claim(run, preset, folder)
