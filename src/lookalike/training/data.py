@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from lookalike.images.pool import OnProgress
     from lookalike.training.presets import Preset
 __all__ = [
-    "Labelled", "Pictures", "check_folder", "gather", "list_pictures", "read_batches", "read_labelled", "read_split", "split_batches",
+    "Labelled", "Pictures", "check_folder", "gather", "list_pictures", "read_batches", "read_labelled", "read_split",
+    "split_batches",
 ]  # fmt: skip
 
 _TRAIN, _TEST = "train", "test"
