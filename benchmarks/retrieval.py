@@ -23,7 +23,8 @@ from lookalike.adaptation.expansion import concat, expand, fit_blend, whiten
 from lookalike.adaptation.projection import fit_projection
 from lookalike.datasets.labelled import load_labelled, read_split
 from lookalike.images.augment import TONES, cut_part
-from lookalike.images.decode import View, fit, on_white, open_file
+from lookalike.images.decode import View, fit, open_file
+from lookalike.images.ground import on_ground
 from lookalike.metrics import average_precision, precision_at
 from lookalike.search.rerank import CANDIDATES, diffused
 from lookalike.vectors.metric import unit
@@ -153,7 +154,7 @@ def changed(image: Image.Image, rng: np.random.Generator) -> dict[str, Image.Ima
 
 def opened(path: bytes, encoder: Encoder) -> Image.Image:
     with open_file(path, at_least=4 * encoder.view.size) as image:
-        return on_white(image)
+        return on_ground(image)
 
 
 def embed(images: Sequence[Image.Image], encoder: Encoder, views: Sequence[View]) -> np.ndarray:

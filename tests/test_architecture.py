@@ -19,6 +19,15 @@ def test_the_page_lists_every_room_and_no_other() -> None:
     assert sorted(ROOMS) == sorted(there - {"__init__.py", "__pycache__"})
 
 
+@pytest.mark.parametrize("room", ["images", "store", "search", "indexing", "cli"])
+def test_the_page_names_every_module_of_the_larger_rooms(room: str) -> None:
+    inside = PAGE.partition("### Inside the larger rooms")[2].partition("## The walk")[0]
+    modules = {path.name for path in (ROOT / "src" / "lookalike" / room).glob("*.py")} - {"__init__.py"}
+    frame = {"app.py", "printing.py", "signals.py", "streams.py"}
+    commands = modules - frame if room == "cli" else set()
+    assert not [name for name in modules - commands if f"`{room}/{name}`" not in inside]
+
+
 def test_the_rooms_stand_in_the_order_of_the_layers() -> None:
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookalike.encoders import Encoder, encoder_names, load_encoder
     from lookalike.errors import LookalikeError
-    from lookalike.gallery import Gallery, find_gallery
+    from lookalike.gallery import Gallery
     from lookalike.images.decode import Limits, View
     from lookalike.images.walk import Rules
     from lookalike.indexing.update import IndexOptions, Report
     from lookalike.search.hits import Hit, Hits, draw_searches
     from lookalike.search.query import Query
+    from lookalike.store.location import find_gallery
 
 __version__ = "0.1.0"
 
@@ -63,7 +64,7 @@ _HOMES = {
     "View": "images.decode",
     "draw_searches": "search.hits",
     "encoder_names": "encoders",
-    "find_gallery": "gallery",
+    "find_gallery": "store.location",
     "load_encoder": "encoders",
 }
 

@@ -145,6 +145,15 @@ def how_to_install(requirement: str) -> str:
     return f"{python} -m ensurepip && {python} -m pip install {quoted}"
 
 
+def how_to_upgrade() -> str:
+    """The command that upgrades Lookalike in the environment that this process runs in."""
+    if _is_in_prefix("pipx_metadata.json"):
+        return "pipx upgrade lookalike"
+    if _is_in_prefix("uv-receipt.toml"):
+        return "uv tool upgrade lookalike"
+    return how_to_install("--upgrade lookalike")
+
+
 def _is_in_prefix(name: str) -> bool:
     return os.path.exists(os.path.join(sys.prefix, name))
 

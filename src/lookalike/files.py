@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar, cast
+from typing import IO, TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from lookalike.errors import UsageError
 
@@ -31,6 +32,7 @@ __all__ = [
     "bears_mark",
     "check_output",
     "expand_home",
+    "expands_home",
     "is_marked",
     "remove_leftovers",
     "replace_file",
@@ -40,6 +42,8 @@ __all__ = [
 ]
 
 _Path = TypeVar("_Path", bound="str | bytes | os.PathLike[str]")
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 MARK = "made by Lookalike"
 """What every drawing says in its metadata, and the reason why it is not indexed as a photograph."""
@@ -67,7 +71,27 @@ def expand_home(path: _Path) -> _Path:
     return path if is_literal else cast("_Path", Path(expanded))
 
 
+def expands_home(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Let the arguments of a function that are a `Path` begin with `~`, or be text.
+
+    It goes by the annotations, which have to be text themselves: `from __future__ import annotations`.
+    """
+    names = function.__code__.co_varnames
+    paths = {name for name, kind in function.__annotations__.items() if kind in {"Path", "Path | None"}}
+
+    def expand(name: str, value: object) -> object:
+        return expand_home(Path(value)) if name in paths and isinstance(value, str | os.PathLike) else value
+
+    @functools.wraps(function)
+    def expanded(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        given = [expand(name, value) for name, value in zip(names, args, strict=False)]
+        return function(*given, *args[len(given) :], **{name: expand(name, value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+
+    return expanded
+
+
 @contextlib.contextmanager
+@expands_home
 def write_output(
     path: Path, *, force: bool = False, protects: Protects | None = None, mark: str = MARK
 ) -> Iterator[Path]:
@@ -86,6 +110,7 @@ def write_output(
         raise UsageError(f"{path} cannot be written: {reason}") from error
 
 
+@expands_home
 def check_output(path: Path, *, force: bool = False, protects: Protects | None = None, mark: str | None = MARK) -> Path:
     """The real path of a file that may be written. Raises UsageError if a person's file would be lost.
 
@@ -109,6 +134,7 @@ def check_output(path: Path, *, force: bool = False, protects: Protects | None =
     return place
 
 
+@expands_home
 def is_marked(path: Path, mark: str = MARK) -> bool:
     """Whether a file says that Lookalike made it; False if it cannot be read."""
     try:

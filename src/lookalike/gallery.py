@@ -24,7 +24,7 @@ from lookalike.search import engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
 from lookalike.search.selection import explain_filters
-from lookalike.store import FOLDER, Maintained, Space, is_folder, locate, open_store
+from lookalike.store import FOLDER, Maintained, Space, find_gallery, is_folder, locate, open_store
 from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
@@ -199,13 +199,13 @@ class Gallery:
         store, encoder = self.store, self.encoder
         return maintenance.retry(store, encoder, path, options=options, on_progress=on_progress, wait=wait)
 
-    def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False) -> int:
+    def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False, wait: float = 0.0) -> int:
         """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
         Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery knows
         no picture in `old`, or already knows a different one at a new path.
         """
-        return maintenance.relocate(self.store, old, new, dry_run=dry_run)
+        return maintenance.relocate(self.store, old, new, dry_run=dry_run, wait=wait)
 
     def remove(self, path: PathLike, *, wait: float = 0.0) -> int:
         """Remove a picture, or all pictures below a folder, from the gallery; return the number of files removed.
@@ -280,12 +280,13 @@ class Gallery:
         options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
 
-    def explain_filters(self, where: Sequence[str]) -> list[str]:
-        """What these filters select nothing by: a sentence for each value that no picture has, and what there is.
+    def explain_filters(self, where: Sequence[str], *, has_hits: bool = False) -> list[str]:
+        """Why these filters select nothing: a sentence for each value that no picture has, with the values there are.
 
-        Empty if each of them selects something, and so do all of them together. Raises UsageError as `search` does.
+        Empty if each of them selects something, and so do all of them together. has_hits: whether a search with them
+        has found something, after which less has to be looked up. Raises UsageError as `search` does.
         """
-        return explain_filters(self.store, where)
+        return explain_filters(self.store, where, has_hits=has_hits)
 
     def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
         """Deprecated: `search(Query.text(text))`."""
@@ -353,7 +354,7 @@ class Gallery:
 
         The gallery's own files are protected too. Links, hard links and other spellings of a path make no difference.
         """
-        return _holds(self.store, self._folder, path) or protected(path)
+        return _holds(self.store, self._folder, absolute(path)) or protected(path)
 
     def info(self) -> dict[str, Any]:
         """Facts about the gallery, as the command `info --json` prints them."""
@@ -383,9 +384,9 @@ class Gallery:
         """The problems found in the stored data, one line each; empty when everything is sound."""
         return self._maintained().verify()
 
-    def compact(self) -> None:
+    def compact(self, *, wait: float = 0.0) -> None:
         """Free the disk space of removed pictures. Raises StoreBusy, DiskFull; no data is lost in either case."""
-        with self.store.writing():
+        with self.store.writing(wait=wait):
             self._maintained().compact()
 
     def export(self, file: str | Path, *, force: bool = False) -> int:
@@ -445,35 +446,20 @@ class Gallery:
         return self.store
 
 
-def find_gallery(start: str | Path | None = None, *, near: PathLike | None = None) -> Path:
-    """The `.lookalike` folder in `start`, by default the current folder, or in the closest folder above it.
-
-    near: a picture; if there is no gallery in or above `start`, the closest one above this picture. Raises NoGallery.
-    """
-    if near is not None:
-        with contextlib.suppress(NoGallery, UsageError):
-            return find_gallery(start)
-        return find_gallery(Path(os.fsdecode(absolute(near))).parent)
-    here = Path(os.fsdecode(os.path.realpath(absolute(start or "."))))
-    for folder in (here, *here.parents):
-        if (folder / FOLDER).is_dir():
-            return folder / FOLDER
-    raise NoGallery(f"no gallery in {here} or above it", hint="make one: lookalike index FOLDER")
-
-
 def protected(path: PathLike) -> bool:
     """Whether the nearest gallery, or that of LOOKALIKE_INDEX, has a picture or a file of its own at this path."""
-    return any(_is_held_by(location, path) for location in _galleries_near(path))
+    place = absolute(path)
+    return any(_is_held_by(location, place) for location in _galleries_near(place))
 
 
-def _galleries_near(path: PathLike) -> Iterator[str | Path]:
+def _galleries_near(path: bytes) -> Iterator[str | Path]:
     if location := os.environ.get("LOOKALIKE_INDEX"):
         yield location
     with contextlib.suppress(NoGallery):
-        yield find_gallery(os.path.dirname(os.path.abspath(os.fsdecode(path))))
+        yield find_gallery(os.fsdecode(os.path.dirname(path)))
 
 
-def _is_held_by(location: str | Path, path: PathLike) -> bool:
+def _is_held_by(location: str | Path, path: bytes) -> bool:
     try:
         with Gallery.open(location) as gallery:
             return _holds(gallery.store, Path(location) if is_folder(location) else None, path)
@@ -481,7 +467,7 @@ def _is_held_by(location: str | Path, path: PathLike) -> bool:
         return False
 
 
-def _holds(store: Store, folder: Path | None, path: PathLike) -> bool:
+def _holds(store: Store, folder: Path | None, path: bytes) -> bool:
     """Whether a gallery has a picture, or one of its own files, at this path, under whatever name."""
     place = Path(os.fsdecode(os.path.realpath(path)))
     if folder is not None and place.is_file() and place.is_relative_to(folder.resolve()):

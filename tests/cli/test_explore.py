@@ -28,7 +28,7 @@ def test_neighbours_are_a_document_on_each_line(run: Run, scenes: Path) -> None:
 
 
 def test_pictures_without_a_near_neighbour_are_left_out(run: Run, scenes: Path) -> None:
-    done = run("neighbours", "-i", scenes / ".lookalike", "--threshold", "-1")
+    done = run("neighbours", "-i", scenes / ".lookalike", "--threshold", "1e-9")
     assert (done.status, done.out) == (0, "")
 
 

@@ -139,3 +139,50 @@ def test_no_value_of_an_option_ends_in_a_traceback(run: Run, indexed: Path, home
         assert done.status == 0 or "lookalike" in done.err.lower() or "Error" in done.err, (command, given, done)
     assert indexed.is_dir()
     assert home.is_dir()
+
+
+OUTSIDE = {"~", "~/x", "..", "/", "/dev/null"}  # where a test must not write
+STRANGE = (*(value for value in VALUES if value not in OUTSIDE), "a\0b", "\ud800", "\x1b[31m", "x" * 300, "9" * 5000)
+TRAINING: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("train", "SET", "--preset", "linear", "-o", "out"): (
+        *("--preset", "-o", "--set", "--epochs", "--size", "--early-stopping", "--labels"),
+        *(f"--set {key}" for key in ("epochs", "size", "latent_dim", "seed", "learning_rate", "fraction", "filters")),
+    ),
+    ("train",): ("",),
+    ("experiments", "run", "SET", "linear", "--size", "8"): ("", "--set", "--size", "--results"),
+    ("experiments", "report"): ("", "-o", "--results"),
+    ("evaluate", "SET", "-e", "histogram"): ("-e", "--split", "--order", "-m", "--draw"),
+    ("encoders", "compare", "SET", "-e", "histogram"): ("-e", "--split", "--draw"),
+    ("encoders", "check"): ("",),
+    ("encoders", "adopt", "SET", "-o", "out2"): ("-o", "--name"),
+    ("encoders", "fetch"): ("",),
+    ("import-original",): ("",),
+    ("import-original", "SET"): ("-o", "--slope", "--pictures", "--list", "-i"),
+    ("bench", "search", "--sizes", "20"): ("--dim", "--embeddings", "--draw", "--sizes"),
+    ("bench", "cold"): ("",),
+    ("search", "--model", "SET"): ("--sample", "--seed", "--output", "-i"),
+    ("relocate", "SET"): ("", "-i"),
+    ("remove", "-i", "SET"): ("",),
+    ("retry", "-i", "SET"): ("", "--timeout", "--max-megapixels", "--wait"),
+    ("import",): ("", "-i"),
+}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nor_does_one_of_a_command_that_trains_measures_or_converts(
+    run: Run, labelled: Path, home: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setenv("LOOKALIKE_INDEX", str(home / "none"))
+    for _ in range(25):
+        command = rng.choice(sorted(TRAINING))
+        option, *key = rng.choice(TRAINING[command]).split()[:2] or [""]
+        value = "".join([*(f"{name}=" for name in key), rng.choice(STRANGE)])
+        given = [labelled if word == "SET" else word for word in command] + [word for word in (option,) if word]
+        done = run(*given, value)
+        assert done.status in {0, 1, 2}, (given, value, done)
+        assert "Traceback" not in done.err, (given, value, done.err)
+        assert not {"\x1b", "\u202e"} & {*done.err, *done.out}, (given, value)
+        if done.status:
+            named = [line for line in done.err.splitlines() if line.startswith(("lookalike: ", "Error: "))]
+            assert len(named) == 1, (given, value, done.err)

@@ -223,6 +223,7 @@ def test_force_reads_one_folder_again_and_a_change_is_called_one(
     done = run("index", "--force", path, "-i", gallery)
     assert done.out.splitlines()[0].split()[-1] == "changed"
     assert "3 pictures, 1 changed" in done.err
+    assert "encoded again: 3 unchanged pictures" in run("index", "--force", photos, "-i", gallery).err
 
 
 @pytest.mark.parametrize("names", [["Nope"], ["Nope", "photos"], ["photos", "Nope"], ["Nope/deeper"]])

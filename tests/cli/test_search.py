@@ -204,7 +204,7 @@ def test_paths_filters_thresholds_and_montages_are_those_of_any_search(run: Run,
     search = ["search", "--text", "green", "-i", painted]
     assert run(*search, "-f", "-k", 2).out.count("green-") == 2
     assert run(*search, "--filter", "name:red-*", "--json", "-k", 50).json["hits"][3]["rank"] == 4
-    assert not run(*search, "--threshold", "-1", "--json").json["hits"]
+    assert not run(*search, "--threshold", "1e-9", "--json").json["hits"]
     assert run(*search, "--exact", "--montage", tmp_path / "m.png").status == 0
     with Image.open(tmp_path / "m.png") as drawn:
         assert drawn.width > 500

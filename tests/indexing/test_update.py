@@ -546,6 +546,26 @@ class TestReadingAgain:
         report = run.gallery.index(run.photos, options=IndexOptions(workers=1, force=True))
         assert (report.changed, *counts(report)) == (0, 0, 11, 0, 0)
 
+    def test_force_encodes_again_what_is_decoded_differently_now(self, run: Run) -> None:
+        run.index()
+        store = run.gallery.store
+        record = next(run.gallery.pictures())
+        ((_, before),) = store.embeddings([record.id])
+        with store.writing():  # as a version that decoded this picture differently left it
+            store.put([record], {record.digest or b"": before[0, ::-1].copy()})
+        wrong = run.gallery.search(Path(os.fsdecode(record.path)), include_self=True)
+        run.encoder.encoded = 0
+        assert counts(run.gallery.index(options=IndexOptions(workers=1, refresh=True))) == (0, 10, 0, 0)
+        assert run.encoder.encoded == 0
+        dry = run.gallery.index(options=IndexOptions(workers=1, force=True, dry_run=True))
+        assert (counts(dry), run.encoder.encoded) == ((0, 10, 0, 0), 0)
+        assert counts(run.gallery.index(options=IndexOptions(workers=1, force=True))) == (0, 10, 0, 0)
+        assert run.encoder.encoded == 10
+        ((_, after),) = store.embeddings([record.id])
+        assert (after == before).all()
+        mended = run.gallery.search(Path(os.fsdecode(record.path)), include_self=True)
+        assert [hit.distance for hit in mended] != [hit.distance for hit in wrong]
+
     def test_a_picture_that_is_retried_by_name_is_read_again(self, run: Run) -> None:
         path = edit_unnoticeably(run)
         assert run.gallery.retry(path, options=IndexOptions(workers=1)).changed == 1

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from lookalike.search.montage import draw_montage
+from lookalike.search.montage import draw_answers, draw_montage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,18 @@ def test_transparency_is_shown_on_white(tmp_path: Path) -> None:
     sheet = draw_montage((Image.new("RGB", (9, 9), "white"), "query"), [(tmp_path / "half.png", "1")])
     assert red_share(sheet) == pytest.approx(0.5, abs=0.02)
     assert (0, 0, 0) not in {colour for _, colour in sheet.getcolors(1 << 24) or []}
+
+
+def test_a_light_drawing_on_nothing_is_shown_on_a_ground_that_it_differs_from(tmp_path: Path) -> None:
+    ring = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
+    ImageDraw.Draw(ring).ellipse((30, 30, 170, 170), outline="white", width=30)
+    ring.save(tmp_path / "ring.png")
+    for sheet in (
+        draw_montage((ring, "query"), [(tmp_path / "ring.png", "1")]),
+        draw_answers([((ring, "query"), [(tmp_path / "ring.png", "1")])]),
+    ):
+        colours = {colour: count for count, colour in sheet.getcolors(1 << 24) or []}
+        assert colours[0, 0, 0] > 240 * 240  # the grounds of both
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense"])

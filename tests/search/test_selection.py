@@ -94,6 +94,15 @@ def test_each_value_is_named(store: Store) -> None:
     assert len(explain_filters(store, ["label:a,b", "format:gif"])) == 3
 
 
+def test_after_a_search_with_hits_a_value_that_has_no_share_in_them_is_still_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no picture has label:b" in explain_filters(store, ["label:Caf\u00e9,b"], has_hits=True)[0]
+    assert "no picture has format:gif" in explain_filters(store, ["-format:gif", "width:>1"], has_hits=True)[0]
+    monkeypatch.setattr(store, "ids", pytest.fail)  # nothing has to be looked up
+    assert explain_filters(store, ["label:Caf\u00e9", "width:>1", "camera:canon"], has_hits=True) == []
+
+
 def test_an_unknown_field_is_an_error_as_in_a_search(store: Store) -> None:
     with pytest.raises(UsageError, match="widht"):
         explain_filters(store, ["widht:3"])

@@ -164,6 +164,17 @@ def test_putting_a_key_again_replaces_its_item_and_keeps_its_id(store: Store) ->
     assert nearest(store, embedding(3), 1)[0][0] == after.id
 
 
+def test_an_embedding_that_is_put_again_replaces_the_one_before_for_all_of_its_records(store: Store) -> None:
+    with store.writing():
+        put(store, {b"a": 1, b"b": 1, b"c": 2})
+        assert nearest(store, embedding(2), 1)[0][0] == store.find([b"c"])[b"c"].id  # now a cache may know them
+        store.put([record(b"a", 1)], {digest(1): embedding(7)})
+    ids = {store.find([path])[path].id for path in (b"a", b"b")}
+    assert {id_ for id_, _ in nearest(store, embedding(7), 2)} == ids
+    assert [distance for _, distance in nearest(store, embedding(7), 2)] == pytest.approx([0.0, 0.0], abs=1e-3)
+    assert problems(store) == []
+
+
 def test_of_items_with_the_same_key_the_last_counts(store: Store) -> None:
     with store.writing():
         store.put([record(b"a", 1), record(b"a", 2)], {digest(1): embedding(1), digest(2): embedding(2)})

@@ -66,6 +66,9 @@ def _run() -> int:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     except OSError as error:
         return _explain(error)
+    except MemoryError:
+        print_error("there is not enough memory for this", "ask for less at a time")
+        return _FAILED
     return 0
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "OrderOption",
     "ProgressOption",
     "SplitsOption",
+    "ThresholdOption",
     "TimeoutOption",
     "WaitOption",
     "app",
@@ -119,7 +120,10 @@ class _PathType(TyperPath):
     """A path whose `~` is expanded, where the shell has not done it: `--index=~/gallery`."""
 
     def convert(self, value: Any, param: Parameter | None, ctx: Any) -> Any:  # noqa: ANN401  (Typer's)
-        return super().convert(read_name(value) if isinstance(value, str) else value, param, ctx)
+        try:
+            return super().convert(read_name(value) if isinstance(value, str) else value, param, ctx)
+        except ValueError as error:  # a zero byte, or a surrogate that stands for no byte
+            raise typer.BadParameter(f"{value!r} is not a path: {error}", ctx=ctx, param=param) from None
 
 
 def _check_number(param: Parameter) -> None:
@@ -286,6 +290,12 @@ def _check_timeout(seconds: float) -> float:
     return seconds
 
 
+def _check_threshold(distance: float | None) -> float | None:
+    if distance is not None and not 0 <= distance < math.inf:  # neither is true of nan
+        raise typer.BadParameter(f"{distance:g} is not a distance, which is a number from 0 on")
+    return distance
+
+
 IndexOption = Annotated[
     str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
@@ -327,6 +337,12 @@ TimeoutOption = Annotated[
     float,
     typer.Option(
         metavar="SECONDS", callback=_check_timeout, help="Skip pictures that take longer to read, until the next run."
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DISTANCE", callback=_check_threshold, help="Show only pictures within this distance (0 = identical)."
     ),
 ]
 OrderOption = Annotated[

@@ -24,6 +24,7 @@ from lookalike.files import check_output
 
 __all__: list[str] = []
 
+_MOST = 100_000_000
 _LEAST = 20  # pictures; the nearest ten among fewer are no measurement
 
 bench = group(
@@ -57,7 +58,7 @@ def bench_search(
     sizes: Annotated[
         str, typer.Option(metavar="N,N,...", help="How many pictures each gallery has.")
     ] = "1000,10000,100000",
-    dim: Annotated[int, typer.Option(metavar="N", min=1, help="Dimensions of the made-up embeddings.")] = 128,
+    dim: Annotated[int, typer.Option(metavar="N", min=1, max=65536, help="Dimensions of made-up embeddings.")] = 128,
     embeddings: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="Use real embeddings, float32 (n, dim), instead.")
     ] = None,
@@ -100,7 +101,7 @@ def bench_cold(
     query: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to search with.")],
     *,
     gallery: IndexOption = None,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How many pairs of processes to start.")] = 9,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many pairs of processes.")] = 9,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -118,8 +119,8 @@ def _sizes(text: str) -> list[int]:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
         sizes = []
-    if not sizes or min(sizes) < _LEAST:
-        raise typer.BadParameter(f"--sizes is {text!r}; give numbers from {_LEAST} on, separated by commas")
+    if not sizes or min(sizes) < _LEAST or max(sizes) > _MOST:
+        raise typer.BadParameter(f"--sizes is {text!r}; give numbers from {_LEAST} to {_MOST:,}, separated by commas")
     return sizes
 
 

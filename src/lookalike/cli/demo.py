@@ -78,7 +78,10 @@ def _drawn(answers: Sequence[Hits]) -> Path:
     from lookalike.images.drawing import write_drawing  # noqa: PLC0415
 
     sheet = _HERE / "montage.jpg"
-    write_drawing(lookalike.draw_searches(answers), sheet, protects=protected)
+    try:
+        write_drawing(lookalike.draw_searches(answers), sheet, protects=protected)
+    except UsageError as error:
+        raise UsageError(str(error), hint="run it in another folder") from None
     return sheet
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import ENCODERS, JsonOption, ProgressOption, SplitsOption, command, complete_encoder, group
+from lookalike.cli.app import (
+    ENCODERS,
+    ForceOption,
+    JsonOption,
+    ProgressOption,
+    SplitsOption,
+    command,
+    complete_encoder,
+    group,
+)
 from lookalike.cli.printing import (
     exit_if_failed,
     note,
@@ -22,6 +31,7 @@ from lookalike.cli.printing import (
     show_figure,
 )
 from lookalike.errors import DatasetError
+from lookalike.files import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +110,7 @@ def compare_encoders(
     drawing: Annotated[
         Path | None, typer.Option("--draw", metavar="FILE", help="Also draw the comparison into this picture file.")
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -111,7 +122,10 @@ def compare_encoders(
     """
     from lookalike.evaluation import compare as comparing  # noqa: PLC0415  (numpy and onnxruntime)
     from lookalike.evaluation.collections import name_collections  # noqa: PLC0415  (the same)
+    from lookalike.gallery import protected  # noqa: PLC0415  (the same)
 
+    if drawing is not None:
+        check_output(drawing, force=force, protects=protected)  # now rather than after minutes
     collections = name_collections(folders, split or ())
     names, hidden = encoder or comparing.CANDIDATES, no_progress or json
     if len(collections) > 1:
@@ -121,14 +135,14 @@ def compare_encoders(
             names,
             open_progress=lambda work: progress_bar(work, hidden=hidden),
         )
-        _draw(many.mean.rows if many.mean is not None else [], drawing)
+        _draw(many.mean.rows if many.mean is not None else [], drawing, force=force)
         print_json(many.to_dict()) if json else _print_many(many)
         exit_if_failed(many.failed, len(collections))
         return
     data = _data(collections[0], no_labels=no_labels)
     with progress_bar("comparing", hidden=hidden) as progress:
         compared = comparing.compare_encoders(data, names, on_progress=progress)
-    _draw(compared.rows, drawing)
+    _draw(compared.rows, drawing, force=force)
     print_json(compared.to_dict()) if json else _print_one(compared)
 
 
@@ -233,13 +247,13 @@ def _data(collection: Collection, *, no_labels: bool) -> Dataset | list[bytes]:
     return sorted(entry.path for entry in walk(root) if not entry.problem)
 
 
-def _draw(rows: list[dict[str, Any]], file: Path | None) -> None:
+def _draw(rows: list[dict[str, Any]], file: Path | None, *, force: bool) -> None:
     if file is None:
         return
     from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
     labels = {name: name.replace("_", " ") for name in _FIGURES}
-    plots.draw_comparison([row for row in rows if "reason" not in row], labels, file)
+    plots.draw_comparison([row for row in rows if "reason" not in row], labels, file, force=force)
 
 
 def _print_one(compared: Comparison) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, command
+from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, ProgressOption, ThresholdOption, command
 from lookalike.cli.printing import note, note_far, print_json, print_json_line, print_table, progress_bar
 from lookalike.files import check_output
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +26,10 @@ __all__: list[str] = []
 def neighbours(
     *,
     gallery: IndexOption = None,
-    top: Annotated[int, typer.Option("-k", "--top", metavar="N", help="How many neighbours of each picture.")] = 10,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DISTANCE", help="Only neighbours within this distance; pictures without any are left out."
-        ),
-    ] = None,
+    top: Annotated[
+        int, typer.Option("-k", "--top", metavar="N", min=1, help="How many neighbours of each picture.")
+    ] = 10,
+    threshold: ThresholdOption = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
     ] = False,
@@ -40,15 +38,16 @@ def neighbours(
 ) -> None:
     """List every picture with the pictures most like it.
 
-    Each picture is a JSON document on a line of its own; with --json there is one document for all. A gallery of a
-    million pictures takes minutes and little memory.
+    Each picture is a JSON document on a line of its own; with --json there is one document for all. With --threshold,
+    pictures without any neighbour that near are left out. A gallery of a million pictures takes minutes and little
+    memory.
     """
     with (
         lookalike.Gallery.open(gallery) as opened,
         progress_bar("comparing", hidden=no_progress) as progress,
     ):
         if not len(opened):
-            note("the gallery is empty; add pictures: lookalike index FOLDER")
+            note(f"the gallery is empty; add pictures: {name_command('index FOLDER', opened.location)}")
         lines = _lines(opened, top, math.inf if threshold is None else threshold, exact=exact)
         if json:
             print_json({"pictures": list(lines)})

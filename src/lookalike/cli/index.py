@@ -36,7 +36,7 @@ from lookalike.cli.printing import (
     summarize,
 )
 from lookalike.cli.signals import ending
-from lookalike.errors import NoGallery, UsageError
+from lookalike.errors import NoGallery, UsageError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,9 +84,10 @@ def index(
     ),
     refresh: Annotated[
         bool,
-        typer.Option(
-            "--refresh", "--force", help="Read files again that look unchanged; encode those whose content has changed."
-        ),
+        typer.Option("--refresh", help="Read files again that look unchanged; encode those whose content has changed."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Read and encode all files again, whether they have changed or not.")
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep watching the folders and update as they change (Ctrl-C stops).")
@@ -114,6 +115,7 @@ def index(
         batch_size=batch_size,
         dry_run=dry_run,
         refresh=refresh,
+        force=force,
     )
     place = gallery or _place_for(folders)
     _check_names(folders or [], place)
@@ -125,12 +127,14 @@ def index(
             report = opened.index(*folders or (), options=options, on_progress=progress, wait=wait)
         pictures = len(opened)
     if watch:
-        _watch(place, report, replace(options, refresh=False), in_json=json)
+        _watch(place, report, replace(options, refresh=False, force=False), in_json=json)
     print_report(report, place, in_json=json)
     if dry_run:
         note("dry run: nothing was written")
     elif not json:
         _note_nothing(report, folders or [])
+        if force and report.unchanged:
+            note(f"encoded again: {counted(report.unchanged, 'unchanged picture')}")
         note(f"{path_fields(os.fsencode(place))['display']}: {summarize(report, pictures)}")
 
 
@@ -216,12 +220,12 @@ def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: 
     """Print a line for the first run and for each that follows; Ctrl-C ends it."""
     from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
-    print_line(first, in_json=in_json)
+    print_line(first, place, in_json=in_json)
     note_passed_over(first)
     with lookalike.Gallery.open(place) as opened:
         places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
         note(f"watching {places} (Ctrl-C stops)")
         try:
-            watch(opened, lambda report: print_line(report, in_json=in_json), options=options, on_warning=note)
+            watch(opened, lambda report: print_line(report, place, in_json=in_json), options=options, on_warning=note)
         except KeyboardInterrupt:  # also what watchfiles raises at any signal
             raise (ending() or KeyboardInterrupt) from None

@@ -32,6 +32,7 @@ from lookalike.cli.printing import (
 )
 from lookalike.errors import UsageError, counted
 from lookalike.images.paths import show_path
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
     from lookalike import Gallery, Report
@@ -133,6 +134,7 @@ def relocate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how many paths would change, without writing anything.")
     ] = False,
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -141,7 +143,7 @@ def relocate(
     No picture is read; the next `index` checks them as usual.
     """
     with lookalike.Gallery.open(gallery) as opened:
-        moved = opened.relocate(old, new, dry_run=dry_run)
+        moved = opened.relocate(old, new, dry_run=dry_run, wait=wait)
     if json:
         print_json({"relocated": moved})
     else:
@@ -178,6 +180,7 @@ def adapt(
             "--blend/--no-blend", help="Smooth each picture with its nearest neighbours (default: as before)."
         ),
     ] = None,
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -191,9 +194,9 @@ def adapt(
     with lookalike.Gallery.open(gallery) as opened:
         figures: dict[str, Any] = {"pictures": len(opened)}
         if labels:
-            figures |= _adapted_to_labels(opened, labels, dim)
+            figures |= _adapted_to_labels(opened, labels, dim, wait)
         else:
-            figures["dim"] = opened.adapt(dim=dim, blend=blend)
+            figures["dim"] = opened.adapt(dim=dim, blend=blend, wait=wait)
     if json:
         print_json(figures)
     elif labels:
@@ -203,10 +206,10 @@ def adapt(
         print_table(["pictures", "dimensions"], [(figures["pictures"], figures["dim"])])
 
 
-def _adapted_to_labels(gallery: Gallery, labels: Path, dim: int | None) -> dict[str, Any]:
+def _adapted_to_labels(gallery: Gallery, labels: Path, dim: int | None, wait: float) -> dict[str, Any]:
     from lookalike.datasets.labels import read_labels  # noqa: PLC0415  (numpy)
 
-    choice = gallery.adapt_to_labels(read_labels(labels), dim=dim)
+    choice = gallery.adapt_to_labels(read_labels(labels), dim=dim, wait=wait)
     rows = dict(zip(_ROWS, (choice.without, choice.with_labels), strict=True))
     return {"dim": gallery.info()["dim"], "adapted": choice.is_better, **rows}
 
@@ -232,12 +235,12 @@ def verify(
         return
     with lookalike.Gallery.open(gallery) as opened:
         problems = opened.verify()
-        pictures = len(opened)
+        pictures, place = len(opened), opened.location
     if json:
         print_json({"problems": problems})
     elif problems:
         print_table(["problem"], [(problem,) for problem in problems])
-        note("  hint: lookalike verify --repair")
+        note(f"  hint: {name_command('verify --repair', place)}")
     else:
         print_table(["verified"], [(f"{counted(pictures, 'picture')}, no problem",)])
     if problems:
@@ -259,11 +262,17 @@ def _print_repair(done: Repair, report: Report | None, *, as_json: bool) -> None
 
 
 @command("compact", "lookalike compact", panel=GALLERY)
-def compact(*, gallery: IndexOption = None, json: JsonOption = False, no_progress: ProgressOption = False) -> None:
+def compact(
+    *,
+    gallery: IndexOption = None,
+    wait: WaitOption = 0.0,
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
     """Free the disk space of removed pictures."""
     with lookalike.Gallery.open(gallery) as opened:
         before = opened.info()["bytes"]
-        opened.compact()
+        opened.compact(wait=wait)
     with lookalike.Gallery.open(gallery) as opened:
         after = opened.info()["bytes"]
     if json:

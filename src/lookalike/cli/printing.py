@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lookalike.errors import counted
-from lookalike.images.paths import path_fields, show_path
+from lookalike.images.paths import path_fields, show_path, show_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,10 +61,17 @@ class _Stderr(logging.Handler):
         sys.stderr.write(self.format(record) + "\n")
 
 
+class _OneLine(logging.Formatter):
+    """Every message as one printable line; a traceback has its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name in `logging`)
+        return show_text(super().formatMessage(record))
+
+
 def set_up_logging() -> None:
     """Print warnings of the library to stderr until -v or -q says otherwise."""
     handler = _Stderr()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_OneLine("%(name)s: %(message)s"))
     logger = logging.getLogger("lookalike")
     logger.handlers = [handler]
     logger.setLevel(logging.WARNING)
@@ -73,12 +80,12 @@ def set_up_logging() -> None:
 def note(line: str) -> None:
     """Print one line to stderr: what was done, or a warning. With -q it is left out."""
     if logging.getLogger("lookalike").isEnabledFor(logging.WARNING):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(show_text(line) + "\n")
 
 
 def print_error(message: str, hint: str = "") -> None:
-    """Print an error to stderr, and the command that mends it on a line of its own."""
-    sys.stderr.write(f"lookalike: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+    """Print an error to stderr as one line, and the command that mends it on another."""
+    sys.stderr.write(f"lookalike: {show_text(message)}\n" + (f"  hint: {show_text(hint)}\n" if hint else ""))
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -99,7 +106,7 @@ def _as_json(document: dict[str, Any], *, indent: int | None = None) -> str:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, numbers to the right: drawn in a terminal, plain text in a pipe."""
-    cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    cells = [[f"{cell:.4f}" if isinstance(cell, float) else show_text(str(cell)) for cell in row] for row in rows]
     right = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
     if sys.stdout.isatty():
         _draw_table(columns, cells, right)
@@ -230,7 +237,7 @@ def print_report(report: Report, gallery: str | Path | None, *, in_json: bool) -
         print_table(list(counts), [list(counts.values())])
         _warn_of_skipped(report.skipped, gallery)
     note_passed_over(report)
-    _warn_of_missing(report)
+    _warn_of_missing(report, gallery)
 
 
 def _count(report: Report, name: str) -> int:
@@ -238,7 +245,7 @@ def _count(report: Report, name: str) -> int:
     return value if isinstance(value, int) else len(value)
 
 
-def print_line(report: Report, *, in_json: bool) -> None:
+def print_line(report: Report, gallery: str | Path | None, *, in_json: bool) -> None:
     """Print what one of many runs did, on one line."""
     if in_json:
         print_json_line(report.to_dict())
@@ -247,7 +254,7 @@ def print_line(report: Report, *, in_json: bool) -> None:
         parts = [*(f"{_count(report, name):,} {name}" for name in _ALWAYS), *changed]
         sys.stdout.write(", ".join(parts) + "\n")
     sys.stdout.flush()
-    _warn_of_missing(report)
+    _warn_of_missing(report, gallery)
 
 
 def summarize(report: Report, pictures: int) -> str:
@@ -283,17 +290,21 @@ def _list_counts(counts: dict[str, int]) -> str:
     return ", ".join([*named, *([f"others {rest:,}"] if rest else [])])
 
 
-def _warn_of_missing(report: Report) -> None:
+def _warn_of_missing(report: Report, gallery: str | Path | None) -> None:
     for root in report.missing:
         note(f"warning: {path_fields(root)['display']} is not there; its pictures stay in the gallery")
     for old, new in report.moved:
-        places = [path_fields(path)["display"] for path in (old, new)]
-        note(f"{places[0]} seems to be {places[1]} now: lookalike relocate {shlex.join(places)}")
+        before, now = (path_fields(path)["display"] for path in (old, new))
+        move = f"lookalike relocate {shlex.quote(before)} {shlex.quote(now)}{_of(gallery)}"
+        note(f"{before} seems to be {now} now: {move}")
 
 
 def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: str | Path | None) -> None:
     for path, reason in skipped[:_LISTED]:
         note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(skipped) > _LISTED:
-        where = f" -i {gallery}" if gallery else ""
-        note(f"... and {len(skipped) - _LISTED:,} more: lookalike skipped{where}")
+        note(f"... and {len(skipped) - _LISTED:,} more: lookalike skipped{_of(gallery)}")
+
+
+def _of(gallery: str | Path | None) -> str:
+    return f" -i {shlex.quote(str(gallery))}" if gallery else ""

@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
+from lookalike.cli.app import (
+    FIND,
+    ForceOption,
+    IndexOption,
+    JsonOption,
+    OrderOption,
+    ProgressOption,
+    ThresholdOption,
+    command,
+)
 from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
-    from lookalike import Hits
+    from lookalike import Gallery, Hits
     from lookalike.files import Protects
     from lookalike.training.held_out import Answer, Sample
 
@@ -61,7 +71,7 @@ def search(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where --sample draws (default: beside the folder of --model).")
     ] = None,
-    top: Annotated[int, typer.Option("-k", "--top", metavar="N", help="How many hits to show.")] = 10,
+    top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
     ] = False,
@@ -98,10 +108,7 @@ def search(
             metavar="FIELD:VALUE", help="Leave out pictures that match: label:forest, name:*_thumb.*. Repeatable."
         ),
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(metavar="DISTANCE", help="Show only hits within this distance (0 = identical)."),
-    ] = None,
+    threshold: ThresholdOption = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
     ] = False,
@@ -152,11 +159,11 @@ def search(
             include_self=include_self,
             unique=unique,
         )
-        for sentence in opened.explain_filters(terms):
+        for sentence in opened.explain_filters(terms, has_hits=bool(hits)):
             note(sentence)
-        _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
+        _note_nothing(opened, hits, threshold, filtered=bool(terms))
         hits = hits.within(threshold)
-        _note_missing(hits)
+        _note_missing(opened, hits)
         if montage is not None:
             write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
             note(f"montage: {montage}")
@@ -168,21 +175,23 @@ def search(
         print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
 
 
-def _note_nothing(hits: Hits, threshold: float | None, pictures: int, *, filtered: bool) -> None:
+def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool) -> None:
     """Say why there is nothing to show: an empty gallery, no other picture, or a threshold below the nearest hit."""
-    if pictures == 0:
-        note("the gallery is empty; add pictures: lookalike index FOLDER")
+    add_more = name_command("index FOLDER", gallery.location)
+    if len(gallery) == 0:
+        note(f"the gallery is empty; add pictures: {add_more}")
     elif not hits and not filtered:
-        note("the gallery has no other picture; add more: lookalike index FOLDER")
+        note(f"the gallery has no other picture; add more: {add_more}")
     elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
         note_far(threshold, nearest)
 
 
-def _note_missing(hits: Hits) -> None:
+def _note_missing(gallery: Gallery, hits: Hits) -> None:
     """Say how many of the hits have lost their files."""
     if count := hits.missing:
         verb = "is" if count == 1 else "are"
-        note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: lookalike index")
+        update = name_command("index", gallery.location)
+        note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: {update}")
 
 
 def _require_one(queries: dict[str, object]) -> None:
@@ -258,8 +267,8 @@ def _names(answer: Answer, output: Path) -> tuple[Path, Path]:
 
 
 def _draw(answer: Answer, files: tuple[Path, Path], protects: Protects, *, force: bool) -> tuple[Path, Path]:
-    from lookalike.images.decode import on_ground  # noqa: PLC0415  (Pillow)
-    from lookalike.images.drawing import write_drawing  # noqa: PLC0415
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
+    from lookalike.images.ground import on_ground  # noqa: PLC0415  (the same)
 
     try:
         files[0].parent.mkdir(parents=True, exist_ok=True)

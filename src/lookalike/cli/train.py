@@ -16,6 +16,7 @@ from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
 
 if TYPE_CHECKING:
+    from lookalike.files import Protects
     from lookalike.training import Finished, Step
     from lookalike.training.presets import Preset
     from lookalike.training.trainer import OnEpoch
@@ -155,7 +156,7 @@ def train_and_draw(
     from lookalike.gallery import protected  # noqa: PLC0415
 
     for name in _DRAWINGS:
-        check_output(home / name, protects=protected)  # now rather than after hours
+        _check_drawing(home / name, protected)  # now rather than after hours
     with progress_bar("decoding", hidden=hidden) as decoding, progress_bar(preset.name, hidden=hidden) as bar:
 
         def watch(step: Step) -> None:
@@ -167,6 +168,13 @@ def train_and_draw(
         )
     _draw(done, folder, preset)
     return done
+
+
+def _check_drawing(file: Path, protects: Protects) -> None:
+    try:
+        check_output(file, protects=protects)
+    except UsageError as error:
+        raise UsageError(str(error), hint="choose another --output") from None
 
 
 def _draw(done: Finished, folder: Path, preset: Preset) -> None:

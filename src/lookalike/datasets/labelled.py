@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.datasets.digests import file_digest, fixed_split
 from lookalike.errors import DatasetError
+from lookalike.files import expands_home
 from lookalike.images.walk import walk
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Dataset:
     queries: tuple[LabelledPicture, ...]
 
 
+@expands_home
 def load_labelled(folder: Path) -> list[LabelledPicture]:
     """Every picture file below `folder`, ordered by path, with its class: the first folder on the way to it.
 
@@ -61,6 +63,7 @@ def load_labelled(folder: Path) -> list[LabelledPicture]:
     return pictures
 
 
+@expands_home
 def read_split(file: Path, folder: Path) -> Dataset:
     """The gallery and queries that a CSV file lists, with the columns file, class and split (train or test).
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.datasets.labelled import load_labelled
 from lookalike.errors import DatasetError
+from lookalike.files import expands_home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,7 @@ __all__ = ["read_labels"]
 _TEST = "test"  # a part of a split that nothing may be fitted on
 
 
+@expands_home
 def read_labels(source: Path) -> dict[bytes, str]:
     """The class of each picture by its absolute path, from a folder of class folders or from a CSV file.
 

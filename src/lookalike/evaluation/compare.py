@@ -26,7 +26,8 @@ from lookalike.evaluation.figures import Figures, average
 from lookalike.evaluation.retrieval import measure_gallery
 from lookalike.gallery import Gallery
 from lookalike.images.augment import TONES, cut_part, mirror
-from lookalike.images.decode import Unreadable, on_white, open_file
+from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.ground import on_ground
 from lookalike.indexing.learned import learn
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _sample(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
     for item in known[:: -(-len(known) // _QUERIES) or 1]:
         try:
             with open_file(os.path.realpath(item.path), at_least=side) as image:
-                images.append(on_white(image))
+                images.append(on_ground(image))
                 digests.append(item.digest or b"")
         except Unreadable:  # it has gone since it was indexed
             continue

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import UsageError
+from lookalike.files import expands_home
 from lookalike.store import Record, Space
 from lookalike.store.filter import Condition
 from lookalike.store.sqlite.store import SqliteStore
@@ -88,6 +89,7 @@ def make_clustered(count: int, dim: int) -> Rows:
     return rows
 
 
+@expands_home
 def load_embeddings(file: Path, count: int) -> Rows:
     """The first `count` of float32 (n, dim) in an .npy file. Raises UsageError if there are fewer, or none."""
     try:

@@ -6,6 +6,7 @@ Single times mean little on a busy machine, so everything is measured in turn wi
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,8 @@ import onnxruntime
 
 from lookalike.encoders import load_encoder
 from lookalike.encoders.onnx import OnnxEncoder
-from lookalike.errors import UsageError
+from lookalike.errors import LookalikeError, UsageError
+from lookalike.files import expands_home
 from lookalike.images.decode import Unreadable, decode
 from lookalike.images.walk import walk
 from lookalike.store import open_store
@@ -75,6 +77,7 @@ session.run(None, {session.get_inputs()[0].name: numpy.asarray(image)[None]})
 """
 
 
+@expands_home
 def bench_cold(gallery: Path, query: Path, rounds: int = 9) -> dict[str, Any]:
     """Compare whole processes: a cold search with a bare encoding, and --help with importing typer and rich."""
     encoder = load_encoder()
@@ -208,7 +211,14 @@ def _measure_memory(pid: int) -> float:
 
 
 def _run_process(command: Sequence[str]) -> Callable[[], object]:
-    return lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+    return lambda: _check(subprocess.run(command, check=False, capture_output=True))  # noqa: S603
+
+
+def _check(done: subprocess.CompletedProcess[bytes]) -> None:
+    """Raise LookalikeError with the error of a process that failed."""
+    if done.returncode:
+        errors = re.findall(r"lookalike: (.*)", done.stderr.decode(errors="replace"))
+        raise LookalikeError(f"the measured command failed: {errors[0] if errors else f'exit {done.returncode}'}")
 
 
 def _measure_cpu(work: Callable[[], object]) -> float:

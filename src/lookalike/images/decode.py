@@ -1,7 +1,8 @@
 """Turn one picture file into pixels, or into the reason why not.
 
 What is decoded is decided by content, never by the file's name, and only by the decoders in `FORMATS`.
-Of an animation or a document one frame is seen: the first, or, where that shows nothing, the first that does.
+Of an animation or a document one frame is shown: the first, or, where that shows nothing, the first that does. The
+others count in the description of the whole picture alone.
 Of the metadata, only the orientation is read wherever a picture is opened. `decode`, which runs in the bounded worker,
 also reads when and with which camera it was taken.
 """
@@ -18,6 +19,7 @@ import re
 import stat
 import warnings
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, TYPE_CHECKING, cast
 
 import pillow_heif
@@ -44,7 +46,7 @@ from lookalike.images.paths import READ_FLAGS
 from lookalike.images.preview import find_preview
 from lookalike.images.tiff import read_page, read_pages
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, VARIANT, Unreadable, is_variant, plain_reasons
-from lookalike.images.whole import SIZE, describe_whole
+from lookalike.images.whole import SIZE, describe_whole, digest_jpeg, digest_pixels, glance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +66,6 @@ __all__ = [
     "as_read",
     "decode",
     "fit",
-    "on_ground",
-    "on_white",
     "open_file",
     "open_rgb",
 ]
@@ -120,6 +120,8 @@ _REDUCIBLE = {"L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _MOST = 1e6  # millions of pixels, and seconds, that a limit may be: more than any file or person has
 _TIFF = re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+")
 _FRAMES = 16  # of an animation or a document that are looked at
+_GLANCED = 16e6  # pixels of the frames beside the one that is shown that are looked at; one frame in any case
+_PIECE = 1 << 20  # bytes that are hashed at once
 _GLANCE, _FAINT = 64, 32  # pixels of a side at which frames are looked at; of 255, differences that show nothing
 
 _ORIENTATION = 0x0112  # the EXIF tag; what has to be done to a picture that was stored in this orientation
@@ -207,9 +209,8 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPict
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)
-        pixels, whole = fit(image, view).tobytes(), describe_whole(on_ground(image))
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").digest()
+        pixels, whole = fit(image, view).tobytes(), describe_whole(image)
+        digest = _digest(file)
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed while it was read")
@@ -244,13 +245,11 @@ def as_read(image: Image.Image) -> Image.Image:
             with contextlib.suppress(Unreadable, OSError, ValueError):  # a file that begins within another one
                 return _read_again(image.fp)  # type: ignore[attr-defined]
         image.load()
-        shown = _find_shown(image) if _is_animated(image) and not image.tell() else image
-        return _apply_turn(_to_eight_bits(shown, None), _find_turn(shown))
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """RGB: what is transparent in RGBA is white."""
-    return lay_on(image, 255)
+        is_film = _is_animated(image) and not image.tell()
+        shown = _find_shown(image) if is_film else image
+        upright = _apply_turn(_to_eight_bits(shown, None), _find_turn(shown))
+        upright.info = {"frames": _glance_at_frames(_later_frames(image, math.inf), image.size)} if is_film else {}
+        return upright
 
 
 def fit(image: Image.Image, view: View) -> Image.Image:
@@ -310,17 +309,39 @@ def _find_shown(image: Image.Image) -> Image.Image:
 def _load(file: IO[bytes], limits: Limits | None, at_least: int | None) -> Image.Image:
     """The whole picture as its decoder gives it, perhaps smaller; its own size is `info["original_size"]`.
 
-    If its first frame shows nothing, it is the first that does, of `_FRAMES` with no more pixels than the limit.
+    If its first frame shows nothing, it is the first that does, of `_FRAMES` with no more pixels than the limit. The
+    other frames are then `info["frames"]`, and `info["hidden"]` stands for all that is not shown.
     """
     limits = limits or Limits()
-    frames = _read_frames(file, limits, at_least)
-    image = next(frames)
-    if not image.info["has_more"] or not _shows_nothing(image):
+    image = next(_read_frames(file, limits, at_least))
+    if not image.info["has_more"]:
         return image
-    for later in frames:
-        if not _shows_nothing(later):
-            return later
+    shown = _find_frame(file, limits, at_least) if _shows_nothing(image) else image
+    shown.info["frames"] = _glance_at_frames(
+        islice(_read_frames(file, limits, _GLANCE), 1, None), image.info["original_size"]
+    )
+    shown.info["hidden"] = _digest(file)
+    return shown
+
+
+def _find_frame(file: IO[bytes], limits: Limits, at_least: int | None) -> Image.Image:
+    """The first frame that shows something; the first frame if none does."""
+    for frame in _read_frames(file, limits, at_least):
+        if not _shows_nothing(frame):
+            return frame
     return next(_read_frames(file, limits, at_least))
+
+
+def _glance_at_frames(frames: Iterator[Image.Image], first: tuple[int, int]) -> list[Image.Image]:
+    """What the frames behind one of this size look like in the coarse: as many as have `_GLANCED` pixels, at least one.
+
+    It ends at a frame that is damaged.
+    """
+    found: list[Image.Image] = []
+    with contextlib.suppress(Exception):  # one frame is a picture, whatever follows
+        few = islice(frames, max(1, int(_GLANCED // math.prod(first))))
+        found.extend(glance(_to_eight_bits(frame, _GLANCE)) for frame in few)
+    return found
 
 
 def _read_frames(file: IO[bytes], limits: Limits, at_least: int | None) -> Iterator[Image.Image]:
@@ -352,8 +373,7 @@ def _load_preview(preview: Preview, limits: Limits, at_least: int | None) -> Ima
     image = _load_frame(file, _identify(file, limits), at_least)
     if preview.orientation is not None and _ORIENTATION not in image.getexif():
         image.getexif()[_ORIENTATION] = preview.orientation
-    image.format = "RAW"
-    image.info["has_more"] = False
+    image.format, image.info["has_more"] = "RAW", False
     return image
 
 
@@ -367,6 +387,7 @@ def _load_page(file: IO[bytes], page: Page, limits: Limits, at_least: int | None
         image = _load_frame(file, image, at_least)
     else:
         image = read_page(page, limits.megapixels, at_least)
+        image.info = {"hidden": _digest(file) if image.size != page.size else b"", "frames": []}
         image.getexif()[_ORIENTATION] = page.orientation
         image.format = "TIFF"
     image.info |= {"original_size": page.size, "has_more": not page.is_last}
@@ -399,15 +420,17 @@ def _is_animated(image: Image.Image) -> bool:
 
 def _load_frame(file: IO[bytes], image: Image.Image, at_least: int | None) -> Image.Image:
     """Load the frame at which an opened picture is."""
-    size, deep, has_more = image.size, deep_mode(image), _is_animated(image)
-    if at_least is not None:
-        image.draft(None, (at_least, at_least))
+    size, deep, has_more, hidden = image.size, deep_mode(image), _is_animated(image), b""
+    if at_least is not None and image.draft(None, (at_least, at_least)) and image.size != size:
+        position = file.tell()
+        hidden = digest_jpeg(file)
+        file.seek(position)
     image.load()
     check_decoded(file, image)
     if deep:
         scale_transparency(image)
         image = read_if_dark(file, image, deep)
-    image.info |= {"original_size": size, "has_more": has_more}
+    image.info |= {"original_size": size, "has_more": has_more, "hidden": hidden, "frames": []}
     return image
 
 
@@ -420,9 +443,13 @@ def _shows_nothing(image: Image.Image) -> bool:
 
 def _to_upright(image: Image.Image, at_least: int | None) -> Image.Image:
     """A picture that was loaded as RGB or RGBA, turned as its orientation says; nothing else of its metadata stays."""
-    size, format_, turn = image.info["original_size"], image.format, _find_turn(image)
+    about, format_, turn = image.info, image.format, _find_turn(image)
+    hidden, frames = about["hidden"], [_apply_turn(frame, turn) for frame in about["frames"]]
+    if not hidden and at_least is not None and min(image.size) // at_least > 1:
+        hidden = digest_pixels(image)
     image = _apply_turn(_to_eight_bits(image, at_least), turn)
-    image.info = {"original_size": size[::-1] if turn in _ON_ITS_SIDE else size, "original_format": format_}
+    size = about["original_size"][::-1] if turn in _ON_ITS_SIDE else about["original_size"]
+    image.info = {"original_size": size, "original_format": format_, "hidden": hidden, "frames": frames}
     return image
 
 
@@ -443,6 +470,15 @@ def _identify(file: IO[bytes], limits: Limits) -> Image.Image:
     _check_size(image.size[0] * image.size[1], limits)
     check_file(file, image.format)
     return image
+
+
+def _digest(file: IO[bytes]) -> bytes:
+    """The SHA-256 of a whole file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    return digest.digest()
 
 
 def _check_size(pixels: int, limits: Limits) -> None:

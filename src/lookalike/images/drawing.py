@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, PngImagePlugin
 
-from lookalike.files import MARK, write_output
+from lookalike.files import MARK, expand_home, write_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,8 @@ class Drawing(Image.Image):
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:  # noqa: A002, ANN401  (Pillow's names)
         """Save the drawing as Pillow does, with the mark in the metadata. Raises OSError, ValueError."""
-        super().save(fp, format, **(_metadata() | params))
+        place = expand_home(fp) if isinstance(fp, str | bytes | os.PathLike) else fp
+        super().save(place, format, **(_metadata() | params))
 
 
 def as_drawing(image: Image.Image) -> Drawing:

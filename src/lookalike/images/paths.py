@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 
-__all__ = ["READ_FLAGS", "path_fields", "read_path", "show_path"]
+__all__ = ["READ_FLAGS", "path_fields", "read_path", "show_path", "show_text"]
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 """How a file is opened without following a link and without waiting for the other end of a FIFO."""
@@ -23,7 +23,21 @@ def show_path(path: bytes | str | os.PathLike[str]) -> str:
     Whatever else a terminal can show stays as it is, so that the line can be used as a path: spaces of every width, as
     in the screenshots of a Mac, and the joiners of Persian words and of emoji. What turns text around does not.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _escape(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def show_text(text: str) -> str:
+    """Any text, which may contain paths, as one printable line: escaped like a path by `show_path`."""
+    try:
+        octets = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        octets = text.encode("utf-8", "backslashreplace")
+    return _escape(octets.decode("utf-8", "backslashreplace"))
+
+
+def _escape(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(c if _can_be_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

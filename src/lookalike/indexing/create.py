@@ -10,7 +10,7 @@ from lookalike.encoders.composition import composed_dim
 from lookalike.errors import UsageError
 from lookalike.indexing.learned import learn
 from lookalike.store import Space, is_folder, open_store
-from lookalike.store.places import make_place
+from lookalike.store.new_folder import make_folder
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +43,7 @@ def create_store(
     if learn_from and learned_parts(name):
         if folder is None:
             raise UsageError(f"{name} is learned from pictures and kept in a folder, and {location} has none")
-        with make_place(folder):
+        with make_folder(folder):
             learn(name, learn_from, folder, options=options, on_progress=on_progress)
             return _create(location, name, folder)
     return _create(location, name, folder)

@@ -17,13 +17,14 @@ import numpy as np
 
 from lookalike.encoders import CARD, MODEL, find_learner, learned_parts
 from lookalike.errors import UsageError
-from lookalike.files import stage_folder
+from lookalike.files import expands_home, stage_folder
 from lookalike.images.decode import DecodedPicture
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import Rules, walk
 from lookalike.indexing.patterns import localize_rules
 from lookalike.indexing.update import IndexOptions
+from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ __all__ = ["forget", "learn", "learn_into"]
 _MOST = 2000  # pictures to learn from; twice as many take twice as long
 
 
+@expands_home
 def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
     name: str | Path,
     roots: Roots,
@@ -61,6 +63,7 @@ def learn(  # noqa: PLR0913  (what, from what, where; the rest is optional)
             learn_into(folder / part, part, roots, labels=labels, options=options, on_progress=on_progress)
 
 
+@expands_home
 def learn_into(  # noqa: PLR0913  (see above)
     folder: Path,
     name: str,
@@ -72,7 +75,7 @@ def learn_into(  # noqa: PLR0913  (see above)
 ) -> None:
     """Learn one encoder as `learn` does and write it to `folder`, which must be empty or not exist yet."""
     options, learner = options or IndexOptions(), find_learner(name)
-    paths = _sample([os.path.abspath(os.fsencode(root)) for root in roots], options)
+    paths = _sample([absolute(root) for root in roots], options)
     with _stage(folder) as staged:
         learner.learn(_read_pictures(paths, labels or {}, learner.view, options, on_progress), staged)
 

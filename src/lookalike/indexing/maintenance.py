@@ -32,6 +32,7 @@ from lookalike.indexing.update import IndexOptions, Report, is_lost_file, update
 from lookalike.store import Maintained
 from lookalike.store.filter import Condition
 from lookalike.store.keys import is_within, moved
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,14 +122,14 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     """
     within = canonical_path(path, store)
     is_picture = any(record.digest is not None for record in store.find([within]).values())
-    options = replace(options or IndexOptions(), retry=True, force=is_picture)
+    options = replace(options or IndexOptions(), retry=True, refresh=is_picture)
     found = [within] if is_picture else [os.fsencode(path) for path, _ in skipped(store)]
     found = [path for path in found if is_within(path, within) and os.path.lexists(path)]
     roots = [Root(key, options.rules or Rules()) for key in found]
     if not found:
-        hint = (
-            f"list the skipped files: lookalike skipped; read pictures again: lookalike index --force {_quoted(within)}"
-        )
+        listed = name_command("skipped", store.location)
+        read_again = name_command(f"index --force {_quoted(within)}", store.location)
+        hint = f"list the skipped files: {listed}; read pictures again: {read_again}"
         raise UsageError(f"no skipped file is in {show_path(within)}", hint=hint)
     with store.writing(wait=wait):
         report = update(
@@ -181,7 +182,7 @@ def remove(store: Store, path: AnyPath, *, wait: float = 0.0) -> int:
         return store.remove(found)
 
 
-def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False) -> int:
+def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False, wait: float = 0.0) -> int:
     """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
     Either all paths are rewritten or none; no file is read. If a picture with the same content is already known at its
@@ -191,11 +192,13 @@ def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False)
     source, target = canonical_path(old, store), canonical_path(new, store)
     found = list(below(store, source))
     if not found:
-        raise UsageError(f"the gallery knows no picture in {show_path(source)}", hint="lookalike info")
+        raise UsageError(
+            f"the gallery knows no picture in {show_path(source)}", hint=name_command("info", store.location)
+        )
     again = _known_in_both(store, found, source, target)
     if dry_run:
         return len(found)
-    with store.writing():
+    with store.writing(wait=wait):
         if again:
             store.remove(again)
         store.rename(source, target)
@@ -243,7 +246,9 @@ def _without_effect(report: Report, roots: Sequence[Root], rules: Rules | None) 
 
 def _check_roots(store: Store, roots: Sequence[Root]) -> None:
     if not roots:
-        raise UsageError("the gallery knows no folder yet", hint="name one: lookalike index FOLDER")
+        raise UsageError(
+            "the gallery knows no folder yet", hint=f"name one: {name_command('index FOLDER', store.location)}"
+        )
     if not any(os.path.lexists(root.path) or any(below(store, root.path)) for root in roots):
         raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
 
@@ -271,6 +276,7 @@ def _known_in_both(store: Store, found: Sequence[Record], source: bytes, target:
         if old.digest is None or old.digest != record.digest or os.path.lexists(old.path):
             raise UsageError(
                 f"the gallery already has another picture at {show_path(path)}",
-                hint=f"remove one of the two folders from the gallery: lookalike remove {show_path(target)}",
+                hint="remove one of the two folders from the gallery: "
+                + name_command(f"remove {_quoted(target)}", store.location),
             )
     return [there[path].id for path in known]

@@ -64,7 +64,8 @@ class IndexOptions:
     dry_run: find out what would change: files are read, but none is encoded and nothing is written.
     retry: read skipped files again even if they have not changed.
     refresh: read every file again, to store facts that were not stored before and to notice files that have changed
-    without a change of size or time; only changed pictures are encoded. force: the same, by another name.
+    without a change of size or time; only changed pictures are encoded.
+    force: read every file again and encode every picture, as after a change of how pictures are decoded.
     """
 
     rules: Rules | None = None
@@ -219,8 +220,10 @@ class _Run:
                 self._save(batch)
 
     def _unneeded(self, digests: Collection[bytes]) -> set[bytes]:
-        """The digests whose embeddings the store has, or all of them in a dry run."""
-        return set(digests) if self.options.dry_run else self.store.known(digests)
+        """The digests whose embeddings the store has, unless these are to be replaced; all of them in a dry run."""
+        if self.options.dry_run:
+            return set(digests)
+        return set() if self.options.force else self.store.known(digests)
 
     def _entries(self, tally: Tally) -> Iterator[Entry]:
         """What the walks of the roots find, each path by the rules of the innermost root that contains it."""
@@ -328,7 +331,7 @@ class _Run:
                 records.append(_record(entry, result))
             else:
                 self._lost.append(entry)
-        self._put(records, {digest: row for digest, row in embeddings.items() if digest not in known})
+        self._put(records, {d: row for d, row in embeddings.items() if self.options.force or d not in known})
         self._advance(len(batch) - (len(self._lost) - lost))
 
     def _count(self, before: Record | None, digest: bytes, known: set[bytes]) -> None:

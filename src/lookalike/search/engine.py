@@ -31,6 +31,7 @@ from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import encode_text
 from lookalike.store import SearchSpace
 from lookalike.store.keys import absolute
+from lookalike.store.location import name_command
 from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def weighted_space(store: Store, encoder: Encoder, weights: Mapping[str, float])
     if projection is not None and projection.classes:
         raise UsageError(
             "weights cannot be used in a gallery adapted to labels",
-            hint="adapt it to its pictures again: lookalike adapt",
+            hint=f"adapt it to its pictures again: {name_command('adapt', store.location)}",
         )
     groups = divide(encoder, store.space.dim)
     widths = projection.widths if projection is not None else [group.dim for group in groups]
@@ -277,7 +278,9 @@ def _leave_out_copies(store: Store, near: Near) -> Near:
 
 def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record], k: int) -> Hits:
     if any(id_ not in records for id_, _ in near):
-        raise Corrupt("pictures that were found have no record in the gallery", hint="lookalike verify")
+        raise Corrupt(
+            "pictures that were found have no record in the gallery", hint=name_command("verify", store.location)
+        )
     hits = [
         Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_)
         for rank, (id_, distance) in enumerate(near[:k], 1)

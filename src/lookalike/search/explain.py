@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UsageError
-from lookalike.images.decode import View, fit, on_ground
+from lookalike.images.decode import View, fit
 from lookalike.images.drawing import as_drawing
 from lookalike.images.whole import describe_whole
 from lookalike.search.engine import read_queries, read_vectors
@@ -88,7 +88,7 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     distance = float(min(distances(vector, other[None], store.space.metric)[0] for vector in vectors))
     images = [one.image() if callable(one.image) else one.image for one in (asked, wanted)]
     seen = [np.asarray(fit(image, encoder.view)) for image in images]
-    wholes = [describe_whole(on_ground(image)) for image in images]
+    wholes = [describe_whole(image) for image in images]
     own = encode_whole(encoder, np.stack(seen), wholes, store.space.dim)
     heats = [_heat(store, encoder, (seen[one], wholes[one]), own[1 - one : 2 - one]) for one in range(2)]
     heats = [heat - np.float32(_distances(store, own[:1], own[1:])[0]) for heat in heats]

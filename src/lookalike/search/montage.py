@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lookalike.images.decode import Unreadable, open_file
 from lookalike.images.drawing import as_drawing
+from lookalike.images.ground import on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,13 +86,13 @@ def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) 
 
 
 def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) -> None:
-    """Paste the whole picture, scaled, into the middle of a tile; transparent parts become white."""
+    """Paste the whole picture, scaled, into the middle of a tile; transparent parts show the ground that suits it."""
     scale = _TILE / max(picture.size)
     size = tuple(max(1, round(side * scale)) for side in picture.size)
-    small = picture.convert("RGBA").resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    small = on_ground(picture).resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
     left = corner[0] + (_TILE - size[0]) // 2
     top = corner[1] + (_TILE - size[1]) // 2
-    sheet.paste(small, (left, top), small)
+    sheet.paste(small, (left, top))
 
 
 def _caption(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int]) -> None:

@@ -9,7 +9,8 @@ import os
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Unreadable, on_ground, open_file
+from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.ground import on_ground
 from lookalike.images.paths import show_path
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Limits, Unreadable, as_read, fit, on_ground, open_file
+from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file
 from lookalike.images.paths import show_path
 from lookalike.images.whole import describe_whole
 from lookalike.store.keys import absolute
@@ -71,7 +71,7 @@ def encode_views(encoder: Encoder, images: Sequence[Image.Image], dim: int) -> l
     """The embeddings of each picture's query views, float32 (views, dim); encoding together is twice as fast."""
     views = query_views(encoder)
     pixels = [np.asarray(fit(image, view)) for image in images for view in views]
-    wholes = [described for image in images for described in [describe_whole(on_ground(image))] * len(views)]
+    wholes = [described for image in images for described in [describe_whole(image)] * len(views)]
     return np.split(encode_whole(encoder, np.stack(pixels), wholes, dim), len(images)) if pixels else []
 
 

@@ -23,32 +23,36 @@ _SCANNED = 100_000  # records that are looked at for what there is, half a secon
 _NAMED = 6  # values that are named
 
 
-def explain_filters(store: Store, terms: Sequence[str]) -> list[str]:
+def explain_filters(store: Store, terms: Sequence[str], *, has_hits: bool = False) -> list[str]:
     """A sentence for each value in these filters that no picture has, or for filters that none passes together.
 
-    Empty if every value selects something. Raises UsageError as a search does.
+    Empty if every value selects something. has_hits: whether a search has found that some pictures pass: then only
+    values that are excluded, and those that are one of several, are looked up. Raises UsageError as a search does.
     """
     parsed = parse_filters(terms)
     if parsed is None or not store.count()[0]:
         return []
-    found = [
-        _explain(store, field, value)
-        for _, field, values in map(split_filter, terms)
+    idle = [
+        (field, value)
+        for is_excluded, field, values in map(split_filter, terms)
+        if not has_hits or is_excluded or len(values) > 1
         for value in values
         if not len(store.ids(parse_filter(f"{field}:{_quote(value)}")))
     ]
-    if not found and not len(store.ids(parsed)):
-        found.append(f"no picture passes {'these filters together' if len(terms) > 1 else terms[0]}")
-    return found
+    if idle:
+        records = [record for record in islice(store.scan(), _SCANNED) if record.digest is not None]
+        return [_explain(records, field, value) for field, value in idle]
+    if has_hits or len(store.ids(parsed)):
+        return []
+    return [f"no picture passes {'these filters together' if len(terms) > 1 else terms[0]}"]
 
 
 def _quote(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def _explain(store: Store, field: str, value: str) -> str:
-    """Say that no picture has this value, and name the closest values that pictures have, or some of them."""
-    records = [record for record in islice(store.scan(), _SCANNED) if record.digest is not None]
+def _explain(records: Sequence[Record], field: str, value: str) -> str:
+    """Say that no picture has this value, and name the closest values that these have, or some of them."""
     if field not in _VALUES:
         low, high = _find_range(field, records)
         return f"no picture has {field}:{value}" + (f"; they have {low} to {high}" if low else "")

@@ -13,20 +13,18 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-import os
-import re
 from collections.abc import Callable  # noqa: TC003  (used by a table below)
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from lookalike.errors import UsageError
-from lookalike.files import expand_home
+from lookalike.store.location import FOLDER, find_gallery, is_folder, locate, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -46,13 +44,11 @@ __all__ = [
     "Space",
     "Store",
     "checked",
+    "find_gallery",
     "is_folder",
     "locate",
     "open_store",
 ]
-
-FOLDER = ".lookalike"
-"""The folder of a gallery among its pictures."""
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -214,9 +210,9 @@ class Store(Protocol):
     def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns.
 
-        embeddings: float32 (dim,) by digest, for the digests not yet `known`. If several records have the same path,
-        the last one counts. Raises ValueError for an embedding that is not finite or has another length, and for a
-        digest without an embedding.
+        embeddings: float32 (dim,) by digest, for the digests not yet `known`; one for a known digest replaces what was
+        stored, for all of its records. If several records have the same path, the last one counts. Raises ValueError
+        for an embedding that is not finite or has another length, and for a digest without an embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
@@ -318,7 +314,7 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     process, `memory:NAME` for one that can be opened again by its name. Raises NoGallery, StoreError; UsageError for a
     URL with an unknown scheme.
     """
-    scheme = _scheme(location)
+    scheme = scheme_of(location)
     if scheme is not None and scheme not in _SCHEMES:
         known = ", ".join(["a folder", *(f"{name}:" for name in _SCHEMES)])
         raise UsageError(f"{location}: unknown scheme {scheme}:", hint=f"a gallery's location is one of: {known}")
@@ -328,26 +324,4 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     return cast("Callable[..., Store]", kind)(locate(location, create=create is not None), create=create)
 
 
-def locate(location: str | Path, *, create: bool = False) -> str | Path:
-    """The location of the gallery that a person means: by its folder, the folder of its pictures, or its database.
-
-    `~` is the home folder. create: a new gallery for a folder with pictures in it goes into `.lookalike` below it.
-    """
-    if not is_folder(location):
-        return location
-    located = importlib.import_module("lookalike.store.sqlite.located").locate
-    return cast("Path", located(Path(expand_home(location)), create=create))
-
-
 _SCHEMES = {"memory": "memory:MemoryStore"}
-
-
-def is_folder(location: str | Path) -> bool:
-    """Whether a location names a folder rather than a URL."""
-    return _scheme(location) is None
-
-
-def _scheme(location: str | Path) -> str | None:
-    """The part of a URL before the colon; None for a folder, including one on a Windows drive."""
-    found = re.match(r"([a-z][a-z0-9+.-]+):(?!\\)", location) if isinstance(location, str) else None
-    return found[1] if found and not os.path.lexists(location) else None

@@ -149,7 +149,7 @@ class MemoryStore:
         state = self._state
         after = {record.path: record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
-        known = {**{digest: self._check(row) for digest, row in embeddings.items()}, **state.embeddings}
+        known = {**state.embeddings, **{digest: self._check(row) for digest, row in embeddings.items()}}
         if missing := wanted - known.keys():
             raise ValueError(f"no embedding for {len(missing)} of the digests")
         next_id, everything = state.next_id, dict(state.records)

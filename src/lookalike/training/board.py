@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.files import expands_home
 from lookalike.training.folder import BOARD
 from lookalike.training.models.autoencoder import load_keras
 
@@ -41,6 +42,7 @@ class Board:
     values of all epochs, but pictures only from then on. Raises MissingExtra without TensorFlow.
     """
 
+    @expands_home
     def __init__(self, run: Path, epochs: int) -> None:
         load_keras()
         self._epochs = epochs

@@ -21,7 +21,7 @@ from lookalike.images.decode import DecodedPicture, View
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.walk import walk
-from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, write_csv
+from lookalike.training.folder import PICTURES, SKIPPED, SPLIT, list_drawings, start_over, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from lookalike.images.pool import OnProgress
     from lookalike.training.presets import Preset
 __all__ = [
-    "Labelled", "Pictures", "gather", "list_pictures", "read_batches", "read_labelled", "read_split", "split_batches",
+    "Labelled", "Pictures", "check_folder", "gather", "list_pictures", "read_batches", "read_labelled", "read_split",
+    "split_batches",
 ]  # fmt: skip
 
 _TRAIN, _TEST = "train", "test"
@@ -114,13 +115,18 @@ def read_split(run: Path) -> dict[bytes, tuple[str, bool]]:
     return {bytes.fromhex(row["sha256"]): (row["file"], row["split"] == _TRAIN) for row in _read_rows(run)}
 
 
+def check_folder(folder: Path) -> None:
+    """Raise UsageError if the folder of the pictures is missing."""
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
+
+
 def list_pictures(folder: Path, *, without: Path | None = None) -> list[bytes]:
     """List all picture files below a folder, sorted, except a training's own plots. Raises UsageError if it is missing.
 
     without: the folder of that training.
     """
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: {show_path(os.fsencode(folder))}")
+    check_folder(folder)
     drawn = list_drawings(without) if without is not None else set()
     found = (entry.path for entry in walk(os.path.abspath(os.fsencode(folder))) if not entry.problem)
     return sorted(path for path in found if path not in drawn)
@@ -156,7 +162,7 @@ def _write_split(run: Path, found: list[tuple[str, str, bytes]], fraction: float
     digests = [digest for _, _, digest in found]
     if (run / SPLIT).exists() and [bytes.fromhex(row["sha256"]) for row in _read_rows(run)] != digests:
         (run / PICTURES).unlink()
-        raise TrainingError(f"the pictures have changed since {run} was begun", hint="start over with --fresh")
+        raise TrainingError(f"the pictures have changed since {run} was begun", hint=start_over(run))
     rows = [
         (name, label, _TRAIN if is_train else _TEST, digest.hex())
         for (name, label, digest), is_train in zip(found, fixed_split(digests, fraction), strict=True)
@@ -169,7 +175,7 @@ def _read_rows(run: Path) -> list[dict[str, str]]:
     with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     if not all(row.get("sha256") and row.get("split") in {_TRAIN, _TEST} for row in rows):
-        raise TrainingError(f"{run / SPLIT} is damaged", hint="start over with --fresh")
+        raise TrainingError(f"{run / SPLIT} is damaged", hint=start_over(run))
     return rows
 
 

@@ -19,6 +19,7 @@ import datetime as dt
 import json
 import math
 import os
+import shlex
 import zipfile
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ __all__ = [
     "read_history",
     "read_notes",
     "read_preset",
+    "start_over",
     "write_arrays",
     "write_csv",
     "write_history",
@@ -100,7 +102,7 @@ def claim(run: Path, preset: Preset, folder: Path | None, *, imported: Mapping[s
         write_json(run / PRESET, wanted | _circumstances() | ({"imported": dict(imported)} if imported else {}))
         return
     found = _read_claim(run)
-    hint = "choose another --output, or start over with --fresh"
+    hint = f"choose another --output, or {start_over(run)}"
     begun = asdict(read_preset(run))
     # Descriptions are for people: a later version may word them in another way.
     differs = [key for key, value in asdict(preset).items() if key != "description" and begun[key] != value]
@@ -108,6 +110,11 @@ def claim(run: Path, preset: Preset, folder: Path | None, *, imported: Mapping[s
         raise TrainingError(f"{run} holds another training: {', '.join(differs)} differ", hint=hint)
     if found["pictures"] != wanted["pictures"]:
         raise TrainingError(f"{run} holds another training: of the pictures in {found['pictures']}", hint=hint)
+
+
+def start_over(run: Path) -> str:
+    """The hint to begin the training in a folder again."""
+    return f"start over: lookalike train FOLDER -o {shlex.quote(str(run))} --fresh"
 
 
 def read_preset(run: Path) -> Preset:
@@ -209,7 +216,7 @@ def read_history(run: Path) -> list[Epoch]:
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{run / HISTORY} is damaged: {error}", hint="start over with --fresh") from None
+        raise TrainingError(f"{run / HISTORY} is damaged: {error}", hint=start_over(run)) from None
 
 
 def _read_claim(run: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from lookalike.datasets.digests import file_digest
 from lookalike.errors import DatasetError, UsageError, counted
+from lookalike.files import expands_home
 from lookalike.training import seen_by
 from lookalike.training.folder import read_notes
 
@@ -49,6 +50,7 @@ class Sample:
     missing: int
 
 
+@expands_home
 def search_sample(gallery: Gallery, run: Path, count: int, *, k: int = 10, seed: int = 1) -> Sample:
     """Search with `count` held-out pictures of the training in `run`, drawn with `seed`, or fewer if there are fewer.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.errors import TrainingError
+from lookalike.files import expands_home
 from lookalike.training.data import Labelled, list_pictures, read_labelled, split_batches
 from lookalike.training.folder import is_finished, read_preset
 from lookalike.training.split import seen_by
@@ -68,6 +69,7 @@ class Measured:
         return self.train if seen.get(digest, ("", False))[1] else self.held_out
 
 
+@expands_home
 def measure(run: Path, folder: Path, *, on_progress: OnProgress | None = None) -> Measured:
     """Measure the errors of the pictures below `folder` with the final weights of the training in `run`.
 
@@ -88,6 +90,7 @@ def measure(run: Path, folder: Path, *, on_progress: OnProgress | None = None) -
     return measured
 
 
+@expands_home
 def reconstruction_error(run: Path, folder: Path, *, on_progress: OnProgress | None = None) -> dict[str, Any]:
     """Summarise `measure` as `lookalike evaluate --model` prints it; None where there are no pictures."""
     return summary(measure(run, folder, on_progress=on_progress))
@@ -114,6 +117,7 @@ def summary(measured: Measured) -> dict[str, Any]:
     }
 
 
+@expands_home
 def reconstructions(
     run: Path, folder: Path, names: Sequence[str] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

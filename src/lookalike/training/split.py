@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from lookalike.datasets.digests import file_digest
 from lookalike.datasets.labelled import Dataset, split_by_content
 from lookalike.errors import TrainingError
+from lookalike.files import expands_home
 from lookalike.training.data import read_split
-from lookalike.training.folder import SPLIT, is_imported
+from lookalike.training.folder import SPLIT, is_imported, start_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["count_trained", "own_split", "seen_by"]
 
 
+@expands_home
 def seen_by(run: Path) -> dict[bytes, tuple[str, bool]] | None:
     """Map the SHA-256 of each picture of a training to its path below the folder and whether it is trained on.
 
@@ -29,9 +31,10 @@ def seen_by(run: Path) -> dict[bytes, tuple[str, bool]] | None:
     try:
         return read_split(run)
     except FileNotFoundError:
-        raise TrainingError(f"{run} has lost its {SPLIT}", hint="start over with --fresh") from None
+        raise TrainingError(f"{run} has lost its {SPLIT}", hint=start_over(run)) from None
 
 
+@expands_home
 def own_split(run: Path, pictures: Sequence[LabelledPicture]) -> Dataset:
     """Split labelled pictures as a training did: those it was trained on are the gallery, all others the queries.
 
@@ -46,6 +49,7 @@ def own_split(run: Path, pictures: Sequence[LabelledPicture]) -> Dataset:
     return Dataset(tuple(sides[True]), tuple(sides[False]))
 
 
+@expands_home
 def count_trained(run: Path, pictures: Sequence[LabelledPicture]) -> int | None:
     """Count the pictures that the model was trained on; None for an imported model, for which this is unknown."""
     seen = seen_by(run)

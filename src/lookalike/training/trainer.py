@@ -14,11 +14,11 @@ import numpy as np
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import StoreBusy, TrainingError
-from lookalike.files import replace_file
+from lookalike.files import expands_home, replace_file
 from lookalike.images.decode import View
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.training import folder as run_folder
-from lookalike.training.data import gather
+from lookalike.training.data import check_folder, gather
 from lookalike.training.models.compact import Compact
 from lookalike.training.models.linear import Linear
 from lookalike.training.models.network import Network
@@ -69,6 +69,7 @@ class Finished:
         return sum(layer.parameters for layer in self.layers)
 
 
+@expands_home
 def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     folder: Path,
     run: Path,
@@ -85,6 +86,8 @@ def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
     TrainingError when `run` holds another training, the pictures have changed, the loss is not finite or the disk is
     full; StoreBusy when another process trains there; MissingExtra without Keras.
     """
+    if not run_folder.is_finished(run):
+        check_folder(folder)  # before TensorFlow is loaded, in 3 s
     with _explain_errors(run):
         trainable = create_trainable(preset)
         run_folder.claim(run, preset, folder)
@@ -108,6 +111,7 @@ def create_trainable(preset: Preset) -> Trainable:
     return kinds[preset.model](preset)
 
 
+@expands_home
 def start_afresh(run: Path) -> None:
     """Remove the training in this folder, if there is one, and nothing else. Raises StoreBusy."""
     if run.is_dir():
@@ -150,9 +154,9 @@ class _Training:
         except FileNotFoundError:
             epochs = 0
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(f"{path} is damaged: {error}", hint="start over with --fresh") from None
+            raise TrainingError(f"{path} is damaged: {error}", hint=run_folder.start_over(self._run)) from None
         if epochs > len(self.history):
-            raise TrainingError(f"the history in {self._run} is damaged", hint="start over with --fresh")
+            raise TrainingError(f"the history in {self._run} is damaged", hint=run_folder.start_over(self._run))
         del self.history[epochs:]  # an epoch is written to the history first
 
     def _is_enough(self, patience: int | None) -> bool:
@@ -167,7 +171,10 @@ class _Training:
         start, number = time.monotonic(), len(self.history)
         learned = self._trainable.learn(pictures, number, self._report)
         if not math.isfinite(learned.loss):
-            raise TrainingError(f"epoch {number + 1}: the loss is {learned.loss}", hint="try a lower learning_rate")
+            raise TrainingError(
+                f"epoch {number + 1}: the loss is {learned.loss}",
+                hint="try a lower --set learning_rate=X",
+            )
         held_out = self._trainable.measure(pictures)
         errors = (learned.loss, learned.mse, held_out.loss, held_out.mse)
         return run_folder.Epoch(number + 1, *errors, self._trainable.rate, round(time.monotonic() - start, 2))

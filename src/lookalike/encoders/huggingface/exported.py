@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.untrusted import load_onnx, load_text, read_model
 from lookalike.errors import EncoderError, UsageError
-from lookalike.files import stage_folder
+from lookalike.files import expands_home, stage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +80,7 @@ def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], 
         put(source, folder / file)
 
 
+@expands_home
 def adopt_new(export: Path, folder: Path, name: str) -> Encoder:
     """`adopt` into a new folder, which is created only if the encoder works. Raises EncoderError, UsageError."""
     if os.path.lexists(folder):

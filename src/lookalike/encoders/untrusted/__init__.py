@@ -13,6 +13,7 @@ from lookalike.encoders.text import TextCard, TextEncoder
 from lookalike.encoders.text.tokens import tokenize
 from lookalike.encoders.untrusted.trial import try_in_child
 from lookalike.errors import EncoderError, UntrustedModel
+from lookalike.files import expands_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ JSON_BYTES = 1 << 20  # that a card or another description may have
 MOST_BYTES = {MODEL: _PROTOBUF, CARD: JSON_BYTES, TEXT: _PROTOBUF, TOKENIZER: 64 << 20}
 
 
+@expands_home
 def load_onnx(path: Path, *, again: bool = False) -> OnnxEncoder:
     """Load a model file with its card; the first time, or if `again`, it is tried in a child process.
 
@@ -44,6 +46,7 @@ def load_onnx(path: Path, *, again: bool = False) -> OnnxEncoder:
     return OnnxEncoder(model, card, dim=dim, encode_texts=_find_text_encoder(path, dim))
 
 
+@expands_home
 def load_text(folder: Path, dim: int, *, again: bool = False) -> EncodeTexts:
     """Load the text encoder of the pair in a folder, whose image encoder has `dim` dimensions; tried as in `load_onnx`.
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from lookalike.errors import UsageError
 from lookalike.files import replace_file, sync_folder
 from lookalike.store.keys import base_of
-from lookalike.store.places import make_place
+from lookalike.store.location import locate
+from lookalike.store.new_folder import make_folder
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.located import locate
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.rows import checksum, is_sound
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
@@ -60,7 +60,7 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> int:
         raise UsageError(
             f"{folder} already holds a gallery", hint="choose another folder, or use --force to replace the gallery"
         )
-    with make_place(folder), _make_checked_copy(source, folder, folder) as (copy, pictures):
+    with make_folder(folder), _make_checked_copy(source, folder, folder) as (copy, pictures):
         lock = WriterLock(folder)
         with lock.held(wait=0), named_errors(path):
             for name, content in _unpack(copy).items():

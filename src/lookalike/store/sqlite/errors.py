@@ -8,8 +8,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.errors import ClosedGallery, Corrupt, DiskFull, StoreBusy, StoreError
-from lookalike.store.places import NO_ROOM
-from lookalike.store.sqlite.located import DATABASE
+from lookalike.store.location import DATABASE, name_command
+from lookalike.store.new_folder import NO_ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,11 @@ def named_errors(path: Path) -> Iterator[None]:
 def corrupt(path: Path, what: str) -> Corrupt:
     """The error for a damaged database; `what` says how.
 
-    The pictures are intact, so a gallery can be made again. Any other file was named by a person and may even be one of
-    the pictures, so the hint never says to delete it.
+    A file with another name was named by a person and may even be one of the pictures, so the hint never says to delete
+    it.
     """
     if path.name.startswith(DATABASE):
-        hint = f"`lookalike verify` says more; to start over, delete {path.name} and index the pictures again"
+        hint = f"save what is sound: {name_command('verify --repair', path.parent)}"
     else:
         hint = "name a sound file that `lookalike export` wrote; nothing was changed"
     return Corrupt(f"{path}: {what}", hint=hint)

@@ -94,6 +94,5 @@ class WriterLock:
     def _busy(self) -> StoreBusy:
         process = self._read()[0]
         holder = f"process {process}" if process else "another process"
-        return StoreBusy(
-            f"{self._folder} is being written by {holder}", hint="try again when it is done, or use --wait SECONDS"
-        )
+        hint = "try again when it is done; index, retry, remove, relocate, adapt and compact take --wait SECONDS"
+        return StoreBusy(f"{self._folder} is being written by {holder}", hint=hint)

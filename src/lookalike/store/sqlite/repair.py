@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lookalike.adaptation.serialize import read_summary
 from lookalike.errors import Corrupt, NewerFormat, StoreError
 from lookalike.store.keys import base_of, to_path
+from lookalike.store.location import name_command
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import named_errors
 from lookalike.store.sqlite.format3 import is_sound_old, relative_roots, to_new_row
@@ -78,7 +79,7 @@ def repair(folder: Path) -> Repair:
         if saved is None:
             raise Corrupt(
                 f"{path}: nothing in it can be saved; it is kept as {aside.name}",
-                hint=f"make the gallery again: lookalike index PHOTOS -i {folder}",
+                hint=f"make the gallery again: {name_command('index PHOTOS', folder)}",
             )
         schema.put_in_place(mended, path)
         lock.forget()

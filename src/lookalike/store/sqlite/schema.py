@@ -11,7 +11,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from lookalike.errors import NewerFormat, StoreError, how_to_install
+from lookalike.errors import NewerFormat, StoreError, how_to_upgrade
 from lookalike.files import replace_file, sync_folder
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _check_format(db: sqlite3.Connection, path: Path) -> int:
     if version > len(MIGRATIONS):
         raise NewerFormat(
             f"{path} has format {version}; this version of Lookalike knows formats up to {len(MIGRATIONS)}",
-            hint=f"upgrade Lookalike: {how_to_install('lookalike')} --upgrade",
+            hint=f"upgrade Lookalike: {how_to_upgrade()}",
         )
     return version
 

@@ -24,13 +24,13 @@ from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, checked
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
-from lookalike.store.places import make_place
+from lookalike.store.location import DATABASE, no_gallery
+from lookalike.store.new_folder import make_folder
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import to_blobs
-from lookalike.store.sqlite.located import DATABASE, no_gallery
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
@@ -166,12 +166,15 @@ class SqliteStore:
         wanted = {record.digest for record in after.values() if record.digest is not None}
         blobs = list(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
         with self._transaction():
+            known = self.known(wanted)
+            if missing := wanted - known - embeddings.keys():
+                raise ValueError(f"no embedding for {len(missing)} of the digests")
             self._db.executemany(
-                "INSERT OR IGNORE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
                 [(digest, blob, checksum(digest, blob)) for digest, blob in blobs if digest in wanted],
             )
-            if missing := wanted - self.known(wanted):
-                raise ValueError(f"no embedding for {len(missing)} of the digests")
+            if replaced := known & embeddings.keys():
+                self._note_changes(self._tables.rows("digest", replaced))
             before = {row[KEY]: row for row in self._tables.rows("key", after)}
             next_id = self._tables.number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
@@ -340,7 +343,7 @@ class SqliteStore:
             return False
 
     def _create(self, space: Space) -> None:
-        with make_place(self.path.parent), self._lock.held(wait=schema.PATIENCE):
+        with make_folder(self.path.parent), self._lock.held(wait=schema.PATIENCE):
             if os.path.lexists(self.path):
                 return  # another process was first
             self._lock.forget()

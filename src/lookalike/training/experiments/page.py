@@ -7,7 +7,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
-from lookalike.files import check_output, is_marked, write_output
+from lookalike.files import check_output, expands_home, is_marked, write_output
 from lookalike.gallery import protected
 from lookalike.training import plots
 from lookalike.training.experiments.lessons import as_shuffled, label, lessons, steps
@@ -47,6 +47,7 @@ was not run, and no figure from the log is passed off as a result of this projec
 """
 
 
+@expands_home
 def write_page(results: Path, page: Path, *, force: bool = False) -> int:
     """Write the page, and its plots into the folder `images` beside it; returns the number of results.
 

@@ -16,6 +16,7 @@ from lookalike.datasets.labelled import load_labelled
 from lookalike.errors import DatasetError, TrainingError
 from lookalike.evaluation.record import describe_machine
 from lookalike.evaluation.retrieval import evaluate_retrieval
+from lookalike.files import expands_home
 from lookalike.training import Epoch
 from lookalike.training import folder as run_folder
 from lookalike.training.presets import PRESETS, Preset
@@ -72,6 +73,7 @@ class Result:
         return min((e for e in self.history if math.isfinite(e.val_mse)), key=lambda e: e.val_mse, default=None)
 
 
+@expands_home
 def record(run: Path, folder: Path, results: Path, *, on_progress: OnProgress | None = None) -> tuple[Path, Result]:
     """Measure the finished training in `run` on the pictures below `folder`; returns its file in `results` and result.
 
@@ -88,6 +90,7 @@ def record(run: Path, folder: Path, results: Path, *, on_progress: OnProgress | 
     return path, _read(path)
 
 
+@expands_home
 def read_results(folder: Path) -> list[Result]:
     """Read every result in a folder: in the order of the presets, full runs first, then by size.
 

@@ -59,7 +59,7 @@ def group_pictures(pictures: Pictures, preset: Preset) -> NDArray[np.int32]:
     if len(classes) < 2:
         raise TrainingError(
             f"{len(classes)} classes to learn from; at least two are needed",
-            hint="a folder for each class, or labelled=no",
+            hint="a folder for each class, or --set labelled=no",
         )
     own += len(classes)
     own[known] = numbers

@@ -17,7 +17,7 @@ import numpy as np
 
 from lookalike.encoders import load_encoder
 from lookalike.errors import DatasetError, EncoderError, UsageError
-from lookalike.files import write_output
+from lookalike.files import expands_home, write_output
 from lookalike.gallery import Gallery, protected
 from lookalike.images.decode import DecodedPicture  # noqa: TC001
 from lookalike.images.paths import show_path
@@ -63,6 +63,7 @@ class Features:
     indexes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
 
+    @expands_home
     def save(self, path: Path, *, force: bool = False) -> None:
         """Write both to an .npz file, as `indexes` and `features`. Raises UsageError if that fails.
 
@@ -75,6 +76,7 @@ class Features:
                 write_arrays(part, arrays)
 
 
+@expands_home
 def read_features(path: Path) -> Features:
     """Read the pickled dict of `indexes` and `features` that the described system searches.
 
@@ -104,6 +106,7 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
+@expands_home
 def ordered_pictures(folder: Path, listed: Path | None = None) -> list[Entry]:
     """List the picture files below a folder, sorted by path, or in the order of a text file with one path per line.
 
@@ -124,6 +127,7 @@ def ordered_pictures(folder: Path, listed: Path | None = None) -> list[Entry]:
     return [found[path] for path in paths]
 
 
+@expands_home
 def make_gallery(
     target: Path, run: Path, features: Features, pictures: Sequence[Entry], *, on_progress: OnProgress | None = None
 ) -> int:

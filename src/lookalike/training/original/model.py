@@ -20,7 +20,7 @@ import numpy as np
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.errors import EncoderError, TrainingError, UsageError
-from lookalike.files import replace_file
+from lookalike.files import expands_home, replace_file
 from lookalike.images.decode import View
 from lookalike.training import folder as run_folder
 from lookalike.training.export import write_network
@@ -68,6 +68,7 @@ class Imported:
     parameters: int
 
 
+@expands_home
 def is_weights_file(path: Path) -> bool:
     """Whether a file is HDF5, by its first bytes. Raises UsageError if it cannot be opened."""
     try:
@@ -77,6 +78,7 @@ def is_weights_file(path: Path) -> bool:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
+@expands_home
 def import_model(path: Path, run: Path, *, slope: float | None = None, relu: bool | None = None) -> Imported:
     """Turn a Keras 2 file into the folder `run`: encoder.onnx with its card, weights, a preset marked as imported.
 

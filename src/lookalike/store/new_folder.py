@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NO_ROOM", "make_place"]
+__all__ = ["NO_ROOM", "make_folder"]
 
 _ELSEWHERE = "choose another place for the gallery with --index: lookalike index PHOTOS -i FOLDER"
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -21,7 +21,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
-def make_place(folder: Path) -> Iterator[None]:
+def make_folder(folder: Path) -> Iterator[None]:
     """Make a folder and those above it; if anything is raised inside, remove those that were made and are empty.
 
     Raises StoreError, with the hint to choose another place, if the system does not allow it; DiskFull.
