@@ -14,15 +14,13 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
-from lookalike.encoders.untrusted import load_onnx, load_text, read_model
+from lookalike.encoders.untrusted import load_onnx, load_text, output_names
 from lookalike.errors import EncoderError, UsageError
 from lookalike.files import stage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from onnx import ModelProto
 
     from lookalike.encoders import Encoder
 
@@ -67,12 +65,12 @@ def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], 
         card = {
             "name": name,
             **_image_fields(pictures),
-            **_output_fields(read_model(files[MODEL]), kind),
+            **_output_fields(output_names(files[MODEL]), kind),
             "layout": "NCHW",
         }
         card["trained_on"] = "unknown"
         if TEXT in files:
-            card["text"] = _text_fields(read_model(files[TEXT]), config, kind)
+            card["text"] = _text_fields(output_names(files[TEXT]), config, kind)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EncoderError(f"{export / PICTURES}: {type(error).__name__} {error}") from None
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -136,9 +134,8 @@ def _parse_side(size: Any) -> int:  # noqa: ANN401  (parsed JSON)
     return sides.pop()
 
 
-def _output_fields(model: ModelProto, kind: str) -> Fields:
+def _output_fields(outputs: list[str], kind: str) -> Fields:
     """The card's fields for which output describes the whole picture, and how it becomes one row."""
-    outputs = [output.name for output in model.graph.output]
     if "image_embeds" in outputs:
         return {"output": "image_embeds"}
     if "pooler_output" in outputs and (kind in _PADDED or "last_hidden_state" not in outputs):
@@ -148,9 +145,8 @@ def _output_fields(model: ModelProto, kind: str) -> Fields:
     return {"output": outputs[0]}
 
 
-def _text_fields(model: ModelProto, config: Fields, kind: str) -> Fields:
+def _text_fields(outputs: list[str], config: Fields, kind: str) -> Fields:
     """The card's fields for the input of the text encoder."""
-    outputs = [output.name for output in model.graph.output]
     texts = dict(config.get("text_config") or {})
     fields: Fields = {
         "output": next((name for name in ("text_embeds", "pooler_output") if name in outputs), outputs[0])

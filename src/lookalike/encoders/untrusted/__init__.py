@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.onnx import Card, OnnxEncoder
+from lookalike.encoders.onnx_format import EXTERNAL, parse_model
 from lookalike.encoders.text import TextCard, TextEncoder
 from lookalike.encoders.text.tokens import tokenize
 from lookalike.encoders.untrusted.trial import try_in_child
 from lookalike.errors import EncoderError, UntrustedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from onnx import ModelProto
 
     from lookalike.encoders.onnx import EncodeTexts
 
-__all__ = ["JSON_BYTES", "MOST_BYTES", "check_model", "load_onnx", "load_text", "read_model"]
+__all__ = ["JSON_BYTES", "MOST_BYTES", "check_model", "load_onnx", "load_text", "output_names"]
 
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml"))
 _CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
@@ -70,9 +70,9 @@ def _find_text_encoder(path: Path, dim: int) -> EncodeTexts | None:
     return encode_texts
 
 
-def read_model(path: Path) -> ModelProto:
-    """Parse a model file without running anything in it. Raises EncoderError, UntrustedModel."""
-    return check_model(_read_file(path, _PROTOBUF), path)
+def output_names(path: Path) -> list[str]:
+    """The names of a model's outputs, without running anything in it. Raises EncoderError, UntrustedModel."""
+    return [output.name for output in check_model(_read_file(path, _PROTOBUF), path).graph.output]
 
 
 def _read_checked(path: Path) -> bytes:
@@ -93,16 +93,14 @@ def _read_file(path: Path, most: int) -> bytes:
         raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def check_model(model: bytes, path: Path) -> ModelProto:
+def check_model(model: bytes, path: Path) -> Any:  # noqa: ANN401  (a message: ModelProto)
     """Parse a model and look for what only a program needs.
 
     Raises UntrustedModel for external files, control flow and operators outside the ONNX standard.
     """
-    from onnx import ModelProto, TensorProto  # noqa: PLC0415  (0.3 s, and only for model files)
-
     try:
-        proto: ModelProto = ModelProto.FromString(model)
-    except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
+        proto = parse_model(model)
+    except Exception as error:  # noqa: BLE001  (protobuf raises classes of its own extension module)
         raise EncoderError(f"{path} is not an ONNX file: {error}") from None
     nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
     own = {(function.domain, function.name) for function in proto.functions}
@@ -111,7 +109,16 @@ def check_model(model: bytes, path: Path) -> ModelProto:
             raise UntrustedModel(f"{path} has control flow ({node.op_type}), which could run for ever")
         if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
             raise UntrustedModel(f"{path} uses operators of {node.domain}")
-    tensors = [*proto.graph.initializer, *(a.t for node in nodes for a in node.attribute if a.HasField("t"))]
-    if any(t.data_location == TensorProto.EXTERNAL or t.external_data for t in tensors):
+    if any(t.data_location == EXTERNAL or t.external_data for t in _tensors(proto.graph, nodes)):
         raise UntrustedModel(f"{path} keeps weights in other files; only single-file models are accepted")
     return proto
+
+
+def _tensors(graph: Any, nodes: Sequence[Any]) -> Iterator[Any]:  # noqa: ANN401  (messages)
+    """Every tensor of a model: its constants and those of its operators' settings, dense and sparse."""
+    settings = [attribute for node in nodes for attribute in node.attribute]
+    yield from graph.initializer
+    for setting in settings:
+        yield from (setting.t, *setting.tensors)
+    for sparse in (*graph.sparse_initializer, *(s for a in settings for s in (a.sparse_tensor, *a.sparse_tensors))):
+        yield from (sparse.values, sparse.indices)
