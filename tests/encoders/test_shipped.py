@@ -16,7 +16,7 @@ from lookalike.encoders.efficientnet import shipped
 from lookalike.encoders.efficientnet.integers import IntegerWriter
 from lookalike.encoders.efficientnet.network import write_network
 from lookalike.encoders.efficientnet.weights import read_weights
-from lookalike.encoders.onnx import open_session
+from lookalike.encoders.sessions import open_session
 from lookalike.errors import EncoderError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_network.py"

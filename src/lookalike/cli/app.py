@@ -32,6 +32,7 @@ __all__ = [
     "LONGEST_TIMEOUT",
     "OLD_SPELLINGS",
     "RESEARCH",
+    "DeviceOption",
     "EncoderOption",
     "FollowLinksOption",
     "ForceOption",
@@ -286,6 +287,15 @@ def _check_timeout(seconds: float) -> float:
     return seconds
 
 
+def _use_device(context: typer.Context, device: str) -> str:
+    """Load encoders on this device for as long as the command runs. Raises UsageError if it is not there."""
+    from lookalike.encoders import on_device  # noqa: PLC0415  (4 ms)
+
+    if not context.resilient_parsing:  # as when a shell completes a line
+        context.with_resource(on_device(device))
+    return device
+
+
 IndexOption = Annotated[
     str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
@@ -305,8 +315,12 @@ EncoderOption = Annotated[
         metavar="NAME|FILE",
         parser=read_name,
         autocompletion=complete_encoder,
-        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME@COMMIT.",
+        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME[@COMMIT].",
     ),
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda", "coreml", "directml"],
+    typer.Option(callback=_use_device, help="Where the encoder runs; auto takes the best that this machine offers."),
 ]
 SplitOption = Annotated[
     Path | None, typer.Option(metavar="CSV", help="CSV file with the columns file, class and split.")

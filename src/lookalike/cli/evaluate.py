@@ -10,6 +10,7 @@ import typer
 
 from lookalike.cli.app import (
     RESEARCH,
+    DeviceOption,
     EncoderOption,
     ForceOption,
     JsonOption,
@@ -45,6 +46,7 @@ def evaluate(
     ],
     *,
     encoder: EncoderOption = None,
+    device: DeviceOption = "auto",
     split: SplitOption = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Compare the embeddings as they are, not adapted to the gallery.")

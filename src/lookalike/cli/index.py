@@ -15,6 +15,7 @@ import typer
 import lookalike
 from lookalike.cli.app import (
     FIND,
+    DeviceOption,
     EncoderOption,
     FollowLinksOption,
     IndexOption,
@@ -61,6 +62,7 @@ def index(
     *,
     gallery: IndexOption = None,
     encoder: EncoderOption = None,
+    device: DeviceOption = "auto",
     exclude: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookalike
-from lookalike.cli.app import FIND, ForceOption, IndexOption, JsonOption, OrderOption, ProgressOption, command
+from lookalike.cli.app import (
+    FIND,
+    DeviceOption,
+    ForceOption,
+    IndexOption,
+    JsonOption,
+    OrderOption,
+    ProgressOption,
+    command,
+)
 from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
@@ -47,6 +56,7 @@ def search(
         Path | None,
         typer.Option("-m", "--model", metavar="DIR", help="Folder of the trained model that made the gallery."),
     ] = None,
+    device: DeviceOption = "auto",
     sample: Annotated[
         int | None,
         typer.Option(

@@ -87,6 +87,7 @@ def _build(form: _Form) -> OnnxEncoder:
         dim=ALL if form.is_layered else DIM,
         source=_source(form.graph),
         groups=[(DIM, _SHARES[0]), (ALL - DIM, _SHARES[1])] if form.is_layered else (),
+        suits_cpu=form.is_integer,  # ONNX Runtime computes in integers on processors only, elsewhere in floats
     )
 
 
