@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from lookalike.adaptation.plan import adapts_at
-from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder, on_device, wanted_device
+from lookalike.encoders import (
+    CARD,
+    DEFAULT,
+    MODEL,
+    lasting_name,
+    learned_parts,
+    load_encoder,
+    on_device,
+    recall,
+    wanted_device,
+)
 from lookalike.encoders.threads import guard
 from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError, counted
 from lookalike.files import check_output, expand_home
@@ -512,6 +522,7 @@ def _check_encoder(encoder: Encoder, space: Space) -> None:
 def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Encoder:
     """Load the encoder of this name; one learned for another gallery cannot be this gallery's. Closes it on errors."""
     try:
+        encoder = recall(encoder, store.space.source)
         if not learned_parts(encoder) or lasting_name(encoder) == store.space.source:
             return load_encoder(encoder, folder)
     except BaseException:

@@ -156,22 +156,22 @@ def adopt_export(
         note(f"use it: lookalike index FOLDER -e {output}")
 
 
-@command("fetch", "lookalike encoders fetch hf:OWNER/NAME@COMMIT", under=encoders)
+@command("fetch", "lookalike encoders fetch hf:OWNER/NAME", under=encoders)
 def fetch_encoder(
-    name: Annotated[
-        str, typer.Argument(metavar="hf:OWNER/NAME@COMMIT", help="A model on the Hugging Face hub, at one commit.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="hf:OWNER/NAME[@COMMIT]", help="A model on the Hugging Face hub.")],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Download a model from the Hugging Face hub.
 
-    `index -e NAME` does the same. Every address is printed; the files are kept with their SHA-256, tried, and not
-    downloaded again.
+    Without a commit, its 40 digits, it is the newest; the name with the commit is printed and is what a gallery
+    remembers. `index -e NAME` does the same. Every address is printed; the files are kept with their SHA-256, tried,
+    and not downloaded again.
     """
     from lookalike.encoders.huggingface import hub  # noqa: PLC0415
 
+    name = hub.pin(name, note)
     place = hub.fetch(name, note, bars=not (no_progress or json) and sys.stderr.isatty())
     encoder = lookalike.load_encoder(name)
     fields = _fields(encoder)

@@ -24,6 +24,7 @@ from lookalike.encoders.registry import (
     learned_names,
     learned_parts,
     load_encoder,
+    recall,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ __all__ = [
     "learned_parts",
     "load_encoder",
     "on_device",
+    "recall",
     "wanted_device",
 ]
 

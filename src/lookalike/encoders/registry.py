@@ -37,6 +37,7 @@ __all__ = [
     "learned_names",
     "learned_parts",
     "load_encoder",
+    "recall",
 ]
 
 _log = logging.getLogger(__name__)
@@ -83,13 +84,21 @@ def hub_names(name: str | Path) -> list[str]:
     return [part for part, _ in _parse_hybrid(name) or [(str(name), 1.0)] if part.startswith(_HUB)]
 
 
-def fetch(name: str | Path, on_message: Callable[[str], None], *, bars: bool = False) -> None:
+def fetch(name: str | Path, on_message: Callable[[str], None], *, bars: bool = False) -> str:
     """Download what an encoder of this name needs from a hub (see `lookalike.encoders.huggingface.hub`).
 
+    Returns the name with a commit in each part that comes from a hub: the newest, where the name had none.
     No other function downloads an encoder. Raises UnknownEncoder, MissingExtra, FetchFailed, EncoderError.
     """
-    for part in hub_names(name):
+    pinned = {part: _hub().pin(part, on_message) for part in hub_names(name)}
+    for part in pinned.values():
         _hub().fetch(part, on_message, bars=bars)
+    return _rename_parts(name, lambda part: pinned.get(part, part)) if pinned else str(name)
+
+
+def recall(name: str | Path, known: str) -> str:
+    """Return `known`, the name that a gallery remembers, if that is `name` with commits; otherwise `name`."""
+    return known if lasting_name(_rename_parts(known, _drop_commit)) == lasting_name(name) else str(name)
 
 
 def find_learner(name: str) -> Learner:
@@ -128,8 +137,17 @@ def _load(name: str | Path, folder: Path | None) -> Encoder:
 
 def lasting_name(name: str | Path) -> str:
     """Return the name in the form that loads the same encoder from any working directory: with absolute paths."""
-    parts = [f"{_make_absolute(part)}={weight!r}" for part, weight in _parse_hybrid(name)]
-    return "hybrid:" + "+".join(parts) if parts else _make_absolute(str(name))
+    return _rename_parts(name, _make_absolute)
+
+
+def _rename_parts(name: str | Path, rename: Callable[[str], str]) -> str:
+    """The name with each part of a hybrid renamed, or as a whole for any other encoder."""
+    parts = [f"{rename(part)}={weight!r}" for part, weight in _parse_hybrid(name)]
+    return "hybrid:" + "+".join(parts) if parts else rename(str(name))
+
+
+def _drop_commit(part: str) -> str:
+    return part.partition("@")[0] if part.startswith(_HUB) else part
 
 
 def _load_learned(name: str, folder: Path | None) -> Encoder:
