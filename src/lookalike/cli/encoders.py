@@ -49,11 +49,18 @@ def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progre
         return
     rows = [_described(name) for name in lookalike.encoder_names()] + [_learned(name) for name in _learned_names()]
     if json:
-        print_json({"encoders": rows})
-    else:
-        columns = ["name", "dim", "metric", "trained_on", "available"]
-        shown = [[row[column] if row[column] is not None else "" for column in columns] for row in rows]
-        print_table([column.replace("_", " ") for column in columns], shown)
+        print_json({"encoders": rows, "recommended": _recommended()})
+        return
+    columns = ["name", "dim", "metric", "trained_on", "available"]
+    shown = [[row[column] if row[column] is not None else "" for column in columns] for row in rows]
+    print_table([column.replace("_", " ") for column in columns], shown)
+    for row in rows:
+        if "reason" in row:
+            note(f"{row['name']}: {row['reason']}; {row['hint']}")
+    sys.stdout.write("\n")
+    more = [(row["name"], row["purpose"], row["licence"]) for row in _recommended()]
+    print_table(["larger, to fetch (not tested here)", "for", "licence"], more)
+    note("fetch one: lookalike encoders fetch NAME")
 
 
 @command("compare", "lookalike encoders compare Photos -e histogram -e patches", under=encoders)
@@ -182,6 +189,13 @@ def fetch_encoder(
         note(f"saved in {place}; use it: lookalike index FOLDER -e {name}")
 
 
+def _recommended() -> list[dict[str, Any]]:
+    """The rows of models that are worth fetching."""
+    from lookalike.encoders.huggingface.recommended import RECOMMENDED  # noqa: PLC0415  (4 ms)
+
+    return [{**model._asdict(), "tested": False} for model in RECOMMENDED]
+
+
 def _fields(encoder: Encoder) -> dict[str, Any]:
     return {"name": encoder.name, "dim": encoder.dim, "metric": encoder.metric, "size": encoder.view.size}
 
@@ -238,7 +252,7 @@ def _described(name: str) -> dict[str, Any]:
         encoder = lookalike.load_encoder(name)
     except lookalike.LookalikeError as error:
         unknown: dict[str, Any] = dict.fromkeys(("dim", "metric", "trained_on", "size", "fingerprint"))
-        return {"name": name, **unknown, "available": False, "reason": str(error)}
+        return {"name": name, **unknown, "available": False, "reason": str(error), "hint": error.hint}
     return {
         "name": name,
         "dim": encoder.dim,

@@ -2,25 +2,27 @@
 
 An ONNX file is one protobuf message. The fields below are those that the package reads or writes, with the numbers that
 the format gives them (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf keeps all others unread. The
-library `onnx` is not needed: with what it
-needs it has 29 MB and takes four times as long to import, while `protobuf` comes with ONNX Runtime.
+library `onnx` is not needed: with what it needs it has 29 MB and takes four times as long to import, while `protobuf`
+comes with ONNX Runtime.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["DATA_TYPES", "EXTERNAL", "parse_model", "proto"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DATA_TYPES", "is_external", "list_nodes", "list_tensors", "parse_model", "proto"]
 
 Message = Any
 """A protobuf message, whose class is made at run time."""
 
 DATA_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 """The number of each kind of tensor by the name of numpy's dtype."""
-EXTERNAL = 1
-"""The `data_location` of a tensor whose content is in another file."""
+_EXTERNAL = 1  # the `data_location` of a tensor whose content is in another file
 
 _SCHEMA = """
 ModelProto: int64 ir_version 1, GraphProto graph 7, OperatorSetIdProto* opset_import 8, FunctionProto* functions 25
@@ -56,6 +58,28 @@ def parse_model(content: bytes) -> Message:
 def proto(kind: str, /, **fields: Any) -> Message:  # noqa: ANN401  (whatever the message has)
     """A new message of this kind."""
     return _classes()[kind](**fields)
+
+
+def list_nodes(model: Message) -> list[Message]:
+    """Every node of a model, in its graph and in the functions that it defines; not those of control flow."""
+    return [*model.graph.node, *(node for function in model.functions for node in function.node)]
+
+
+def list_tensors(model: Message) -> Iterator[Message]:
+    """Every tensor of a model: its constants and those of its operators' settings, dense and sparse."""
+    settings = [attribute for node in list_nodes(model) for attribute in node.attribute]
+    yield from model.graph.initializer
+    for setting in settings:
+        yield from ([setting.t] if setting.HasField("t") else [])
+        yield from setting.tensors
+    sparse = [*model.graph.sparse_initializer, *(each for setting in settings for each in setting.sparse_tensors)]
+    for tensor in (*sparse, *(setting.sparse_tensor for setting in settings if setting.HasField("sparse_tensor"))):
+        yield from (tensor.values, tensor.indices)
+
+
+def is_external(tensor: Message) -> bool:
+    """Whether the content of a tensor is in another file."""
+    return bool(tensor.data_location == _EXTERNAL or tensor.external_data)
 
 
 @cache

@@ -100,7 +100,7 @@ def test_the_newest_commit_is_what_the_hub_says(server: Server) -> None:
     assert said == [f"asking {server.url}/api/models/someone/colours"]
     ((path, headers),) = server.asked
     assert path == "/api/models/someone/colours"
-    assert headers["User-Agent"].startswith("lookalike/")
+    assert headers["User-Agent"] == "lookalike"
     assert "Authorization" not in headers
 
 

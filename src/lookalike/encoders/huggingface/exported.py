@@ -2,8 +2,9 @@
 
 An export in Hugging Face's layout has how pictures are cut and scaled in `preprocessor_config.json` (transformers
 writes it) and the network in `onnx/model.onnx`, or in `onnx/vision_model.onnx` and `onnx/text_model.onnx` for a pair of
-an image encoder and a text encoder (Optimum and transformers.js write these). All files may also be in one folder. No
-model is run for the conversion: its file is parsed for the names of its outputs.
+an image encoder and a text encoder (Optimum and transformers.js write these). All files may also be in one folder; the
+weights of a large model are in a second file beside it (`inline`). No model is run for the conversion: its file is
+parsed for the names of its outputs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
+from lookalike.encoders.huggingface.inline import has_data, inline_data, name_data
 from lookalike.encoders.untrusted import load_onnx, load_text, output_names
 from lookalike.errors import EncoderError, UsageError
 from lookalike.files import stage_folder
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     Fields = dict[str, Any]
     """Parsed JSON."""
+    Put = Callable[[Path, Path], object]
+    """Moves or copies a file into place."""
 
 __all__ = ["CONFIG", "MODELS", "PICTURES", "adopt", "adopt_new", "find_text_model"]
 
@@ -45,7 +49,7 @@ def find_text_model(model: str) -> str:
     return model.replace("vision_model", "text_model") if "vision_model" in model else ""
 
 
-def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], object] = shutil.copyfile) -> None:
+def adopt(export: Path, folder: Path, name: str, *, put: Put = shutil.copyfile) -> None:
     """Convert the export in the folder `export` into an encoder called `name`, in the existing `folder`.
 
     put: moves or copies a file into place; copies by default. Raises EncoderError for an export that is incomplete, or
@@ -61,21 +65,34 @@ def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], 
         files |= {TEXT: export / find_text_model(found), TOKENIZER: export / TOKENIZER}
         if not files[TOKENIZER].is_file():
             raise EncoderError(f"{export} has a text encoder, but no {TOKENIZER}")
+    outputs = {file: _put_model(source, folder / file, put) for file, source in files.items()}
     try:
         card = {
             "name": name,
             **_image_fields(pictures),
-            **_output_fields(output_names(files[MODEL]), kind),
+            **_output_fields(outputs[MODEL], kind),
             "layout": "NCHW",
         }
         card["trained_on"] = "unknown"
         if TEXT in files:
-            card["text"] = _text_fields(output_names(files[TEXT]), config, kind)
+            card["text"] = _text_fields(outputs[TEXT], config, kind)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EncoderError(f"{export / PICTURES}: {type(error).__name__} {error}") from None
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    for file, source in files.items():
-        put(source, folder / file)
+
+
+def _put_model(source: Path, target: Path, put: Put) -> list[str]:
+    """Put a file of an export into place, a model as a single file; returns the names of a model's outputs."""
+    if source.suffix != ".onnx":
+        put(source, target)
+        return []
+    if not has_data(source):
+        names = output_names(source)
+        put(source, target)
+        return names
+    put(source, target)
+    inline_data(target, source.with_name(name_data(source.name)))
+    return output_names(target)
 
 
 def adopt_new(export: Path, folder: Path, name: str) -> Encoder:

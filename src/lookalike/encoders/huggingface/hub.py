@@ -22,8 +22,9 @@ import platformdirs
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.huggingface.exported import CONFIG, MODELS, PICTURES, adopt, find_text_model
+from lookalike.encoders.huggingface.inline import has_data, name_data
 from lookalike.encoders.huggingface.newest import ask_newest
-from lookalike.encoders.untrusted import JSON_BYTES, MOST_BYTES
+from lookalike.encoders.untrusted import JSON_BYTES, MODEL_BYTES, MOST_BYTES
 from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder, how_to_install
 from lookalike.files import stage_folder
 
@@ -173,12 +174,17 @@ def _download_export(name: str, folder: Path, on_message: OnMessage) -> None:
     needed = [PICTURES]
     if find_text_model(model) and _fetch_file(name, find_text_model(model), export, on_message):
         needed.append(TOKENIZER)
+    needed += [name_data(file) for file in (model, find_text_model(model)) if _is_split(export / file)]
     for file in needed:
         if not _fetch_file(name, file, export, on_message):
             raise _missing(name, file)
     _fetch_file(name, CONFIG, export, on_message)
     adopt(export, folder, _Named.read(name).repository.partition("/")[2], put=shutil.move)
     shutil.rmtree(export)
+
+
+def _is_split(path: Path) -> bool:
+    return path.is_file() and has_data(path)
 
 
 def _missing(name: str, file: str) -> FetchFailed:
@@ -223,7 +229,7 @@ def _download_file(named: _Named, file: str, folder: Path, on_message: OnMessage
 
 
 def _most_bytes(file: str) -> int:
-    return MOST_BYTES.get(file, MOST_BYTES[MODEL] if file.endswith(".onnx") else JSON_BYTES)
+    return MOST_BYTES.get(file, MODEL_BYTES if file.endswith((".onnx", name_data(".onnx"))) else JSON_BYTES)
 
 
 def _is_announced(path: Path, metadata: HfFileMetadata) -> bool:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from lookalike import __version__
 from lookalike.errors import FetchFailed
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _get(url: str) -> bytes:
     if HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
     deadline = time.monotonic() + _SECONDS
-    request = Request(url, headers={"User-Agent": f"lookalike/{__version__}"})  # noqa: S310  (the hub's address)
+    request = Request(url, headers={"User-Agent": "lookalike"})  # noqa: S310  (the hub's address)
     if token := get_token():
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     with build_opener(_NoRedirect).open(request, timeout=_SECONDS) as response:
