@@ -85,7 +85,7 @@ def test_encoders_are_learned_on_the_processor_whatever_searches(
 ) -> None:
     """So that the same pictures give the same encoder on every machine."""
     monkeypatch.setattr("lookalike.encoders.devices.DEVICES", (*DEVICES, "azure"))
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "lookalike")
     with Gallery.open(tmp_path / "g", encoder="patches", create=True, learn_from=[photos], device="azure") as gallery:
         assert gallery.encoder.name == "patches"
     assert [r.getMessage() for r in caplog.records if " runs on " in r.getMessage()] == ["patches runs on azure"]
