@@ -1,9 +1,10 @@
-"""A stand-in for the Hugging Face hub, on loopback: the two requests that fetching a file makes, and no more."""
+"""A stand-in for the Hugging Face hub, on loopback: what a model is at, the two requests for a file, and no more."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,14 +30,19 @@ class Hub:
         self.asked: list[str] = []
         self.headers: dict[str, str] = {}
         self.replaced: dict[str, bytes] = {}
+        self.newest = COMMIT
 
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs to know to ask here."""
-        return {"HF_ENDPOINT": f"http://127.0.0.1:{self.port}", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        return {"HF_ENDPOINT": f"http://127.0.0.1:{self.port}"}
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """The status, headers and content of OWNER/NAME/resolve/COMMIT/FILE."""
+        """The status, headers and content of api/models/OWNER/NAME or OWNER/NAME/resolve/COMMIT/FILE."""
+        if path.startswith("/api/models/"):
+            named = path.removeprefix("/api/models/")
+            known = json.dumps({"id": named, "sha": self.newest, "siblings": []}).encode()
+            return (200, {}, known) if named in self.folders else (401, {}, b"")
         repository, _, rest = path.strip("/").partition("/resolve/")
         commit, _, file = rest.partition("/")
         if repository not in self.folders:
@@ -97,4 +103,5 @@ def serving(folders: dict[str, Path]) -> Iterator[Hub]:
 def with_no_proxy(environment: dict[str, str]) -> dict[str, str]:
     """The environment of a process that asks a hub on loopback."""
     proxies = {"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
-    return {key: value for key, value in os.environ.items() if key not in proxies} | environment
+    ours = {*proxies, "HF_HUB_DISABLE_TELEMETRY"}  # which the command sets for itself
+    return {key: value for key, value in os.environ.items() if key not in ours} | environment

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ __all__ = [
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+# From 1.29 on, ONNX Runtime keeps an identifier of the machine in the user's cache folder and sends usage data to
+# Microsoft, unless this is set before it is imported; huggingface_hub reports how it is used. Nothing leaves this
+# machine but the requests that `encoders fetch` prints.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 # Public names are imported when they are first used (PEP 562): `lookalike --help` needs none of them, and a
 # worker process that decodes pictures needs no numpy.

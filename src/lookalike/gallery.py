@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from lookalike.adaptation.plan import adapts_at
-from lookalike.encoders import CARD, DEFAULT, MODEL, lasting_name, learned_parts, load_encoder
+from lookalike.encoders import (
+    CARD,
+    DEFAULT,
+    MODEL,
+    lasting_name,
+    learned_parts,
+    load_encoder,
+    on_device,
+    recall,
+    wanted_device,
+)
 from lookalike.encoders.threads import guard
 from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError, counted
 from lookalike.files import check_output, expand_home
@@ -63,12 +73,18 @@ class Gallery:
     ClosedGallery.
     """
 
-    def __init__(self, store: Store, encoder: Encoder | None = None, *, folder: Path | None = None) -> None:
-        """Join an open store and its encoder. folder: where the encoders learned for this gallery are kept."""
+    def __init__(
+        self, store: Store, encoder: Encoder | None = None, *, folder: Path | None = None, device: str | None = None
+    ) -> None:
+        """Join an open store and its encoder. folder: where the encoders learned for this gallery are kept.
+
+        device: for an encoder that is loaded later.
+        """
         self._store: Store | None = store
         self._name = store.location
         self._encoder = encoder and guard(encoder)
         self._folder = folder
+        self._device = device or wanted_device(default="auto")
         self._loading = threading.Lock()
         if encoder is not None:
             try:
@@ -87,6 +103,7 @@ class Gallery:
         learn_from: Sequence[PathLike] = (),
         options: IndexOptions | None = None,
         on_progress: OnProgress | None = None,
+        device: str | None = None,
     ) -> Self:
         """Open the gallery at a location: a folder, or a URL such as `memory:`; by default the nearest `.lookalike`.
 
@@ -95,20 +112,22 @@ class Gallery:
         encoder: a name or a model file. It is needed only to create a gallery; for an existing gallery it must be the
         one that made it. create: make a gallery if none exists. learn_from: folders with the pictures from which a new
         gallery's encoder, such as `patches`, is learned; options and on_progress apply to reading them.
-        Raises NoGallery, EncoderMismatch, StoreError, EncoderError.
+        device: where the encoder runs, as for `lookalike.load_encoder`; the gallery does not remember it.
+        Raises NoGallery, EncoderMismatch, StoreError, EncoderError; UsageError for a device that is not there.
         """
-        where = locate(location if location is not None else find_gallery(), create=create)
-        folder = Path(where) if is_folder(where) else None
-        try:
-            store = open_store(where)
-        except NoGallery:
-            if not create:
-                raise
-        else:
-            return cls(store, _own_encoder(encoder, store, folder) if encoder is not None else None, folder=folder)
-        name = encoder or DEFAULT
-        created, loaded = create_store(where, name, learn_from=learn_from, options=options, on_progress=on_progress)
-        return cls(created, loaded, folder=folder)
+        with on_device(device):
+            where = locate(location if location is not None else find_gallery(), create=create)
+            folder = Path(where) if is_folder(where) else None
+            try:
+                store = open_store(where)
+            except NoGallery:
+                if not create:
+                    raise
+            else:
+                return cls(store, _own_encoder(encoder, store, folder) if encoder is not None else None, folder=folder)
+            name = encoder or DEFAULT
+            created, loaded = create_store(where, name, learn_from=learn_from, options=options, on_progress=on_progress)
+            return cls(created, loaded, folder=folder)
 
     def close(self) -> None:
         """Release all files and locks."""
@@ -159,7 +178,7 @@ class Gallery:
         if self._encoder is None:
             with self._loading:
                 if self._encoder is None:
-                    encoder = load_encoder(space.source, self._folder)
+                    encoder = load_encoder(space.source, self._folder, device=self._device)
                     _check_encoder(encoder, space)
                     self._encoder = guard(encoder)
         return self._encoder
@@ -489,6 +508,7 @@ def _check_encoder(encoder: Encoder, space: Space) -> None:
 def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Encoder:
     """Load the encoder of this name; one learned for another gallery cannot be this gallery's. Closes it on errors."""
     try:
+        encoder = recall(encoder, store.space.source)
         if not learned_parts(encoder) or lasting_name(encoder) == store.space.source:
             return load_encoder(encoder, folder)
     except BaseException:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from lookalike.errors import how_to_install
 from tests.encoders.exports import write_pair_export
 from tests.encoders.test_onnx import means, save
 from tests.pairs import write_pair
@@ -28,6 +29,31 @@ def test_encoders_are_listed_with_what_they_are(run: Run) -> None:
     assert rows["histogram"]["trained_on"] == ""
     assert (rows["patches"]["dim"], rows["patches"]["trained_on"]) == (None, "your own pictures")
     assert "efficientnet-lite0" in run("encoders").out
+
+
+def test_models_to_fetch_are_listed_with_what_they_are_for_and_that_they_are_not_tested(run: Run) -> None:
+    listed = run("encoders", "--json").json["recommended"]
+    assert {model["tested"] for model in listed} == {False}
+    words = " ".join(model["name"].lower() for model in listed)
+    assert all(word in words for word in ("dinov2", "dinov3", "clip", "siglip2", "mobileclip"))
+    shown = run("encoders").out
+    assert "not tested here" in shown
+    for model in listed:
+        assert model["name"].startswith("hf:")
+        assert model["purpose"]
+        assert model["licence"]
+        assert model["name"] in shown
+
+
+def test_a_variant_that_needs_an_extra_is_listed_with_how_to_install_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("lookalike.encoders.efficientnet.weights._PACKAGE", "a_package_that_is_not_installed")
+    rows = {row["name"]: row for row in run("encoders", "--json").json["encoders"]}
+    assert rows["efficientnet-lite0"]["hint"] == how_to_install("lookalike[float]")
+    assert rows["efficientnet-lite0-int8"]["available"]
+    assert how_to_install("lookalike[float]") in run("encoders").err
 
 
 def test_encoders_are_compared_by_the_protocol_where_there_are_classes(run: Run, labelled: Path) -> None:

@@ -29,9 +29,10 @@ WRITERS = {"save", "savefig", "write_bytes", "write_text"}
 OWN_FILES = {
     # module: what it writes, none of it at a path that a person names as a drawing or document
     "datasets/samples.py": "the sample collection, in a folder that is made for it",
-    "encoders/efficientnet/__init__.py": "the cache of converted models",
+    "encoders/efficientnet/convert.py": "the cache of converted models",
     "encoders/huggingface/exported.py": "a staged model folder",
     "encoders/huggingface/hub.py": "a staged model folder",
+    "encoders/huggingface/inline.py": "a staged model folder",
     "encoders/onnx.py": "the card beside a model",
     "encoders/patches/__init__.py": "a model folder",
     "encoders/untrusted/trial.py": "the cache of trials",

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 from tests.pairs import model, text_model, tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 SIDE = 8
@@ -74,3 +74,18 @@ def renamed(content: bytes, output: str) -> bytes:
     for node in proto.graph.node:
         node.output[:] = [output if name == old else name for name in node.output]
     return bytes(proto.SerializeToString())
+
+
+def split(path: Path, changes: Mapping[str, str] | None = None, *, least: int = 0) -> None:
+    """Move the weights of a model into a second file, as exporters do for large ones; `changes` falsify the entries."""
+    proto, data = ModelProto.FromString(path.read_bytes()), path.with_name(f"{path.name}_data")
+    with data.open("wb") as file:
+        for tensor in proto.graph.initializer:
+            if len(tensor.raw_data) > least:
+                known = {"location": data.name, "offset": str(file.tell()), "length": str(len(tensor.raw_data))}
+                file.write(tensor.raw_data)
+                tensor.ClearField("raw_data")
+                tensor.data_location = TensorProto.EXTERNAL
+                for key, value in {**known, **(changes or {})}.items():
+                    tensor.external_data.add(key=key, value=value)
+    path.write_bytes(proto.SerializeToString())

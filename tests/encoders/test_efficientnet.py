@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lookalike import load_encoder
-from lookalike.encoders.efficientnet import _LITE0_WEIGHTS
-from lookalike.encoders.untrusted.torchfile import read_tensors
+from lookalike.encoders.efficientnet.weights import read_weights
+from lookalike.errors import MissingExtra, how_to_install
 
 
 def cached_models() -> list[Path]:
@@ -18,7 +19,7 @@ def cached_models() -> list[Path]:
 
 
 def test_the_published_weights_are_read_as_tensors() -> None:
-    tensors = read_tensors(_LITE0_WEIGHTS.path())
+    tensors = read_weights()
     assert len(tensors) == 296
     assert tensors["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert tensors["_fc.weight"].shape == (1000, 1280)
@@ -38,7 +39,7 @@ def test_an_embedding_equals_a_convolution_written_out_by_hand() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
     (got,) = session.run(None, {"images": picture})
 
-    tensors = read_tensors(_LITE0_WEIGHTS.path())
+    tensors = read_weights()
     scaled = np.pad((picture[0].astype(np.float64) - 127) / 128, ((0, 1), (0, 1), (0, 0)))  # SAME: after, not before
     window = scaled[20:23, 40:43]  # row 10, column 20 at stride 2
     product = np.einsum("hwc,ochw->o", window, tensors["_conv_stem.weight"])
@@ -67,10 +68,21 @@ def test_the_converted_model_is_kept_and_a_damaged_copy_is_made_anew() -> None:
 
 def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "lookalike").write_text("a file where the folder should be")
-    script = "import lookalike; print(lookalike.load_encoder().dim)"
+    script = "import lookalike; print(lookalike.load_encoder('efficientnet-lite0').dim)"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
-    assert done.stdout == "1904\n"
+    assert done.stdout == "1280\n"
+
+
+def test_without_the_published_weights_a_float_variant_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("lookalike.encoders.efficientnet.weights._PACKAGE", "a_package_that_is_not_installed")
+    for name in ("efficientnet-lite0", "efficientnet-lite0-layers"):
+        with pytest.raises(MissingExtra, match="is not installed") as caught:
+            load_encoder(name)
+        assert caught.value.hint == how_to_install("lookalike[float]")
 
 
 def test_whole_numbers_come_near_the_floats() -> None:
@@ -98,7 +110,7 @@ def test_whole_numbers_are_those_of_arithmetic_by_hand() -> None:
     model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(rounded.output[0], onnx.TensorProto.UINT8, None))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     picture = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
-    (got,) = session.run(None, {"images": picture})
+    (got,) = session.run([rounded.output[0]], {"images": picture})
 
     window = picture[0, 20:23, 40:43].astype(np.int64) - 127
     sums = np.einsum("hwc,ochw->o", window, weights.astype(np.int64)) + shift

@@ -32,6 +32,7 @@ __all__ = [
     "LONGEST_TIMEOUT",
     "OLD_SPELLINGS",
     "RESEARCH",
+    "DeviceOption",
     "EncoderOption",
     "FollowLinksOption",
     "ForceOption",
@@ -296,6 +297,15 @@ def _check_threshold(distance: float | None) -> float | None:
     return distance
 
 
+def _use_device(context: typer.Context, device: str) -> str:
+    """Load encoders on this device for as long as the command runs. Raises UsageError if it is not there."""
+    from lookalike.encoders import on_device  # noqa: PLC0415  (4 ms)
+
+    if not context.resilient_parsing:  # as when a shell completes a line
+        context.with_resource(on_device(device))
+    return device
+
+
 IndexOption = Annotated[
     str | None,  # not a Path, which would make one slash of the two in a URL
     typer.Option(
@@ -315,7 +325,7 @@ EncoderOption = Annotated[
         metavar="NAME|FILE",
         parser=read_name,
         autocompletion=complete_encoder,
-        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME@COMMIT.",
+        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME[@COMMIT].",
     ),
 ]
 SplitsOption = Annotated[
@@ -326,6 +336,10 @@ SplitsOption = Annotated[
         parser=read_name,
         help="CSV file with the columns file, class and split; with several folders FOLDER=CSV, repeatable.",
     ),
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda", "coreml", "directml"],
+    typer.Option(callback=_use_device, help="Where the encoder runs; auto takes the best that this machine offers."),
 ]
 ModelOption = Annotated[Path | None, typer.Option("-m", "--model", metavar="DIR", help="Folder of a trained model.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -76,11 +76,18 @@ def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progre
         return
     rows = [_described(name) for name in lookalike.encoder_names()] + [_learned(name) for name in _learned_names()]
     if json:
-        print_json({"encoders": rows})
-    else:
-        columns = ["name", "dim", "metric", "trained_on", "available"]
-        shown = [[row[column] if row[column] is not None else "" for column in columns] for row in rows]
-        print_table([column.replace("_", " ") for column in columns], shown)
+        print_json({"encoders": rows, "recommended": _recommended()})
+        return
+    columns = ["name", "dim", "metric", "trained_on", "available"]
+    shown = [[row[column] if row[column] is not None else "" for column in columns] for row in rows]
+    print_table([column.replace("_", " ") for column in columns], shown)
+    for row in rows:
+        if "reason" in row:
+            note(f"{row['name']}: {row['reason']}; {row['hint']}")
+    sys.stdout.write("\n")
+    more = [(row["name"], row["purpose"], row["licence"]) for row in _recommended()]
+    print_table(["larger, to fetch (not tested here)", "for", "licence"], more)
+    note("fetch one: lookalike encoders fetch NAME")
 
 
 @command(
@@ -200,22 +207,22 @@ def adopt_export(
         note(f"use it: lookalike index FOLDER -e {output}")
 
 
-@command("fetch", "lookalike encoders fetch hf:OWNER/NAME@COMMIT", under=encoders)
+@command("fetch", "lookalike encoders fetch hf:OWNER/NAME", under=encoders)
 def fetch_encoder(
-    name: Annotated[
-        str, typer.Argument(metavar="hf:OWNER/NAME@COMMIT", help="A model on the Hugging Face hub, at one commit.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="hf:OWNER/NAME[@COMMIT]", help="A model on the Hugging Face hub.")],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Download a model from the Hugging Face hub.
 
-    `index -e NAME` does the same. Every address is printed; the files are kept with their SHA-256, tried, and not
-    downloaded again.
+    Without a commit, its 40 digits, it is the newest; the name with the commit is printed and is what a gallery
+    remembers. `index -e NAME` does the same. Every address is printed; the files are kept with their SHA-256, tried,
+    and not downloaded again.
     """
     from lookalike.encoders.huggingface import hub  # noqa: PLC0415
 
+    name = hub.pin(name, note)
     place = hub.fetch(name, note, bars=not (no_progress or json) and sys.stderr.isatty())
     encoder = lookalike.load_encoder(name)
     fields = _fields(encoder)
@@ -224,6 +231,13 @@ def fetch_encoder(
     else:
         print_table(list(fields), [list(fields.values())])
         note(f"saved in {place}; use it: lookalike index FOLDER -e {name}")
+
+
+def _recommended() -> list[dict[str, Any]]:
+    """The rows of models that are worth fetching."""
+    from lookalike.encoders.huggingface.recommended import RECOMMENDED  # noqa: PLC0415  (4 ms)
+
+    return [{**model._asdict(), "tested": False} for model in RECOMMENDED]
 
 
 def _fields(encoder: Encoder) -> dict[str, Any]:
@@ -318,7 +332,7 @@ def _described(name: str) -> dict[str, Any]:
         encoder = lookalike.load_encoder(name)
     except lookalike.LookalikeError as error:
         unknown: dict[str, Any] = dict.fromkeys(("dim", "metric", "trained_on", "size", "fingerprint"))
-        return {"name": name, **unknown, "available": False, "reason": str(error)}
+        return {"name": name, **unknown, "available": False, "reason": str(error), "hint": error.hint}
     return {
         "name": name,
         "dim": encoder.dim,

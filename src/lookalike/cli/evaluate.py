@@ -12,6 +12,7 @@ import typer
 
 from lookalike.cli.app import (
     RESEARCH,
+    DeviceOption,
     EncoderOption,
     ForceOption,
     JsonOption,
@@ -63,6 +64,7 @@ def evaluate(
     ],
     *,
     encoder: EncoderOption = None,
+    device: DeviceOption = "auto",
     split: SplitsOption = None,
     repeats: Annotated[
         int, typer.Option(metavar="N", min=0, help="Also measure N other splits, and say how much they differ.")

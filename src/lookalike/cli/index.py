@@ -15,6 +15,7 @@ import typer
 import lookalike
 from lookalike.cli.app import (
     FIND,
+    DeviceOption,
     EncoderOption,
     FollowLinksOption,
     IndexOption,
@@ -61,6 +62,7 @@ def index(
     *,
     gallery: IndexOption = None,
     encoder: EncoderOption = None,
+    device: DeviceOption = "auto",
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -189,9 +191,10 @@ def _opened(
     A dry run that finds no gallery gets a temporary one.
     """
     with ExitStack() as stack:
-        is_new = (options.dry_run or encoder is not None) and not _is_there(place)
+        source = _source(place) if options.dry_run or encoder is not None else None
+        is_new = source is None and (options.dry_run or encoder is not None)
         if encoder is not None and not options.dry_run:
-            _fetch_named(encoder, hidden=hidden)
+            encoder = _fetch_named(encoder, source, hidden=hidden)
         if is_new and options.dry_run:
             place = stack.enter_context(TemporaryDirectory(prefix="lookalike-"))
         with progress_bar("learning", hidden=hidden or not is_new or encoder is None) as on_progress:
@@ -201,19 +204,23 @@ def _opened(
         yield stack.enter_context(opened)
 
 
-def _is_there(place: str | Path) -> bool:
+def _source(place: str | Path) -> str | None:
+    """The name of the encoder of a gallery, as it remembers it; None if there is no gallery."""
     try:
-        lookalike.Gallery.open(place).close()
+        with lookalike.Gallery.open(place) as gallery:
+            return gallery.store.space.source
     except NoGallery:
-        return False
-    return True
+        return None
 
 
-def _fetch_named(encoder: str, *, hidden: bool) -> None:
-    """Fetch an encoder that is on a hub and not yet here, and print the addresses; do nothing for other names."""
-    from lookalike.encoders import fetch  # noqa: PLC0415
+def _fetch_named(encoder: str, source: str | None, *, hidden: bool) -> str:
+    """Fetch an encoder that is on a hub and not yet here, and print the addresses; do nothing for other names.
 
-    fetch(encoder, note, bars=not hidden and sys.stderr.isatty())
+    Returns its name with the commit: the one that the gallery remembers as its `source`, or the newest.
+    """
+    from lookalike.encoders import fetch, recall  # noqa: PLC0415
+
+    return fetch(recall(encoder, source or ""), note, bars=not hidden and sys.stderr.isatty())
 
 
 def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:

@@ -13,6 +13,7 @@ import typer
 import lookalike
 from lookalike.cli.app import (
     FIND,
+    DeviceOption,
     ForceOption,
     IndexOption,
     JsonOption,
@@ -57,6 +58,7 @@ def search(
         Path | None,
         typer.Option("-m", "--model", metavar="DIR", help="Folder of the trained model that made the gallery."),
     ] = None,
+    device: DeviceOption = "auto",
     sample: Annotated[
         int | None,
         typer.Option(

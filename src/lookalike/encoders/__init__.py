@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from lookalike.encoders.devices import DEVICES, Device, check_device, on_device, wanted_device
 from lookalike.encoders.registry import (
     CARD,
     DEFAULT,
@@ -23,6 +24,7 @@ from lookalike.encoders.registry import (
     learned_names,
     learned_parts,
     load_encoder,
+    recall,
 )
 
 if TYPE_CHECKING:
@@ -41,11 +43,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CARD",
     "DEFAULT",
+    "DEVICES",
     "MODEL",
     "TEXT",
     "TOKENIZER",
+    "Device",
     "Encoder",
     "Learner",
+    "check_device",
     "encoder_names",
     "fetch",
     "find_learner",
@@ -54,6 +59,9 @@ __all__ = [
     "learned_names",
     "learned_parts",
     "load_encoder",
+    "on_device",
+    "recall",
+    "wanted_device",
 ]
 
 

@@ -101,7 +101,8 @@ def parse_hybrid(name: str) -> list[tuple[str, float]]:
     parts = [_parse_part(text) for text in name.removeprefix(_PREFIX).split("+")]
     if len({part for part, _ in parts}) < max(2, len(parts)):
         raise UsageError(
-            f"a hybrid needs at least two different parts: {name!r}", hint="hybrid:efficientnet-lite0=0.7+histogram=0.3"
+            f"a hybrid needs at least two different parts: {name!r}",
+            hint="hybrid:efficientnet-lite0-int8=0.7+histogram=0.3",
         )
     return parts
 
@@ -114,7 +115,9 @@ def balance(parts: Sequence[Part], wanted: Mapping[str, float]) -> list[float]:
     """
     names = [part.name for part in parts]
     if not parts:
-        raise UsageError("only a hybrid encoder has weights", hint="-e hybrid:efficientnet-lite0=0.7+histogram=0.3")
+        raise UsageError(
+            "only a hybrid encoder has weights", hint="-e hybrid:efficientnet-lite0-int8=0.7+histogram=0.3"
+        )
     for name in wanted:
         if name not in names:
             raise UsageError(f"the gallery has no part {name!r}", hint=f"one of {', '.join(names)}")

@@ -15,18 +15,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
-import onnxruntime
 
+from lookalike.encoders.devices import wanted_device
+from lookalike.encoders.sessions import find_output, offered_devices, open_session
 from lookalike.errors import EncoderError
 from lookalike.images.decode import View
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,14 +44,17 @@ if TYPE_CHECKING:
     EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
     """n texts in, float32 (n, dim) out: close, by cosine, to the embeddings of the pictures that they describe."""
 
-__all__ = ["STABLE", "Card", "EncodeTexts", "OnnxEncoder", "find_output", "open_session"]
+__all__ = ["AGREE", "STABLE", "Card", "EncodeTexts", "OnnxEncoder"]
 
 Pooling = Literal["", "mean", "max", "first"]
 """How the features of all positions of a picture become one row; empty: they are laid out one after the other."""
 
 _MOST_DETAIL = 8.0
 _BATCH = 4  # pictures in one run: with a run on each core more are not faster, and take more memory
+_BATCH_ELSEWHERE = 16  # pictures in one run on another device, which takes one run at a time
 STABLE = 1e-4  # the largest difference between two runs on the same input
+AGREE = 1e-3  # the largest difference between two devices, in an embedding of length 1
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,7 @@ class OnnxEncoder:
         groups: Sequence[tuple[int, float]] = (),
         exponent: float = 1.0,
         encode_texts: EncodeTexts | None = None,
+        suits_cpu: bool = False,
     ) -> None:
         """dim: the dimensions of its embeddings if they are known; otherwise the model is tried.
 
@@ -140,6 +149,7 @@ class OnnxEncoder:
         exponent: the power of each value that a gallery keeps; its sign is kept too.
         source: what a built-in model was made from; any other model is known by its digest. encode_texts: of the text
         encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture.
+        suits_cpu: whether the model stays on the processor unless another device is asked for by its name.
         """
         self.card = card
         self.name = card.name
@@ -151,11 +161,18 @@ class OnnxEncoder:
         self.exponent = exponent
         self.encode_texts = encode_texts
         self._source = source or hashlib.sha256(model).hexdigest()
+        self.device = "cpu"
+        self._turn: threading.Lock | nullcontext[None] = nullcontext()  # for devices that take one run at a time
         self._session = open_session(model, f"model {card.name}")
         self._input = self._session.get_inputs()[0]
         self._output = find_output(self._session, card.output, f"model {card.name}")
         self._takes_bytes = self._input.type == "tensor(uint8)"
         self.dim = dim or self._try_out()
+        device = wanted_device()
+        if device == "auto":
+            device = "cpu" if suits_cpu else offered_devices()[0]
+        if device != "cpu":
+            self.move_to(device)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -172,13 +189,37 @@ class OnnxEncoder:
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) in, float32 (n, dim) out; each core runs its own small batches."""
-        most = 1 if self._input.shape[:1] == [1] else _BATCH  # many models are exported for one picture at a time
+        most = _BATCH if self.device == "cpu" else _BATCH_ELSEWHERE
+        if self._input.shape[:1] == [1]:  # many models are exported for one picture at a time
+            most = 1
         batches = [images[start : start + most] for start in range(0, len(images), most)]
         if not batches:
             return np.empty((0, self.dim), np.float32)
         if len(batches) == 1:
             return self._run(batches[0])
-        return np.concatenate(list(self._threads.map(self._run, batches)))
+        run = self._threads.map if self.device == "cpu" else map
+        return np.concatenate(list(run(self._run, batches)))
+
+    def move_to(self, device: str) -> None:
+        """Run on another device from now on, if that works there and gives the same embeddings.
+
+        Otherwise a warning is logged, and the encoder stays where it is. device: one of `lookalike.encoders.devices`,
+        without `auto`.
+        """
+        picture = np.random.default_rng(0).integers(0, 256, (1, self.view.size, self.view.size, 3), np.uint8)
+        expected, before = unit(self._run(picture)), self._session
+        try:
+            self._session = open_session(self.model, f"model {self.name}", device)
+            apart = float(np.abs(unit(self._run(picture)) - expected).max())
+            problem = "" if apart <= AGREE else f"its embeddings differ by {apart:.2g}"
+        except EncoderError as error:
+            problem = str(error)
+        if problem:
+            self._session = before
+            _log.warning("%s runs on the %s, not on %s: %s", self.name, self.device, device, problem)
+            return
+        self.device, self._turn = device, nullcontext() if device == "cpu" else threading.Lock()
+        _log.info("%s runs on %s", self.name, device)
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
@@ -186,7 +227,8 @@ class OnnxEncoder:
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            (output,) = self._session.run([self._output], {self._input.name: self.feed(images)})
+            with self._turn:
+                (output,) = self._session.run([self._output], {self._input.name: self.feed(images)})
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise EncoderError(f"the model {self.name} failed: {error}") from error
         features = np.asarray(output, np.float32)
@@ -225,26 +267,3 @@ def _pool(features: NDArray[np.float32], card: Card) -> NDArray[np.float32]:
     positions = features.reshape(len(features), -1, features.shape[-1])
     pooled = {"mean": positions.mean(axis=1), "max": positions.max(axis=1), "first": positions[:, 0]}
     return np.asarray(pooled[card.pooling])
-
-
-def open_session(model: bytes, what: str) -> onnxruntime.InferenceSession:
-    """Load a model for runs of one thread each: several runs in parallel are faster than one run on all cores.
-
-    what: what to call the model in the EncoderError that is raised when it cannot be loaded.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
-        raise EncoderError(f"the {what} cannot be loaded: {error}") from None
-
-
-def find_output(session: onnxruntime.InferenceSession, wanted: str, what: str) -> str:
-    """Return the name of the wanted output of a model, or of its first. Raises EncoderError for an unknown one."""
-    names = [output.name for output in session.get_outputs()]
-    if wanted and wanted not in names:
-        raise EncoderError(f"the {what} has no output {wanted!r}, but {', '.join(names)}")
-    return wanted or str(names[0])

@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lookalike.encoders.devices import on_device
 from lookalike.errors import UnknownEncoder
 from lookalike.files import expand_home
 
@@ -36,6 +37,7 @@ __all__ = [
     "learned_names",
     "learned_parts",
     "load_encoder",
+    "recall",
 ]
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ _TABLE = {
     DEFAULT: "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8",
     f"{DEFAULT}-128": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8_128",
     f"{DEFAULT}-160": "lookalike.encoders.efficientnet:efficientnet_lite0_layers_int8_160",
+    "efficientnet-lite0-int8": "lookalike.encoders.efficientnet:efficientnet_lite0_int8",
     "efficientnet-lite0-layers": "lookalike.encoders.efficientnet:efficientnet_lite0_layers",
     "efficientnet-lite0": "lookalike.encoders.efficientnet:efficientnet_lite0",
     "histogram": "lookalike.encoders.histogram:HistogramEncoder",
@@ -81,13 +84,21 @@ def hub_names(name: str | Path) -> list[str]:
     return [part for part, _ in _parse_hybrid(name) or [(str(name), 1.0)] if part.startswith(_HUB)]
 
 
-def fetch(name: str | Path, on_message: Callable[[str], None], *, bars: bool = False) -> None:
+def fetch(name: str | Path, on_message: Callable[[str], None], *, bars: bool = False) -> str:
     """Download what an encoder of this name needs from a hub (see `lookalike.encoders.huggingface.hub`).
 
+    Returns the name with a commit in each part that comes from a hub: the newest, where the name had none.
     No other function downloads an encoder. Raises UnknownEncoder, MissingExtra, FetchFailed, EncoderError.
     """
-    for part in hub_names(name):
+    pinned = {part: _hub().pin(part, on_message) for part in hub_names(name)}
+    for part in pinned.values():
         _hub().fetch(part, on_message, bars=bars)
+    return _rename_parts(name, lambda part: pinned.get(part, part)) if pinned else str(name)
+
+
+def recall(name: str | Path, known: str) -> str:
+    """Return `known`, the name that a gallery remembers, if that is `name` with commits; otherwise `name`."""
+    return known if lasting_name(_rename_parts(known, _drop_commit)) == lasting_name(name) else str(name)
 
 
 def find_learner(name: str) -> Learner:
@@ -95,15 +106,19 @@ def find_learner(name: str) -> Learner:
     return cast("Learner", _import(_LEARNED[name]))
 
 
-def load_encoder(name: str | Path = DEFAULT, folder: Path | None = None) -> Encoder:
+def load_encoder(name: str | Path = DEFAULT, folder: Path | None = None, *, device: str | None = None) -> Encoder:
     """Load an encoder: by its name, from an .onnx file, from the folder of a training or of a pair, or a hybrid.
 
     A hybrid is `hybrid:NAME[=WEIGHT]+NAME[=WEIGHT]`. `hf:OWNER/NAME@COMMIT` is a model that was fetched from a hub
     before: loading uses no network.
     folder: where the encoders are that were learned for a gallery, each in a subfolder with its name.
-    Raises UnknownEncoder for an unknown name; EncoderError for a model that cannot be used.
+    device: one of auto, cpu, cuda, coreml, directml; by default that of `on_device`, or auto. Embeddings agree within
+    0.001 on all of them; where a device fails or gives others, the processor is used and a warning logged.
+    Raises UnknownEncoder for an unknown name; EncoderError for a model that cannot be used; UsageError for a device
+    that ONNX Runtime lacks.
     """
-    encoder = _load(name, folder)
+    with on_device(device):
+        encoder = _load(name, folder)
     _log.info("loaded the encoder %s: %d dimensions, %s", encoder.name, encoder.dim, encoder.metric)
     return encoder
 
@@ -122,8 +137,17 @@ def _load(name: str | Path, folder: Path | None) -> Encoder:
 
 def lasting_name(name: str | Path) -> str:
     """Return the name in the form that loads the same encoder from any working directory: with absolute paths."""
-    parts = [f"{_make_absolute(part)}={weight!r}" for part, weight in _parse_hybrid(name)]
-    return "hybrid:" + "+".join(parts) if parts else _make_absolute(str(name))
+    return _rename_parts(name, _make_absolute)
+
+
+def _rename_parts(name: str | Path, rename: Callable[[str], str]) -> str:
+    """The name with each part of a hybrid renamed, or as a whole for any other encoder."""
+    parts = [f"{rename(part)}={weight!r}" for part, weight in _parse_hybrid(name)]
+    return "hybrid:" + "+".join(parts) if parts else rename(str(name))
+
+
+def _drop_commit(part: str) -> str:
+    return part.partition("@")[0] if part.startswith(_HUB) else part
 
 
 def _load_learned(name: str, folder: Path | None) -> Encoder:

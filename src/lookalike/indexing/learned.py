@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.encoders import CARD, MODEL, find_learner, learned_parts
+from lookalike.encoders import CARD, MODEL, find_learner, learned_parts, on_device
 from lookalike.errors import UsageError
 from lookalike.files import expands_home, stage_folder
 from lookalike.images.decode import DecodedPicture
@@ -76,7 +76,7 @@ def learn_into(  # noqa: PLR0913  (see above)
     """Learn one encoder as `learn` does and write it to `folder`, which must be empty or not exist yet."""
     options, learner = options or IndexOptions(), find_learner(name)
     paths = _sample([absolute(root) for root in roots], options)
-    with _stage(folder) as staged:
+    with _stage(folder) as staged, on_device("cpu"):  # the same encoder on every machine
         learner.learn(_read_pictures(paths, labels or {}, learner.view, options, on_progress), staged)
 
 

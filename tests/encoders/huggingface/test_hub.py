@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lookalike import load_encoder
+from lookalike import Gallery, load_encoder
 from lookalike.encoders import lasting_name
 from lookalike.encoders.huggingface.hub import cache_folder, fetch
 from lookalike.errors import EncoderError, MissingExtra, UnknownEncoder, how_to_install
@@ -98,7 +98,7 @@ def test_without_a_network_it_says_where_to_put_the_files_and_takes_them_from_th
     [
         (f"hf:someone/nothing@{COMMIT}", 1, "the hub has no public model hf:someone/nothing"),
         (f"hf:someone/colours@{COMMIT[::-1]}", 1, "the hub has no public model hf:someone/colours"),
-        ("hf:someone/colours", 2, "is not the name of a model on the hub"),
+        ("hf:someone/nothing", 1, "the hub has no public model hf:someone/nothing"),
         ("hf:someone/colours@main", 2, "is not the name of a model on the hub"),
         (f"hf:someone/colours@{COMMIT[:12]}", 2, "is not the name of a model on the hub"),
         (f"hf:../..@{COMMIT}", 2, "is not the name of a model on the hub"),
@@ -227,6 +227,36 @@ def test_loading_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "lookalike.encoders.huggingface.hub" in done.stdout
     assert "huggingface_hub" not in done.stdout
+
+
+def test_without_a_commit_it_is_the_newest_which_is_printed(hub: Hub) -> None:
+    done = lookalike(hub, "encoders", "fetch", "hf:someone/colours", "--json")
+    assert (json.loads(done.stdout)["model"], done.returncode) == (NAME, 0), done.stderr
+    assert f"asking {hub.environment['HF_ENDPOINT']}/api/models/someone/colours\n" in done.stderr
+    assert f"the newest commit is {NAME}\n" in done.stderr
+    assert hub.asked[0] == "GET /api/models/someone/colours"
+    assert load_encoder(NAME).name == "colours"
+
+
+@pytest.mark.parametrize("form", ["{}", "hybrid:{}=0.5+histogram=0.5"])
+def test_a_gallery_remembers_the_commit_and_asks_no_more(hub: Hub, tmp_path: Path, form: str) -> None:
+    index = ["index", paint(tmp_path / "painted"), "-e", form.format("hf:someone/colours"), "-i", tmp_path / "g"]
+    done = lookalike(hub, *index, "--json")
+    assert json.loads(done.stdout)["added"] == 20, done.stderr
+    with Gallery.open(tmp_path / "g") as gallery:
+        assert gallery.store.space.source == form.format(NAME)
+    hub.asked.clear()
+    hub.newest = COMMIT[::-1]
+    assert json.loads(lookalike(hub, *index, "--json").stdout)["unchanged"] == 20
+    with Gallery.open(tmp_path / "g", encoder=form.format("hf:someone/colours")) as gallery:
+        assert len(gallery) == 20
+    assert not hub.asked
+
+
+def test_loading_needs_the_commit_and_says_how_to_find_it() -> None:
+    with pytest.raises(UnknownEncoder, match="it has no commit") as raised:
+        load_encoder("hf:someone/colours")
+    assert "lookalike encoders fetch hf:someone/colours" in raised.value.hint
 
 
 def test_a_dry_run_fetches_nothing(hub: Hub, tmp_path: Path) -> None:

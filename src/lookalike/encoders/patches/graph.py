@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike.encoders.onnx_graph import IMAGES, Graph
+from lookalike.encoders.onnx_graph import FLOAT, IMAGES, Graph
 from lookalike.encoders.patches.dictionary import CONTRAST
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def build_graph(banks: list[Bank], size: int, projected: Projected | None = None
 
 def add_responses(graph: Graph, banks: list[Bank], size: int) -> str:
     """Add the pooled responses of all banks to the input pictures; returns their name."""
-    from onnx import TensorProto  # noqa: PLC0415  (0.3 s, and only learning needs it)
-
-    pixels = graph.add("Transpose", graph.add("Cast", IMAGES, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    pixels = graph.add("Transpose", graph.add("Cast", IMAGES, to=FLOAT), perm=[0, 3, 1, 2])
     return graph.add("Concat", *(_pool(graph, pixels, bank, size) for bank in banks), axis=1)
 
 

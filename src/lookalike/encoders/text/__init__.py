@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.encoders.onnx import STABLE, find_output, open_session
+from lookalike.encoders.onnx import STABLE
+from lookalike.encoders.sessions import find_output, open_session
 from lookalike.encoders.text.tokens import LONGEST, Frame, Tokens
 from lookalike.errors import EncoderError
 

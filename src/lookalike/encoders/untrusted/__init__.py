@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.encoders import CARD, MODEL, TEXT, TOKENIZER
 from lookalike.encoders.onnx import Card, OnnxEncoder
+from lookalike.encoders.onnx_format import is_external, list_nodes, list_tensors, parse_model
 from lookalike.encoders.text import TextCard, TextEncoder
 from lookalike.encoders.text.tokens import tokenize
 from lookalike.encoders.untrusted.trial import try_in_child
@@ -20,18 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from onnx import ModelProto
 
     from lookalike.encoders.onnx import EncodeTexts
 
-__all__ = ["JSON_BYTES", "MOST_BYTES", "check_model", "load_onnx", "load_text", "read_model"]
+__all__ = ["JSON_BYTES", "MODEL_BYTES", "MOST_BYTES", "check_model", "load_onnx", "load_text", "output_names"]
 
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml"))
 _CONTROL_FLOW = frozenset(("Loop", "If", "Scan", "SequenceMap"))
-_PROTOBUF = 2 << 30  # bytes that one message may have
+MODEL_BYTES = 2 << 30  # that one message of protobuf may have
 JSON_BYTES = 1 << 20  # that a card or another description may have
 # The largest size of each file of a model; the largest tokenizers in use, with 256,000 words, have 34 MB.
-MOST_BYTES = {MODEL: _PROTOBUF, CARD: JSON_BYTES, TEXT: _PROTOBUF, TOKENIZER: 64 << 20}
+MOST_BYTES = {MODEL: MODEL_BYTES, CARD: JSON_BYTES, TEXT: MODEL_BYTES, TOKENIZER: 64 << 20}
 
 
 @expands_home
@@ -73,13 +73,13 @@ def _find_text_encoder(path: Path, dim: int) -> EncodeTexts | None:
     return encode_texts
 
 
-def read_model(path: Path) -> ModelProto:
-    """Parse a model file without running anything in it. Raises EncoderError, UntrustedModel."""
-    return check_model(_read_file(path, _PROTOBUF), path)
+def output_names(path: Path) -> list[str]:
+    """The names of a model's outputs, without running anything in it. Raises EncoderError, UntrustedModel."""
+    return [output.name for output in check_model(_read_file(path, MODEL_BYTES), path).graph.output]
 
 
 def _read_checked(path: Path) -> bytes:
-    model = _read_file(path, _PROTOBUF)
+    model = _read_file(path, MODEL_BYTES)
     check_model(model, path)
     return model
 
@@ -96,25 +96,22 @@ def _read_file(path: Path, most: int) -> bytes:
         raise EncoderError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def check_model(model: bytes, path: Path) -> ModelProto:
+def check_model(model: bytes, path: Path) -> Any:  # noqa: ANN401  (a message: ModelProto)
     """Parse a model and look for what only a program needs.
 
     Raises UntrustedModel for external files, control flow and operators outside the ONNX standard.
     """
-    from onnx import ModelProto, TensorProto  # noqa: PLC0415  (0.3 s, and only for model files)
-
     try:
-        proto: ModelProto = ModelProto.FromString(model)
-    except Exception as error:  # noqa: BLE001  (ONNX Runtime raises classes of its own extension module)
+        proto = parse_model(model)
+    except Exception as error:  # noqa: BLE001  (protobuf raises classes of its own extension module)
         raise EncoderError(f"{path} is not an ONNX file: {error}") from None
-    nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+    nodes = list_nodes(proto)
     own = {(function.domain, function.name) for function in proto.functions}
     for node in nodes:
         if node.op_type in _CONTROL_FLOW or any(a.HasField("g") or a.graphs for a in node.attribute):
             raise UntrustedModel(f"{path} has control flow ({node.op_type}), which could run for ever")
         if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
             raise UntrustedModel(f"{path} uses operators of {node.domain}")
-    tensors = [*proto.graph.initializer, *(a.t for node in nodes for a in node.attribute if a.HasField("t"))]
-    if any(t.data_location == TensorProto.EXTERNAL or t.external_data for t in tensors):
+    if any(is_external(tensor) for tensor in list_tensors(proto)):
         raise UntrustedModel(f"{path} keeps weights in other files; only single-file models are accepted")
     return proto

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import sys
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from typing import Any
 import platformdirs
 
 from lookalike.encoders.onnx import Card, OnnxEncoder
+from lookalike.encoders.sessions import runtime_version
 from lookalike.encoders.text import TextCard, TextEncoder
 from lookalike.errors import EncoderError, LookalikeError
 from lookalike.files import replace_file
@@ -82,6 +82,6 @@ def _try(model: bytes, card: Card | TextCard) -> int:
 
 def _cache_file(model: bytes, card: Card | TextCard) -> Path:
     """The file that exists if this model with this card has passed under this version of ONNX Runtime."""
-    known = json.dumps([asdict(card), importlib.metadata.version("onnxruntime")], sort_keys=True).encode()
+    known = json.dumps([asdict(card), runtime_version()], sort_keys=True).encode()
     digest = hashlib.sha256(hashlib.sha256(model).digest() + known).hexdigest()
     return Path(platformdirs.user_cache_dir("lookalike")) / "checked" / f"{digest}.json"
