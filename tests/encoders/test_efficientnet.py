@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike import load_encoder
-from lookalike.encoders.efficientnet import _LITE0_WEIGHTS
-from lookalike.encoders.untrusted.torchfile import read_tensors
+from lookalike.encoders.efficientnet.weights import read_weights
 
 
 def cached_models() -> list[Path]:
@@ -18,7 +17,7 @@ def cached_models() -> list[Path]:
 
 
 def test_the_published_weights_are_read_as_tensors() -> None:
-    tensors = read_tensors(_LITE0_WEIGHTS.path())
+    tensors = read_weights()
     assert len(tensors) == 296
     assert tensors["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert tensors["_fc.weight"].shape == (1000, 1280)
@@ -38,7 +37,7 @@ def test_an_embedding_equals_a_convolution_written_out_by_hand() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
     (got,) = session.run(None, {"images": picture})
 
-    tensors = read_tensors(_LITE0_WEIGHTS.path())
+    tensors = read_weights()
     scaled = np.pad((picture[0].astype(np.float64) - 127) / 128, ((0, 1), (0, 1), (0, 0)))  # SAME: after, not before
     window = scaled[20:23, 40:43]  # row 10, column 20 at stride 2
     product = np.einsum("hwc,ochw->o", window, tensors["_conv_stem.weight"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.encoders.efficientnet import _LITE0_WEIGHTS
+from lookalike.encoders.efficientnet.weights import find_weights
 from lookalike.encoders.untrusted.torchfile import read_tensors
 from lookalike.errors import EncoderError, UntrustedModel
 
@@ -130,6 +130,6 @@ def test_a_weights_file_that_names_a_function_is_refused_and_nothing_runs(tmp_pa
 @pytest.mark.parametrize("keep", [0, 10, 1000, 100_000])
 def test_a_truncated_weights_file_is_an_error_with_its_path(tmp_path: Path, keep: int) -> None:
     file = tmp_path / "short.pth"
-    file.write_bytes(_LITE0_WEIGHTS.path().read_bytes()[:keep])
+    file.write_bytes(find_weights().read_bytes()[:keep])
     with pytest.raises(EncoderError, match=r"short\.pth"):
         read_tensors(file)

