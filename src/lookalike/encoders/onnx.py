@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.encoders.words import Vocabulary
     from lookalike.vectors.metric import Metric
 
     EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -132,12 +133,14 @@ class OnnxEncoder:
         source: str = "",
         groups: Sequence[tuple[int, float]] = (),
         encode_texts: EncodeTexts | None = None,
+        load_vocabulary: Callable[[], Vocabulary] | None = None,
     ) -> None:
         """dim: the dimensions of its embeddings if they are known; otherwise the model is tried.
 
         groups: how a gallery divides an embedding, as the dimensions and the share of each group; empty for one group.
         source: what a built-in model was made from; any other model is known by its digest. encode_texts: of the text
-        encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture.
+        encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture. The
+        same is true of load_vocabulary, which returns the words of a model that was trained to classify.
         """
         self.card = card
         self.name = card.name
@@ -147,6 +150,7 @@ class OnnxEncoder:
         self.model = model
         self.groups = tuple(groups)
         self.encode_texts = encode_texts
+        self.load_vocabulary = load_vocabulary
         self._source = source or hashlib.sha256(model).hexdigest()
         self._session = open_session(model, f"model {card.name}")
         self._input = self._session.get_inputs()[0]

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lookalike.search.concepts import resolve_tags
 from lookalike.search.filters import parse_filter, parse_filters, split_filter
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def explain_filters(store: Store, terms: Sequence[str]) -> list[str]:
         _explain(store, field, value)
         for _, field, values in map(split_filter, terms)
         for value in values
-        if not len(store.ids(parse_filter(f"{field}:{_quote(value)}")))
+        if not len(store.ids(resolve_tags(store, parse_filter(f"{field}:{_quote(value)}"))))
     ]
-    if not found and not len(store.ids(parsed)):
+    if not found and not len(store.ids(resolve_tags(store, parsed))):
         found.append(f"no picture passes {'these filters together' if len(terms) > 1 else terms[0]}")
     return found
 
@@ -48,6 +49,8 @@ def _quote(value: str) -> str:
 
 def _explain(store: Store, field: str, value: str) -> str:
     """Say that no picture has this value, and name the closest values that pictures have, or some of them."""
+    if field == "tag":
+        return f"no picture carries the tag {value!r}; teach it with more examples: lookalike teach '{value}' IMAGES"
     records = [record for record in islice(store.scan(), _SCANNED) if record.digest is not None]
     if field not in _VALUES:
         low, high = _find_range(field, records)

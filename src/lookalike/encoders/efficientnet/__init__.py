@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import platformdirs
 from lookalike.encoders.efficientnet.integers import IntegerWriter
 from lookalike.encoders.efficientnet.network import DIM, LAYERS, FloatWriter, write_network
 from lookalike.encoders.efficientnet.weights import DIGEST, read_weights
+from lookalike.encoders.efficientnet.words import load_vocabulary
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.files import replace_file
 from lookalike.images.decode import View
@@ -90,6 +92,7 @@ def _build(form: _Form) -> OnnxEncoder:
         dim=sum(dims),
         source=_source(form.graph),
         groups=list(zip(dims, _SHARES, strict=True)) if form.is_layered else (),
+        load_vocabulary=partial(load_vocabulary, sum(dims)),
     )
 
 
