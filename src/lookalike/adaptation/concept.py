@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float32]
     Exact = NDArray[np.float64]
 
-__all__ = ["Direction", "fit_direction"]
+__all__ = ["Background", "Direction", "fit_direction"]
 
 _SHRINKAGE = 30.0  # times the mean variance of a dimension, for one example; a quarter for two, a ninth for three
 _LEAST_SHRINKAGE = 0.3  # reached with ten examples
@@ -43,19 +43,43 @@ class Direction:
     threshold: float
 
 
-def fit_direction(like: Rows, unlike: Rows, background: Rows) -> Direction:
-    """The direction of examples, float32 (n, w), n >= 1, against unlike ones (m, w) and pictures of all kinds (b, w).
+class Background:
+    """How the vectors of a gallery vary: their mean, and the variances along the directions in which they do."""
+
+    def __init__(self, rows: Rows) -> None:
+        """rows: float32 (b, w), all vectors or a sample of them, of length 1."""
+        count, width = rows.shape
+        self.mean = rows.mean(axis=0, dtype=np.float64) if count else np.zeros(width)
+        centred = rows - self.mean
+        is_wide = count < width
+        products = centred @ centred.T if is_wide else centred.T @ centred
+        variances, vectors = np.linalg.eigh(products / max(1, count)) if count else (np.zeros(0), np.zeros((0, 0)))
+        varies = variances > _NARROW * variances.max(initial=0)
+        self._variances, found = variances[varies], vectors[:, varies]
+        self._components = unit((centred.T @ found).T).T if is_wide else found
+
+    def solve(self, rows: Exact, shrinkage: float) -> Exact:
+        """The products of rows, float64 (n, w), and the inverse of the shrunken covariance, up to a common factor.
+
+        shrinkage: what is added to all variances, in units of their mean.
+        """
+        added = shrinkage * (self._variances.mean() if len(self._variances) else 1.0)
+        shares = self._variances / (self._variances + added)
+        return np.asarray(rows - ((rows @ self._components) * shares) @ self._components.T)
+
+
+def fit_direction(like: Rows, unlike: Rows, background: Background) -> Direction:
+    """The direction of examples, float32 (n, w), n >= 1, against unlike ones, (m, w), and pictures of all kinds.
 
     All have length 1. The same arrays give the same direction.
     """
-    mean = background.mean(axis=0, dtype=np.float64) if len(background) else np.zeros(like.shape[1])
     shrinkage = max(_SHRINKAGE / len(like) ** 2, _LEAST_SHRINKAGE)
-    solve = _Solver(background - mean, shrinkage)
-    away = (unlike - mean).mean(axis=0) / (_AGAINST + len(like)) if len(unlike) else np.zeros(like.shape[1])
-    centred = like - mean
-    solved, against = solve(centred), solve(away[None])[0]
-    direction = _direction(solved.mean(axis=0) - against, like)
-    return Direction(direction.astype(np.float32), _find_threshold(like, unlike, solved - against, direction, mean))
+    solved = background.solve(like - background.mean, shrinkage)
+    if len(unlike):
+        away = (unlike - background.mean).mean(axis=0, keepdims=True) / (_AGAINST + len(like))
+        solved = solved - background.solve(away, shrinkage)
+    direction = _direction(solved.mean(axis=0), like)
+    return Direction(direction.astype(np.float32), _find_threshold(like, unlike, solved, direction, background.mean))
 
 
 def _direction(wanted: Exact, like: Rows) -> Exact:
@@ -77,24 +101,3 @@ def _find_threshold(like: Rows, unlike: Rows, solved: Exact, direction: Exact, m
     if len(unlike):
         threshold = max(threshold, (own + float((unlike @ direction).max())) / 2)
     return min(threshold, own)
-
-
-class _Solver:
-    """Multiplies by the inverse of a shrunken covariance, through the directions in which the background varies."""
-
-    def __init__(self, centred: Exact, shrinkage: float) -> None:
-        count, width = centred.shape
-        is_wide = count < width
-        products = centred @ centred.T if is_wide else centred.T @ centred
-        variances, vectors = np.linalg.eigh(products / max(1, count)) if count else (np.zeros(0), np.zeros((0, 0)))
-        varies = variances > _NARROW * variances.max(initial=0)
-        self._variances = variances[varies]
-        found = vectors[:, varies]
-        self._components = unit((centred.T @ found).T).T if is_wide else found
-        self._added = shrinkage * (self._variances.mean() if len(self._variances) else 1.0)
-
-    def __call__(self, rows: Exact) -> Exact:
-        """The products of the inverse with rows float64 (n, w), up to a common factor."""
-        inside = rows @ self._components
-        shares = self._variances / (self._variances + self._added)
-        return np.asarray(rows - (inside * shares) @ self._components.T)

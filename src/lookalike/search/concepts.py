@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from lookalike.adaptation.concept import fit_direction
+from lookalike.adaptation.concept import Background, fit_direction
 from lookalike.encoders.words import find_close
 from lookalike.errors import UnknownWord, UsageError
 from lookalike.search.query import PictureQuery, StoredQuery, as_query
@@ -167,7 +167,7 @@ def probe(store: Store, concept: Concept) -> Probe:
     else:  # their cosine is compared, before adaptation: a direction has no distance
         space, background = SearchSpace(raw=True), _read_embeddings(store, sample)
         like, unlike = unit(concept.like), unit(concept.unlike)
-    found = fit_direction(like, unlike, background)
+    found = fit_direction(like, unlike, Background(background))
     return Probe(found.vector[None], space, 1.0 - found.threshold)
 
 
