@@ -35,7 +35,7 @@ def fill(name: str, *, whole: bool, before: int = 0) -> Gallery:
     rng = np.random.default_rng(0)
     records, embeddings = [], {}
     for number, word in enumerate(SHOWN * 4):
-        direction = load_vocabulary(1280).find(word)
+        direction = load_vocabulary().find(word)
         assert direction is not None
         row = rng.normal(0, 0.01, dim).astype(np.float32)
         row[before : before + 1280] += direction[0]

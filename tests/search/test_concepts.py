@@ -94,7 +94,7 @@ def test_pictures_added_later_are_found_and_carry_the_tag(gallery: Gallery, pain
 
 def test_adapting_again_and_removing_the_examples_leave_a_concept_as_it_is(gallery: Gallery, painted: Path) -> None:
     gallery.teach("red", [painted / f"red-{n}.png" for n in range(2)])
-    for dim in (4, 8):
+    for dim in (8, 12):
         gallery.adapt(dim=dim)
         assert colours(gallery.search(Query.text("red"), 4)) == {"red"}
     gallery.remove(painted / "red-0.png")

@@ -59,8 +59,8 @@ def read_kinds(text: str) -> list[Kind]:
 class Vocabulary:
     """The words of a classifier's classes.
 
-    kinds: their names and what they are kinds of. load: the direction of each class in an encoder's embeddings,
-    float32 (classes, dim), loaded when a word is first looked up.
+    kinds: their names and what they are kinds of. load: returns the direction of each class, float32 (classes, w), in
+    the first w dimensions of an encoder's embeddings; it is called when a word is first looked up.
     """
 
     def __init__(self, kinds: Iterable[Kind], load: Callable[[], NDArray[np.float32]]) -> None:
@@ -77,7 +77,7 @@ class Vocabulary:
         return len(self._find(text))
 
     def find(self, text: str) -> NDArray[np.float32] | None:
-        """The directions of the classes that a text means, float32 (n, dim), of length 1; None if it is not known.
+        """The directions of the classes that a text means, float32 (n, w), of length 1; None if it is not known.
 
         Case, hyphens, accents, plurals, a leading article and a leading "picture of" make no difference.
         """

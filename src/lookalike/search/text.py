@@ -48,8 +48,9 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
         raise UsageError("an empty text describes no picture")
     for encode_texts, columns in _parts(encoder, _text_encoder):
         return encode_texts([text]), _space(columns)
-    for load_vocabulary, columns in _parts(encoder, _vocabulary):
-        return _find_word(load_vocabulary(), text), _space(columns)
+    for load_vocabulary, (start, _) in _parts(encoder, _vocabulary):
+        directions = _find_word(load_vocabulary(), text)
+        return directions, _space((start, start + directions.shape[1]))
     raise NoTextEncoder(
         f"{encoder.name} has no text encoder: it understands only pictures",
         hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY; "

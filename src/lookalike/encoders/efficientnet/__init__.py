@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +91,7 @@ def _build(form: _Form) -> OnnxEncoder:
         dim=sum(dims),
         source=_source(form.graph),
         groups=list(zip(dims, _SHARES, strict=True)) if form.is_layered else (),
-        load_vocabulary=partial(load_vocabulary, sum(dims)),
+        load_vocabulary=load_vocabulary,
     )
 
 

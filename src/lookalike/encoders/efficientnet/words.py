@@ -5,34 +5,31 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lookalike.encoders.efficientnet.classifier import load_classifier
 from lookalike.encoders.efficientnet.shipped import WORDS, read_shipped
 from lookalike.encoders.words import Vocabulary, read_kinds
 from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["load_vocabulary"]
 
 
 @cache
-def load_vocabulary(dim: int) -> Vocabulary:
-    """The words of embeddings with `dim` dimensions, of which the first 1,280 are the last features of the network.
+def load_vocabulary() -> Vocabulary:
+    """The words of embeddings that begin with the 1,280 last features of the network.
 
     Raises EncoderError if one of the shipped files is damaged.
     """
-    return Vocabulary(read_kinds(read_shipped(WORDS).decode()), lambda: _load_directions(dim))
+    return Vocabulary(read_kinds(read_shipped(WORDS).decode()), _load_directions)
 
 
-def _load_directions(dim: int) -> NDArray[np.float32]:
-    """The weights of the classes without what all have in common, float32 (1000, dim), 0 beyond the features.
+def _load_directions() -> NDArray[np.float32]:
+    """The weights of the classes without what all have in common, float32 (1000, 1280), of length 1.
 
     Without their biases and norms: those tell which class is likelier, not which picture (docs/decisions.md).
     """
     weights, _ = load_classifier()
-    directions = np.zeros((len(weights), dim), np.float32)
-    directions[:, : weights.shape[1]] = unit(weights - weights.mean(axis=0))
-    return directions
+    return unit(weights - weights.mean(axis=0))
