@@ -243,7 +243,7 @@ def test_the_sound_ones_of_the_taught_concepts_are_saved_and_the_damaged_one_is_
         rows = embedding(1)[None]
         store.set_concepts([Concept("boat", rows, rows[:0]), Concept("dog", 2 * rows, rows)])
     store.close()
-    run(place, "UPDATE meta SET value = value || x'00' WHERE key = 'concept dog'")
+    run(place, "UPDATE meta SET crc = crc + 1 WHERE key = 'concept dog'")
     store = open_store(place)
     assert "concept dog" in " ".join(store.verify() if isinstance(store, Maintained) else [])
     with pytest.raises(Corrupt, match="dog"):
