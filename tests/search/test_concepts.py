@@ -92,14 +92,16 @@ def test_pictures_added_later_are_found_and_carry_the_tag(gallery: Gallery, pain
     assert len(tagged) == before + 1
 
 
-def test_adapting_again_and_removing_the_examples_leave_a_concept_as_it_is(gallery: Gallery, painted: Path) -> None:
-    gallery.teach("red", [painted / f"red-{n}.png" for n in range(2)])
-    for dim in (8, 12):
-        gallery.adapt(dim=dim)
-        assert colours(gallery.search(Query.text("red"), 4)) == {"red"}
-    gallery.remove(painted / "red-0.png")
-    gallery.remove(painted / "red-1.png")
-    assert colours(gallery.search(Query.text("red"), 2)) == {"red"}
+def test_adapting_again_and_removing_the_examples_leave_a_concept_as_it_is(painted: Path, tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "g", encoder=write_pair(tmp_path / "pair"), create=True) as gallery:
+        gallery.index(painted, options=ONE)
+        gallery.teach("our red", [painted / f"red-{n}.png" for n in range(2)])
+        for dim, blend in ((12, False), (24, True), (24, False)):
+            gallery.adapt(dim=dim, blend=blend)
+            assert colours(gallery.search(Query.text("our red"), 4)) == {"red"}
+        gallery.remove(painted / "red-0.png")
+        gallery.remove(painted / "red-1.png")
+        assert colours(gallery.search(Query.text("our red"), 2)) == {"red"}
 
 
 def test_what_it_is_not_goes_away_from_it(gallery: Gallery, painted: Path) -> None:
