@@ -204,7 +204,24 @@ def test_a_taught_name_wins_over_a_text_encoder_and_over_a_known_word_and_says_s
         assert [word for word in gallery.words() if word.casefold() == "banana"] == ["Banana"]
 
 
-def test_weights_and_sums_with_a_taught_name_are_errors(gallery: Gallery, painted: Path) -> None:
+def test_what_a_taught_name_cannot_do_is_an_error(gallery: Gallery, painted: Path) -> None:
     gallery.teach("red", painted / "red-0.png")
     with pytest.raises(UsageError):
         gallery.search(Query.text("red") + Query.picture(painted / "blue-0.png"))
+    with pytest.raises(UsageError):
+        gallery.search(Query.text("red"), weights={"histogram": 0.5})
+    with pytest.raises(UsageError, match="only pictures"):
+        gallery.explain(Query.text("red"), painted / "red-0.png")
+
+
+def test_taught_names_go_together_with_other_queries_orders_and_copies(gallery: Gallery, painted: Path) -> None:
+    gallery.teach("red", painted / "red-0.png")
+    alone = [gallery.search(query, 3) for query in (Query.text("red"), Query.picture(painted / "blue-0.png"))]
+    both = gallery.search_many([Query.text("red"), Query.picture(painted / "blue-0.png")], 3)
+    assert [hits.rows() for hits in both] == [hits.rows() for hits in alone]
+    for hits in (
+        gallery.search(Query.text("red"), 4, unique=True),
+        gallery.search(Query.text("red"), 4, order="diffusion"),
+        gallery.search(Query.text("red"), 4, exact=True),
+    ):
+        assert colours(hits) == {"red"}
