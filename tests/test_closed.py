@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "relocate": ("/old", "/new"),
     "adapt_to_labels": ({},),
     "explain": ("a.jpg", "b.jpg"),
+    "teach": ("our boat", ["a.jpg"]),
     "search_many": (["a.jpg"],),
     "encode_views": ([],),
     "embed_files": ([],),
@@ -28,7 +29,17 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "knows": (b"/a.jpg",),
     "__contains__": ("a.jpg",),
 }
-TAKES_ONE = {"explain_filters", "search", "search_text", "remove", "export", "write_parquet", "protects"}
+TAKES_ONE = {
+    "explain_filters",
+    "explain_text",
+    "forget",
+    "search",
+    "search_text",
+    "remove",
+    "export",
+    "write_parquet",
+    "protects",
+}
 
 
 @pytest.fixture

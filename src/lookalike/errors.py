@@ -6,6 +6,7 @@
     │   ├── UnknownEncoder         no encoder has this name, and no model file is at this path
     │   ├── EncoderMismatch        the gallery was made with a different encoder
     │   ├── NoTextEncoder          the encoder understands only pictures, not text
+    │   ├── UnknownWord            the encoder, or the gallery, does not know a word
     │   ├── UnreadableImage        the query picture cannot be read
     │   └── MissingExtra           an optional dependency is not installed
     ├── EncoderError               a model file cannot be used
@@ -62,6 +63,10 @@ class EncoderMismatch(UsageError):
 
 class NoTextEncoder(UsageError):
     """The encoder understands only pictures, not text."""
+
+
+class UnknownWord(UsageError):
+    """The encoder does not know a word, or the gallery was not taught a name."""
 
 
 class UnreadableImage(UsageError):

@@ -30,7 +30,7 @@ from lookalike.indexing.adapt import adapt, adapt_to_labels
 from lookalike.indexing.create import create_store
 from lookalike.indexing.folders import canonical_path, known_roots
 from lookalike.indexing.update import IndexOptions, Report, embed_files
-from lookalike.search import engine
+from lookalike.search import concepts, engine
 from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
 from lookalike.search.selection import explain_filters
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lookalike.images.decode import View
     from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Root
+    from lookalike.search.concepts import Taught, Word
     from lookalike.search.explain import Inspection
     from lookalike.search.hits import Hits
     from lookalike.search.query import Source
@@ -307,6 +308,41 @@ class Gallery:
         """
         return explain_filters(self.store, where, has_hits=has_hits)
 
+    # Words
+
+    def teach(
+        self,
+        name: str,
+        like: Sequence[Query | Source] | Query | Source,
+        *,
+        unlike: Sequence[Query | Source] | Query | Source = (),
+        wait: float = 0.0,
+    ) -> Taught:
+        """Teach the gallery a name by pictures that show it, in the gallery or not, and by some that do not.
+
+        Afterwards `search(Query.text(name))` finds it, the filter `tag:name` selects it, and so it is with pictures
+        that are added later. A name that was taught before gets more examples. It hides a word of the encoder's that
+        is the same but for its case. Raises UsageError without an example or a name; UnreadableImage, StoreBusy.
+        """
+        some = [_as_list(pictures) for pictures in (like, unlike)]
+        return concepts.teach(self.store, lambda: self.encoder, name, like=some[0], unlike=some[1], wait=wait)
+
+    def forget(self, name: str, *, wait: float = 0.0) -> None:
+        """Forget a taught name. Raises UnknownWord, naming the nearest taught ones; StoreBusy."""
+        concepts.forget(self.store, name, wait=wait)
+
+    def words(self) -> list[Word]:
+        """The words that `search(Query.text(word))` finds: the taught ones, then those that the encoder knows.
+
+        A word is a `str` that also says whether it `is_taught`. An encoder that reads texts takes any words, so that
+        only the taught ones are listed.
+        """
+        return concepts.list_words(self.store, lambda: self.encoder)
+
+    def explain_text(self, text: str) -> list[str]:
+        """A sentence if a text is a taught name that hides a word of the encoder's; otherwise an empty list."""
+        return concepts.explain_text(self.store, lambda: self.encoder, text)
+
     def search_text(self, text: str, k: int = 10, *, where: Sequence[str] = ()) -> Hits:
         """Deprecated: `search(Query.text(text))`."""
         return self.search(Query.text(text), k, where=where)
@@ -516,6 +552,11 @@ def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Enco
         raise
     store.close()
     raise EncoderMismatch(f"the gallery was made by {store.space.encoder}, not by {encoder}", hint=_USE_ANOTHER)
+
+
+def _as_list(pictures: Sequence[Query | Source] | Query | Source) -> Sequence[Query | Source]:
+    """Several pictures as a list; one alone need not be in one."""
+    return pictures if isinstance(pictures, list | tuple) else [cast("Query | Source", pictures)]
 
 
 def _path(path: bytes) -> Path:

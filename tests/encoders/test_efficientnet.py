@@ -57,7 +57,7 @@ def test_layers_are_the_plain_features_and_three_more_each_of_length_1() -> None
         np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-5)
 
 
-def test_the_converted_model_is_kept_and_a_damaged_copy_is_made_anew() -> None:
+def test_the_converted_model_is_kept_and_a_damaged_copy_is_converted_again() -> None:
     fingerprint = load_encoder("efficientnet-lite0").fingerprint
     (kept,) = cached_models()
     whole = hashlib.sha256(kept.read_bytes()).digest()

@@ -18,7 +18,8 @@ from lookalike.adaptation.expansion import Blend
 from lookalike.adaptation.projection import Projection, fit_blends, fit_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy, UsageError
 from lookalike.store import Maintained, Record, SearchSpace, Space, Store, open_store
-from lookalike.store.filter import All, Any, Condition, Not
+from lookalike.store.concepts import Concept
+from lookalike.store.filter import All, Among, Any, Condition, Not
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from lookalike.vectors.metric import distances
@@ -601,6 +602,84 @@ def test_a_sound_store_has_no_problems(store: Store) -> None:
     assert problems(store) == []
 
 
+def _concept(name: str, like: int, unlike: int = 0) -> Concept:
+    rows = np.stack([embedding(n) for n in range(like + unlike)]) if like + unlike else np.empty((0, DIM), np.float32)
+    return Concept(name, rows[:like], rows[like:])
+
+
+def test_concepts_come_back_as_they_were_set_by_their_normalised_names(reopen: Open) -> None:
+    store = reopen(space())
+    assert store.concepts == {}
+    before = store.generation
+    with store.writing():
+        store.set_concepts([_concept("Our  BOAT", 3, 2), _concept("cafe\u0301", 1)])
+    assert store.generation > before
+    again = reopen(None)
+    assert list(again.concepts) == ["caf\u00e9", "our boat"]
+    found = again.concepts["our boat"]
+    assert found.name == "Our  BOAT"
+    np.testing.assert_array_equal(found.like, _concept("", 3).like)
+    np.testing.assert_array_equal(found.unlike, _concept("", 3, 2).unlike)
+    with again.writing():
+        again.set_concepts([found])
+    assert list(again.concepts) == ["our boat"]
+    assert problems(again) == []
+    again.close()
+    store.close()
+
+
+def test_concepts_stay_when_pictures_change_and_a_reader_keeps_seeing_those_of_its_moment(reopen: Open) -> None:
+    store, writer = reopen(space()), reopen(None)
+    with writer.writing():
+        put(writer, {b"/a": 1, b"/b": 2})
+        writer.set_concepts([_concept("boat", 1)])
+        writer.remove(writer.ids().tolist())
+    with store.reading():
+        assert list(store.concepts) == ["boat"]
+        if "snapshots" in store.capabilities:
+            with ThreadPoolExecutor(1) as other:
+                other.submit(_forget_all, writer).result()
+            assert list(store.concepts) == ["boat"]
+    writer.close()
+    store.close()
+
+
+def _forget_all(store: Store) -> None:
+    with store.writing():
+        store.set_concepts([])
+
+
+@pytest.mark.parametrize(
+    "concept",
+    [
+        _concept(" ", 1),
+        _concept("boat", 0, 1),
+        Concept("boat", np.ones((1, DIM + 1), np.float32), np.empty((0, DIM), np.float32)),
+        Concept("boat", np.full((1, DIM), np.nan, np.float32), np.empty((0, DIM), np.float32)),
+        Concept("boat", np.ones(DIM, np.float32), np.empty((0, DIM), np.float32)),
+    ],
+)
+def test_a_concept_that_does_not_fit_is_refused_and_changes_nothing(store: Store, concept: Concept) -> None:
+    with store.writing():
+        store.set_concepts([_concept("before", 1)])
+        with pytest.raises(ValueError, match=r"concept|example"):
+            store.set_concepts([_concept("good", 1), concept])
+    assert list(store.concepts) == ["before"]
+
+
+def test_a_filter_may_name_the_pictures_themselves(store: Store) -> None:
+    with store.writing():
+        put(store, {b"/%d" % n: n for n in range(6)})
+    ids = store.ids().tolist()
+    assert store.ids(Among(tuple(ids[1:3]))).tolist() == ids[1:3]
+    assert store.ids(Not(Among((ids[0], 10**6)))).tolist() == ids[1:]
+    assert store.ids(All((Among(tuple(ids[:4])), Condition("name", "=", "[3-5]")))).tolist() == [
+        one.id for one in store.scan() if one.path == b"/3"
+    ]
+    assert {id_ for id_, _ in nearest(store, embedding(3), 9, where=Among(tuple(ids[4:])))} == set(ids[4:])
+    assert not len(store.ids(Among(())))
+
+
 def test_a_closed_store_raises_one_named_error(reopen: Open) -> None:
     store = reopen(space())
     with store.writing():
@@ -612,6 +691,7 @@ def test_a_closed_store_raises_one_named_error(reopen: Open) -> None:
         *(lambda: list(store.scan()), lambda: store.find([b"a"]), lambda: store.get([1]), lambda: store.known([])),
         *(lambda: list(store.embeddings()), lambda: store.vectors([1]), lambda: nearest(store, embedding(1), 1)),
         *(lambda: put(store, {b"b": 2}), lambda: store.remove([1]), lambda: store.set_roots({})),
+        *(lambda: store.concepts, lambda: store.set_concepts([])),
         *(store.writing().__enter__, store.reading().__enter__),
     ]
     for use in uses:

@@ -23,6 +23,7 @@ _ELSEWHERE = "make room, or send the output elsewhere: lookalike ... > FILE"
 for _group in (
     "index",
     "search",
+    "words",
     "explore",
     "demo",
     "maintain",

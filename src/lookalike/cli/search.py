@@ -39,7 +39,7 @@ __all__: list[str] = []
     "search",
     "lookalike search beach.jpg",
     "lookalike search beach.jpg --top 20 --filter 'width:>1000' --montage hits.jpg",
-    "lookalike search --text 'a red boat'",
+    "lookalike search --text boat",
     panel=FIND,
 )
 def search(
@@ -49,8 +49,8 @@ def search(
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="Search with a description instead of IMAGE; needs an encoder that also understands text, such as "
-            "CLIP or SigLIP.",
+            help="Search with words instead of IMAGE: a kind of thing, as `lookalike words` lists them, a name "
+            "that was taught, or any description if the encoder also understands text, as CLIP and SigLIP do.",
         ),
     ] = None,
     gallery: IndexOption = None,
@@ -161,7 +161,8 @@ def search(
             include_self=include_self,
             unique=unique,
         )
-        for sentence in opened.explain_filters(terms, has_hits=bool(hits)):
+        explained = opened.explain_filters(terms, has_hits=bool(hits))
+        for sentence in [*explained, *opened.explain_text(text or "")]:
             note(sentence)
         _note_nothing(opened, hits, threshold, filtered=bool(terms))
         hits = hits.within(threshold)

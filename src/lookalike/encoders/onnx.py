@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.encoders.words import Vocabulary
     from lookalike.vectors.metric import Metric
 
     EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -141,6 +142,7 @@ class OnnxEncoder:
         groups: Sequence[tuple[int, float]] = (),
         exponent: float = 1.0,
         encode_texts: EncodeTexts | None = None,
+        load_vocabulary: Callable[[], Vocabulary] | None = None,
         suits_cpu: bool = False,
     ) -> None:
         """dim: the dimensions of its embeddings if they are known; otherwise the model is tried.
@@ -148,7 +150,8 @@ class OnnxEncoder:
         groups: how a gallery divides an embedding, as the dimensions and the share of each group; empty for one group.
         exponent: the power of each value that a gallery keeps; its sign is kept too.
         source: what a built-in model was made from; any other model is known by its digest. encode_texts: of the text
-        encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture.
+        encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture. The
+        same is true of load_vocabulary, which returns the words of a model that was trained to classify.
         suits_cpu: whether the model stays on the processor unless another device is asked for by its name.
         """
         self.card = card
@@ -160,6 +163,7 @@ class OnnxEncoder:
         self.groups = tuple(groups)
         self.exponent = exponent
         self.encode_texts = encode_texts
+        self.load_vocabulary = load_vocabulary
         self._source = source or hashlib.sha256(model).hexdigest()
         self.device = "cpu"
         self._turn: threading.Lock | nullcontext[None] = nullcontext()  # for devices that take one run at a time

@@ -23,6 +23,7 @@ from lookalike.encoders.composition import divide
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import Corrupt, UnreadableImage, UsageError
 from lookalike.images.paths import show_path
+from lookalike.search.concepts import find_concept, probe, resolve_tags
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Found, Hit, Hits, closest
 from lookalike.search.pictures import draw_text, encode_views, read_picture
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder
     from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
+    from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
 
     Embeddings = NDArray[np.float32]
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Options", "check_count", "nearest", "read_queries", "read_vectors", "search", "weighted_space"]
 
 _ADAPTED = SearchSpace()
+_TAUGHT = SearchSpace(compared=True)
 _MOST = 2**31 - 1  # hits
 _MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
@@ -73,7 +76,7 @@ class Asked:
 
     image: a picture, or a function that reads it when it is needed. space: the space that it is compared in. own: the
     ids of the query's own records, which are left out of its hits. stored: the id of the picture whose stored vector is
-    the query; then embeddings is None.
+    the query; then embeddings is None, as it is for a concept, whose vector depends on the moment that is searched.
     """
 
     query: Query
@@ -84,6 +87,7 @@ class Asked:
     own: set[int] = field(default_factory=set)
     stored: int | None = None
     is_recognised: bool = False  # whether it is known by the path of its file
+    concept: Concept | None = None
 
 
 class _Gone(Exception):
@@ -196,6 +200,7 @@ def _search(  # noqa: PLR0913  (one step of `search`)
         if encoder is not None:
             store.vectors([])  # fixes the moment that is searched, so that the projection matches its vectors
             weighted = weighted_space(store, encoder, options.weights or {})
+        where = where and resolve_tags(store, where)
         probes = [_probe(store, one, weighted) for one in asked]
         found = _find(store, asked, probes, k, where, options)
         records = store.get({id_ for near in found for id_, _ in near})
@@ -206,6 +211,9 @@ def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embedding
     """The query vectors for the store, and the space that they are compared in. Raises UsageError, _Gone."""
     if _ADAPTED not in {asked.space, weighted}:
         raise UsageError("weights cannot be used with a text: it is compared by one part of the encoder alone")
+    if asked.concept is not None:
+        found = probe(store, asked.concept)
+        return found.vector, found.space
     if asked.stored is None:
         space = weighted if asked.space == _ADAPTED else asked.space
         return cast("Embeddings", asked.embeddings), space
@@ -234,7 +242,8 @@ def _find(  # noqa: PLR0913  (as above)
         indices = [index for index, probe in enumerate(probes) if probe[1] == space]
         most = k if options.include_self else k + max(len(asked[index].own) for index in indices)
         views = [probes[index][0] for index in indices]
-        answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=options.exact)
+        exact = options.exact or any(asked[index].concept for index in indices)  # lists are measured with pictures
+        answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=exact)
         for index, near in zip(indices, answers, strict=True):
             own = set() if options.include_self else asked[index].own
             found[index] = [pair for pair in near if pair[0] not in own][:k]
@@ -319,9 +328,16 @@ class _Reader:
             case StoredQuery(id_):
                 return self._read_stored(query, self._record(id_))
             case TextQuery(words):
-                embedding, space = encode_text(self._load(), words)
-                return Asked(query, draw_text(words), "query", embedding, space)
+                return self._read_text(query, words)
         raise UsageError(f"a {type(query).__name__} cannot be searched here")
+
+    def _read_text(self, query: Query, words: str) -> Asked:
+        """A taught name, or whatever the encoder reads."""
+        concept = find_concept(self._store, words)
+        if concept is not None:
+            return Asked(query, draw_text(words), "query", space=_TAUGHT, concept=concept)
+        embeddings, space = encode_text(self._load(), words)
+        return Asked(query, draw_text(words), "query", embeddings, space)
 
     def _read_picture(self, query: Query, source: Source) -> Asked:
         if isinstance(source, Image.Image | np.ndarray):

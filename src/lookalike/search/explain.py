@@ -81,7 +81,7 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     """
     encoder = load()
     asked, wanted = read_queries(store, load, [query, hit])
-    if any(one.space.raw for one in (asked, wanted)):
+    if any(one.space.raw or one.concept is not None for one in (asked, wanted)):
         raise UsageError("only pictures can be inspected, not a text")
     with store.reading():
         vectors, other = read_vectors(store, asked), read_vectors(store, wanted)[0]

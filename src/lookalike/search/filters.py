@@ -14,6 +14,7 @@ composed or not. The fields are
     width, height   in pixels
     format   such as `jpeg`, by any of its names: `jpg`, `jfif`, `tif`, `heic`
     camera   the maker and model, or a part of them: `camera:canon`
+    tag      a name that the gallery was taught (see `lookalike.search.concepts`): `tag:"our boat"`
 
 Numbers and dates accept `>`, `>=`, `<`, `<=` and ranges that include both ends: `1000..2000`, `1000..`, `..2000`.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_filter", "parse_filters", "split_filter"]
 
+_FIELDS = (*FIELDS, "tag")  # a tag is not a field of a record: it becomes the pictures that carry it
 _TERM = re.compile(r"(-?)([^\s:<>=,]+):(.+)", re.DOTALL)
 _SIGN = re.compile(r">=|<=|>|<")
 _VALUE = re.compile(r"""\s*"(?P<quoted>(?:[^"]|"")*)"\s*|(?P<plain>[^",][^,]*)""")
@@ -77,8 +79,8 @@ def split_filter(term: str) -> tuple[bool, str, list[str]]:
     if match is None:
         raise UsageError(f"{term!r} is not a filter", hint="write field:value, as in folder:beach or width:>1000")
     minus, field, text = match.groups()
-    if field not in FIELDS:
-        raise UsageError(f"no picture has a {field!r} to filter by", hint=f"available fields: {', '.join(FIELDS)}")
+    if field not in _FIELDS:
+        raise UsageError(f"no picture has a {field!r} to filter by", hint=f"available fields: {', '.join(_FIELDS)}")
     return bool(minus), field, _split_values(term, text)
 
 

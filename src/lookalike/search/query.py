@@ -55,7 +55,10 @@ class Query:
 
     @staticmethod
     def text(words: str) -> Query:
-        """A query for pictures that these words describe; it needs an encoder that also understands text."""
+        """A query for pictures that these words describe: a taught name, a word that the encoder knows, or any text.
+
+        Any text needs an encoder that also understands text, such as CLIP.
+        """
         return TextQuery(words)
 
     @staticmethod

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lookalike.search.concepts import resolve_tags
 from lookalike.search.filters import parse_filter, parse_filters, split_filter
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ def explain_filters(store: Store, terms: Sequence[str], *, has_hits: bool = Fals
         for is_excluded, field, values in map(split_filter, terms)
         if not has_hits or is_excluded or len(values) > 1
         for value in values
-        if not len(store.ids(parse_filter(f"{field}:{_quote(value)}")))
+        if not len(store.ids(resolve_tags(store, parse_filter(f"{field}:{_quote(value)}"))))
     ]
     if idle:
         records = [record for record in islice(store.scan(), _SCANNED) if record.digest is not None]
         return [_explain(records, field, value) for field, value in idle]
-    if has_hits or len(store.ids(parsed)):
+    if has_hits or len(store.ids(resolve_tags(store, parsed))):
         return []
     return [f"no picture passes {'these filters together' if len(terms) > 1 else terms[0]}"]
 
@@ -53,6 +54,8 @@ def _quote(value: str) -> str:
 
 def _explain(records: Sequence[Record], field: str, value: str) -> str:
     """Say that no picture has this value, and name the closest values that these have, or some of them."""
+    if field == "tag":
+        return f"no picture carries the tag {value!r}; teach it with more examples: lookalike teach '{value}' IMAGES"
     if field not in _VALUES:
         low, high = _find_range(field, records)
         return f"no picture has {field}:{value}" + (f"; they have {low} to {high}" if low else "")

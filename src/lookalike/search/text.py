@@ -1,4 +1,8 @@
-"""Text queries: the text encoder's embedding, compared with the embeddings that the image encoder gave the pictures.
+"""Text queries: in the space of a text encoder, or of the classes that an image encoder was trained on.
+
+A text encoder's embedding is compared with the embeddings that the image encoder gave the pictures. An encoder without
+one may know words all the same (`lookalike.encoders.words`): a picture is as near to a word as to the nearest of its
+classes, by the cosine of its embedding and the class's direction.
 
 Unlike pictures, texts are not compared with adapted vectors. A gallery's projection is fitted to pictures, and texts
 lie elsewhere in the space (Liang et al. 2022, "Mind the gap"): seen from the pictures' mean, all texts point in the
@@ -8,50 +12,97 @@ same direction, and the two encoders were not trained to agree after centring, w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lookalike.encoders.hybrid import HybridEncoder
-from lookalike.errors import NoTextEncoder, UsageError
+from lookalike.errors import NoTextEncoder, UnknownWord, UsageError
 from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
     from lookalike.encoders.onnx import EncodeTexts
+    from lookalike.encoders.words import Vocabulary
 
-__all__ = ["encode_text"]
+__all__ = ["encode_text", "find_vocabulary", "reads_texts"]
+
+_T = TypeVar("_T")
+
+_BRING_A_PAIR = (
+    "for any words, bring a CLIP: lookalike encoders adopt EXPORT -o clip, then: lookalike index FOLDER -e clip"
+)
 
 
 def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], SearchSpace]:
-    """The embedding of a text, float32 (1, w), and the space in which it is compared with pictures.
+    """The embeddings of a text, float32 (n, w), and the space in which they are compared with pictures.
 
-    A hybrid uses its first part that also understands text. Raises NoTextEncoder, MissingExtra, EncoderError;
-    UsageError for an empty text.
+    A picture's distance is the one to the nearest of them. A hybrid uses its first part that has a text encoder, or
+    the first that knows words. Raises NoTextEncoder, UnknownWord, MissingExtra, EncoderError; UsageError for an empty
+    text.
     """
     if not text.strip():
         raise UsageError("an empty text describes no picture")
-    found = _find_text_encoder(encoder)
+    for encode_texts, columns in _parts(encoder, _text_encoder):
+        return encode_texts([text]), _space(columns)
+    for load_vocabulary, (start, _) in _parts(encoder, _vocabulary):
+        directions = _find_word(load_vocabulary(), text)
+        return directions, _space((start, start + directions.shape[1]))
+    raise NoTextEncoder(
+        f"{encoder.name} has no text encoder: it understands only pictures",
+        hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY; "
+        "or teach the gallery this name by examples: lookalike teach NAME IMAGES",
+    )
+
+
+def reads_texts(encoder: Encoder) -> bool:
+    """Whether an encoder has a text encoder, which takes any words."""
+    return any(True for _ in _parts(encoder, _text_encoder))
+
+
+def find_vocabulary(encoder: Encoder) -> Vocabulary | None:
+    """The words that an encoder knows without a text encoder; None if it knows none, or takes any words."""
+    if reads_texts(encoder):
+        return None
+    return next((load() for load, _ in _parts(encoder, _vocabulary)), None)
+
+
+def _find_word(vocabulary: Vocabulary, text: str) -> NDArray[np.float32]:
+    found = vocabulary.find(text)
     if found is None:
-        raise NoTextEncoder(
-            f"{encoder.name} has no text encoder: it understands only pictures",
-            hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY",
+        close = vocabulary.suggest(text)
+        nearest = f"; the nearest known words: {', '.join(close)}" if close else ""
+        raise UnknownWord(
+            f"the encoder does not know {text!r}{nearest}",
+            hint=f"lookalike words lists all; lookalike teach adds words of yours; {_BRING_A_PAIR}",
         )
-    encode_texts, columns = found
-    return encode_texts([text]), SearchSpace(raw=True, columns=(columns.start, columns.stop))
+    return found
 
 
-def _find_text_encoder(encoder: Encoder, start: int = 0) -> tuple[EncodeTexts, slice] | None:
-    """The first text encoder in an encoder, and the dimensions of its image encoder in an embedding; None if missing.
+def _space(columns: tuple[int, int]) -> SearchSpace:
+    return SearchSpace(raw=True, columns=columns)
 
-    An encoder of another package has a text encoder if it has a method `encode_texts`.
-    """
+
+def _text_encoder(encoder: Encoder) -> EncodeTexts | None:
+    """The text encoder of an encoder; one of another package has one if it has a method `encode_texts`."""
+    return getattr(encoder, "encode_texts", None)
+
+
+def _vocabulary(encoder: Encoder) -> Callable[[], Vocabulary] | None:
+    return getattr(encoder, "load_vocabulary", None)
+
+
+def _parts(
+    encoder: Encoder, find: Callable[[Encoder], _T | None], start: int = 0
+) -> Iterator[tuple[_T, tuple[int, int]]]:
+    """What `find` finds in an encoder or in the parts of a hybrid, with the dimensions [start, stop) of each part."""
     if not isinstance(encoder, HybridEncoder):
-        encode_texts: EncodeTexts | None = getattr(encoder, "encode_texts", None)
-        return None if encode_texts is None else (encode_texts, slice(start, start + encoder.dim))
+        if (found := find(encoder)) is not None:
+            yield found, (start, start + encoder.dim)
+        return
     for part in encoder.encoders:
-        if found := _find_text_encoder(part, start):
-            return found
+        yield from _parts(part, find, start)
         start += part.dim
-    return None

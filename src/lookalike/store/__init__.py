@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
+    from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
 
@@ -198,6 +199,10 @@ class Store(Protocol):
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules; a store only remembers them."""
 
+    @property
+    def concepts(self) -> dict[str, Concept]:
+        """The concepts that the gallery was taught, by their normalised names, in the order of these."""
+
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Make this thread the only writer while the context lasts, waiting at most `wait` seconds for another writer.
 
@@ -230,6 +235,9 @@ class Store(Protocol):
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
+
+    def set_concepts(self, concepts: Iterable[Concept]) -> None:
+        """Replace the stored concepts by these. Raises ValueError for one whose examples do not fit, or has none."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike.errors import UsageError
-from lookalike.store.filter import FIELDS, All, Any, Condition, Not
+from lookalike.store.filter import FIELDS, All, Among, Any, Condition, Not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,6 +61,8 @@ def passing(where: Filter, columns: Columns) -> Mask:
             )
         case Not(part):
             return ~passing(part, columns)
+        case Among(ids):
+            return np.isin(columns.ids, np.array(ids, np.int64))
         case Condition():
             return _EVALUATORS.get(where.field, _match_none)(where, columns)
 
@@ -74,6 +76,8 @@ def _fields(where: Filter) -> Iterator[str]:
             yield from _fields(part)
         case Condition(field):
             yield field
+        case Among():
+            pass
 
 
 def _check_fields(parts: Sequence[Columns], asked: set[str]) -> None:

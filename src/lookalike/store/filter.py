@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FIELDS", "All", "Any", "Condition", "Filter", "Not", "Operator"]
+__all__ = ["FIELDS", "All", "Among", "Any", "Condition", "Filter", "Not", "Operator"]
 
 Operator = Literal["=", "<", "<=", ">", ">="]
 
@@ -61,4 +61,11 @@ class Not:
     part: Filter
 
 
-Filter = Condition | All | Any | Not
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Met by the records with these ids, which are in ascending order."""
+
+    ids: tuple[int, ...]
+
+
+Filter = Condition | All | Any | Not | Among

@@ -18,6 +18,7 @@ from lookalike.adaptation.serialize import check_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy
 from lookalike.store import ADAPTED, checked
 from lookalike.store.columns import Fields, build_columns
+from lookalike.store.concepts import check_concepts
 from lookalike.store.evaluate import qualifying
 from lookalike.store.keys import is_within, moved
 from lookalike.vectors.exact import Matrix, prepare_vectors
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
 
@@ -53,6 +55,7 @@ class _State:
     embeddings: dict[bytes, Vectors] = field(default_factory=dict)
     projection: Projection | None = None
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    concepts: dict[str, Concept] = field(default_factory=dict)
 
     def embedded(self) -> list[Record]:
         """The records with an embedding, ordered by id."""
@@ -115,6 +118,11 @@ class MemoryStore:
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules."""
         return {path: dict(how) for path, how in self._state.roots.items()}
+
+    @property
+    def concepts(self) -> dict[str, Concept]:
+        """The concepts that the gallery was taught, by their normalised names."""
+        return dict(sorted(self._state.concepts.items()))
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -187,6 +195,10 @@ class MemoryStore:
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
         self._write(roots={path: dict(how) for path, how in roots.items()})
+
+    def set_concepts(self, concepts: Iterable[Concept]) -> None:
+        """Replace the stored concepts by these."""
+        self._write(concepts=check_concepts(concepts, self.space.dim))
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""

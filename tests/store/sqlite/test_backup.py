@@ -7,15 +7,17 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError, UsageError
 from lookalike.store import open_store
+from lookalike.store.concepts import Concept
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite.backup import export, restore
 from lookalike.store.sqlite.rows import checksum
 from tests.store.child import answer
-from tests.store.making import put, space
+from tests.store.making import embedding, put, space
 from tests.store.sqlite.test_faults import go, largest_file, line, started, step_through
 
 if TYPE_CHECKING:
@@ -193,3 +195,16 @@ def test_a_store_that_is_open_while_it_is_replaced_writes_to_neither(place: Path
     store.close()
     assert os.listdir(place)
     assert answer(str(place))[1][0] == export(place, tmp_path / "again")  # type: ignore[index]
+
+
+def test_taught_concepts_go_with_a_copy(place: Path, tmp_path: Path) -> None:
+    store = open_store(place)
+    with store.writing():
+        store.set_concepts([Concept("Our boat", embedding(1)[None], embedding(2)[None])])
+    store.close()
+    export(place, tmp_path / "copy.lookalike")
+    restore(tmp_path / "copy.lookalike", tmp_path / "other")
+    other = open_store(tmp_path / "other")
+    assert [concept.name for concept in other.concepts.values()] == ["Our boat"]
+    np.testing.assert_array_equal(other.concepts["our boat"].unlike, embedding(2)[None])
+    other.close()

@@ -13,7 +13,8 @@ import pytest
 
 from lookalike.adaptation.projection import fit_blends, fit_projection
 from lookalike.errors import Corrupt, NewerFormat, NoGallery, StoreBusy, StoreError
-from lookalike.store import open_store
+from lookalike.store import Maintained, open_store
+from lookalike.store.concepts import Concept
 from lookalike.store.sqlite.repair import repair
 from tests.store.child import damage
 from tests.store.making import DIM, embedding, nearest, problems, put, space
@@ -234,3 +235,22 @@ def test_whatever_is_damaged_the_end_is_a_sound_part_or_the_file_put_aside(sound
         assert assert_part_of_the_sound_one(place, sound) >= 0
         shutil.rmtree(place)
     assert outcomes == {"aside", "mended", "sound"}
+
+
+def test_the_sound_ones_of_the_taught_concepts_are_saved_and_the_damaged_one_is_named(place: Path) -> None:
+    store = open_store(place)
+    with store.writing():
+        rows = embedding(1)[None]
+        store.set_concepts([Concept("boat", rows, rows[:0]), Concept("dog", 2 * rows, rows)])
+    store.close()
+    run(place, "UPDATE meta SET crc = crc + 1 WHERE key = 'concept dog'")
+    store = open_store(place)
+    assert "concept dog" in " ".join(store.verify() if isinstance(store, Maintained) else [])
+    with pytest.raises(Corrupt, match="dog"):
+        _ = store.concepts
+    store.close()
+    assert "dog" in " ".join(repair(place).problems)
+    store = open_store(place)
+    assert list(store.concepts) == ["boat"]
+    assert problems(store) == []
+    store.close()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from lookalike.encoders.efficientnet.network import ALL, DIM, FEATURES
 from lookalike.encoders.efficientnet.shipped import NETWORK, read_shipped
 from lookalike.encoders.efficientnet.weights import CONVERTER, DIGEST
+from lookalike.encoders.efficientnet.words import load_vocabulary
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.images.decode import View
 
@@ -89,6 +90,7 @@ def _build(form: _Form) -> OnnxEncoder:
         source=_source(form.graph),
         groups=[(DIM, _SHARES[0]), (ALL - DIM, _SHARES[1])] if form.is_layered else (),
         exponent=_EXPONENT if form.is_layered else 1.0,
+        load_vocabulary=load_vocabulary,
         suits_cpu=form.is_integer,  # ONNX Runtime computes in integers on processors only, elsewhere in floats
     )
 

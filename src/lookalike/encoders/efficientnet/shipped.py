@@ -1,4 +1,4 @@
-"""The data files of this package: what `scripts/convert_network.py` made of the published weights."""
+"""The data files of this package, made by `scripts/convert_network.py` and `scripts/make_words.py`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 from lookalike.errors import EncoderError
 
-__all__ = ["CLASSIFIER", "DIGESTS", "FOLDER", "NETWORK", "read_shipped"]
+__all__ = ["CLASSIFIER", "DIGESTS", "FOLDER", "NETWORK", "WORDS", "read_shipped"]
 
 FOLDER = Path(__file__).with_name("data")
-NETWORK, CLASSIFIER = "lite0-int8.onnx", "classifier.npz"
+NETWORK, CLASSIFIER, WORDS = "lite0-int8.onnx", "classifier.npz", "words.tsv"
 DIGESTS = {
     NETWORK: "6a083a886372b5974271163fe16ce1fe0be399848b9d5d9135a7f36615ce8603",
     CLASSIFIER: "c2b1473e2d181cb76faa27025d3754ac1b52547c9437ce45f69a73aab36f83d5",
+    WORDS: "64000bab58375c022a610cc82f27d6e2a8f313063e5916f2e3b869fb7c8af354",
 }
 """The SHA-256 of each file."""
 _AGAIN = "install Lookalike again: this file is part of it"

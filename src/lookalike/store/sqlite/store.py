@@ -23,6 +23,7 @@ import numpy as np
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, checked
+from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.location import DATABASE, no_gallery
 from lookalike.store.new_folder import make_folder
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.rows import Row
 
 __all__ = ["DATABASE", "SqliteStore"]
 
 _SAMPLED = 16  # pictures at either end of the list that are looked up to find out whether they moved with their gallery
+_CONCEPT = "concept "  # what the name of an entry with a concept begins with
 _RELATIVE = "SELECT key FROM item WHERE key > x'2e2f' AND key < x'2e30'"  # keys that begin with ./
 
 _log = logging.getLogger(__name__)
@@ -122,6 +125,13 @@ class SqliteStore:
         self._note_reading()
         roots = self._tables.entry("roots", read_roots)
         return {to_path(key, self._tables.base): how for key, how in roots.items()}
+
+    @property
+    def concepts(self) -> dict[str, Concept]:
+        """The concepts that the gallery was taught, by their normalised names."""
+        with self.reading():
+            self._note_reading()
+            return {name: self._concept(name) for name in self._tables.names(_CONCEPT)}
 
     @property
     def is_approximate(self) -> bool:
@@ -215,6 +225,15 @@ class SqliteStore:
         """Replace the stored roots by these."""
         with self._transaction():
             self._set_roots(roots)
+
+    def set_concepts(self, concepts: Iterable[Concept]) -> None:
+        """Replace the stored concepts by these."""
+        after = check_concepts(concepts, self.space.dim)
+        with self._transaction():
+            for name in self._tables.names(_CONCEPT):
+                self._tables.remove_meta(f"{_CONCEPT}{name}")
+            for name, concept in after.items():
+                self._tables.set_meta(f"{_CONCEPT}{name}", to_bytes(concept))
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""
@@ -425,6 +444,13 @@ class SqliteStore:
         base = self._tables.base
         parts = [self._tables.scan(some) for some in key_ranges(prefix, base)]
         return parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda record: record.path)
+
+    def _concept(self, name: str) -> Concept:
+        content = self._tables.meta(f"{_CONCEPT}{name}")
+        try:
+            return from_bytes(content, self.space.dim)
+        except (TypeError, ValueError, KeyError):
+            raise corrupt(self.path, f"the concept {name!r} has an invalid value") from None
 
     # Damage
 

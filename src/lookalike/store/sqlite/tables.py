@@ -83,6 +83,11 @@ class Tables:
                 return bytes(value)
         raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
 
+    def names(self, prefix: str) -> list[str]:
+        """The rest of the name of each entry that begins with `prefix`, in order."""
+        keys = self._connections.fetch("SELECT key FROM meta WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        return sorted(str(key).removeprefix(prefix) for (key,) in keys)
+
     def entry(self, key: str, of: Callable[[Any], _T]) -> _T:
         """The entry with this name, which `of` makes from its parsed JSON."""
         try:
@@ -111,6 +116,10 @@ class Tables:
     def set_meta(self, key: str, value: bytes) -> None:
         """Write an entry; call it inside a transaction."""
         write_meta(self.db, key, value)
+
+    def remove_meta(self, key: str) -> None:
+        """Remove an entry; call it inside a transaction."""
+        self.db.execute("DELETE FROM meta WHERE key = ?", (key,))
 
     def set_entry(self, key: str, value: object) -> None:
         """Write an entry as JSON; call it inside a transaction."""
