@@ -29,6 +29,7 @@ __all__: list[str] = []
     "lookalike search beach.jpg",
     "lookalike search beach.jpg --top 20 --filter 'width:>1000' --montage hits.jpg",
     "lookalike search --text 'a red boat'",
+    "lookalike search --color orange:2 --color '#003366'",
     panel=FIND,
 )
 def search(
@@ -42,6 +43,20 @@ def search(
             "CLIP or SigLIP.",
         ),
     ] = None,
+    colors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--color",
+            metavar="COLOR",
+            help="Search for a colour, alone or beside IMAGE: red, '#ff8800'; with a weight: red:2. Repeatable.",
+        ),
+    ] = None,
+    palette: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Search for the colours of this picture, alone or beside IMAGE.")
+    ] = None,
+    color_weight: Annotated[
+        float, typer.Option(metavar="SHARE", help="How much colours count beside IMAGE or --text, from 0 to 1.")
+    ] = 0.5,
     gallery: IndexOption = None,
     model: Annotated[
         Path | None,
@@ -131,9 +146,10 @@ def search(
         "--exact": exact,
         "--unique": unique,
     }
-    _require_one({"IMAGE": query, "--text": text, "--sample": sample})
+    by_color: dict[str, object] = {"--color": colors, "--palette": palette}
+    _require_one({"IMAGE": query, "--text": text, "--sample": sample}, by_color)
     if sample is not None:
-        _refuse("--sample", of_one | of_pictures)
+        _refuse("--sample", of_one | of_pictures | by_color)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
     if text is not None:
@@ -143,7 +159,7 @@ def search(
             check_output(montage, force=force, protects=opened.protects)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         hits = opened.search(
-            query if query is not None else lookalike.Query.text(text or ""),
+            _build_query(query, text, _Colors(colors or [], palette, color_weight)),
             top,
             where=terms,
             weights=_weights(weights or []),
@@ -154,6 +170,7 @@ def search(
         )
         for sentence in opened.explain_filters(terms):
             note(sentence)
+        _note_undescribed(hits)
         _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
         hits = hits.within(threshold)
         _note_missing(hits)
@@ -185,10 +202,49 @@ def _note_missing(hits: Hits) -> None:
         note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: lookalike index")
 
 
-def _require_one(queries: dict[str, object]) -> None:
-    """Raise UsageError unless exactly one of the queries was given."""
-    if sum(query is not None for query in queries.values()) != 1:
-        raise UsageError("give exactly one of IMAGE, --text or --sample", hint="lookalike search --help")
+def _note_undescribed(hits: Hits) -> None:
+    """Say how many pictures a search by colour cannot find yet."""
+    if count := hits.undescribed:
+        has = "has" if count == 1 else "have"
+        note(f"{counted(count, 'picture')} {has} no colour description yet; run: lookalike index --refresh")
+
+
+def _require_one(queries: dict[str, object], colors: dict[str, object]) -> None:
+    """Raise UsageError unless exactly one of the queries was given, or none but colours."""
+    given = sum(query is not None for query in queries.values())
+    if given > 1 or (not given and not any(colors.values())):
+        raise UsageError(
+            "give exactly one of IMAGE, --text or --sample, or --color or --palette", hint="lookalike search --help"
+        )
+
+
+@dataclass(frozen=True)
+class _Colors:
+    """The colours that are asked for, and how much they count beside something else."""
+
+    colors: list[str]
+    palette: Path | None
+    weight: float
+
+    def build(self) -> lookalike.Query | None:
+        """The query; None if no colour is asked for."""
+        parts = [lookalike.Query.color(*self.colors)] if self.colors else []
+        parts += [lookalike.Query.palette(self.palette)] if self.palette is not None else []
+        return None if not parts else parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def _build_query(image: Path | None, text: str | None, colors: _Colors) -> lookalike.Query:
+    """The query that was given: a picture, a text, colours, or one of the former with colours."""
+    if not 0 <= colors.weight <= 1:  # also for nan
+        raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
+    wanted = colors.build()
+    if image is None and text is None and wanted is not None:
+        return wanted
+    like = lookalike.Query.picture(image) if image is not None else lookalike.Query.text(text or "")
+    if wanted is None or colors.weight == 0:
+        return like
+    total = sum(weight for weight, _ in wanted.terms)
+    return wanted if colors.weight == 1 else (1 - colors.weight) * like + (colors.weight / total) * wanted
 
 
 def _refuse(option: str, others: dict[str, object]) -> None:

@@ -9,10 +9,14 @@ there most pictures have most of their pixels. docs/decisions.md compares the hi
 from __future__ import annotations
 
 import base64
-from functools import cache
+from difflib import get_close_matches
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import ImageColor
+
+from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +25,27 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-__all__ = ["ANCHORS", "HISTOGRAM_SIZE", "anchor_lab", "ciede2000", "count_colors", "shares", "to_din99o", "to_lab"]
+__all__ = [
+    "ANCHORS",
+    "HISTOGRAM_SIZE",
+    "anchor_lab",
+    "ciede2000",
+    "count_colors",
+    "find_near",
+    "nearness",
+    "parse_color",
+    "shares",
+    "to_din99o",
+    "to_lab",
+]
 
 _BITS = 5  # of each channel that decide which anchors a pixel counts for
 _LEVELS = 1 << _BITS
 _SHARED = 4  # anchors that a pixel counts for
 _WIDTH = 5.0  # of the Gaussian by which they share it, in DIN99o, where neighbouring anchors are 10 apart
 _SCALE = 255
+_REACH, _LEAST = 20.0, 1e-3
+_BLOCK = 1 << 16
 _D65 = (0.95047, 1.0, 1.08883)
 _TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
@@ -95,6 +113,42 @@ def anchor_lab() -> Numbers:
     """The anchors in CIELAB, float64 (256, 3)."""
     codes = np.frombuffer(base64.b64decode("".join(ANCHORS)), ">u2").astype(np.intp)
     return _code_lab(codes)
+
+
+def parse_color(text: str) -> str:
+    """A colour as `#rrggbb`, from a name of CSS, `#ff8800`, `#f80`, `rgb(255, 136, 0)` or `hsl(32, 100%, 50%)`.
+
+    Raises UsageError, with names that are spelt alike.
+    """
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text.strip())
+        return f"#{min(red, 255):02x}{min(green, 255):02x}{min(blue, 255):02x}"
+    except (ValueError, AttributeError):
+        close = get_close_matches(str(text).lower(), ImageColor.colormap, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "write a name such as orange, or #ff8800"
+        raise UsageError(f"{text!r:.60} is not a colour", hint=hint) from None
+
+
+@lru_cache(64)
+def nearness(color: str) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """The anchors near a colour, int (a,), and how near they are, float32 (a,): exp(-(CIEDE2000 / 20)^2), 1 for equal.
+
+    color: `#rrggbb`. A half is 17 away. Anchors of which even a whole picture would hardly count are left out.
+    """
+    rgb = np.frombuffer(bytes.fromhex(color[1:]), np.uint8).astype(np.float64)
+    near = np.exp(-np.square(ciede2000(to_lab(rgb), anchor_lab()) / _REACH))
+    chosen = np.nonzero(near > _LEAST)[0]
+    return chosen, near[chosen].astype(np.float32)
+
+
+def find_near(histograms: NDArray[np.uint8], color: str) -> NDArray[np.float32]:
+    """How much of each picture is near a colour, float32 (n,) from 0 to 1: the mean of how near its pixels are.
+
+    histograms: uint8 (n, 256). color: `#rrggbb`. 65,536 pictures at once, so that memory does not grow with them.
+    """
+    anchors, near = nearness(color)
+    parts = (histograms[start : start + _BLOCK] for start in range(0, len(histograms) or 1, _BLOCK))
+    return np.concatenate([shares(part[:, anchors]) @ near for part in parts])
 
 
 def to_lab(rgb: Numbers) -> Numbers:

@@ -74,6 +74,7 @@ class Hits(Sequence[Hit]):
     def __init__(self, hits: Sequence[Hit], found: Found) -> None:
         self._hits = tuple(hits)
         self._found = found
+        self.undescribed = 0
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...

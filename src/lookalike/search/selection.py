@@ -49,6 +49,8 @@ def _quote(value: str) -> str:
 def _explain(store: Store, field: str, value: str) -> str:
     """Say that no picture has this value, and name the closest values that pictures have, or some of them."""
     records = [record for record in islice(store.scan(), _SCANNED) if record.digest is not None]
+    if field == "color":
+        return f"no picture has {field}:{value}: a tenth of it must be near the colour"
     if field not in _VALUES:
         low, high = _find_range(field, records)
         return f"no picture has {field}:{value}" + (f"; they have {low} to {high}" if low else "")

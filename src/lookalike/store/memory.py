@@ -257,7 +257,7 @@ class MemoryStore:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         embedded = self._state.embedded()
         if where is not None:
-            return qualifying(where, [build_columns([_to_fields(record) for record in embedded])])
+            return qualifying(where, [build_columns([_to_fields(record) for record in embedded])], self.described)
         return np.array([record.id for record in embedded], np.int64)
 
     def adapt(self, embeddings: Vectors) -> Vectors:

@@ -224,7 +224,9 @@ class Search:
         generation = self._tables.number("generation")
         known = self._qualified
         if known is None or known[:2] != (generation, where):
-            self._qualified = known = _Qualified(generation, where, qualifying(where, self._all_columns(generation)))
+            self._qualified = known = _Qualified(
+                generation, where, qualifying(where, self._all_columns(generation), self.described)
+            )
         return known.ids
 
     def _all_columns(self, generation: int) -> list[Columns]:
