@@ -12,6 +12,7 @@ import pytest
 from lookalike.errors import Corrupt
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Store, open_store
+from lookalike.store.calibration import Calibration, to_json
 from lookalike.store.sqlite.backup import restore
 from lookalike.store.sqlite.repair import repair
 from lookalike.store.sqlite.store import SqliteStore
@@ -142,11 +143,14 @@ def test_a_reader_keeps_seeing_the_descriptions_of_its_moment(reopen: Open, stor
 
 def test_a_calibration_is_kept_as_it_is(reopen: Open, store: Store) -> None:
     assert store.calibration is None
+    measured = np.random.default_rng(0).uniform(0, 1, (50, 10))
+    wanted = Calibration.measure(50, "so", measured)
     with store.writing():
-        store.set_calibration({"pictures": 20, "nearest": [0.1, 0.25]})
-    assert store.calibration == {"pictures": 20, "nearest": [0.1, 0.25]}
+        store.set_calibration(wanted)
     again = reopen(None)
-    assert again.calibration == store.calibration
+    assert again.calibration is not None
+    assert to_json(again.calibration) == to_json(wanted)
+    assert to_json(store.calibration) == to_json(wanted)
     with store.writing():
         store.set_calibration(None)
     assert again.calibration is None
@@ -160,7 +164,7 @@ def place(tmp_path: Path) -> Path:
     with store.writing():
         put_described(store, {b"/p/%02d" % n: n for n in range(30)})
         put(store, {b"/p/40": 40})
-        store.set_calibration({"pictures": 31})
+        store.set_calibration(Calibration.measure(31, "", np.empty((0, 10))))
     store.close()
     return tmp_path / "gallery"
 
@@ -195,7 +199,8 @@ def test_damaged_descriptions_are_found_and_given_up(place: Path, statement: str
     store = open_store(place)
     assert problems(store) == []
     assert len(listed(store)) == 29
-    assert store.calibration == {"pictures": 31}
+    assert store.calibration is not None
+    assert store.calibration.pictures == 31
     store.close()
 
 
@@ -207,7 +212,8 @@ def test_an_export_keeps_descriptions_and_calibration(place: Path, tmp_path: Pat
     restore(tmp_path / "copy.db", tmp_path / "new" / "gallery")
     with closing(open_store(tmp_path / "new" / "gallery")) as again:
         assert listed(again) == wanted
-        assert again.calibration == {"pictures": 31}
+        assert again.calibration is not None
+        assert again.calibration.pictures == 31
 
 
 def test_compacting_keeps_the_descriptions_that_are_needed(place: Path) -> None:

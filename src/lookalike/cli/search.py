@@ -117,6 +117,12 @@ def search(
         float | None,
         typer.Option(metavar="DISTANCE", help="Show only hits within this distance (0 = identical)."),
     ] = None,
+    max_false_match: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", min=0, help="Show only hits so near that at most N pictures are expected there by chance."
+        ),
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
     ] = False,
@@ -143,6 +149,7 @@ def search(
         "--filter": where,
         "--exclude": exclude,
         "--threshold": threshold is not None,
+        "--max-false-match": max_false_match is not None,
         "--exact": exact,
         "--unique": unique,
     }
@@ -172,7 +179,9 @@ def search(
             note(sentence)
         _note_undescribed(hits)
         _note_nothing(hits, threshold, len(opened), filtered=bool(terms))
-        hits = hits.within(threshold)
+        _note_strange(hits)
+        _note_unjudged(hits, max_false_match)
+        hits = hits.within(threshold).beyond_chance(max_false_match)
         _note_missing(hits)
         if montage is not None:
             write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
@@ -193,6 +202,31 @@ def _note_nothing(hits: Hits, threshold: float | None, pictures: int, *, filtere
         note("the gallery has no other picture; add more: lookalike index FOLDER")
     elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
         note_far(threshold, nearest)
+
+
+def _note_strange(hits: Hits) -> None:
+    """Say that nothing good was found, and what is nearest."""
+    if hits.nothing_good and hits:
+        note(
+            f"nothing good found: even {_shown(hits[0].path)} is farther than the nearest other picture "
+            "of 95 in 100 pictures of the gallery"
+        )
+
+
+def _note_unjudged(hits: Hits, max_false_match: float | None) -> None:
+    """Say why a limit cuts nothing, or that it cuts everything and what is nearest."""
+    if max_false_match is None or not hits:
+        return
+    if hits[0].expected is None:
+        note(
+            "--max-false-match has no effect: it needs a picture as the query and 20 different pictures in the gallery"
+        )
+    elif not hits.nothing_good and not hits.beyond_chance(max_false_match):
+        nearest = min(hits, key=lambda hit: hit.expected or 0.0)
+        note(
+            f"no hit is near enough: {nearest.expected:.3g} pictures are expected by chance as near as "
+            f"{_shown(nearest.path)}"
+        )
 
 
 def _note_missing(hits: Hits) -> None:

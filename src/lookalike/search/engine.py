@@ -26,11 +26,12 @@ from lookalike.errors import Corrupt, UnreadableImage, UsageError
 from lookalike.images.paths import show_path
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Found, Hit, Hits, closest
+from lookalike.search.judge import UNKNOWN, find_calibration, judge
 from lookalike.search.pictures import draw_text, encode_views, read_picture
 from lookalike.search.query import ColorQuery, PaletteQuery, PictureQuery, StoredQuery, TextQuery, is_number
 from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import encode_text
-from lookalike.store import SearchSpace
+from lookalike.store import JUDGED, SearchSpace
 from lookalike.store.keys import absolute
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import unit
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
 
     from lookalike.encoders import Encoder
     from lookalike.search.color import Palette, Wanted
+    from lookalike.search.judge import Verdict
     from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
+    from lookalike.store.calibration import Calibration
     from lookalike.store.filter import Filter
 
     Embeddings = NDArray[np.float32]
@@ -204,13 +207,28 @@ def _search(  # noqa: PLR0913  (one step of `search`)
             store.vectors([])  # fixes the moment that is searched, so that the projection matches its vectors
             weighted = weighted_space(store, encoder, options.weights or {})
         probes = [_probe(store, one, weighted) for one in asked]
-        found = _find(store, asked, probes, k, where, options)
+        calibration = find_calibration(store)
+        found = _find(store, asked, probes, k if calibration is None else max(k, JUDGED), where, options)
         undescribed = _color().count_undescribed(store) if any(one.colors for one in asked) else 0
-        records = store.get({id_ for near in found for id_, _ in near})
-    hits = [_hits(store, one, near, records, k) for one, near in zip(asked, found, strict=True)]
-    for one, some in zip(asked, hits, strict=True):
-        some.undescribed = undescribed if one.colors else 0
-    return hits
+        verdicts = [_judge(store, calibration, one, near) for one, near in zip(asked, found, strict=True)]
+        records = store.get({id_ for near in found for id_, _ in near[:k]})
+    abouts = [
+        Found(
+            one.query, one.image, one.title, store.space.encoder, verdict.nothing_good, undescribed if one.colors else 0
+        )
+        for one, verdict in zip(asked, verdicts, strict=True)
+    ]
+    return [
+        _hits(about, near[:k], records, verdict) for about, near, verdict in zip(abouts, found, verdicts, strict=True)
+    ]
+
+
+def _judge(store: Store, calibration: Calibration | None, asked: Asked, near: Near) -> Verdict:
+    """What is known of the hits of a query for likeness alone; of a text or of colours, nothing."""
+    if calibration is None or asked.space.raw or asked.colors:
+        return UNKNOWN
+    query = asked.stored if asked.stored is not None else cast("Embeddings", asked.embeddings)
+    return judge(store, calibration, query, near, asked.own)
 
 
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
@@ -328,14 +346,14 @@ def _leave_out_copies(store: Store, near: Near) -> Near:
     return kept
 
 
-def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record], k: int) -> Hits:
+def _hits(about: Found, near: Near, records: Mapping[int, Record], verdict: Verdict) -> Hits:
     if any(id_ not in records for id_, _ in near):
         raise Corrupt("pictures that were found have no record in the gallery", hint="lookalike verify")
     hits = [
-        Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_)
-        for rank, (id_, distance) in enumerate(near[:k], 1)
+        Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_, *verdict.hits.get(id_, ()))
+        for rank, (id_, distance) in enumerate(near, 1)
     ]
-    return Hits(hits, Found(asked.query, asked.image, asked.title, store.space.encoder))
+    return Hits(hits, about)
 
 
 def _unknown(id_: int) -> UsageError:

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
+    from lookalike.store.calibration import Calibration
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
 
 __all__ = [
     "ADAPTED",
     "FOLDER",
+    "JUDGED",
     "NO_DESCRIPTIONS",
     "Capability",
     "Described",
@@ -60,6 +62,9 @@ FOLDER = ".lookalike"
 """The folder of a gallery among its pictures."""
 
 NO_DESCRIPTIONS: Mapping[bytes, bytes] = MappingProxyType({})
+
+JUDGED = 10
+"""The nearest pictures by which it is judged whether anything near was found; in a search as in a calibration."""
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -220,11 +225,8 @@ class Store(Protocol):
         """The projection of embeddings to the vectors that are compared; None if they are compared as they are."""
 
     @property
-    def calibration(self) -> dict[str, Any] | None:
-        """How far apart the pictures are, as JSON-compatible values, which a store only remembers; None at first.
-
-        `lookalike.store.calibration` says what they are.
-        """
+    def calibration(self) -> Calibration | None:
+        """How far apart the pictures are, which a store only remembers; None at first."""
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
@@ -266,7 +268,7 @@ class Store(Protocol):
     def set_projection(self, projection: Projection | None) -> None:
         """Store a projection with the embeddings. Raises ValueError for one that is not finite or does not fit."""
 
-    def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:
+    def set_calibration(self, calibration: Calibration | None) -> None:
         """Store how far apart the pictures are; None to forget it."""
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store.calibration import Calibration
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
 
@@ -55,7 +56,7 @@ class _State:
     descriptions: dict[bytes, bytes] = field(default_factory=dict)
     projection: Projection | None = None
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
     def embedded(self) -> list[Record]:
         """The records with an embedding, ordered by id."""
@@ -115,7 +116,7 @@ class MemoryStore:
         return self._state.projection
 
     @property
-    def calibration(self) -> dict[str, Any] | None:
+    def calibration(self) -> Calibration | None:
         """How far apart the pictures are; None before that is measured."""
         return self._state.calibration
 
@@ -199,9 +200,9 @@ class MemoryStore:
             check_projection(projection, self.space.dim)
         self._write(projection=projection)
 
-    def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:
+    def set_calibration(self, calibration: Calibration | None) -> None:
         """Store how far apart the pictures are."""
-        self._write(calibration=None if calibration is None else dict(calibration))
+        self._write(calibration=calibration)
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""

@@ -23,6 +23,7 @@ import numpy as np
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, NO_DESCRIPTIONS, check_descriptions, checked
+from lookalike.store.calibration import from_json, to_json
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.places import make_place
 from lookalike.store.sqlite import schema, verify
@@ -32,7 +33,7 @@ from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import to_blobs
 from lookalike.store.sqlite.located import DATABASE, no_gallery
 from lookalike.store.sqlite.lock import WriterLock
-from lookalike.store.sqlite.meta import read_base, read_calibration, read_roots, read_space
+from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
 from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
 from lookalike.store.sqlite.search import Search, Transactions
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Capability, Described, Near, Record, SearchSpace, Space
+    from lookalike.store.calibration import Calibration
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.rows import Row
 
@@ -117,10 +119,13 @@ class SqliteStore:
             return self._tables.projection(self.space.dim)
 
     @property
-    def calibration(self) -> dict[str, Any] | None:
+    def calibration(self) -> Calibration | None:
         """How far apart the pictures are; None before that is measured."""
         self._note_reading()
-        return self._tables.entry("calibration", read_calibration)
+        try:
+            return from_json(self._tables.meta("calibration"))
+        except (TypeError, ValueError, LookupError, OverflowError):
+            raise corrupt(self.path, "the entry 'calibration' has an invalid value") from None
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
@@ -221,10 +226,10 @@ class SqliteStore:
         with self._transaction():
             self._tables.set_entry("projection", projection and self._write_arrays(projection))
 
-    def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:
+    def set_calibration(self, calibration: Calibration | None) -> None:
         """Store how far apart the pictures are."""
         with self._transaction():
-            self._tables.set_entry("calibration", None if calibration is None else dict(calibration))
+            self._tables.set_meta("calibration", to_json(calibration))
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
