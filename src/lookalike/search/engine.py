@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from lookalike.search.judge import Verdict
     from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
-    from lookalike.store.calibration import Calibration
     from lookalike.store.filter import Filter
 
     Embeddings = NDArray[np.float32]
@@ -207,11 +206,11 @@ def _search(  # noqa: PLR0913  (one step of `search`)
             store.vectors([])  # fixes the moment that is searched, so that the projection matches its vectors
             weighted = weighted_space(store, encoder, options.weights or {})
         probes = [_probe(store, one, weighted) for one in asked]
-        calibration = find_calibration(store)
-        found = _find(store, asked, probes, k if calibration is None else max(k, JUDGED), where, options)
+        found = _find(store, asked, probes, max(k, JUDGED) if any(map(_is_judged, asked)) else k, where, options)
         undescribed = _color().count_undescribed(store) if any(one.colors for one in asked) else 0
-        verdicts = [_judge(store, calibration, one, near) for one, near in zip(asked, found, strict=True)]
-        records = store.get({id_ for near in found for id_, _ in near[:k]})
+        stored = {one.stored for one in asked if one.stored is not None}
+        records = store.get({id_ for near in found for id_, _ in near} | stored)
+        verdicts = _judge(store, asked, found, records)
     abouts = [
         Found(
             one.query, one.image, one.title, store.space.encoder, verdict.nothing_good, undescribed if one.colors else 0
@@ -223,12 +222,23 @@ def _search(  # noqa: PLR0913  (one step of `search`)
     ]
 
 
-def _judge(store: Store, calibration: Calibration | None, asked: Asked, near: Near) -> Verdict:
-    """What is known of the hits of a query for likeness alone; of a text or of colours, nothing."""
-    if calibration is None or asked.space.raw or asked.colors:
-        return UNKNOWN
-    query = asked.stored if asked.stored is not None else cast("Embeddings", asked.embeddings)
-    return judge(store, calibration, query, near, asked.own)
+def _is_judged(asked: Asked) -> bool:
+    """Whether a query is for likeness alone: nothing is known of how near a text or colours can be."""
+    return not asked.space.raw and not asked.colors
+
+
+def _judge(store: Store, asked: Sequence[Asked], found: Sequence[Near], records: Mapping[int, Record]) -> list[Verdict]:
+    """What is known of the hits of each query."""
+    calibration = find_calibration(store)
+    verdicts = []
+    for one, near in zip(asked, found, strict=True):
+        query = one.embeddings if one.stored is None else records[one.stored].digest
+        if calibration is None or query is None or not _is_judged(one):
+            verdicts.append(UNKNOWN)
+        else:
+            known = {id_: records[id_] for id_, _ in near if id_ in records}
+            verdicts.append(judge(store, calibration, query, known, one.own))
+    return verdicts
 
 
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lookalike.vectors.metric import unit
-
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from numpy.typing import NDArray
 
-    from lookalike.store import Near, Store
+    from lookalike.store import Record, Store
     from lookalike.store.calibration import Calibration
 
 __all__ = ["FAR", "UNKNOWN", "Verdict", "find_calibration", "judge"]
@@ -40,25 +38,24 @@ def find_calibration(store: Store) -> Calibration | None:
 def judge(
     store: Store,
     calibration: Calibration,
-    query: NDArray[np.float32] | int,
-    near: Near,
+    query: NDArray[np.float32] | bytes,
+    near: Mapping[int, Record],
     own: Container[int] = (),
 ) -> Verdict:
-    """Judge what was found. query: the embeddings of its views, float32 (v, dim), or the id of a stored picture.
+    """Judge what was found. query: as for `Store.raw_distances`. near: the records that were found, by id.
 
     own: the ids of the query's own pictures, which do not count as something good. Call it in the transaction of the
     search.
     """
-    ids = [id_ for id_, _ in near]
+    digests = {id_: record.digest for id_, record in near.items() if record.digest is not None}
+    measured = store.raw_distances(query, digests.values())
+    ids = [id_ for id_, digest in digests.items() if digest in measured]
     if not ids:
         return UNKNOWN
-    asked = [*ids, query] if isinstance(query, int) and query not in ids else ids
-    chunks = list(store.embeddings(asked))
-    found, rows = chunks[0] if len(chunks) == 1 else tuple(map(np.concatenate, zip(*chunks, strict=True)))
-    rows = unit(rows)
-    views = rows[found == query] if isinstance(query, int) else unit(query)
-    distances = np.maximum(1.0 - (rows @ views.T).max(axis=1), 0.0).astype(np.float64)
-    chances, expected = calibration.find_chances(distances), calibration.find_expected(distances)
-    hits = dict(zip(found.tolist(), zip(chances.tolist(), expected.tolist(), strict=True), strict=True))
-    others = [hits[id_][0] for id_ in ids if id_ not in own]
+    distances = np.array([measured[digests[id_]] for id_ in ids])
+    found = zip(
+        calibration.find_chances(distances).tolist(), calibration.find_expected(distances).tolist(), strict=True
+    )
+    hits = dict(zip(ids, found, strict=True))
+    others = [chance for id_, (chance, _) in hits.items() if id_ not in own]
     return Verdict(hits, max(others) < FAR if others else None)

@@ -332,6 +332,13 @@ class Store(Protocol):
         length.
         """
 
+    def raw_distances(self, query: NDArray[np.float32] | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put.
+
+        query: the embeddings of its views, float32 (v, dim), of which the nearest counts, or the digest of a content.
+        Digests without an embedding are left out.
+        """
+
     def close(self) -> None:
         """Release all files and locks."""
 

@@ -22,6 +22,7 @@ from lookalike.store.columns import Fields, build_columns
 from lookalike.store.evaluate import qualifying
 from lookalike.store.keys import is_within, moved
 from lookalike.vectors.exact import Matrix, prepare_vectors
+from lookalike.vectors.metric import cosine_distances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -292,6 +293,14 @@ class MemoryStore:
             wanted = wanted if space.compared else self._prepare(wanted, space)
         found = matrix.search(wanted, k, among=among)
         return [list(zip(near.ids.tolist(), near.distances.tolist(), strict=True)) for near in found]
+
+    def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
+        known = self._state.embeddings
+        found = [digest for digest in digests if digest in known]
+        views = known[query][None] if isinstance(query, bytes) else query
+        rows = np.array([known[digest] for digest in found], np.float32).reshape(-1, self.space.dim)
+        return dict(zip(found, cosine_distances(views, rows).tolist(), strict=True))
 
     def close(self) -> None:
         """Close this store; a named one remains for others that open it."""

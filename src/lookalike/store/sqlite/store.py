@@ -30,7 +30,7 @@ from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.float16 import to_blobs
+from lookalike.store.sqlite.float16 import from_blobs, to_blobs
 from lookalike.store.sqlite.located import DATABASE, no_gallery
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
@@ -39,6 +39,7 @@ from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, ch
 from lookalike.store.sqlite.search import Search, Transactions
 from lookalike.store.sqlite.sources import VectorsSource
 from lookalike.store.sqlite.tables import Tables, write_meta
+from lookalike.vectors.metric import cosine_distances
 
 if TYPE_CHECKING:
     import sqlite3
@@ -322,6 +323,19 @@ class SqliteStore:
         found = self._search.search(queries, k, space, where=where, exact=exact)
         self._note_reading()
         return found
+
+    def raw_distances(self, query: NDArray[np.float32] | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
+        self._note_reading()
+        asked = dict.fromkeys(digests)
+        rows = self._tables.contents({*asked, query} if isinstance(query, bytes) else asked, self.space.dim)
+        # The scale of an embedding makes no difference to an angle.
+        numbers = from_blobs([blob for _, blob in rows], self.space.dim, scaled=False)
+        views = numbers[[digest == query for digest, _ in rows]] if isinstance(query, bytes) else query
+        if not len(views):
+            return {}
+        found = zip((digest for digest, _ in rows), cosine_distances(views, numbers).tolist(), strict=True)
+        return {digest: distance for digest, distance in found if digest in asked}
 
     def close(self) -> None:
         """Release all files and locks."""

@@ -183,6 +183,14 @@ class Tables:
         """The given digests for which an embedding is stored."""
         return {row[0] for row in self._in("SELECT digest FROM content", "digest", digests)}
 
+    def contents(self, digests: Iterable[bytes], dim: int) -> list[tuple[bytes, bytes]]:
+        """The digests that have an embedding, each with the bytes of that, checked."""
+        rows = list(self._in("SELECT digest, embedding, crc FROM content", "digest", digests))
+        for digest, blob, crc in rows:
+            if not is_sound_content(crc, digest, blob, dim):
+                raise corrupt(self.path, f"the embedding of content {digest.hex()[:12]} does not match its checksum")
+        return [(digest, blob) for digest, blob, _ in rows]
+
     def embedded(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
         """Unchecked rows of items with their embeddings, in chunks: of all items ordered by id, or of these items."""
         return self._chunks(f"{_EMBEDDED} ORDER BY item.id", ids, _CHUNK, _EMBEDDED, "item.id")
