@@ -9,6 +9,7 @@ there most pictures have most of their pixels. docs/decisions.md compares the hi
 from __future__ import annotations
 
 import base64
+import math
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ __all__ = [
     "ciede2000",
     "count_colors",
     "find_near",
+    "find_share",
     "nearness",
     "parse_color",
     "shares",
@@ -45,6 +47,7 @@ _SHARED = 4  # anchors that a pixel counts for
 _WIDTH = 5.0  # of the Gaussian by which they share it, in DIN99o, where neighbouring anchors are 10 apart
 _SCALE = 255
 _REACH, _LEAST = 20.0, 1e-3
+_CLOSE = math.exp(-((15 / _REACH) ** 2))  # white and pink are 17 apart, red and brown 13
 _BLOCK = 1 << 16
 _D65 = (0.95047, 1.0, 1.08883)
 _TO_XYZ = (
@@ -149,6 +152,17 @@ def find_near(histograms: NDArray[np.uint8], color: str) -> NDArray[np.float32]:
     anchors, near = nearness(color)
     parts = (histograms[start : start + _BLOCK] for start in range(0, len(histograms) or 1, _BLOCK))
     return np.concatenate([shares(part[:, anchors]) @ near for part in parts])
+
+
+def find_share(histograms: NDArray[np.uint8], color: str) -> NDArray[np.float32]:
+    """The share of each picture that is within CIEDE2000 15 of a colour, float32 (n,) from 0 to 1; as `find_near`.
+
+    Pixels farther away do not count, so that a large part of another colour never stands for a little of this one.
+    """
+    anchors, near = nearness(color)
+    close = anchors[near >= _CLOSE]
+    parts = (histograms[start : start + _BLOCK] for start in range(0, len(histograms) or 1, _BLOCK))
+    return np.concatenate([shares(part[:, close]).sum(axis=1) for part in parts])
 
 
 def to_lab(rgb: Numbers) -> Numbers:

@@ -90,12 +90,12 @@ def _conditions(where: Filter) -> Iterator[Condition]:
 
 def _find_colored(colors: Iterable[str], described: Sequence[Described]) -> Colored:
     """The ids of the pictures that have each colour. Raises UsageError where no picture is described yet."""
-    from lookalike.images.colors import find_near  # noqa: PLC0415  (0.002 s, and only for colours)
+    from lookalike.images.colors import find_share  # noqa: PLC0415  (0.002 s, and only for colours)
 
     if not any(len(part.ids) for part in described):
         raise UsageError("no picture has a colour description yet", hint="lookalike index --refresh")
     return {
-        color: np.concatenate([part.ids[find_near(part.rows[:, COLORS], color) >= LEAST_COLOR] for part in described])
+        color: np.concatenate([part.ids[find_share(part.rows[:, COLORS], color) >= LEAST_COLOR] for part in described])
         for color in colors
     }
 

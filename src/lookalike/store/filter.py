@@ -26,7 +26,7 @@ date      text, `2024`, `2024-05` or `2024-05-17`: when the picture was taken, b
           the file was last written, in local time; only as much of a date is compared as the value has
 size, width, height   a number: bytes for size, pixels for the others
 format, camera        text: a shell pattern, compared without regard to case; only "="
-color     text, `#rrggbb`: a tenth of the picture or more is near this colour (`images.colors.nearness`); only "="
+color     text, `#rrggbb`: a tenth of the picture or more is near this colour (`images.colors.find_share`); only "="
 
 Folders, labels and names match whether their accents are composed or decomposed.
 """
