@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lookalike.store import JUDGED
+
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
@@ -42,7 +44,7 @@ def judge(
     near: Mapping[int, Record],
     own: Container[int] = (),
 ) -> Verdict:
-    """Judge what was found. query: as for `Store.raw_distances`. near: the records that were found, by id.
+    """Judge what was found. query: as for `Store.raw_distances`. near: the records found, nearest first, by id.
 
     own: the ids of the query's own pictures, which do not count as something good. Call it in the transaction of the
     search.
@@ -57,5 +59,5 @@ def judge(
         calibration.find_chances(distances).tolist(), calibration.find_expected(distances).tolist(), strict=True
     )
     hits = dict(zip(ids, found, strict=True))
-    others = [chance for id_, (chance, _) in hits.items() if id_ not in own]
+    others = [chance for id_, (chance, _) in hits.items() if id_ not in own][:JUDGED]
     return Verdict(hits, max(others) < FAR if others else None)

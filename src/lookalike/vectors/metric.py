@@ -39,11 +39,11 @@ def distances(query: NDArray[np.float32], rows: NDArray[np.float32], metric: Met
 def cosine_distances(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """The cosine distance of each row (n, d) to the nearest of the queries (m, d), m >= 1, float64 (n,), quickly.
 
-    To seven digits, of which the last depends on the other rows: for judging, not for ranking.
+    Only to six digits: for judging, not for ranking. A row's distance depends on nothing else, as in `distances`.
     """
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     lengths[lengths == 0] = 1.0
-    nearest = (rows @ unit(queries).T).max(axis=1) / lengths
+    nearest = np.maximum.reduce([np.einsum("ij,j->i", rows, query) for query in unit(queries)]) / lengths
     return np.asarray(np.maximum(1.0 - nearest.astype(np.float64), 0.0))
 
 
