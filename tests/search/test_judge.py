@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -206,9 +207,8 @@ def test_an_adapted_gallery_is_measured_again(photos: Path) -> None:
         assert before.adapted != after.adapted
 
 
-def test_a_gallery_from_before_is_measured_by_its_next_index(photos: Path) -> None:
-    with Gallery.open("memory:", encoder="histogram", create=True) as gallery:
-        gallery.index(photos)
+def test_a_gallery_from_before_is_measured_by_its_next_index(photos: Path, tmp_path: Path) -> None:
+    with Gallery.open(shutil.copytree(photos.parent / "gallery", tmp_path / "gallery")) as gallery:
         with gallery.store.writing():
             gallery.store.set_calibration(None)
         assert gallery.search(draw_foreign(1)).nothing_good is None

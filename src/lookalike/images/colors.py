@@ -36,7 +36,6 @@ __all__ = [
     "find_share",
     "nearness",
     "parse_color",
-    "shares",
     "to_din99o",
     "to_lab",
 ]
@@ -46,9 +45,9 @@ _LEVELS = 1 << _BITS
 _SHARED = 4  # anchors that a pixel counts for
 _WIDTH = 5.0  # of the Gaussian by which they share it, in DIN99o, where neighbouring anchors are 10 apart
 _SCALE = 255
-_REACH, _LEAST = 20.0, 1e-3
+_REACH = 20.0
 _CLOSE = math.exp(-((15 / _REACH) ** 2))  # white and pink are 17 apart, red and brown 13
-_BLOCK = 1 << 16
+_BLOCK = 1024
 _D65 = (0.95047, 1.0, 1.08883)
 _TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
@@ -106,11 +105,6 @@ def count_colors(samples: Sequence[bytes]) -> list[bytes]:
     return [_count(np.frombuffer(sample, np.uint8).reshape(-1, 3)) for sample in samples]
 
 
-def shares(histograms: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The share of each anchor, float32 (..., 256) or less, from the bytes of histograms or of a part of them."""
-    return _decoded()[histograms]
-
-
 @cache
 def anchor_lab() -> Numbers:
     """The anchors in CIELAB, float64 (256, 3)."""
@@ -133,25 +127,18 @@ def parse_color(text: str) -> str:
 
 
 @lru_cache(64)
-def nearness(color: str) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """The anchors near a colour, int (a,), and how near they are, float32 (a,): exp(-(CIEDE2000 / 20)^2), 1 for equal.
-
-    color: `#rrggbb`. A half is 17 away. Anchors of which even a whole picture would hardly count are left out.
-    """
+def nearness(color: str) -> NDArray[np.float32]:
+    """How near each anchor is to a colour, `#rrggbb`: float32 (256,), exp(-(CIEDE2000 / 20)^2). A half is 17 away."""
     rgb = np.frombuffer(bytes.fromhex(color[1:]), np.uint8).astype(np.float64)
-    near = np.exp(-np.square(ciede2000(to_lab(rgb), anchor_lab()) / _REACH))
-    chosen = np.nonzero(near > _LEAST)[0]
-    return chosen, near[chosen].astype(np.float32)
+    return np.exp(-np.square(ciede2000(to_lab(rgb), anchor_lab()) / _REACH)).astype(np.float32)
 
 
 def find_near(histograms: NDArray[np.uint8], color: str) -> NDArray[np.float32]:
     """How much of each picture is near a colour, float32 (n,) from 0 to 1: the mean of how near its pixels are.
 
-    histograms: uint8 (n, 256). color: `#rrggbb`. 65,536 pictures at once, so that memory does not grow with them.
+    histograms: uint8 (n, 256). color: `#rrggbb`.
     """
-    anchors, near = nearness(color)
-    parts = (histograms[start : start + _BLOCK] for start in range(0, len(histograms) or 1, _BLOCK))
-    return np.concatenate([shares(part[:, anchors]) @ near for part in parts])
+    return _weigh(histograms, nearness(color))
 
 
 def find_share(histograms: NDArray[np.uint8], color: str) -> NDArray[np.float32]:
@@ -159,10 +146,7 @@ def find_share(histograms: NDArray[np.uint8], color: str) -> NDArray[np.float32]
 
     Pixels farther away do not count, so that a large part of another colour never stands for a little of this one.
     """
-    anchors, near = nearness(color)
-    close = anchors[near >= _CLOSE]
-    parts = (histograms[start : start + _BLOCK] for start in range(0, len(histograms) or 1, _BLOCK))
-    return np.concatenate([shares(part[:, close]).sum(axis=1) for part in parts])
+    return _weigh(histograms, (nearness(color) >= _CLOSE).astype(np.float32))
 
 
 def to_lab(rgb: Numbers) -> Numbers:
@@ -204,6 +188,17 @@ def ciede2000(one: Numbers, other: Numbers) -> Numbers:
     return np.asarray(np.sqrt(np.maximum(light**2 + strong**2 + turned**2 + mixed, 0)))
 
 
+def _weigh(histograms: NDArray[np.uint8], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weighted sum of the shares of each histogram, float32 (n,); as many at once as fit into a cache."""
+    found = np.empty(len(histograms), np.float32)
+    for start in range(0, len(histograms), _BLOCK):
+        part = histograms[start : start + _BLOCK].astype(np.float32)
+        part *= part  # bytes are roots
+        found[start : start + _BLOCK] = part @ weights
+    found /= np.float32(_SCALE**2)
+    return found
+
+
 def _saturate(chroma: Numbers) -> Numbers:
     return np.asarray(np.sqrt(chroma**7 / (chroma**7 + 25.0**7)))
 
@@ -227,8 +222,3 @@ def _code_lab(codes: NDArray[np.intp]) -> Numbers:
     """Colours of 15 bits in CIELAB, float64 (n, 3)."""
     levels = np.stack([codes >> 2 * _BITS, codes >> _BITS, codes], axis=-1) & (_LEVELS - 1)
     return to_lab(levels.astype(np.float64) * (256 / _LEVELS) + (128 / _LEVELS - 0.5))
-
-
-@cache
-def _decoded() -> NDArray[np.float32]:
-    return np.square(np.arange(_SCALE + 1, dtype=np.float32) / _SCALE)
