@@ -58,7 +58,7 @@ class Calibration:
         return np.asarray(1 - np.interp(distances, self.nearest, levels, left=0.0, right=1.0))
 
     def find_expected(self, distances: Numbers) -> Numbers:
-        """How many others a picture of the gallery has within each distance, on average; at most 8 are told apart."""
+        """How many others a picture of the gallery has within each distance, on average, up to 8."""
         return np.asarray(np.interp(distances, np.append(0.0, self.around), np.append(0.0, self.counts)))
 
 
