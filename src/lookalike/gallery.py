@@ -27,6 +27,7 @@ from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreErr
 from lookalike.files import check_output, expand_home
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
+from lookalike.indexing.calibrate import calibrate_if_grown
 from lookalike.indexing.create import create_store
 from lookalike.indexing.folders import canonical_path, known_roots
 from lookalike.indexing.update import IndexOptions, Report, embed_files
@@ -244,7 +245,9 @@ class Gallery:
         the encoder. Raises UsageError when there are too few different pictures to fit anything.
         """
         with self.store.writing(wait=wait):
-            return adapt(self.store, self.encoder, dim=dim, blend=blend)
+            width = adapt(self.store, self.encoder, dim=dim, blend=blend)
+            calibrate_if_grown(self.store)
+            return width
 
     def adapt_to_labels(self, labels: Mapping[bytes, str], *, dim: int | None = None, wait: float = 0.0) -> Validation:
         """Adapt to the classes of some or all pictures, given by path, unless retrieval is better without them.
@@ -252,7 +255,10 @@ class Gallery:
         Returns the choice with the figures behind it. dim: dimensions in addition to those of the classes, by default
         64. Raises UsageError for fewer than two classes with at least five pictures each.
         """
-        return adapt_to_labels(self.store, self.encoder, labels, dim=dim, wait=wait)
+        chosen = adapt_to_labels(self.store, self.encoder, labels, dim=dim, wait=wait)
+        with self.store.writing(wait=wait):
+            calibrate_if_grown(self.store)
+        return chosen
 
     # Searching
 

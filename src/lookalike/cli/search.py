@@ -40,6 +40,7 @@ __all__: list[str] = []
     "lookalike search beach.jpg",
     "lookalike search beach.jpg --top 20 --filter 'width:>1000' --montage hits.jpg",
     "lookalike search --text boat",
+    "lookalike search --color orange:2 --color '#003366'",
     panel=FIND,
 )
 def search(
@@ -53,6 +54,20 @@ def search(
             "that was taught, or any description if the encoder also understands text, as CLIP and SigLIP do.",
         ),
     ] = None,
+    colors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--color",
+            metavar="COLOR",
+            help="Search for a colour, alone or beside IMAGE: red, '#ff8800'; with a weight: red:2. Repeatable.",
+        ),
+    ] = None,
+    palette: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Search for the colours of this picture, alone or beside IMAGE.")
+    ] = None,
+    color_weight: Annotated[
+        float, typer.Option(metavar="SHARE", help="How much colours count beside IMAGE or --text, from 0 to 1.")
+    ] = 0.5,
     gallery: IndexOption = None,
     model: Annotated[
         Path | None,
@@ -111,6 +126,12 @@ def search(
         ),
     ] = None,
     threshold: ThresholdOption = None,
+    max_false_match: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", min=0, help="Show only hits so near that at most N pictures are expected there by chance."
+        ),
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, even in a very large gallery.")
     ] = False,
@@ -137,12 +158,14 @@ def search(
         "--filter": where,
         "--exclude": exclude,
         "--threshold": threshold is not None,
+        "--max-false-match": max_false_match is not None,
         "--exact": exact,
         "--unique": unique,
     }
-    _require_one({"IMAGE": query, "--text": text, "--sample": sample})
+    by_color: dict[str, object] = {"--color": colors, "--palette": palette}
+    _require_one({"IMAGE": query, "--text": text, "--sample": sample}, by_color)
     if sample is not None:
-        _refuse("--sample", of_one | of_pictures)
+        _refuse("--sample", of_one | of_pictures | by_color)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
     if text is not None:
@@ -152,7 +175,7 @@ def search(
             check_output(montage, force=force, protects=opened.protects)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         hits = opened.search(
-            query if query is not None else lookalike.Query.text(text or ""),
+            _build_query(query, text, _Colors(colors or [], palette, color_weight)),
             top,
             where=terms,
             weights=_weights(weights or []),
@@ -164,8 +187,11 @@ def search(
         explained = opened.explain_filters(terms, has_hits=bool(hits))
         for sentence in [*explained, *opened.explain_text(text or "")]:
             note(sentence)
+        _note_undescribed(opened, hits)
         _note_nothing(opened, hits, threshold, filtered=bool(terms))
-        hits = hits.within(threshold)
+        _note_strange(hits)
+        _note_unjudged(hits, max_false_match)
+        hits = hits.within(threshold).beyond_chance(max_false_match)
         _note_missing(opened, hits)
         if montage is not None:
             write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
@@ -189,6 +215,31 @@ def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filt
         note_far(threshold, nearest)
 
 
+def _note_strange(hits: Hits) -> None:
+    """Say that nothing good was found, and what is nearest."""
+    if hits.nothing_good and hits:
+        note(
+            f"nothing good found: even {_shown(hits[0].path)} is farther than the nearest other picture "
+            "of 95 in 100 pictures of the gallery"
+        )
+
+
+def _note_unjudged(hits: Hits, max_false_match: float | None) -> None:
+    """Say why a limit cuts nothing, or that it cuts everything and what is nearest."""
+    if max_false_match is None or not hits:
+        return
+    if hits[0].expected is None:
+        note(
+            "--max-false-match has no effect: it needs a picture as the query and 20 different pictures in the gallery"
+        )
+    elif not hits.nothing_good and not hits.beyond_chance(max_false_match):
+        nearest = min(hits, key=lambda hit: hit.expected or 0.0)
+        note(
+            f"no hit is near enough: {nearest.expected:.3g} pictures are expected by chance as near as "
+            f"{_shown(nearest.path)}"
+        )
+
+
 def _note_missing(gallery: Gallery, hits: Hits) -> None:
     """Say how many of the hits have lost their files."""
     if count := hits.missing:
@@ -197,10 +248,50 @@ def _note_missing(gallery: Gallery, hits: Hits) -> None:
         note(f"{count:,} of {counted(len(hits), 'hit')} {verb} no longer there; update the gallery: {update}")
 
 
-def _require_one(queries: dict[str, object]) -> None:
-    """Raise UsageError unless exactly one of the queries was given."""
-    if sum(query is not None for query in queries.values()) != 1:
-        raise UsageError("give exactly one of IMAGE, --text or --sample", hint="lookalike search --help")
+def _note_undescribed(gallery: Gallery, hits: Hits) -> None:
+    """Say how many pictures a search by colour cannot find yet."""
+    if count := hits.undescribed:
+        has = "has" if count == 1 else "have"
+        refresh = name_command("index --refresh", gallery.location)
+        note(f"{counted(count, 'picture')} {has} no colour description yet; run: {refresh}")
+
+
+def _require_one(queries: dict[str, object], colors: dict[str, object]) -> None:
+    """Raise UsageError unless exactly one of the queries was given, or none but colours."""
+    given = sum(query is not None for query in queries.values())
+    if given > 1 or (not given and not any(colors.values())):
+        raise UsageError(
+            "give exactly one of IMAGE, --text or --sample, or --color or --palette", hint="lookalike search --help"
+        )
+
+
+@dataclass(frozen=True)
+class _Colors:
+    """The colours that are asked for, and how much they count beside something else."""
+
+    colors: list[str]
+    palette: Path | None
+    weight: float
+
+    def build(self) -> lookalike.Query | None:
+        """The query; None if no colour is asked for."""
+        parts = [lookalike.Query.color(*self.colors)] if self.colors else []
+        parts += [lookalike.Query.palette(self.palette)] if self.palette is not None else []
+        return None if not parts else parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def _build_query(image: Path | None, text: str | None, colors: _Colors) -> lookalike.Query:
+    """The query that was given: a picture, a text, colours, or one of the former with colours."""
+    if not 0 <= colors.weight <= 1:  # also for nan
+        raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
+    wanted = colors.build()
+    if image is None and text is None and wanted is not None:
+        return wanted
+    like = lookalike.Query.picture(image) if image is not None else lookalike.Query.text(text or "")
+    if wanted is None or colors.weight == 0:
+        return like
+    total = sum(weight for weight, _ in wanted.terms)
+    return wanted if colors.weight == 1 else (1 - colors.weight) * like + (colors.weight / total) * wanted
 
 
 def _refuse(option: str, others: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from lookalike.files import MARK
 from lookalike.images.paths import show_path
 from lookalike.images.walk import Root, Rules
 from lookalike.indexing.adapt import adapt_if_grown
+from lookalike.indexing.calibrate import calibrate_if_grown
 from lookalike.indexing.encode import LocalEmbedder
 from lookalike.indexing.folders import (
     below,
@@ -95,6 +96,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
             report = _update(store, embedder, walked, options, on_progress)
             remember(store, [root for root in kept if root.path not in lost or os.path.lexists(root.path)])
             adapt_if_grown(store, encoder)
+            calibrate_if_grown(store)
     except DiskFull as error:
         safe = store.count()[0]
         verb = "picture is" if safe == 1 else "pictures are"
@@ -224,6 +226,7 @@ def index_lost(
             store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
         )
         adapt_if_grown(store, encoder)
+        calibrate_if_grown(store)
     return report
 
 

@@ -7,6 +7,7 @@ pictures have the same distance in a search, among neighbours and in an inspecti
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -26,21 +27,26 @@ from lookalike.images.paths import show_path
 from lookalike.search.concepts import find_concept, probe, resolve_tags
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Found, Hit, Hits, closest
+from lookalike.search.judge import UNKNOWN, find_calibration, judge
 from lookalike.search.pictures import draw_text, encode_views, read_picture
-from lookalike.search.query import PictureQuery, StoredQuery, TextQuery, is_number
+from lookalike.search.query import ColorQuery, PaletteQuery, PictureQuery, StoredQuery, TextQuery, is_number
 from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import encode_text
-from lookalike.store import SearchSpace
+from lookalike.store import JUDGED, SearchSpace
 from lookalike.store.keys import absolute
 from lookalike.store.location import name_command
+from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
+    from lookalike.search.color import Palette, Wanted
+    from lookalike.search.judge import Verdict
     from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
     from lookalike.store.concepts import Concept
@@ -56,6 +62,7 @@ _TAUGHT = SearchSpace(compared=True)
 _MOST = 2**31 - 1  # hits
 _MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
+_PART_ALONE = "a text: it is compared by one part of the encoder alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class Asked:
     image: a picture, or a function that reads it when it is needed. space: the space that it is compared in. own: the
     ids of the query's own records, which are left out of its hits. stored: the id of the picture whose stored vector is
     the query; then embeddings is None, as it is for a concept, whose vector depends on the moment that is searched.
+    colors: the colours that are wanted, each with its weight; share: theirs in the distance, 1 for colours alone.
     """
 
     query: Query
@@ -88,6 +96,8 @@ class Asked:
     stored: int | None = None
     is_recognised: bool = False  # whether it is known by the path of its file
     concept: Concept | None = None
+    colors: Sequence[tuple[float, Wanted | Palette]] = ()
+    share: float = 0.0
 
 
 class _Gone(Exception):
@@ -202,15 +212,52 @@ def _search(  # noqa: PLR0913  (one step of `search`)
             weighted = weighted_space(store, encoder, options.weights or {})
         where = where and resolve_tags(store, where)
         probes = [_probe(store, one, weighted) for one in asked]
-        found = _find(store, asked, probes, k, where, options)
-        records = store.get({id_ for near in found for id_, _ in near})
-    return [_hits(store, one, near, records, k) for one, near in zip(asked, found, strict=True)]
+        found = _find(store, asked, probes, max(k, JUDGED) if any(map(_is_judged, asked)) else k, where, options)
+        undescribed = _color().count_undescribed(store) if any(one.colors for one in asked) else 0
+        stored = {one.stored for one in asked if one.stored is not None}
+        records = store.get({id_ for near in found for id_, _ in near} | stored)
+        if any(id_ not in records for near in found for id_, _ in near):
+            raise Corrupt(
+                "pictures that were found have no record in the gallery", hint=name_command("verify", store.location)
+            )
+        verdicts = _judge(store, asked, found, records)
+    abouts = [
+        Found(
+            one.query, one.image, one.title, store.space.encoder, verdict.nothing_good, undescribed if one.colors else 0
+        )
+        for one, verdict in zip(asked, verdicts, strict=True)
+    ]
+    return [
+        _hits(about, near[:k], records, verdict) for about, near, verdict in zip(abouts, found, verdicts, strict=True)
+    ]
+
+
+def _is_judged(asked: Asked) -> bool:
+    """Whether a query is for likeness alone: nothing is known of how near a text or colours can be."""
+    return not asked.space.raw and not asked.colors
+
+
+def _judge(store: Store, asked: Sequence[Asked], found: Sequence[Near], records: Mapping[int, Record]) -> list[Verdict]:
+    """What is known of the hits of each query."""
+    calibration = find_calibration(store)
+    verdicts = []
+    for one, near in zip(asked, found, strict=True):
+        query = one.embeddings if one.stored is None else records[one.stored].digest
+        if calibration is None or query is None or not _is_judged(one):
+            verdicts.append(UNKNOWN)
+        else:
+            known = {id_: records[id_] for id_, _ in near if id_ in records}
+            verdicts.append(judge(store, calibration, query, known, one.own))
+    return verdicts
 
 
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
     """The query vectors for the store, and the space that they are compared in. Raises UsageError, _Gone."""
-    if _ADAPTED not in {asked.space, weighted}:
-        raise UsageError("weights cannot be used with a text: it is compared by one part of the encoder alone")
+    if weighted != _ADAPTED and (asked.space != _ADAPTED or asked.colors):
+        kind = "colours: they are compared without the encoder" if asked.colors else _PART_ALONE
+        raise UsageError(f"weights cannot be used with {kind}")
+    if asked.colors and asked.share == 1:
+        return np.empty((0, 0), np.float32), asked.space
     if asked.concept is not None:
         found = probe(store, asked.concept)
         return found.vector, found.space
@@ -238,8 +285,17 @@ def _find(  # noqa: PLR0913  (as above)
     A query's own records are left out unless `include_self` is set.
     """
     found: list[Near] = [[] for _ in asked]
-    for space in dict.fromkeys(space for _, space in probes):
-        indices = [index for index, probe in enumerate(probes) if probe[1] == space]
+    for index, one in enumerate(asked):
+        if one.colors:
+            look = partial(_look_at_colors, store, one, probes[index], where, options)
+            own = set() if options.include_self else one.own
+            near = look(k + len(own))
+            found[index] = [pair for pair in near if pair[0] not in own][:k]
+            if options.unique:
+                found[index] = _find_unique(store, near, own, k, look)
+    plain = [index for index, one in enumerate(asked) if not one.colors]
+    for space in dict.fromkeys(probes[index][1] for index in plain):
+        indices = [index for index in plain if probes[index][1] == space]
         most = k if options.include_self else k + max(len(asked[index].own) for index in indices)
         views = [probes[index][0] for index in indices]
         exact = options.exact or any(asked[index].concept for index in indices)  # lists are measured with pictures
@@ -258,6 +314,35 @@ def _look_again(
 ) -> Near:
     views, space = probe
     return nearest(store, [views], k, space=space, where=where, order=options.order, exact=options.exact)[0]
+
+
+def _look_at_colors(  # noqa: PLR0913  (as `_look_again`, for one query)
+    store: Store,
+    asked: Asked,
+    probe: tuple[Embeddings, SearchSpace],
+    where: Filter | None,
+    options: Options,
+    k: int,
+) -> Near:
+    """The k pictures nearest to a query by colours, or by colours and likeness."""
+    if options.order != "distance":
+        raise UsageError("colours and the order by diffusion cannot be combined")
+    like = None
+    if asked.share < 1:
+        like = _color().Likeness(*_as_compared(store, *probe), options.exact)
+    return cast("Near", _color().nearest(store, asked.colors, k, where=where, share=asked.share, like=like))
+
+
+def _as_compared(store: Store, embeddings: Embeddings, space: SearchSpace) -> tuple[Embeddings, SearchSpace]:
+    """Query vectors as they are compared, and the space in which they are."""
+    if space.raw:
+        return prepare_vectors(embeddings, "cosine"), space
+    return (embeddings, space) if space.compared else (store.adapt(embeddings), replace(space, compared=True))
+
+
+def _color() -> ModuleType:
+    """What only queries by colour need."""
+    return importlib.import_module("lookalike.search.color")
 
 
 def _find_unique(store: Store, near: Near, own: set[int], k: int, again: Callable[[int], Near]) -> Near:
@@ -285,16 +370,12 @@ def _leave_out_copies(store: Store, near: Near) -> Near:
     return kept
 
 
-def _hits(store: Store, asked: Asked, near: Near, records: Mapping[int, Record], k: int) -> Hits:
-    if any(id_ not in records for id_, _ in near):
-        raise Corrupt(
-            "pictures that were found have no record in the gallery", hint=name_command("verify", store.location)
-        )
+def _hits(about: Found, near: Near, records: Mapping[int, Record], verdict: Verdict) -> Hits:
     hits = [
-        Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_)
-        for rank, (id_, distance) in enumerate(near[:k], 1)
+        Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_, *verdict.hits.get(id_, ()))
+        for rank, (id_, distance) in enumerate(near, 1)
     ]
-    return Hits(hits, Found(asked.query, asked.image, asked.title, store.space.encoder))
+    return Hits(hits, about)
 
 
 def _unknown(id_: int) -> UsageError:
@@ -327,6 +408,12 @@ class _Reader:
                 return self._read_picture(query, source)
             case StoredQuery(id_):
                 return self._read_stored(query, self._record(id_))
+            case ColorQuery(colors):
+                color = _color()
+                image, title = partial(color.draw_colors, colors), ", ".join(name for name, _ in colors)
+                return Asked(query, image, title, colors=[(1.0, color.merge([(1.0, query)]))], share=1.0)
+            case PaletteQuery(like):
+                return self._read_palette(query, like)
             case TextQuery(words):
                 return self._read_text(query, words)
         raise UsageError(f"a {type(query).__name__} cannot be searched here")
@@ -353,6 +440,21 @@ class _Reader:
         asked.image = read_picture(path, self._load().view)
         return self._wait(asked)
 
+    def _read_palette(self, query: Query, like: Query) -> Asked:
+        """A query by the colours of a picture, which is read again unless it is given by its id."""
+        if isinstance(like, StoredQuery):
+            asked = self._read_stored(query, self._record(like.id))
+            palette = _color().read_palette(self._store, int(like.id))
+            return replace(asked, stored=None, colors=[(1.0, palette)], share=1.0)
+        source = cast("PictureQuery", like).source
+        palette = _color().read_palette(self._store, source)
+        if isinstance(source, Image.Image | np.ndarray):
+            return Asked(query, partial(read_picture, source), "query", colors=[(1.0, palette)], share=1.0)
+        path = absolute(source)
+        own = {record.id for record in self._store.find([path]).values()}
+        title = show_path(os.path.basename(path))
+        return Asked(query, partial(read_picture, path), title, own=own, colors=[(1.0, palette)], share=1.0)
+
     def _wait(self, asked: Asked) -> Asked:
         self._waiting.append((asked, cast("Image.Image", asked.image)))
         return asked
@@ -378,6 +480,8 @@ class _Reader:
         if len(terms) == 1 and terms[0][0] > 0:
             (_, one), *_ = terms
             return replace(one, query=query)
+        if any(one.colors for _, one in terms):
+            return self._mix(query, terms)
         if any(one.space != _ADAPTED for _, one in terms):
             raise UsageError("texts cannot be combined with other queries yet")
         shown = next((one for weight, one in terms if weight > 0), None)
@@ -388,6 +492,23 @@ class _Reader:
             )
         own = set().union(*(one.own for _, one in terms))
         return Asked(query, shown.image, "query", self._sum(terms), own=own)
+
+    def _mix(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
+        """Colours together, or with what else is wanted; the share of the colours is that of their weights."""
+        by_color = [(weight, one) for weight, one in terms if one.colors]
+        others = [(weight, one) for weight, one in terms if not one.colors]
+        if min(weight for weight, _ in by_color) <= 0:
+            raise UsageError("a colour can only be wanted: its weight must be more than 0")
+        named = [(weight, one.query) for weight, one in by_color if isinstance(one.query, ColorQuery)]
+        colors = [(weight, one.colors[0][1]) for weight, one in by_color if not isinstance(one.query, ColorQuery)]
+        if named:
+            colors.append((sum(weight for weight, _ in named), _color().merge(named)))
+        own = set().union(*(one.own for _, one in terms))
+        if not others:
+            return replace(by_color[0][1], query=query, colors=colors, own=own)
+        like, weight = self._add_up(query, others), sum(weight for weight, _ in by_color)
+        share = weight / (weight + sum(weight for weight, _ in others))
+        return replace(like, query=query, colors=colors, share=share, own=own)
 
     def _sum(self, terms: Sequence[tuple[float, Asked]]) -> Embeddings:
         """The weighted mean, view by view; for cosine, of embeddings of length 1. A stored picture has one view."""

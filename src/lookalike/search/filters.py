@@ -15,6 +15,7 @@ composed or not. The fields are
     format   such as `jpeg`, by any of its names: `jpg`, `jfif`, `tif`, `heic`
     camera   the maker and model, or a part of them: `camera:canon`
     tag      a name that the gallery was taught (see `lookalike.search.concepts`): `tag:"our boat"`
+    color    a colour that a tenth of the picture or more is near to: a name of CSS, or `#ff8800`
 
 Numbers and dates accept `>`, `>=`, `<`, `<=` and ranges that include both ends: `1000..2000`, `1000..`, `..2000`.
 """
@@ -105,6 +106,10 @@ def _split_values(term: str, text: str) -> list[str]:
 def _parse_value(field: str, text: str) -> Filter:
     if field in _COMPARABLE:
         return _parse_range(field, text, _COMPARABLE[field])
+    if field == "color":
+        from lookalike.images.colors import parse_color  # noqa: PLC0415  (0.002 s, and only for colours)
+
+        return Condition(field, "=", parse_color(text))
     if field == "format":
         return _parse_format(text)
     if field == "camera" and not {*"*?["} & {*text}:

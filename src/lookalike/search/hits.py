@@ -27,12 +27,17 @@ class Hit:
     """One picture that was found.
 
     rank: counted from 1. distance: smaller means more similar. id: the picture's id in the gallery.
+    chance: the share of the gallery's own pictures whose nearest is farther, by the embeddings as they were before they
+    were adapted. expected: how many pictures a picture of the gallery has that near, on average. Both are None where
+    that is not known: in a gallery of fewer than 20 different pictures, and for texts and colours.
     """
 
     rank: int
     path: Path
     distance: float
     id: int
+    chance: float | None = None
+    expected: float | None = None
 
     @property
     def display(self) -> str:
@@ -45,13 +50,18 @@ class Hit:
         return not os.path.lexists(self.path)
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON-compatible values; `missing` is there only if its file no longer exists."""
+        """The hit as JSON-compatible values; `missing` is there only if its file no longer exists.
+
+        `chance` and `expected` are there if they are known.
+        """
         missing = {"missing": True} if self.is_missing else {}
+        judged = {} if self.chance is None else {"chance": self.chance, "expected": self.expected}
         return {
             "rank": self.rank,
             **path_fields(os.fsencode(self.path)),
             "distance": self.distance,
             "id": self.id,
+            **judged,
         } | missing
 
 
@@ -59,13 +69,16 @@ class Hit:
 class Found:
     """What all hits of a search have in common: the query, its picture and title, and the encoder's name.
 
-    image: the query's picture, or a function that reads it when it is needed.
+    image: the query's picture, or a function that reads it when it is needed. nothing_good: as for `Hits`. undescribed:
+    how many pictures could not be found, because they have no description of their colours yet.
     """
 
     query: Query
     image: Image.Image | Callable[[], Image.Image]
     title: str
     encoder: str
+    nothing_good: bool | None = None
+    undescribed: int = 0
 
 
 class Hits(Sequence[Hit]):
@@ -103,6 +116,19 @@ class Hits(Sequence[Hit]):
         return self._found.query
 
     @property
+    def nothing_good(self) -> bool | None:
+        """Whether even the nearest is farther than the nearest of 95 in 100 of the gallery's own pictures.
+
+        None where that is not known: see `Hit`.
+        """
+        return self._found.nothing_good
+
+    @property
+    def undescribed(self) -> int:
+        """The number of pictures that a search by colour could not find: `index --refresh` describes them."""
+        return self._found.undescribed
+
+    @property
     def image(self) -> Image.Image:
         """The query's picture; for a text, a drawing of the text. Raises UnreadableImage if its file is gone."""
         image = self._found.image
@@ -123,14 +149,24 @@ class Hits(Sequence[Hit]):
         near = [hit for hit in self._hits if distance is None or hit.distance <= distance]
         return Hits(near, self._found)
 
+    def beyond_chance(self, expected: float | None) -> Hits:
+        """The hits as near as at most `expected` others are to a picture of the gallery, on average; all for None.
+
+        Hits of which that is not known are kept.
+        """
+        kept = [hit for hit in self._hits if expected is None or hit.expected is None or hit.expected <= expected]
+        return Hits(kept, self._found)
+
     def rows(self) -> list[dict[str, Any]]:
         """One dict of plain values for each hit."""
         return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]
 
     def to_dict(self) -> dict[str, Any]:
-        """The search as JSON-compatible values: `query`, `hits`, `encoder`."""
+        """The search as JSON-compatible values: `query`, `hits`, `encoder`, and `nothing_good` if that is known."""
         hits = [hit.to_dict() for hit in self._hits]
-        return {"query": self.query.to_dict(), "hits": hits, "encoder": self._found.encoder}
+        found = {"query": self.query.to_dict(), "hits": hits, "encoder": self._found.encoder}
+        judged = {} if self.nothing_good is None else {"nothing_good": self.nothing_good}
+        return found | judged | ({"undescribed": self.undescribed} if self.undescribed else {})
 
     def to_pandas(self) -> Any:  # noqa: ANN401  (pandas is not a dependency)
         """A `pandas.DataFrame` with the columns rank, path, distance and id. Raises MissingExtra without pandas."""

@@ -3,6 +3,8 @@
     Query.picture("beach.jpg")
     Query.stored(17)
     Query.text("a red boat")
+    Query.color("red:2", "#0044ff")
+    Query.palette("sunset.jpg")
     2 * Query.picture("a.jpg") + Query.picture("b.jpg") - Query.stored(17)
 
 Each kind of query is a class that converts itself to JSON-compatible values (`to_dict`) and back (`read`);
@@ -30,7 +32,18 @@ if TYPE_CHECKING:
     Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
     """A picture: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
 
-__all__ = ["PictureQuery", "Query", "StoredQuery", "SumQuery", "TextQuery", "as_query", "is_number"]
+__all__ = [
+    "ColorQuery",
+    "PaletteQuery",
+    "PictureQuery",
+    "Query",
+    "StoredQuery",
+    "SumQuery",
+    "TextQuery",
+    "as_query",
+    "is_number",
+    "read_color",
+]
 
 _SOURCES = (str, bytes, os.PathLike, Image.Image, np.ndarray)
 _CONTENT = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")  # of pictures, not names
@@ -60,6 +73,19 @@ class Query:
         Any text needs an encoder that also understands text, such as CLIP.
         """
         return TextQuery(words)
+
+    @staticmethod
+    def color(*colors: str) -> Query:
+        """A query for pictures that have these colours: names of CSS or `#ff8800`, each perhaps with a weight, `red:2`.
+
+        Two colours of equal weight are best met by a picture that is half of one and half of the other.
+        """
+        return ColorQuery(tuple(map(read_color, colors)))
+
+    @staticmethod
+    def palette(source: Query | Source) -> Query:
+        """A query for pictures with the colours of this one: a picture as for `Query.picture`, or a stored one."""
+        return PaletteQuery(as_query(source))
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Query:
@@ -168,6 +194,54 @@ class TextQuery(Query):
 
 
 @dataclass(frozen=True, eq=False)
+class ColorQuery(Query):
+    """A query for pictures that have some colours, `#rrggbb`, each with its weight: see `Query.color`."""
+
+    colors: tuple[tuple[str, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.colors:
+            raise UsageError("no colour to search for", hint='name one: Query.color("red")')
+        for color, weight in self.colors:
+            if not is_number(weight, int, float, np.number) or not 0 < weight < math.inf:
+                raise UsageError(f"the weight of {color} is {_short(weight)}; it must be a number above 0")
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """Make the query from its colours."""
+        if not isinstance(fields["colors"], list) or not all(isinstance(one, dict) for one in fields["colors"]):
+            raise UsageError("the colors of a query are not a list of colours")
+        given = [(read_color(_text(one, "color")), one.get("weight", 1.0)) for one in fields["colors"]]
+        return cls(tuple((color, weight) for (color, _), weight in given))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The colours, each with its weight."""
+        return {"colors": [{"color": color, "weight": float(weight)} for color, weight in self.colors]}
+
+
+@dataclass(frozen=True, eq=False)
+class PaletteQuery(Query):
+    """A query for pictures with the colours of a picture: see `Query.palette`."""
+
+    like: Query
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.like, PictureQuery | StoredQuery):
+            raise UsageError(f"a {type(self.like).__name__} has no palette", hint="give a picture")
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Query:
+        """Make the query from that of its picture."""
+        if not isinstance(fields["palette"], dict):
+            raise UsageError("the palette of a query is not a query")
+        return cls(Query.from_dict(fields["palette"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The query of its picture."""
+        return {"palette": self.like.to_dict()}
+
+
+@dataclass(frozen=True, eq=False)
 class SumQuery(Query):
     """A weighted sum of queries: more like those with a positive weight, less like those with a negative one."""
 
@@ -203,7 +277,8 @@ class SumQuery(Query):
         return self.parts
 
 
-Query.kinds.update({"sum": SumQuery, "text": TextQuery, "id": StoredQuery, "path": PictureQuery})
+Query.kinds.update({"sum": SumQuery, "colors": ColorQuery, "palette": PaletteQuery, "text": TextQuery})
+Query.kinds.update({"id": StoredQuery, "path": PictureQuery})
 
 
 def as_query(given: Query | Source) -> Query:
@@ -213,6 +288,20 @@ def as_query(given: Query | Source) -> Query:
     if isinstance(given, _SOURCES):
         return PictureQuery(given)
     raise UsageError(f"{_a(given)} is not a query", hint=_how_to_give(given))
+
+
+def read_color(text: str) -> tuple[str, float]:
+    """A colour as `#rrggbb` and its weight, from a text such as `red`, `#f80` or `red:2`. Raises UsageError."""
+    name, _, weight = text.rpartition(":") if ":" in str(text) else (text, "", "1")
+    try:
+        number = float(weight)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UsageError(f"{_short(text)}: the weight of a colour is a number above 0", hint="write red, or red:2")
+    from lookalike.images.colors import parse_color  # noqa: PLC0415  (0.002 s, and only for colours)
+
+    return parse_color(name), number
 
 
 def is_number(value: object, *kinds: type) -> bool:

@@ -56,6 +56,8 @@ def _explain(records: Sequence[Record], field: str, value: str) -> str:
     """Say that no picture has this value, and name the closest values that these have, or some of them."""
     if field == "tag":
         return f"no picture carries the tag {value!r}; teach it with more examples: lookalike teach '{value}' IMAGES"
+    if field == "color":
+        return f"no picture has {field}:{value}: a tenth of it must be near the colour"
     if field not in _VALUES:
         low, high = _find_range(field, records)
         return f"no picture has {field}:{value}" + (f"; they have {low} to {high}" if low else "")

@@ -13,16 +13,18 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-from collections.abc import Callable  # noqa: TC003  (used by a table below)
+from collections.abc import Callable, Mapping  # noqa: TC003  (used by tables below)
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from lookalike.errors import UsageError
+from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store.location import FOLDER, find_gallery, is_folder, locate, scheme_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
+    from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
@@ -37,19 +40,28 @@ if TYPE_CHECKING:
 __all__ = [
     "ADAPTED",
     "FOLDER",
+    "JUDGED",
+    "NO_DESCRIPTIONS",
     "Capability",
+    "Described",
     "Maintained",
     "Near",
     "Record",
     "SearchSpace",
     "Space",
     "Store",
+    "check_descriptions",
     "checked",
     "find_gallery",
     "is_folder",
     "locate",
     "open_store",
 ]
+
+NO_DESCRIPTIONS: Mapping[bytes, bytes] = MappingProxyType({})
+
+JUDGED = 10
+"""The nearest pictures by which it is judged whether anything near was found; in a search as in a calibration."""
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -113,6 +125,13 @@ def checked(records: Sequence[Record]) -> list[Record]:
     return [record._replace(**fields) if (fields := _plain_fields(record)) else record for record in records]
 
 
+def check_descriptions(descriptions: Mapping[bytes, bytes]) -> None:
+    """Raise ValueError for a description of another length than all have."""
+    for some in descriptions.values():
+        if len(some) != DESCRIPTION_SIZE:
+            raise ValueError(f"a description of {len(some)} bytes, expected {DESCRIPTION_SIZE}")
+
+
 def _plain_fields(record: Record) -> dict[str, Any]:
     """The fields of a record that have to change before a store can keep them."""
     changed = {}
@@ -169,6 +188,13 @@ class SearchSpace:
 ADAPTED = SearchSpace()
 
 
+class Described(NamedTuple):
+    """The descriptions of some records: ids int64 (n,), and rows uint8 (n, s) as `images.description` divides them."""
+
+    ids: NDArray[np.int64]
+    rows: NDArray[np.uint8]
+
+
 class Store(Protocol):
     """What every store provides. Many threads may read it while one of them writes.
 
@@ -196,6 +222,10 @@ class Store(Protocol):
         """The projection of embeddings to the vectors that are compared; None if they are compared as they are."""
 
     @property
+    def calibration(self) -> Calibration | None:
+        """How far apart the pictures are, which a store only remembers; None at first."""
+
+    @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules; a store only remembers them."""
 
@@ -212,12 +242,18 @@ class Store(Protocol):
     def reading(self) -> AbstractContextManager[None]:
         """Let this thread read everything inside the context as of one moment, whatever others write."""
 
-    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, NDArray[np.float32]],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns.
 
         embeddings: float32 (dim,) by digest, for the digests not yet `known`; one for a known digest replaces what was
-        stored, for all of its records. If several records have the same path, the last one counts. Raises ValueError
-        for an embedding that is not finite or has another length, and for a digest without an embedding.
+        stored, for all of its records. descriptions: by digest, in place of any that are stored for these. If several
+        records have the same path, the last one counts. Raises ValueError for an embedding that is not finite or has
+        another length, for a description of another length, and for a digest without an embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
@@ -232,6 +268,9 @@ class Store(Protocol):
 
     def set_projection(self, projection: Projection | None) -> None:
         """Store a projection with the embeddings. Raises ValueError for one that is not finite or does not fit."""
+
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Store how far apart the pictures are; None to forget it."""
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
@@ -256,6 +295,15 @@ class Store(Protocol):
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids int64 (n,) and embeddings as they were put, float32 (n, dim), in chunks: of all by id, or of these."""
+
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one or more parts, to compare something with all of them.
+
+        They are kept from one call to the next, and must not be changed.
+        """
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id; records without one are left out."""
 
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order, int64 (n,).
@@ -286,6 +334,13 @@ class Store(Protocol):
         All k are returned if that many exist; k < 1 gives none. An approximate store finds 99% of the ten nearest, with
         their exact distances, unless `exact` is set. Raises ValueError for a query that is not finite or has another
         length.
+        """
+
+    def raw_distances(self, query: NDArray[np.float32] | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put.
+
+        query: the embeddings of its views, float32 (v, dim), of which the nearest counts, or the digest of a content.
+        Digests without an embedding are left out.
         """
 
     def close(self) -> None:

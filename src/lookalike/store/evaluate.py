@@ -8,22 +8,26 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookalike.errors import UsageError
+from lookalike.images.description import COLORS
 from lookalike.store.filter import FIELDS, All, Among, Any, Condition, Not
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from lookalike.store import Described
     from lookalike.store.columns import Coded, Columns
     from lookalike.store.filter import Filter
 
     Mask = NDArray[np.bool_]
+    Colored = Mapping[str, NDArray[np.int64]]
 
 __all__ = ["passing", "qualifying"]
 
@@ -31,53 +35,73 @@ _COMPARISONS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": oper
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = range(-62_000_000_000, 253_000_000_001)  # the range of `Columns.seconds`: the years 5 to 9987
 _DAY = 86_400.0  # seconds; every local time is closer to UTC than this
-_ALWAYS_THERE = ("folder", "label", "name", "date", "size")
+_ALWAYS_THERE = ("folder", "label", "name", "date", "size", "color")
+LEAST_COLOR = 0.1  # the share of a picture that must be near a colour
+NO_COLORS: Colored = MappingProxyType({})
 
 
-def qualifying(where: Filter, parts: Iterable[Columns]) -> NDArray[np.int64]:
+def qualifying(
+    where: Filter, parts: Iterable[Columns], described: Callable[[], Iterable[Described]] = tuple
+) -> NDArray[np.int64]:
     """The ids of the records that pass a filter, int64, in ascending order.
 
-    Raises UsageError for a field that no record has, because it is most likely misspelt.
+    described: returns the descriptions of all records that have one; called only for filters by colour. Raises
+    UsageError for a field that no record has, because it is most likely misspelt.
     """
     some = list(parts)
-    _check_fields(some, set(_fields(where)))
+    conditions = list(_conditions(where))
+    _check_fields(some, {one.field for one in conditions})
+    colors = {str(one.value) for one in conditions if one.field == "color"}
+    colored = _find_colored(colors, list(described())) if colors else {}
     ids = [np.empty(0, np.int64)]
     for part in some:
         alive = np.ones(len(part.ids), bool) if part.alive is None else part.alive
-        ids.append(part.ids[alive & passing(where, part)])
+        ids.append(part.ids[alive & passing(where, part, colored)])
     return np.sort(np.concatenate(ids))
 
 
-def passing(where: Filter, columns: Columns) -> Mask:
-    """Which records pass a filter, bool (n,)."""
+def passing(where: Filter, columns: Columns, colored: Colored = NO_COLORS) -> Mask:
+    """Which records pass a filter, bool (n,). colored: the ids of the pictures that have each colour it asks for."""
     match where:
         case All(parts):
-            return np.asarray(
-                np.logical_and.reduce([np.ones(len(columns.ids), bool), *(passing(one, columns) for one in parts)])
-            )
+            each = [passing(one, columns, colored) for one in parts]
+            return np.asarray(np.logical_and.reduce([np.ones(len(columns.ids), bool), *each]))
         case Any(parts):
-            return np.asarray(
-                np.logical_or.reduce([np.zeros(len(columns.ids), bool), *(passing(one, columns) for one in parts)])
-            )
+            each = [passing(one, columns, colored) for one in parts]
+            return np.asarray(np.logical_or.reduce([np.zeros(len(columns.ids), bool), *each]))
         case Not(part):
-            return ~passing(part, columns)
+            return ~passing(part, columns, colored)
         case Among(ids):
             return np.isin(columns.ids, np.array(ids, np.int64))
+        case Condition("color", _, value):
+            return np.isin(columns.ids, colored.get(str(value), np.empty(0, np.int64)))
         case Condition():
             return _EVALUATORS.get(where.field, _match_none)(where, columns)
 
 
-def _fields(where: Filter) -> Iterator[str]:
+def _conditions(where: Filter) -> Iterator[Condition]:
     match where:
         case All(parts) | Any(parts):
             for part in parts:
-                yield from _fields(part)
+                yield from _conditions(part)
         case Not(part):
-            yield from _fields(part)
-        case Condition(field):
-            yield field
+            yield from _conditions(part)
+        case Condition():
+            yield where
         case Among():
             pass
+
+
+def _find_colored(colors: Iterable[str], described: Sequence[Described]) -> Colored:
+    """The ids of the pictures that have each colour. Raises UsageError where no picture is described yet."""
+    from lookalike.images.colors import find_share  # noqa: PLC0415  (0.002 s, and only for colours)
+
+    if not any(len(part.ids) for part in described):
+        raise UsageError("no picture has a colour description yet", hint="lookalike index --refresh")
+    return {
+        color: np.concatenate([part.ids[find_share(part.rows[:, COLORS], color) >= LEAST_COLOR] for part in described])
+        for color in colors
+    }
 
 
 def _check_fields(parts: Sequence[Columns], asked: set[str]) -> None:

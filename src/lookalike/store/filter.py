@@ -16,7 +16,7 @@ __all__ = ["FIELDS", "All", "Among", "Any", "Condition", "Filter", "Not", "Opera
 
 Operator = Literal["=", "<", "<=", ">", ">="]
 
-FIELDS = ("folder", "label", "name", "date", "size", "width", "height", "format", "camera")
+FIELDS = ("folder", "label", "name", "date", "size", "width", "height", "format", "camera", "color")
 """The fields that a condition can test.
 
 folder    text: consecutive folders above the picture, or the absolute path of one of them; only "="
@@ -26,6 +26,7 @@ date      text, `2024`, `2024-05` or `2024-05-17`: when the picture was taken, b
           the file was last written, in local time; only as much of a date is compared as the value has
 size, width, height   a number: bytes for size, pixels for the others
 format, camera        text: a shell pattern, compared without regard to case; only "="
+color     text, `#rrggbb`: a tenth of the picture or more is near this colour (`images.colors.find_share`); only "="
 
 Folders, labels and names match whether their accents are composed or decomposed.
 """

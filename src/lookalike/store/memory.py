@@ -16,12 +16,14 @@ import numpy as np
 
 from lookalike.adaptation.serialize import check_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy
-from lookalike.store import ADAPTED, checked
+from lookalike.images.description import DESCRIPTION_SIZE
+from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
 from lookalike.store.columns import Fields, build_columns
 from lookalike.store.concepts import check_concepts
 from lookalike.store.evaluate import qualifying
 from lookalike.store.keys import is_within, moved
 from lookalike.vectors.exact import Matrix, prepare_vectors
+from lookalike.vectors.metric import cosine_distances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
@@ -53,9 +56,11 @@ class _State:
     next_id: int = 1
     records: dict[bytes, Record] = field(default_factory=dict)
     embeddings: dict[bytes, Vectors] = field(default_factory=dict)
+    descriptions: dict[bytes, bytes] = field(default_factory=dict)
     projection: Projection | None = None
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
     concepts: dict[str, Concept] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def embedded(self) -> list[Record]:
         """The records with an embedding, ordered by id."""
@@ -115,6 +120,11 @@ class MemoryStore:
         return self._state.projection
 
     @property
+    def calibration(self) -> Calibration | None:
+        """How far apart the pictures are; None before that is measured."""
+        return self._state.calibration
+
+    @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules."""
         return {path: dict(how) for path, how in self._state.roots.items()}
@@ -152,8 +162,14 @@ class MemoryStore:
         finally:
             self._own.moment = None
 
-    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, Vectors]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, Vectors],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         """Add or replace records by path: all or none of them."""
+        check_descriptions(descriptions)
         state = self._state
         after = {record.path: record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
@@ -167,7 +183,8 @@ class MemoryStore:
             else:
                 everything[path] = record._replace(id=next_id)
                 next_id += 1
-        self._write(records=everything, embeddings=known, next_id=next_id)
+        described = {**state.descriptions, **{digest: bytes(some) for digest, some in descriptions.items()}}
+        self._write(records=everything, embeddings=known, descriptions=described, next_id=next_id)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -191,6 +208,10 @@ class MemoryStore:
         if projection is not None:
             check_projection(projection, self.space.dim)
         self._write(projection=projection)
+
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Store how far apart the pictures are."""
+        self._write(calibration=calibration)
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
@@ -234,11 +255,23 @@ class MemoryStore:
             part = some[start : start + _CHUNK]
             yield np.array([record.id for record in part], np.int64), state.stack(part)
 
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one part."""
+        found = self.descriptions(record.id for record in self._state.embedded())
+        rows = np.frombuffer(b"".join(found.values()), np.uint8).reshape(-1, DESCRIPTION_SIZE)
+        return [Described(np.array(list(found), np.int64), rows)]
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id."""
+        known = self._state.descriptions
+        records = self.get(ids)
+        return {id_: known[one.digest] for id_, one in sorted(records.items()) if one.digest and one.digest in known}
+
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         embedded = self._state.embedded()
         if where is not None:
-            return qualifying(where, [build_columns([_to_fields(record) for record in embedded])])
+            return qualifying(where, [build_columns([_to_fields(record) for record in embedded])], self.described)
         return np.array([record.id for record in embedded], np.int64)
 
     def adapt(self, embeddings: Vectors) -> Vectors:
@@ -273,6 +306,14 @@ class MemoryStore:
         found = matrix.search(wanted, k, among=among)
         return [list(zip(near.ids.tolist(), near.distances.tolist(), strict=True)) for near in found]
 
+    def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
+        known = self._state.embeddings
+        found = [digest for digest in digests if digest in known]
+        views = known[query][None] if isinstance(query, bytes) else query
+        rows = np.array([known[digest] for digest in found], np.float32).reshape(-1, self.space.dim)
+        return dict(zip(found, cosine_distances(views, rows).tolist(), strict=True))
+
     def close(self) -> None:
         """Close this store; a named one remains for others that open it."""
         self._is_closed = True
@@ -291,7 +332,8 @@ class MemoryStore:
         changed = replace(self._shared.state, generation=self._shared.state.generation + 1, **changes)
         used = {record.digest for record in changed.records.values()}
         kept = {digest: row for digest, row in changed.embeddings.items() if digest in used}
-        self._shared.state = replace(changed, embeddings=kept)
+        described = {digest: some for digest, some in changed.descriptions.items() if digest in used}
+        self._shared.state = replace(changed, embeddings=kept, descriptions=described)
 
     def _matrix(self, space: SearchSpace) -> Matrix:
         embedded = self._state.embedded()

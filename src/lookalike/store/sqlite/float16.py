@@ -34,12 +34,12 @@ def to_blobs(embeddings: Sequence[NDArray[np.float32]], dim: int) -> list[bytes]
     return [row.tobytes() for row in rows]
 
 
-def from_blobs(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
-    """The embeddings in these bytes, float32 (n, dim)."""
+def from_blobs(blobs: Sequence[bytes], dim: int, *, scaled: bool = True) -> NDArray[np.float32]:
+    """The embeddings in these bytes, float32 (n, dim). scaled: at their own lengths, not only in their directions."""
     rows = np.frombuffer(b"".join(blobs), _row(dim))
-    scales = np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))
     numbers = rows["numbers"].astype(np.float32)
-    numbers *= scales[:, None]
+    if scaled:
+        numbers *= np.ldexp(np.float32(1), rows["exponent"].astype(np.int32))[:, None]
     return numbers
 
 

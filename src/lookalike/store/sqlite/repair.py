@@ -30,6 +30,7 @@ from lookalike.store.sqlite.rows import (
     Tally,
     checksum,
     is_sound,
+    is_sound_description,
     is_sound_row,
 )
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
@@ -153,6 +154,7 @@ class _Saving:
                 db.execute("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?)", (id_, digest, embedding, crc))
         tally = self._fill_items(db)
         db.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM item WHERE digest NOTNULL)")
+        self._fill_descriptions(db)
         (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM item").fetchone()
         counted = {
             "generation": max(_number(entries, "generation"), noted) + 1,
@@ -164,6 +166,7 @@ class _Saving:
         if not _has_projection(entries):
             kept = {key: value for key, value in kept.items() if not key.startswith("projection")}
             kept["projection"] = b"null"
+        kept.setdefault("calibration", b"null")
         kept["roots"] = relative_roots(kept.get("roots", b"[]"), self._base)
         for key, value in {**kept, **{key: json.dumps(value).encode() for key, value in counted.items()}}.items():
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))
@@ -179,6 +182,13 @@ class _Saving:
                 self.lost.append(to_path(key, self._base))
         self.kept = tally.records
         return tally
+
+    def _fill_descriptions(self, db: sqlite3.Connection) -> None:
+        """Write the sound descriptions of what is kept; `index --refresh` computes the others again."""
+        for id_, described, crc in _read_rows(self._damaged, "description", "id, described, crc"):
+            found = db.execute("SELECT digest FROM content WHERE id = ?", (id_,)).fetchone()
+            if found is not None and is_sound_description(crc, found[0], described):
+                db.execute("INSERT OR IGNORE INTO description VALUES (?, ?, ?)", (id_, described, crc))
 
     def _items(self) -> Iterator[tuple[object, Row | None]]:
         """The key of each item as far as it can be read, and its row in the newest format; None if it is damaged."""

@@ -22,7 +22,8 @@ import numpy as np
 
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
-from lookalike.store import ADAPTED, checked
+from lookalike.store import ADAPTED, NO_DESCRIPTIONS, check_descriptions, checked
+from lookalike.store.calibration import from_json, to_json
 from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.location import DATABASE, no_gallery
@@ -31,7 +32,7 @@ from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.float16 import to_blobs
+from lookalike.store.sqlite.float16 import from_blobs, to_blobs
 from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.meta import read_base, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
@@ -39,6 +40,7 @@ from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, ch
 from lookalike.store.sqlite.search import Search, Transactions
 from lookalike.store.sqlite.sources import VectorsSource
 from lookalike.store.sqlite.tables import Tables, write_meta
+from lookalike.vectors.metric import cosine_distances
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,7 +49,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store import Capability, Described, Near, Record, SearchSpace, Space
+    from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.rows import Row
@@ -120,6 +123,15 @@ class SqliteStore:
             return self._tables.projection(self.space.dim)
 
     @property
+    def calibration(self) -> Calibration | None:
+        """How far apart the pictures are; None before that is measured."""
+        self._note_reading()
+        try:
+            return from_json(self._tables.meta("calibration"))
+        except (TypeError, ValueError, LookupError, OverflowError):
+            raise corrupt(self.path, "the entry 'calibration' has an invalid value") from None
+
+    @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules."""
         self._note_reading()
@@ -169,8 +181,14 @@ class SqliteStore:
             if db.in_transaction:
                 self._connections.fetch("ROLLBACK")
 
-    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, NDArray[np.float32]],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns."""
+        check_descriptions(descriptions)
         base = self._tables.base
         after = {to_key(record.path, base): record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
@@ -180,11 +198,13 @@ class SqliteStore:
             if missing := wanted - known - embeddings.keys():
                 raise ValueError(f"no embedding for {len(missing)} of the digests")
             self._db.executemany(
-                "INSERT OR REPLACE INTO content (digest, embedding, crc) VALUES (?, ?, ?)",
+                "INSERT INTO content (digest, embedding, crc) VALUES (?, ?, ?)"
+                " ON CONFLICT (digest) DO UPDATE SET embedding = excluded.embedding, crc = excluded.crc",
                 [(digest, blob, checksum(digest, blob)) for digest, blob in blobs if digest in wanted],
             )
             if replaced := known & embeddings.keys():
                 self._note_changes(self._tables.rows("digest", replaced))
+            self._describe({digest: some for digest, some in descriptions.items() if digest in wanted})
             before = {row[KEY]: row for row in self._tables.rows("key", after)}
             next_id = self._tables.number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
@@ -220,6 +240,11 @@ class SqliteStore:
             check_projection(projection, self.space.dim)
         with self._transaction():
             self._tables.set_entry("projection", projection and self._write_arrays(projection))
+
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Store how far apart the pictures are."""
+        with self._transaction():
+            self._tables.set_meta("calibration", to_json(calibration))
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
@@ -274,6 +299,17 @@ class SqliteStore:
         for chunk in self._tables.embedded(ids):
             yield self._tables.checked(chunk, self.space.dim)
 
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one or two parts."""
+        found = self._search.described()
+        self._note_reading()
+        return found
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id."""
+        self._note_reading()
+        return self._tables.descriptions(ids)
+
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         if where is not None:
@@ -311,6 +347,19 @@ class SqliteStore:
         self._note_reading()
         return found
 
+    def raw_distances(self, query: NDArray[np.float32] | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
+        self._note_reading()
+        asked = dict.fromkeys(digests)
+        rows = self._tables.contents({*asked, query} if isinstance(query, bytes) else asked, self.space.dim)
+        # The scale of an embedding makes no difference to an angle.
+        numbers = from_blobs([blob for _, blob in rows], self.space.dim, scaled=False)
+        views = numbers[[digest == query for digest, _ in rows]] if isinstance(query, bytes) else query
+        if not len(views):
+            return {}
+        found = zip((digest for digest, _ in rows), cosine_distances(views, numbers).tolist(), strict=True)
+        return {digest: distance for digest, distance in found if digest in asked}
+
     def close(self) -> None:
         """Release all files and locks."""
         self._search.close()
@@ -331,6 +380,7 @@ class SqliteStore:
         """Free the space of removed records."""
         with self._transaction():
             self._db.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM item WHERE digest NOTNULL)")
+            self._db.execute("DELETE FROM description WHERE id NOT IN (SELECT id FROM content)")
         with named_errors(self.path):
             self._db.execute("VACUUM")
 
@@ -517,12 +567,18 @@ class SqliteStore:
             "roots", [[to_folder_key(path, base).decode("latin-1"), dict(how)] for path, how in roots.items()]
         )
 
-    def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
-        """Delete the embeddings among these that no record refers to any more."""
+    def _describe(self, descriptions: Mapping[bytes, bytes]) -> None:
         self._db.executemany(
-            "DELETE FROM content WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)",
-            [(digest,) for digest in digests if digest is not None],
+            "INSERT OR REPLACE INTO description SELECT id, ?2, ?3 FROM content WHERE digest = ?1",
+            [(digest, some, checksum(digest, some)) for digest, some in descriptions.items()],
         )
+
+    def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
+        """Delete the contents among these that no record refers to any more, with their descriptions."""
+        orphan = "digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)"
+        some = [(digest,) for digest in digests if digest is not None]
+        self._db.executemany(f"DELETE FROM description WHERE id IN (SELECT id FROM content WHERE {orphan})", some)  # noqa: S608
+        self._db.executemany(f"DELETE FROM content WHERE {orphan}", some)  # noqa: S608
 
 
 def _fill(db: sqlite3.Connection, space: Space) -> None:
