@@ -62,7 +62,8 @@ class DecoderPool:
 
     Workers are started with the first file and bounded in memory; no more of them than the machine has memory for,
     each with `limits.worker_mib`. A file that kills its worker or takes longer than `limits.seconds` becomes a
-    reason like any other, with its own name. decoder: a function that can be imported by its name.
+    reason like any other, with its own name. decoder: a function that can be imported by its name. cuts: how many
+    times the pixels of the view this decoder gives for a picture.
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class DecoderPool:
         limits: Limits | None = None,
         workers: int | None = None,
         decoder: Callable[[bytes, View, Limits], DecodedPicture] = decode,
+        cuts: int = 1,
     ) -> None:
         self.limits = _check_limits(limits or Limits())
         self.workers = workers or _affordable(self.limits)
         name = f"{decoder.__module__}:{decoder.__qualname__}"
         arguments = name, asdict(view), asdict(self.limits)
-        self._workers = [_Worker(arguments, self.limits.seconds, view.size**2 * 3) for _ in range(self.workers)]
+        length = cuts * view.size**2 * 3
+        self._workers = [_Worker(arguments, self.limits.seconds, length) for _ in range(self.workers)]
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)

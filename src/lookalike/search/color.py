@@ -20,6 +20,7 @@ from lookalike.images.decode import View
 from lookalike.images.description import COLORS
 from lookalike.images.ground import on_ground
 from lookalike.images.sample import take_sample
+from lookalike.images.viewed import ViewedPicture
 from lookalike.search.pictures import read_picture
 from lookalike.vectors.metric import distances
 
@@ -107,6 +108,8 @@ def read_palette(store: Store, source: Source | int) -> Palette:
         if described is None:
             raise UsageError(f"the picture with the id {source} has no colour description yet", hint=_REFRESH)
         return Palette(np.frombuffer(described, np.uint8)[COLORS])
+    if isinstance(source, ViewedPicture):
+        return Palette(np.frombuffer(count_colors([source.sample])[0], np.uint8))
     image = on_ground(read_picture(source, View(_SWATCH)))
     return Palette(np.frombuffer(count_colors([take_sample(image)])[0], np.uint8))
 

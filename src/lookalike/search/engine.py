@@ -24,6 +24,7 @@ from lookalike.encoders.composition import divide
 from lookalike.encoders.hybrid import balance, parts_of
 from lookalike.errors import Corrupt, UnreadableImage, UsageError
 from lookalike.images.paths import show_path
+from lookalike.images.viewed import ViewedPicture
 from lookalike.search.concepts import find_concept, probe, resolve_tags
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Found, Hit, Hits, closest
@@ -390,7 +391,7 @@ class _Reader:
 
     def __init__(self, store: Store, load: Callable[[], Encoder], *, recognise: bool = True) -> None:
         self._store, self._load, self._recognise = store, load, recognise
-        self._waiting: list[tuple[Asked, Image.Image]] = []
+        self._waiting: list[tuple[Asked, Image.Image | ViewedPicture]] = []
 
     def read(self, queries: Sequence[Query]) -> list[Asked]:
         """Read every query."""
@@ -429,6 +430,8 @@ class _Reader:
     def _read_picture(self, query: Query, source: Source) -> Asked:
         if isinstance(source, Image.Image | np.ndarray):
             return self._wait(Asked(query, read_picture(source, self._load().view), "query"))
+        if isinstance(source, ViewedPicture):
+            return self._wait(Asked(query, source.small, "query"), source)
         path = absolute(source)
         record = self._store.find([path]).get(path)
         asked = Asked(query, partial(read_picture, path), show_path(os.path.basename(path)))
@@ -448,15 +451,16 @@ class _Reader:
             return replace(asked, stored=None, colors=[(1.0, palette)], share=1.0)
         source = cast("PictureQuery", like).source
         palette = _color().read_palette(self._store, source)
-        if isinstance(source, Image.Image | np.ndarray):
+        if isinstance(source, Image.Image | np.ndarray | ViewedPicture):
             return Asked(query, partial(read_picture, source), "query", colors=[(1.0, palette)], share=1.0)
         path = absolute(source)
         own = {record.id for record in self._store.find([path]).values()}
         title = show_path(os.path.basename(path))
         return Asked(query, partial(read_picture, path), title, own=own, colors=[(1.0, palette)], share=1.0)
 
-    def _wait(self, asked: Asked) -> Asked:
-        self._waiting.append((asked, cast("Image.Image", asked.image)))
+    def _wait(self, asked: Asked, viewed: ViewedPicture | None = None) -> Asked:
+        """Let a query's picture be encoded with the others."""
+        self._waiting.append((asked, viewed or cast("Image.Image", asked.image)))
         return asked
 
     def _read_stored(self, query: Query, record: Record) -> Asked:

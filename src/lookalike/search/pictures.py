@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from lookalike.encoders.composition import encode_whole
-from lookalike.errors import UnreadableImage
+from lookalike.errors import UnreadableImage, UsageError
 from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file
 from lookalike.images.paths import show_path
+from lookalike.images.viewed import ViewedPicture
 from lookalike.images.whole import describe_whole
 from lookalike.store.keys import absolute
 
@@ -43,6 +44,8 @@ def read_picture(source: Source, view: View | None = None) -> Image.Image:
             raise UnreadableImage(f"a picture of mode {source.mode}: {reason}") from None
     if isinstance(source, np.ndarray):
         return _from_array(source)
+    if isinstance(source, ViewedPicture):
+        return source.small
     path = absolute(source)
     try:
         with open_file(os.path.realpath(path), Limits(), at_least=view.short_side if view else None) as image:
@@ -67,12 +70,28 @@ def query_views(encoder: Encoder) -> list[View]:
     return [view] if view.crop == 1 else [view, replace(view, crop=1.0)]
 
 
-def encode_views(encoder: Encoder, images: Sequence[Image.Image], dim: int) -> list[NDArray[np.float32]]:
+def encode_views(
+    encoder: Encoder, images: Sequence[Image.Image | ViewedPicture], dim: int
+) -> list[NDArray[np.float32]]:
     """The embeddings of each picture's query views, float32 (views, dim); encoding together is twice as fast."""
     views = query_views(encoder)
-    pixels = [np.asarray(fit(image, view)) for image in images for view in views]
-    wholes = [described for image in images for described in [describe_whole(image)] * len(views)]
+    pixels = [square for image in images for square in _cut(image, views)]
+    wholes = [described for image in images for described in [_describe(image)] * len(views)]
     return np.split(encode_whole(encoder, np.stack(pixels), wholes, dim), len(images)) if pixels else []
+
+
+def _cut(image: Image.Image | ViewedPicture, views: Sequence[View]) -> list[NDArray[np.uint8]]:
+    """A picture as each view sees it, uint8 (size, size, 3)."""
+    if not isinstance(image, ViewedPicture):
+        return [np.asarray(fit(image, view)) for view in views]
+    if image.size != views[0].size:
+        raise UsageError(f"the picture was cut to {image.size} pixels, and its encoder sees {views[0].size}")
+    squares = np.frombuffer(image.views, np.uint8).reshape(-1, image.size, image.size, 3)
+    return list(squares[: len(views)])  # the encoder's own view comes first, as in `query_views`
+
+
+def _describe(image: Image.Image | ViewedPicture) -> bytes:
+    return image.whole if isinstance(image, ViewedPicture) else describe_whole(image)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -23,14 +23,15 @@ from PIL import Image
 
 from lookalike.errors import UsageError
 from lookalike.images.paths import path_fields, read_path
+from lookalike.images.viewed import ViewedPicture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8]
-    """A picture: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
+    Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8] | ViewedPicture
+    """A picture: the path of its file, a PIL image, uint8 (h, w, 3) or (h, w), or one that a worker has decoded."""
 
 __all__ = [
     "ColorQuery",
@@ -45,7 +46,7 @@ __all__ = [
     "read_color",
 ]
 
-_SOURCES = (str, bytes, os.PathLike, Image.Image, np.ndarray)
+_SOURCES = (str, bytes, os.PathLike, Image.Image, np.ndarray, ViewedPicture)
 _CONTENT = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")  # of pictures, not names
 _SHOWN = 60  # characters of a wrong value
 
@@ -146,7 +147,7 @@ class PictureQuery(Query):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of its path; for a picture in memory, its size."""
-        if isinstance(self.source, Image.Image):
+        if isinstance(self.source, Image.Image | ViewedPicture):
             return {"picture": {"width": self.source.width, "height": self.source.height}}
         if isinstance(self.source, np.ndarray):
             return {"picture": {"width": self.source.shape[1], "height": self.source.shape[0]}}
