@@ -306,6 +306,10 @@ class Gallery:
         options = engine.Options(where, weights, order, exact, include_self, unique)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
 
+    def select(self, where: Sequence[str] = ()) -> NDArray[np.int64]:
+        """The ids of the pictures that pass these filters, in ascending order, int64 (n,). Raises UsageError."""
+        return engine.select(self.store, where)
+
     def explain_filters(self, where: Sequence[str], *, has_hits: bool = False) -> list[str]:
         """Why these filters select nothing: a sentence for each value that no picture has, with the values there are.
 

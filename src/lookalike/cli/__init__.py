@@ -26,6 +26,7 @@ for _group in (
     "words",
     "explore",
     "demo",
+    "serve",
     "maintain",
     "encoders",
     "train",

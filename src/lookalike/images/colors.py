@@ -34,6 +34,7 @@ __all__ = [
     "count_colors",
     "find_near",
     "find_share",
+    "mean_color",
     "nearness",
     "parse_color",
     "to_din99o",
@@ -110,6 +111,14 @@ def anchor_lab() -> Numbers:
     """The anchors in CIELAB, float64 (256, 3)."""
     codes = np.frombuffer(base64.b64decode("".join(ANCHORS)), ">u2").astype(np.intp)
     return _code_lab(codes)
+
+
+def mean_color(histogram: bytes) -> str:
+    """The mean colour of a picture by its histogram, as `#rrggbb`."""
+    shares = np.frombuffer(histogram, np.uint8).astype(np.float64) ** 2
+    codes = np.frombuffer(base64.b64decode("".join(ANCHORS)), ">u2").astype(np.intp)
+    red, green, blue = shares @ _code_levels(codes) / max(shares.sum(), 1.0)
+    return f"#{round(red):02x}{round(green):02x}{round(blue):02x}"
 
 
 def parse_color(text: str) -> str:
@@ -220,5 +229,10 @@ def _table() -> _Table:
 
 def _code_lab(codes: NDArray[np.intp]) -> Numbers:
     """Colours of 15 bits in CIELAB, float64 (n, 3)."""
+    return to_lab(_code_levels(codes))
+
+
+def _code_levels(codes: NDArray[np.intp]) -> Numbers:
+    """Colours of 15 bits as red, green and blue up to 255, float64 (n, 3)."""
     levels = np.stack([codes >> 2 * _BITS, codes >> _BITS, codes], axis=-1) & (_LEVELS - 1)
-    return to_lab(levels.astype(np.float64) * (256 / _LEVELS) + (128 / _LEVELS - 0.5))
+    return levels.astype(np.float64) * (256 / _LEVELS) + (128 / _LEVELS - 0.5)

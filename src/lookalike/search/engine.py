@@ -56,7 +56,17 @@ if TYPE_CHECKING:
     Embeddings = NDArray[np.float32]
     """The views of a query, float32 (views, dim)."""
 
-__all__ = ["Asked", "Options", "check_count", "nearest", "read_queries", "read_vectors", "search", "weighted_space"]
+__all__ = [
+    "Asked",
+    "Options",
+    "check_count",
+    "nearest",
+    "read_queries",
+    "read_vectors",
+    "search",
+    "select",
+    "weighted_space",
+]
 
 _ADAPTED = SearchSpace()
 _TAUGHT = SearchSpace(compared=True)
@@ -117,6 +127,13 @@ def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], 
     except _Gone:
         asked = _Reader(store, load, recognise=False).read(queries)
         return _search(store, load, asked, k, where, options)
+
+
+def select(store: Store, where: Sequence[str]) -> NDArray[np.int64]:
+    """The ids of the pictures that pass these filters, in ascending order, int64 (n,). Raises UsageError."""
+    parsed = parse_filters(_terms(where))
+    with store.reading():
+        return store.ids(parsed and resolve_tags(store, parsed))
 
 
 def check_count(k: int) -> int:

@@ -1,0 +1,72 @@
+"""`lookalike serve`: the page and the HTTP API of a gallery."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import lookalike
+from lookalike.cli.app import FIND, DeviceOption, IndexOption, ProgressOption, command
+from lookalike.cli.printing import note, print_text
+from lookalike.errors import MissingExtra, UsageError, how_to_install
+
+__all__: list[str] = []
+
+_GOOD_TOKEN = 16  # characters
+
+
+@command("serve", "lookalike serve Photos", "lookalike serve -i gallery --port 9000 --no-open", panel=FIND)
+def serve(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="The folder of pictures, or that of its gallery.")
+    ] = None,
+    *,
+    gallery: IndexOption = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; others need --token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Leave the browser alone.")] = False,
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", envvar="LOOKALIKE_TOKEN", help="What clients have to know; needed for any other address."
+        ),
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another name that leads here, as that of a reverse proxy. Repeatable."),
+    ] = None,
+    device: DeviceOption = "auto",
+    no_progress: ProgressOption = False,
+) -> None:
+    """Open a page on which the collection can be searched, and an HTTP API for programs.
+
+    It is meant for one person on this machine: nothing can be changed over it, and nobody else can reach it.
+    """
+    if folder is not None and gallery is not None:
+        raise UsageError("give the folder either as FOLDER or with --index", hint="lookalike serve --help")
+    try:
+        from lookalike.web.server import serve as run  # noqa: PLC0415  (0.2 s)
+        from lookalike.web.settings import Settings  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"serving needs a package that is missing: {error.name}", hint=how_to_install("lookalike[web]")
+        ) from None
+    settings = Settings(host, port, _check_token(token), tuple(name.lower() for name in allow_host or ()))
+    with lookalike.Gallery.open(folder or gallery) as opened:
+        run(opened, settings, on_address=_print_address, open_browser=not no_open)
+
+
+def _print_address(address: str) -> None:
+    print_text(address)
+    typer.get_text_stream("stdout").flush()
+    note("Ctrl-C ends it")
+
+
+def _check_token(token: str) -> str:
+    """The token; a warning if it can be guessed. Raises UsageError for one that no client can send."""
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        raise UsageError("the token is not made of printable ASCII characters", hint="openssl rand -hex 16")
+    if 0 < len(token) < _GOOD_TOKEN:
+        note(f"warning: a token of {len(token)} characters can be guessed; a good one: openssl rand -hex 16")
+    return token

@@ -1,0 +1,231 @@
+"""What all requests share: one gallery, the decoders, bounded threads, thumbnails, and pictures that were dropped.
+
+Nothing of a picture that a client sends is decoded in this process: it is written into a file, which a bounded worker
+reads (`images/pool.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookalike.errors import ClosedGallery
+from lookalike.images.decode import DecodedPicture, Limits, View
+from lookalike.images.pool import DecoderPool
+from lookalike.images.viewed import CUTS, ViewedPicture, decode_small, decode_views, take_small, take_views
+from lookalike.search.query import Query
+from lookalike.web.lanes import Lane
+from lookalike.web.problems import Problem
+from lookalike.web.thumbnails import Thumbnails, encode_jpeg, find_cache, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lookalike.gallery import Gallery
+    from lookalike.store import Record
+
+__all__ = ["SIZES", "Desk", "Thumbnail"]
+
+SIZES = {"small": 400, "large": 1600}
+"""The longest side of a thumbnail, by name."""
+
+_log = logging.getLogger(__name__)
+
+_LIMITS = Limits(seconds=10.0)
+_DROPPED = 64  # pictures that are remembered: some 450 kB each
+_MOST_ID = 2**63 - 1
+_CORES = os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A JPEG and its mark for caches; is_lasting: whether it shows the content that was indexed."""
+
+    data: bytes
+    etag: str
+    is_lasting: bool
+
+
+class Desk:
+    """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
+
+    when_ready: called in the background when that is done.
+    """
+
+    def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
+        self.gallery = gallery
+        self.thumbnails = Thumbnails(cache or find_cache())
+        self.failure: Exception | None = None
+        self.started = time.time()
+        self.when_ready: list[Callable[[], object]] = []
+        waiting = max(2 * _CORES, 16)
+        self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
+        self.searches = Lane("searches", threads=_CORES, waiting=64)
+        self.pictures = Lane("pictures", threads=2 * _CORES, waiting=400)
+        self._folder = Path(tempfile.mkdtemp(prefix="lookalike-"))
+        self._decoders: dict[int, DecoderPool] = {}
+        self._queries: DecoderPool | None = None
+        self._dropped: OrderedDict[str, ViewedPicture] = OrderedDict()
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
+        self._starting: threading.Thread | None = None
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """All kinds of work."""
+        return self.uploads, self.searches, self.pictures
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether pictures can be searched with."""
+        return self._ready.is_set() and self.failure is None
+
+    def start(self) -> None:
+        """Load the encoder and prepare the search, in the background."""
+        self._starting = threading.Thread(target=self._prepare, name="lookalike-start", daemon=True)
+        self._starting.start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is ready, or has failed to become so; whether it is ready."""
+        self._ready.wait(seconds)
+        return self.is_ready
+
+    def close(self) -> None:
+        """End the decoders and threads, and forget what was dropped."""
+        if self._starting is not None:
+            self._starting.join()
+        with self._lock:
+            pools = [*self._decoders.values(), *([self._queries] if self._queries else [])]
+        for pool in pools:
+            pool.close()
+        for lane in self.lanes:
+            lane.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def record(self, id_: int) -> Record:
+        """The record of a picture. Raises Problem for an unknown id."""
+        record = self.gallery.store.get([id_]).get(id_) if 0 < id_ <= _MOST_ID else None
+        if record is None or record.digest is None:
+            raise Problem(404, "unknown_picture", "the collection has no picture with this id")
+        return record
+
+    def read_upload(self, content: bytes) -> ViewedPicture:
+        """A picture that a client has sent, decoded in a worker. Raises Problem, UnreadableImage."""
+        if not content:
+            raise Problem(400, "empty", "the file is empty")
+        if self._starting is not None:
+            self.wait()
+        if self.failure is not None:
+            raise self.failure
+        pool = self._query_pool()
+        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            ((_, picture),) = pool.read([os.fsencode(name)])
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        if not isinstance(picture, DecodedPicture):
+            raise unreadable(picture)
+        return take_views(picture, self.gallery.encoder.view)
+
+    def drop(self, picture: ViewedPicture) -> str:
+        """Remember a picture for later requests; its name, which cannot be guessed."""
+        name = secrets.token_urlsafe(12)
+        with self._lock:
+            self._dropped[name] = picture
+            while len(self._dropped) > _DROPPED:
+                self._dropped.popitem(last=False)
+        return name
+
+    def dropped(self, name: str) -> ViewedPicture:
+        """A picture that was dropped. Raises Problem when it is remembered no longer."""
+        with self._lock:
+            if name in self._dropped:
+                self._dropped.move_to_end(name)
+                return self._dropped[name]
+        raise Problem(404, "forgotten", "this picture is remembered no longer", hint="drop it again")
+
+    def query(self, name: str) -> Query:
+        """The query for a picture that was dropped. Raises Problem."""
+        return Query.picture(self.dropped(name))
+
+    def draw_dropped(self, name: str) -> bytes:
+        """The JPEG of a picture that was dropped. Raises Problem."""
+        return encode_jpeg(self.dropped(name).small)
+
+    def thumbnail(self, id_: int, size: str) -> Thumbnail:
+        """The thumbnail of a picture. Raises Problem if it is unknown, gone or cannot be read."""
+        record = self.record(id_)
+        digest, pixels = record.digest or b"", SIZES[size]
+        data, is_same = self.thumbnails.find(digest, pixels), True
+        if data is None:
+            data, is_same = self._draw(record, pixels)
+            if is_same:
+                self.thumbnails.keep(digest, pixels, data)
+        mark = digest if is_same else hashlib.sha256(data).digest()
+        return Thumbnail(data, f'"{mark.hex()[:32]}-{size}"', is_same)
+
+    def _draw(self, record: Record, pixels: int) -> tuple[bytes, bool]:
+        """The JPEG of a picture's file, and whether that is as it was indexed."""
+        path = self._real_path(record)
+        before = os.stat(path)
+        ((_, picture),) = self._decoder(pixels).read([path])
+        if not isinstance(picture, DecodedPicture):
+            raise Problem(422, "unreadable_image", f"the picture cannot be read: {picture}")
+        is_same = (before.st_size, before.st_mtime_ns) == (record.size, record.mtime_ns)
+        return encode_jpeg(take_small(picture, pixels)), is_same
+
+    def _real_path(self, record: Record) -> bytes:
+        """Where a picture's file is, if that is still inside one of the folders that were indexed. Raises Problem."""
+        path = os.path.realpath(record.path)
+        if not os.path.isfile(path):
+            raise Problem(410, "gone", "the picture's file is no longer there")
+        for root in self.gallery.roots:
+            inside = os.path.realpath(root.path)
+            if path == inside or path.startswith(inside.rstrip(b"/") + b"/") or root.rules.follow_links:
+                return path
+        raise Problem(403, "outside", "the picture's file lies outside the folders of the collection")
+
+    def _decoder(self, pixels: int) -> DecoderPool:
+        with self._lock:
+            if pixels not in self._decoders:
+                workers = 1 if pixels == max(SIZES.values()) else None
+                pool = DecoderPool(View(pixels), limits=_LIMITS, decoder=decode_small, workers=workers)
+                self._decoders[pixels] = pool
+            return self._decoders[pixels]
+
+    def _query_pool(self) -> DecoderPool:
+        view = self.gallery.encoder.view
+        with self._lock:
+            if self._queries is None:
+                self._queries = DecoderPool(view, limits=_LIMITS, decoder=decode_views, cuts=CUTS)
+            return self._queries
+
+    def _prepare(self) -> None:
+        try:
+            self._query_pool()
+            first = next(iter(self.gallery.store.ids().tolist()), None)
+            if first is not None:
+                self.gallery.search(Query.stored(first), 1)
+        except ClosedGallery:
+            return
+        except Exception as error:  # noqa: BLE001  (whatever it is, a waiting client has to be answered)
+            self.failure = error
+            _log.warning("searching is not possible: %s", error)
+        finally:
+            self._ready.set()
+        for call in self.when_ready:
+            call()

@@ -1,0 +1,62 @@
+"""What the page and the API have in common: reading what a client sends, searching, and answering with a problem."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from lookalike.web.asking import find_base
+from lookalike.web.problems import Problem, to_problem
+from lookalike.web.safety import is_local
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from lookalike.web.desk import Desk
+
+__all__ = ["answer_problem", "base_of", "read_file", "send_thumbnail", "to_answerable"]
+
+_FOREVER = "private, max-age=31536000, immutable"
+
+
+def answer_problem(problem: Problem) -> Response:
+    """The answer of the API to a request that cannot be fulfilled."""
+    return JSONResponse(problem.to_dict(), problem.status, headers=problem.headers)
+
+
+def to_answerable(request: Request, error: Exception) -> Problem:
+    """The problem that an error of any kind is to a client."""
+    if isinstance(error, HTTPException):
+        codes = {404: "not_found", 405: "wrong_method"}
+        headers = dict(error.headers or {})
+        return Problem(
+            error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail), headers=headers
+        )
+    return to_problem(error, is_local=is_local(request.scope))
+
+
+def base_of(request: Request, desk: Desk) -> bytes:
+    """The folder that paths are shown relative to in the answer to a request."""
+    return find_base(desk.gallery, is_local=is_local(request.scope))
+
+
+async def read_file(request: Request) -> bytes:
+    """The picture in a form with one field, `file`. Raises Problem."""
+    async with request.form(max_files=1, max_fields=1) as form:
+        files = [value for name, value in form.multi_items() if name == "file" and isinstance(value, UploadFile)]
+        if len(files) != 1 or len(form) != 1:
+            raise Problem(400, "no_file", "send one picture as the field `file`, and nothing else")
+        return await files[0].read()
+
+
+async def send_thumbnail(request: Request, desk: Desk, id_: int, size: str) -> Response:
+    """The thumbnail of a picture; 304 if the client has it already."""
+    found = await desk.pictures.run(request, desk.thumbnail, id_, size)
+    keep = _FOREVER if found.is_lasting and "v" in request.query_params else "private, max-age=60"
+    headers = {"etag": found.etag, "cache-control": keep}
+    if found.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(found.data, media_type="image/jpeg", headers=headers)

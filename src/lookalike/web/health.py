@@ -1,0 +1,36 @@
+"""For those who look after a server: whether it can search, and what it has done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from lookalike.web.handlers import answer_problem, to_answerable
+from lookalike.web.problems import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from lookalike.web.counters import Counters
+    from lookalike.web.desk import Desk
+
+__all__ = ["health_routes"]
+
+
+def health_routes(desk: Desk, counters: Counters) -> list[Route]:
+    """`/healthz`, which answers 200 once pictures can be searched with, and `/metrics` for Prometheus."""
+
+    async def healthz(request: Request) -> Response:
+        if desk.is_ready:
+            return JSONResponse({"status": "ok"})
+        if desk.failure is not None:
+            return answer_problem(to_answerable(request, desk.failure))
+        return answer_problem(Problem(503, "starting", "the search is being prepared", headers={"retry-after": "1"}))
+
+    async def metrics(request: Request) -> Response:
+        text = await desk.searches.run(request, counters.write, desk)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    return [Route("/healthz", healthz, name="healthz"), Route("/metrics", metrics, name="metrics")]

@@ -1,0 +1,175 @@
+"""What is checked of every request before anything else sees it, and what every answer carries.
+
+A page of another site that a browser has open may send requests here, and a name of its own may lead here (DNS
+rebinding). So the Host must be one of ours, even for GET; a request that changes anything must come from our own page
+or from no page at all; and nothing of ours may run in a frame or load from elsewhere. No cookies, no CORS.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from lookalike.web.problems import Problem
+from lookalike.web.settings import MOST_BYTES, is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from lookalike.web.settings import Settings
+
+    Answer = Callable[[Scope, Problem], ASGIApp]
+
+__all__ = ["Safety", "is_local"]
+
+_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_ALWAYS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
+}
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?", re.ASCII)
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_LONGEST_URL = 8192
+
+
+class Safety:
+    """The outermost application. answer: makes the answer that tells a client of a problem."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, answer: Answer) -> None:
+        self._app, self._settings, self._answer = app, settings, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request and let it through, or answer why not."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        limited = _Limited(receive)
+        carry = _carrying(send)
+        try:
+            self._check(scope, headers)
+            await self._app(scope, limited, carry)
+        except Problem as problem:
+            await self._answer(scope, problem)(scope, receive, carry)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = _read_host(headers.getlist("host"))
+        if not self._is_ours(host):
+            raise Problem(400, "wrong_host", "this name does not lead to Lookalike")
+        if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > _LONGEST_URL:
+            raise Problem(414, "long_url", f"the address is longer than {_LONGEST_URL:,} bytes")
+        if self._settings.token and not _knows(headers.get("authorization", ""), self._settings.token):
+            ask = {"www-authenticate": 'Basic realm="Lookalike", charset="UTF-8"'}
+            raise Problem(401, "unauthorized", "this server asks for its token", headers=ask)
+        if scope["method"] not in _SAFE:
+            _check_origin(headers, scope["scheme"])
+        _check_length(headers.getlist("content-length"))
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host is a name of this server. An address cannot be the name of another site."""
+        if is_loopback(host) or host in self._settings.hosts:
+            return True
+        return not is_loopback(self._settings.host) and (host == self._settings.host or _is_address(host))
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether a request comes from this machine, and not by way of a proxy for a public name."""
+    client = scope.get("client")
+    host = _read_host(Headers(scope=scope).getlist("host"))
+    return client is not None and is_loopback(client[0]) and is_loopback(host)
+
+
+def _read_host(values: list[str]) -> str:
+    """The name or address in a Host header, in lower case without its port and brackets; "" for anything else."""
+    found = _HOST.fullmatch(values[0]) if len(values) == 1 else None
+    return found[1].strip("[]").lower().removesuffix(".") if found else ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _knows(authorization: str, token: str) -> bool:
+    """Whether a client has sent the token: as a bearer, or as the password that a browser asks for."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            value = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+    elif scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(value.strip().encode(), token.encode())
+
+
+def _check_origin(headers: Headers, scheme: str) -> None:
+    """Raise Problem for a request that a page of another site has made; programs send neither header."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        is_own = site in {"same-origin", "none"}
+    else:
+        is_own = origin is None or origin == f"{scheme}://{headers.get('host')}"
+    if not is_own:
+        raise Problem(403, "other_site", "only Lookalike's own page and programs may do this")
+
+
+def _check_length(values: list[str]) -> None:
+    if values and values[0].isascii() and values[0].isdigit() and int(values[0][:20]) > MOST_BYTES:
+        raise _too_large()
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "too_large",
+        f"a picture may have {MOST_BYTES >> 20} MiB, and this is larger",
+        headers={"connection": "close"},
+    )
+
+
+class _Limited:
+    """What a client sends, up to the limit."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._count = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._count += len(message.get("body", b""))
+        if self._count > MOST_BYTES:
+            raise _too_large()
+        return message
+
+
+def _carrying(send: Send) -> Callable[[Message], Awaitable[None]]:
+    """Send answers with the headers that all of them have."""
+
+    async def carry(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _ALWAYS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-cache")
+        await send(message)
+
+    return carry

@@ -1,0 +1,45 @@
+"""How a gallery is served."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from lookalike.errors import UsageError
+
+__all__ = ["MOST_BYTES", "MOST_HITS", "Settings", "is_loopback"]
+
+MOST_BYTES = 32 << 20
+"""The largest upload, as in Qdrant by default."""
+MOST_HITS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a gallery is served and to whom.
+
+    token: what a client has to know; needed for every address but that of this machine. hosts: further names by which
+    clients may reach the server, such as that of a reverse proxy.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str = ""
+    hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host) and not self.token:
+            raise UsageError(
+                f"serving on {self.host} lets others in: that needs a token, which they have to know",
+                hint="LOOKALIKE_TOKEN=$(openssl rand -hex 16) lookalike serve ..., or keep --host 127.0.0.1",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine to itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
