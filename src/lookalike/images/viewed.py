@@ -81,7 +81,8 @@ def _picture(pixels: bytes, image: Image.Image, *about: bytes) -> DecodedPicture
 
 def _lay_in_square(plain: Image.Image, image: Image.Image, size: int) -> Image.Image:
     square = Image.new("RGB", (size, size))
-    fitted = _fit_in(*image.info["original_size"], size)
+    width, height = image.info["original_size"]
+    fitted = _fit_in(width, height, size)
     square.paste(plain.resize(fitted, Image.Resampling.BICUBIC, reducing_gap=3.0))
     return square
 

@@ -323,7 +323,7 @@ async def _read_picture(request: Request, kind: str) -> bytes:
             415,
             "wrong_type",
             "the body is neither a picture nor JSON",
-            hint="send the form field `file`, or a Content-Type of image/jpeg, application/octet-stream or application/json",
+            hint="send the form field `file`, or a Content-Type of image/jpeg or application/json",
         )
     return await request.body()
 

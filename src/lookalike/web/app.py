@@ -76,14 +76,15 @@ class _Api:
     def load(self) -> ASGIApp:
         """Import it, once."""
         with self._lock:
-            if self._app is None:
+            app = self._app
+            if app is None:
                 from lookalike.web.api import create_api  # noqa: PLC0415  (see above)
 
-                self._app = create_api(self._desk)
-            return self._app
+                self._app = app = create_api(self._desk)
+            return app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app or await asyncio.to_thread(self.load)
+        app = self._app if self._app is not None else await asyncio.to_thread(self.load)
         await app(scope, receive, send)
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lookalike.images.paths import path_fields
 from lookalike.search.query import ColorQuery, PaletteQuery, Query
@@ -19,10 +19,11 @@ from lookalike.web.problems import Problem
 from lookalike.web.settings import MOST_HITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from lookalike.gallery import Gallery
     from lookalike.search.hits import Hits
+    from lookalike.search.rerank import Order
     from lookalike.store import Record
 
 __all__ = ["Options", "describe", "find_base", "present", "read_count", "read_document", "read_query", "show"]
@@ -32,7 +33,15 @@ _TERMS = 64
 _LONGEST = 2000  # characters of a text or a filter
 _SMALLEST, _LARGEST = 1e-3, 1e3  # of a weight that is not 0
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_OPTIONS = {"k": int, "where": list, "order": str, "exact": bool, "unique": bool, "include_self": bool, "weights": dict}
+_OPTIONS: dict[str, type] = {
+    "k": int,
+    "where": list,
+    "order": str,
+    "exact": bool,
+    "unique": bool,
+    "include_self": bool,
+    "weights": dict,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class Options:
             self.k,
             where=self.where,
             weights=self.weights,
-            order=self.order,  # type: ignore[arg-type]  (the search checks it)
+            order=cast("Order", self.order),  # the search checks it
             exact=self.exact,
             unique=self.unique,
             include_self=self.include_self,
@@ -96,7 +105,7 @@ def read_document(content: bytes, defaults: Options) -> tuple[Query, Options]:
 def read_query(fields: object) -> Query:
     """The query that `Query.to_dict` wrote. Raises Problem for one that names files, or is too large; UsageError."""
     _check_query(fields, 0)
-    query = Query.from_dict(fields)  # type: ignore[arg-type]  (it has just been checked)
+    query = Query.from_dict(cast("dict[str, Any]", fields))
     terms = query.terms
     weights = [weight for weight, _ in terms]
     weights += [weight for _, one in terms if isinstance(one, ColorQuery) for _, weight in one.colors]
@@ -132,7 +141,7 @@ def present(hits: Hits, base: bytes) -> dict[str, Any]:
     """The document of a search, with paths as a client may see them."""
     document = hits.to_dict()
     for fields, hit in zip(document["hits"], hits, strict=True):
-        fields |= show(hit.path, base)
+        fields.update(show(hit.path, base))
     return document
 
 
@@ -149,7 +158,7 @@ def _read_options(fields: Mapping[str, Any], defaults: Options) -> Options:
         kind = _OPTIONS[name]
         if type(value) is not kind:
             raise _invalid(f"{name} is not of the type {kind.__name__}")
-        given[name] = tuple(value) if kind is list else value
+        given[name] = tuple(value) if isinstance(value, list) else value
     if not all(isinstance(term, str) for term in given["where"]):
         raise _invalid('where is not a list of filters, such as ["folder:beach"]')
     _check_text(given["order"])

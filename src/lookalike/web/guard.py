@@ -15,6 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
 __all__ = ["BODY", "HEADERS", "MOST_CONNECTIONS", "STUCK", "GuardedProtocol"]
 
 HEADERS = 5.0
@@ -73,7 +75,8 @@ class GuardedProtocol(H11Protocol):
     @property
     def is_waiting(self) -> bool:
         """Whether the connection has no request under way."""
-        return self._phase == "headers" or (self.cycle is not None and self.cycle.response_complete)
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its type says
+        return self._phase == "headers" or (cycle is not None and cycle.response_complete)
 
     def _look(self) -> None:
         """Enter the phase that the connection is in now."""

@@ -44,9 +44,10 @@ class Lane:
         future = self._threads.submit(partial(function, *arguments, **named))
         future.add_done_callback(partial(_call_soon, asyncio.get_running_loop(), self._leave))
         work = asyncio.wrap_future(future)
-        leaving = asyncio.ensure_future(_wait_for_leaving(request))
+        leaving = asyncio.create_task(_wait_for_leaving(request))
         try:
-            await asyncio.wait({work, leaving}, timeout=_LONGEST, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {work, leaving}
+            await asyncio.wait(either, timeout=_LONGEST, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise Problem(
                     503, "too_slow", f"there was no answer within {_LONGEST:g} s", headers={"retry-after": "5"}

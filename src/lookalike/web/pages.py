@@ -140,7 +140,7 @@ def _show_find(desk: Desk, request: Request) -> Response:
         "state": state,
         "tiles": _make_tiles(desk, ids, records, base, hits or ()),
         "chips": _make_chips(desk, state),
-        "facets": _count_facets(state, records.values(), base),
+        "facets": _count_facets(state, records.values()),
         "total": total,
         "hits": hits,
         "explained": explained,
@@ -242,7 +242,7 @@ def _make_chips(desk: Desk, state: State) -> list[Chip]:
     return [*chips, *(Chip(term, state.without("where", term).url) for term in state.where)]
 
 
-def _count_facets(state: State, records: Iterable[Record], base: bytes) -> list[tuple[str, list[tuple[str, int, str]]]]:
+def _count_facets(state: State, records: Iterable[Record]) -> list[tuple[str, list[tuple[str, int, str]]]]:
     """The values that filters could keep, each with how many of the pictures shown have it, and the address."""
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in ("folder", "year", "camera", "format")}
     for record in records:

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from lookalike.search.query import Query
@@ -91,8 +91,8 @@ class State:
     def without(self, part: str, value: object = None) -> State:
         """The state without one of its parts."""
         kept = getattr(self, part)
-        empty = tuple(one for one in kept if one != value) if isinstance(kept, tuple) else ""
-        return replace(self, **{part: empty}, k=FIRST)  # type: ignore[arg-type]  (the type of the part)
+        less: Any = tuple(one for one in kept if one != value) if isinstance(kept, tuple) else ""
+        return replace(self, **{part: less, "k": FIRST})
 
     def filtered(self, term: str) -> State:
         """The state with one more filter."""

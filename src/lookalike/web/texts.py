@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lookalike.search.hits import Hit
 
-__all__ = ["TEXTS", "closeness", "count_pictures", "numbers"]
+__all__ = ["TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
 
 TEXTS = {
     "name": "Lookalike",
@@ -56,7 +56,7 @@ TEXTS = {
     "taken": "Taken",
     "size": "Size",
     "back": "Back",
-    "gone": "This picture’s file is no longer where it was.",
+    "gone": "This picture's file is no longer where it was.",
     "lookalikes": "Its lookalikes",
     "find_more": "Find more like this",
     "skipped": "Files that could not be read",
@@ -88,7 +88,7 @@ TEXTS = {
 }
 
 _KINDS = {
-    "efficientnet": "A neural network that has seen a million photographs compares what they show and how they are laid out.",
+    "efficientnet": "A neural network that has seen a million photographs compares what pictures show.",
     "histogram": "Pictures are compared by their colours alone.",
     "patches": "Pictures are compared by small pieces, as they were learned from this collection.",
     "selfsup": "Pictures are compared by a neural network that was trained on this collection.",

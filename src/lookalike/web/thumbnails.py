@@ -10,16 +10,17 @@ import contextlib
 import io
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UnreadableImage
 from lookalike.files import replace_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
-__all__ = ["Thumbnails", "encode_jpeg", "find_cache"]
+__all__ = ["Thumbnails", "encode_jpeg", "find_cache", "unreadable"]
 
 _MOST_BYTES = 512 << 20
 _KEPT = 0.8  # of the limit, after a clean-up
