@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lookalike.gallery import Gallery
     from lookalike.web.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["configure", "serve"]
 
 _BACKLOG = 512
 _HEADER_BYTES = 16 << 10
@@ -40,7 +40,7 @@ def serve(
         desk = Desk(gallery)
         try:
             server = _Server(
-                _configure(desk, settings), lambda: _announce(listening, settings, on_address, open_browser)
+                configure(desk, settings), lambda: _announce(listening, settings, on_address, open_browser)
             )
             desk.start()
             server.run([listening])
@@ -61,7 +61,8 @@ class _Server(uvicorn.Server):
         self._on_start()
 
 
-def _configure(desk: Desk, settings: Settings) -> uvicorn.Config:
+def configure(desk: Desk, settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs: with a guard on every connection, and trusting no header of a proxy."""
     return uvicorn.Config(
         create_app(desk, settings),
         loop="asyncio",
