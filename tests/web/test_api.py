@@ -48,7 +48,11 @@ def test_a_picture_finds_what_the_command_line_finds(api: TestClient, gallery: G
 
 @pytest.mark.parametrize(
     "query",
-    [{"id": 3}, {"colors": [{"color": "red", "weight": 2}]}, {"sum": [{"weight": 2, "id": 1}, {"weight": -1, "id": 2}]}],
+    [
+        {"id": 3},
+        {"colors": [{"color": "red", "weight": 2}]},
+        {"sum": [{"weight": 2, "id": 1}, {"weight": -1, "id": 2}]},
+    ],
 )
 def test_a_query_in_json_is_that_of_the_library(api: TestClient, gallery: Gallery, query: dict[str, Any]) -> None:
     expected = gallery.search(Query.from_dict(query), 4, where=["width:>10"]).to_dict()
@@ -87,7 +91,9 @@ def test_facts_and_skipped_files_are_told(api: TestClient, gallery: Gallery, pho
 
 
 @pytest.mark.parametrize("name", ["k", "limit"])
-@pytest.mark.parametrize("value", ["0", "-1", "1001", "1000000000", "nan", "1.5", "１２", "1_0", " 5", "", "1e2", "0x5"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "1001", "1000000000", "nan", "1.5", "１２", "1_0", " 5", "", "1e2", "0x5"]
+)
 def test_a_count_is_a_whole_number_within_its_limits(api: TestClient, name: str, value: str) -> None:
     path = "/api/v1/images/5/similar" if name == "k" else "/api/v1/images"
     assert code(api.get(path, params={name: value})) == (422, "invalid_request")
@@ -102,7 +108,6 @@ def test_parameters_that_mean_nothing_are_refused(api: TestClient, query: str) -
 def test_an_unknown_picture_is_refused(api: TestClient, id_: str) -> None:
     for path in ("", "/similar", "/thumbnail"):
         assert api.get(f"/api/v1/images/{id_}{path}").status_code in {404, 422}
-
 
 
 @pytest.mark.parametrize(

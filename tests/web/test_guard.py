@@ -31,11 +31,21 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
+def read_all(client: socket.socket, end: bytes = b"") -> bytes:
+    """All that the server sends until it ends the connection, or its answer."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := client.recv(65536):
+            parts.append(part)
+            if end and part.endswith(end):
+                break
+    return b"".join(parts)
+
+
 def ask(port: int, request: bytes) -> bytes:
-    """All that the server sends until it ends the connection."""
     with connect(port) as client, contextlib.suppress(ConnectionError):
         client.sendall(request)
-        return b"".join(iter(lambda: client.recv(65536), b""))
+        return read_all(client)
     return b""
 
 
@@ -45,12 +55,13 @@ def get(port: int, path: str = "/healthz") -> int:
 
 
 def is_cut(client: socket.socket) -> bool:
-    """Whether the server has ended a connection, having sent nothing or everything."""
-    client.settimeout(10)
+    """Whether the server has ended a connection."""
+    client.settimeout(2)
     try:
-        return client.recv(1) == b""
-    except ConnectionError:
-        return True
+        read_all(client)
+    except TimeoutError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -87,18 +98,17 @@ def test_400_slow_clients_are_cut_and_keep_nobody_waiting(port: int, begin: byte
         assert all(map(is_cut, clients))
 
 
-def test_a_client_that_takes_nothing_of_an_answer_is_cut(port: int) -> None:
-    with connect(port) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        request = b"GET /openapi.json HTTP/1.1\r\n" + HEAD + b"\r\n"
-        with contextlib.suppress(OSError):
-            for _ in range(400):
-                client.sendall(request)
-        time.sleep(3)
+def test_a_client_that_takes_nothing_of_its_answers_is_cut(port: int) -> None:
+    count = 1500  # answers of 14 kB: more than the buffers of the system take
+    request = b"GET /static/look.css HTTP/1.1\r\n" + HEAD + b"\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
         client.settimeout(5)
-        with contextlib.suppress(ConnectionError):
-            while client.recv(1 << 20):
-                pass
+        client.sendall(request * count)
+        time.sleep(5)
+        answers = read_all(client)
+    assert 0 < answers.count(b"HTTP/1.1 200") < count
     assert get(port) == 200
 
 
@@ -106,18 +116,22 @@ def test_a_connection_serves_several_requests_however_long_its_client_thinks(por
     with connect(port) as client:
         for _ in range(3):
             client.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
-            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            assert read_all(client, b'"ok"}').startswith(b"HTTP/1.1 200")
             time.sleep(1.2)  # longer than headers may take
 
 
 def test_a_slow_picture_within_the_deadline_is_searched_with(port: int) -> None:
     picture = make_upload()
-    head = b"POST /api/v1/search?k=1 HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % len(picture)
+    head = (
+        b"POST /api/v1/search?k=1 HTTP/1.1\r\n"
+        + HEAD
+        + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(picture)
+    )
     with connect(port) as client:
         client.sendall(head + picture[:100])
         time.sleep(0.7)
         client.sendall(picture[100:])
-        answer = client.recv(65536)
+        answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 200")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["hits"][0]["rank"] == 1
 
@@ -163,8 +177,7 @@ def test_a_request_that_is_not_one_is_refused(port: int, request_: bytes) -> Non
 def test_a_picture_that_is_too_large_ends_its_connection(port: int) -> None:
     with connect(port) as client:
         client.sendall(b"POST /api/v1/search HTTP/1.1\r\n" + HEAD + b"Content-Length: 300000000\r\n\r\n")
-        answer = client.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 413")
-        assert b"connection: close" in answer.lower()
-        assert is_cut(client) or True
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer.lower()
     assert get(port) == 200

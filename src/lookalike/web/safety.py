@@ -46,6 +46,7 @@ _ALWAYS = {
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?", re.ASCII)
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _LONGEST_URL = 8192
+_MOST_HEADERS, _HEADER_BYTES = 100, 16 << 10
 
 
 class Safety:
@@ -73,6 +74,11 @@ class Safety:
             raise Problem(400, "wrong_host", "this name does not lead to Lookalike")
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > _LONGEST_URL:
             raise Problem(414, "long_url", f"the address is longer than {_LONGEST_URL:,} bytes")
+        if (
+            len(headers.raw) > _MOST_HEADERS
+            or sum(map(len, (part for pair in headers.raw for part in pair))) > _HEADER_BYTES
+        ):
+            raise Problem(431, "long_headers", "the headers are too many or too long")
         if self._settings.token and not _knows(headers.get("authorization", ""), self._settings.token):
             ask = {"www-authenticate": 'Basic realm="Lookalike", charset="UTF-8"'}
             raise Problem(401, "unauthorized", "this server asks for its token", headers=ask)
