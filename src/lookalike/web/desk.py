@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import ClosedGallery
+from lookalike.errors import ClosedGallery, LookalikeError, NoTextEncoder
 from lookalike.images.decode import DecodedPicture, Limits, View
 from lookalike.images.pool import DecoderPool
 from lookalike.images.viewed import CUTS, ViewedPicture, decode_small, decode_views, take_small, take_views
@@ -79,6 +79,7 @@ class Desk:
         self._dropped: OrderedDict[str, ViewedPicture] = OrderedDict()
         self._lock = threading.Lock()
         self._ready = threading.Event()
+        self.knows_words = True
         self._starting: threading.Thread | None = None
 
     @property
@@ -227,5 +228,16 @@ class Desk:
             _log.warning("searching is not possible: %s", error)
         finally:
             self._ready.set()
+        self.knows_words = self._try_words()
         for call in self.when_ready:
             call()
+
+    def _try_words(self) -> bool:
+        """Whether the collection can be searched by words: any, those of its encoder, or some that were taught."""
+        try:
+            self.gallery.search(Query.text("picture"), 1)
+        except NoTextEncoder:
+            return bool(self.gallery.words())
+        except LookalikeError:  # a word that it does not know
+            return True
+        return True

@@ -45,14 +45,15 @@ class Lane:
         future.add_done_callback(partial(_call_soon, asyncio.get_running_loop(), self._leave))
         work = asyncio.wrap_future(future)
         leaving = asyncio.create_task(_wait_for_leaving(request))
+        leaving.add_done_callback(_take_error)
         try:
             either: set[asyncio.Future[Any]] = {work, leaving}
             await asyncio.wait(either, timeout=_LONGEST, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise Problem(
-                    503, "too_slow", f"there was no answer within {_LONGEST:g} s", headers={"retry-after": "5"}
-                )
-            return work.result()
+            if work.done():
+                return work.result()
+            if leaving.done():
+                leaving.result()  # what was wrong with the rest of the request, or nothing: nobody reads the answer
+            raise Problem(503, "too_slow", f"there was no answer within {_LONGEST:g} s", headers={"retry-after": "5"})
         finally:
             leaving.cancel()
             work.cancel()
@@ -74,3 +75,9 @@ async def _wait_for_leaving(request: Request) -> None:
     """Return when the client has gone; its whole request must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _take_error(task: asyncio.Task[None]) -> None:
+    """Take what a task has raised, which asyncio would otherwise report if nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

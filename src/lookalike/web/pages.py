@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from lookalike.errors import LookalikeError
 from lookalike.images.colors import mean_color
 from lookalike.images.description import COLORS
 from lookalike.images.paths import show_path
@@ -43,6 +46,7 @@ _NEUTRAL = "#8a8a86"
 _STRIP = 24  # lookalikes beside a picture
 _FACETS = 8  # values of each filter
 _SKIPPED = 200
+_SUGGESTED, _LIKENESS = 8, 0.5  # words, and how much they are spelt like the one that is not known
 _NARROWEST, _WIDEST, _STEP = 30, 400, 5  # hundredths: the proportions that the style sheet knows
 
 
@@ -99,7 +103,7 @@ def page_routes(desk: Desk) -> list[Route]:
     async def thumbnail(request: Request) -> Response:
         id_, size = read_count(request.path_params["id"], most=2**63 - 1), request.path_params["size"]
         if size not in SIZES:
-            raise Problem(404, "not_found", texts.TEXTS["not_found"])
+            raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
         return await send_thumbnail(request, desk, id_, size)
 
     return [
@@ -117,8 +121,31 @@ def show_problem(desk: Desk, request: Request, problem: Problem) -> Response:
     """The page that tells a person what went wrong; the API's document for a program."""
     if "text/html" not in request.headers.get("accept", "") or problem.status in {304, 401}:
         return answer_problem(problem)
-    page = {"problem": problem, "title": texts.TEXTS["problem"], "state": State(), "can_type": True}
+    text = request.query_params.get("text", "") if problem.code in {"unknown_word", "no_words"} else ""
+    page = {
+        "problem": problem,
+        "title": texts.TEXTS["problem"],
+        "state": State(text=text),
+        "message": _explain(problem, text),
+        "suggested": [(word, State(text=word).url) for word in _suggest(desk, text)] if text else [],
+    }
     return HTMLResponse(_render("problem.html", desk, page), problem.status, headers=problem.headers)
+
+
+def _explain(problem: Problem, text: str) -> str:
+    """A problem in a sentence."""
+    if problem.code in texts.PROBLEMS:
+        return texts.PROBLEMS[problem.code].format(text=text)
+    message = problem.message[:1].upper() + problem.message[1:]
+    return message if message.endswith((".", "?")) else f"{message}."
+
+
+def _suggest(desk: Desk, text: str) -> list[str]:
+    """Words that are known and spelt like a text."""
+    try:
+        return difflib.get_close_matches(text, [str(word) for word in desk.gallery.words()], _SUGGESTED, _LIKENESS)
+    except LookalikeError:
+        return []
 
 
 def _show_find(desk: Desk, request: Request) -> Response:
@@ -269,7 +296,13 @@ def _quote(value: str) -> str:
 
 
 def _render(template: str, desk: Desk, page: dict[str, Any]) -> str:
-    shared = {"t": texts.TEXTS, "is_ready": desk.is_ready, "count": texts.count_pictures, "static": _static_url}
+    shared = {
+        "t": SimpleNamespace(**texts.TEXTS),
+        "knows_words": desk.knows_words,
+        "count": texts.count_pictures,
+        "static": _static_url,
+        "problems": texts.PROBLEMS,
+    }
     return _templates().get_template(template).render(shared | page)
 
 
@@ -298,7 +331,7 @@ def _static_url(name: str) -> str:
 async def _send_static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _static_files():
-        raise Problem(404, "not_found", texts.TEXTS["not_found"])
+        raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
     data, version = _static_files()[name]
     headers = {"etag": f'"{version}"', "cache-control": "private, max-age=31536000, immutable"}
     if headers["etag"] in request.headers.get("if-none-match", ""):

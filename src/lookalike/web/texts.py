@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lookalike.search.hits import Hit
 
-__all__ = ["TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
+__all__ = ["PROBLEMS", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
 
 TEXTS = {
     "name": "Lookalike",
@@ -19,7 +19,8 @@ TEXTS = {
     "skip": "Skip to the pictures",
     "search_label": "Search by words",
     "search_placeholder": "Drop a picture, paste one, or type",
-    "search_placeholder_taught": "Drop a picture, paste one, or type a name you have taught",
+    "search_placeholder_wordless": "Drop a picture here, or paste one",
+    "suggested": "Do you mean one of these?",
     "search": "Search",
     "choose": "Choose a picture",
     "choose_go": "Find lookalikes",
@@ -82,10 +83,22 @@ TEXTS = {
     "keys_back": "one step back",
     "keys_help": "show or hide this",
     "close": "Close",
-    "too_large": "That file is larger than 32 MB. A smaller copy of the picture finds the same.",
-    "not_found": "There is no such page.",
     "private": "Nothing leaves this computer.",
 }
+
+PROBLEMS = {
+    "too_large": "That file is larger than 32 MB. A smaller copy of the picture finds the same.",
+    "unknown_word": "“{text}” is not a word that this collection can be searched by.",
+    "no_words": "This collection cannot be searched by words yet. A picture or a colour finds its lookalikes.",
+    "forgotten": "That picture is remembered no longer. Drop it again to find its lookalikes.",
+    "not_found": "There is no such page.",
+    "unknown_picture": "The collection has no such picture any more.",
+    "empty": "Choose a picture first: that file is empty.",
+    "no_file": "Choose a picture first.",
+    "collection_unavailable": "The collection cannot be read at the moment.",
+    "internal": "Something went wrong in Lookalike itself. Its log says more.",
+}
+"""What went wrong, by the code of the problem; others say it themselves."""
 
 _KINDS = {
     "efficientnet": "A neural network that has seen a million photographs compares what pictures show.",

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+
+from lookalike import Gallery, Query, web
+from lookalike.search.hits import Hit
+from lookalike.web import texts
+from lookalike.web.desk import Desk
+from tests import badfiles
+from tests.conftest import make_picture
+from tests.web.conftest import make_upload
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+    from tests.web.conftest import Serve
+
+
+TEMPLATES = Path(web.__file__).parent / "templates"
+
+
+class Page(HTMLParser):
+    """The elements of a page, each with its attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str, name: str = "") -> list[dict[str, Any]]:
+        return [
+            attributes
+            for kind, attributes in self.elements
+            if kind == tag and (not name or name in (attributes.get("class") or "").split())
+        ]
+
+    @property
+    def ids(self) -> list[int]:
+        return [int(tile["data-id"]) for tile in self.all("li", "tile")]
+
+
+def read(browser: TestClient, address: str, status: int = 200) -> Page:
+    answer = browser.get(address)
+    assert answer.status_code == status
+    return Page(answer.text)
+
+
+def test_the_first_page_shows_the_collection(browser: TestClient, gallery: Gallery) -> None:
+    page = read(browser, "/")
+    assert page.ids == gallery.select().tolist()
+    for image in page.all("img"):
+        assert browser.get(image["src"]).headers["content-type"] == "image/jpeg"
+        assert (image["width"], image["height"]) == ("64", "48")
+
+
+def test_a_click_finds_what_a_search_finds(browser: TestClient, gallery: Gallery) -> None:
+    (link, *_) = read(browser, "/").all("a", "hit")
+    page = read(browser, link["href"])
+    expected = gallery.search(Query.stored(int(gallery.select()[0])), 60)
+    assert page.ids == [hit.id for hit in expected]
+    for part in ("plus", "minus", "open"):
+        assert read(browser, page.all("a", part)[0]["href"]).ids
+
+
+def test_every_state_is_an_address(browser: TestClient, gallery: Gallery) -> None:
+    state = urlencode({"like": [1, -2], "color": "#ff8800", "where": "width:>10"}, doseq=True)
+    query = Query.stored(1) + Query.color("#ff8800") - 0.5 * Query.stored(2)
+    assert read(browser, f"/?{state}").ids == [hit.id for hit in gallery.search(query, 60)]
+    chips = read(browser, f"/?{state}").all("li", "chip")
+    assert len(chips) == 4
+    assert read(browser, "/?where=name:003.*").ids == gallery.select(["name:003.*"]).tolist()
+
+
+def test_a_picture_is_dropped_without_a_script(browser: TestClient, gallery: Gallery) -> None:
+    answer = browser.post("/find", files={"file": ("my picture.png", make_upload(3))})
+    assert answer.status_code == 303
+    page = read(browser, answer.headers["location"])
+    assert len(page.ids) == 12
+    assert len(page.all("li", "chip")) == 1
+    preview = next(image["src"] for image in page.all("img") if image["src"].startswith("/dropped/"))
+    assert browser.get(preview).content.startswith(b"\xff\xd8")
+    assert "forgotten" in browser.get("/?dropped=unknown", headers={"accept": "*/*"}).text
+    assert "remembered no longer" in browser.get("/?dropped=unknown").text
+
+
+def test_only_so_many_dropped_pictures_are_remembered(desk: Desk) -> None:
+    names = [desk.drop(desk.read_upload(make_upload(1))) for _ in range(3)]
+    for _ in range(64):
+        desk.drop(desk.dropped(names[2]))
+    assert desk.dropped(names[2])
+    assert len(desk._dropped) == 64
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/nowhere", 404),
+        ("/pictures/99", 404),
+        ("/pictures/x", 422),
+        ("/?like=99", 422),
+        ("/?like=x", 422),
+        ("/?like=-1", 422),
+        ("/?color=nothing", 422),
+        ("/?where=nonsense", 422),
+        ("/?k=0", 422),
+        ("/?k=1001", 422),
+        ("/?text=boat", 422),
+        ("/?text=" + "a" * 600, 422),
+        ("/?" + "like=1&" * 30, 422),
+    ],
+)
+def test_what_cannot_be_shown_is_explained_on_a_page(browser: TestClient, address: str, status: int) -> None:
+    page = read(browser, address, status)
+    assert texts.TEXTS["start_again"] in page.words
+    assert "Traceback" not in "".join(page.words)
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"", 400), (b"no picture", 422), (make_upload()[:-60], 422), (bytes(33 << 20), 413)]
+)
+def test_a_file_that_is_no_picture_is_explained_on_a_page(browser: TestClient, content: bytes, status: int) -> None:
+    answer = browser.post("/find", files={"file": ("a.png", content)})
+    assert answer.status_code == status
+    assert texts.TEXTS["start_again"] in answer.text
+
+
+def test_a_filter_that_leaves_nothing_says_why(browser: TestClient) -> None:
+    page = read(browser, "/?where=name:nothing.jpg")
+    assert texts.TEXTS["nothing"] in page.words
+    assert any("nothing.jpg" in text for text in page.words)
+
+
+def test_an_empty_collection_says_how_to_fill_it(serve: Serve, tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from lookalike.web.app import create_app
+    from lookalike.web.settings import Settings
+    from tests.web.conftest import HOST
+
+    with Gallery.open(tmp_path / "g", encoder="histogram", create=True) as empty:
+        desk = Desk(empty, cache=tmp_path)
+        app: Any = create_app(desk, Settings())
+        answer = TestClient(app, HOST, client=("127.0.0.1", 1)).get("/", headers={"accept": "text/html"})
+        desk.close()
+    assert html.escape(f"lookalike index FOLDER -i {tmp_path / 'g'}") in answer.text
+
+
+def test_names_made_of_markup_are_shown_as_text(browser: TestClient, gallery: Gallery, photos: Path) -> None:
+    ours = {tag for file in TEMPLATES.glob("*.html") for tag in re.findall(r"<(\w+)", file.read_text(encoding="utf-8"))}
+    folder = photos / '"><script>alert(1)</script>'.replace("/", "\u2215")
+    folder.mkdir()
+    for case in badfiles.PLACES:
+        if case.row == 19:
+            case.make(folder)
+    make_picture(60).save(folder / "<svg onload=alert(2)>.png")
+    gallery.index()
+    ids = gallery.select([f'label:"{folder.name.replace(chr(34), chr(34) * 2)}"']).tolist()
+    assert len(ids) > 10
+    for address in ("/", "/?like=1", *(f"/pictures/{id_}" for id_ in ids), *(f"/?like={id_}" for id_ in ids)):
+        page = read(browser, address)
+        assert {tag for tag, _ in page.elements} <= ours
+        assert len(page.all("img")) <= len(page.ids) + 2
+        assert len(page.all("script")) == 1
+        assert not [one for _, attributes in page.elements for one in attributes if one.startswith("on")]
+    text = '"><script>alert(1)</script>'
+    for address in (f"/?text={text}", f"/?color={text}", f"/?where={text}", f"/?where=name:{text}", f"/{text}"):
+        assert "<script>alert" not in browser.get(address).text
+
+
+def test_pages_name_no_other_host_and_contain_no_inline_code(browser: TestClient) -> None:
+    for address in ("/", "/?like=1", "/pictures/1", "/collection", "/nowhere"):
+        page = read(browser, address, 404 if address == "/nowhere" else 200)
+        assert all(script["src"].startswith("/static/") for script in page.all("script"))
+        assert not page.all("style")
+        for _, attributes in page.elements:
+            assert not [name for name in attributes if name == "style" or name.startswith("on")]
+            links = [attributes.get(name) for name in ("href", "src", "action")]
+            assert all(re.match(r"/(?!/)|#", link) for link in links if link)
+
+
+def test_what_pages_are_made_of_is_small_and_cached(browser: TestClient) -> None:
+    page = browser.get("/")
+    links = set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page.text))
+    answers = [browser.get(link) for link in links]
+    assert all(answer.status_code == 200 and "immutable" in answer.headers["cache-control"] for answer in answers)
+    assert len(page.content) + sum(len(answer.content) for answer in answers) < 100_000
+    again = browser.get(links.pop(), headers={"if-none-match": answers[0].headers["etag"]})
+    assert again.status_code in {200, 304}
+
+
+def test_the_collection_is_described_in_words(browser: TestClient, photos: Path) -> None:
+    page = read(browser, "/collection")
+    assert str(photos) in page.words
+    assert texts.TEXTS["skipped_none"] in page.words
+
+
+@pytest.mark.parametrize(
+    ("distance", "chance", "words"),
+    [
+        (0.0, 1.0, "Almost certainly the same picture"),
+        (0.05, 0.99, "Very close"),
+        (0.1, 0.6, "Close"),
+        (0.2, 0.1, "Alike"),
+        (0.5, 0.01, "Not very alike"),
+        (0.5, None, ""),
+    ],
+)
+def test_a_distance_is_said_in_words(distance: float, chance: float | None, words: str, tmp_path: Path) -> None:
+    hit = Hit(1, tmp_path, distance, 1, chance, None if chance is None else 0.0025)
+    assert texts.closeness(hit) == words
+    assert texts.numbers(hit).startswith(f"Distance {distance:.4f}")
+    assert ("1 in 400 by chance" in texts.numbers(hit)) == (chance is not None)
+
+
+def test_health_and_counts_are_told(browser: TestClient) -> None:
+    assert browser.get("/healthz").json() == {"status": "ok"}
+    text = browser.get("/metrics").text
+    assert 'lookalike_requests_total{route="healthz",status="200"}' in text
+    assert "lookalike_ready 1" in text
