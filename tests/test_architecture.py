@@ -19,7 +19,7 @@ def test_the_page_lists_every_room_and_no_other() -> None:
     assert sorted(ROOMS) == sorted(there - {"__init__.py", "__pycache__"})
 
 
-@pytest.mark.parametrize("room", ["images", "store", "search", "indexing", "cli"])
+@pytest.mark.parametrize("room", ["images", "store", "search", "indexing", "web", "cli"])
 def test_the_page_names_every_module_of_the_larger_rooms(room: str) -> None:
     inside = PAGE.partition("### Inside the larger rooms")[2].partition("## The walk")[0]
     modules = {path.name for path in (ROOT / "src" / "lookalike" / room).glob("*.py")} - {"__init__.py"}

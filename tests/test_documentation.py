@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
 from tests.conftest import make_picture, make_two_classes
 from tests.encoders.exports import write_pair_export
 from tests.pairs import write_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,6 +58,18 @@ def sandbox(tmp_path: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def served(line: str, folder: Path) -> Iterator[None]:
+    """Run a command that serves until it is ended; inside, its page answers."""
+    with subprocess.Popen(as_run(line), cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with urlopen(process.stdout.readline().strip(), timeout=60) as answer:
+            assert answer.status == 200
+        yield
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+
+
 def as_run(line: str) -> list[str]:
     words = shlex.split(line, comments=True)
     return [sys.executable, "-m", *words, *QUICK.get(words[1], [])]
@@ -67,6 +86,9 @@ def test_every_command_of_a_page_works(page: Path, sandbox: Path) -> None:
                 assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), line
                 continue
             assert words[0] == "lookalike", f"{page.name}: {line} is no command of ours; fence it as text"
+            if words[1] == "serve":
+                with served(line, sandbox):
+                    continue
             done = subprocess.run(as_run(line), cwd=sandbox, capture_output=True, text=True)
             assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"
 
@@ -80,7 +102,12 @@ def test_every_python_example_of_a_page_works(page: Path, sandbox: Path) -> None
     script = sandbox / f"{page.stem}.py"
     body = "".join(f"    {line}\n" for line in "\n".join(examples).splitlines())
     script.write_text(f"if __name__ == '__main__':\n{body}")  # workers are spawned: they import this file
-    done = subprocess.run([sys.executable, script], cwd=sandbox, capture_output=True, text=True)
+    with contextlib.ExitStack() as stack:
+        if page.name == "web.md":
+            index, serve = blocks(page, "sh")[0].strip().splitlines()
+            subprocess.run(as_run(index), cwd=sandbox, check=True)
+            stack.enter_context(served(serve, sandbox))
+        done = subprocess.run([sys.executable, script], cwd=sandbox, capture_output=True, text=True)
     assert done.returncode == 0, f"{page.name}\n{done.stderr}"
 
 

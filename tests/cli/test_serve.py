@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_a_served_gallery_answers_until_a_signal_ends_it(indexed: Path, number: signal.Signals, status: int) -> None:
-    command = [sys.executable, "-m", "lookalike", "serve", indexed, "--port", "0", "--no-open"]
+    command = [sys.executable, "-m", "lookalike", "serve", str(indexed), "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()

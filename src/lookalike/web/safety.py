@@ -1,8 +1,9 @@
 """What is checked of every request before anything else sees it, and what every answer carries.
 
 A page of another site that a browser has open may send requests here, and a name of its own may lead here (DNS
-rebinding). So the Host must be one of ours, even for GET; a request that changes anything must come from our own page
-or from no page at all; and nothing of ours may run in a frame or load from elsewhere. No cookies, no CORS.
+rebinding). So the Host must be a name of this server, even for GET; a request that changes anything must come from the
+server's own page or from a program; and its pages may not run in a frame or load anything from elsewhere. There are no
+cookies, and no other site is allowed to read answers (CORS).
 """
 
 from __future__ import annotations
