@@ -120,6 +120,17 @@ def test_a_connection_serves_several_requests_however_long_its_client_thinks(por
             time.sleep(1.2)  # longer than headers may take
 
 
+def test_no_answer_waits_for_the_one_before_to_be_acknowledged(port: int) -> None:
+    seconds = []
+    with connect(port) as client:
+        for _ in range(20):
+            began = time.monotonic()
+            client.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+            read_all(client, b'"ok"}')
+            seconds.append(time.monotonic() - began)
+    assert sorted(seconds)[5] < 0.035  # by Nagle's algorithm and delayed acknowledgements, each would take 0.04 s
+
+
 def test_a_slow_picture_within_the_deadline_is_searched_with(port: int) -> None:
     picture = make_upload()
     head = (
