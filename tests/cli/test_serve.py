@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # what `serve` sets ends with the test
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_a_served_gallery_answers_until_a_signal_ends_it(indexed: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-m", "lookalike", "serve", str(indexed), "--port", "0", "--no-open"]
