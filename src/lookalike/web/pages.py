@@ -20,6 +20,7 @@ from lookalike.errors import LookalikeError
 from lookalike.images.colors import mean_color
 from lookalike.images.description import COLORS
 from lookalike.images.paths import show_path
+from lookalike.search.filters import split_filter
 from lookalike.search.query import Query
 from lookalike.store.location import name_command
 from lookalike.web import texts
@@ -266,7 +267,14 @@ def _make_chips(desk: Desk, state: State) -> list[Chip]:
         chips.append(Chip(f"“{state.text}”", state.without("text").url))
     if state.color:
         chips.append(Chip(state.color, state.without("color").url, color=state.color))
-    return [*chips, *(Chip(term, state.without("where", term).url) for term in state.where)]
+    return [*chips, *(Chip(_name_filter(term), state.without("where", term).url) for term in state.where)]
+
+
+def _name_filter(term: str) -> str:
+    """A filter in words: `label:forest` is "Folder: forest"."""
+    is_not, field, values = split_filter(term)
+    name = texts.FIELDS.get(field, field.capitalize())
+    return f"{texts.TEXTS['not'] if is_not else ''}{name}: {', '.join(values)}"
 
 
 def _count_facets(state: State, records: Iterable[Record]) -> list[tuple[str, list[tuple[str, int, str]]]]:

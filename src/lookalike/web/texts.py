@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lookalike.search.hits import Hit
 
-__all__ = ["PROBLEMS", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
+__all__ = ["FIELDS", "PROBLEMS", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
 
 TEXTS = {
     "name": "Lookalike",
@@ -35,6 +35,7 @@ TEXTS = {
     "clear": "Clear all",
     "like": "like",
     "not_like": "not like",
+    "not": "Not ",
     "your_picture": "your picture",
     "sample": "From your collection",
     "hits": "Most alike first",
@@ -85,6 +86,9 @@ TEXTS = {
     "close": "Close",
     "private": "Nothing leaves this computer.",
 }
+
+FIELDS = {"label": "Folder", "folder": "In folder", "date": "Date", "tag": "Taught name", "color": "Colour"}
+"""The fields of filters; others are named by themselves."""
 
 PROBLEMS = {
     "too_large": "That file is larger than 32 MB. A smaller copy of the picture finds the same.",

@@ -3,7 +3,6 @@
 
 const body = document.body;
 const texts = body.dataset;
-document.documentElement.classList.add("scripted");
 
 /** @template {HTMLElement} T @param {string} selector @param {new () => T} kind @param {ParentNode} [within] */
 function find(selector, kind, within = document) {
