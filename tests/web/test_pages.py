@@ -3,6 +3,7 @@ from __future__ import annotations
 import html
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from lookalike import Gallery, Query, web
 from lookalike.search.hits import Hit
 from lookalike.web import texts
 from lookalike.web.desk import Desk
+from lookalike.web.pages import _spread
 from tests import badfiles
 from tests.conftest import make_picture
 from tests.web.conftest import make_upload
@@ -65,6 +67,16 @@ def test_the_first_page_shows_the_collection(browser: TestClient, gallery: Galle
     for image in page.all("img"):
         assert browser.get(image["src"]).headers["content-type"] == "image/jpeg"
         assert (image["width"], image["height"]) == ("64", "48")
+
+
+@pytest.mark.parametrize("count", [61, 100, 144, 2688])
+def test_a_sample_is_spread_and_grows_by_what_is_new(count: int) -> None:
+    ids = list(range(1, count + 1))
+    first, more = _spread(ids, 60), _spread(ids, 120)
+    assert more[:60] == first
+    assert len(set(more)) == min(120, count)
+    ordered = [0, *sorted(first), count]
+    assert max(after - before for before, after in pairwise(ordered)) <= 3 * count / 60
 
 
 def test_a_click_finds_what_a_search_finds(browser: TestClient, gallery: Gallery) -> None:

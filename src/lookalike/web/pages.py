@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ __all__ = ["page_routes", "show_problem"]
 _HERE = Path(__file__).parent
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _NEUTRAL = "#8a8a86"
+_GOLDEN = (5**0.5 - 1) / 2
 _STRIP = 24  # lookalikes beside a picture
 _FACETS = 8  # values of each filter
 _SKIPPED = 200
@@ -213,10 +215,17 @@ def _show_collection(desk: Desk, request: Request) -> Response:
 
 
 def _spread(ids: list[int], count: int) -> list[int]:
-    """Some ids as far apart as they can be, so that a collection shows more than its first folder."""
-    if len(ids) <= count:
+    """The first of some ids in an order that jumps through them by the golden ratio, so that any beginning is spread.
+
+    A collection then shows more than its first folder, and more pictures are added to those already shown. Few ids stay
+    in their order.
+    """
+    if len(ids) <= FIRST:
         return ids
-    return [ids[(2 * number + 1) * len(ids) // (2 * count)] for number in range(count)]
+    step = round(len(ids) * _GOLDEN)
+    while math.gcd(step, len(ids)) > 1:
+        step += 1
+    return [ids[number * step % len(ids)] for number in range(min(count, len(ids)))]
 
 
 def _make_tiles(

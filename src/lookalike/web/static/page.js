@@ -63,7 +63,11 @@ async function look(file) {
   try {
     const answer = await fetch(form.action, { method: "POST", body: data, headers: { accept: "application/json" } });
     if (answer.redirected) location.assign(answer.url);
-    else say((await answer.json()).error.message);
+    else {
+      /** @type {string} */
+      const message = (await answer.json()).error.message;
+      say(`${message[0]?.toUpperCase()}${message.slice(1)}.`);
+    }
   } catch {
     say(texts.gone ?? "");
   } finally {
