@@ -49,6 +49,12 @@ def test_pixels_are_written_by_their_size_and_cannot_be_read_back() -> None:
         Query.from_dict(size)
 
 
+def test_a_colour_without_its_name_is_no_query() -> None:
+    for fields in ({"colors": [{}]}, {"colors": [{"weight": 1}]}, {"colors": [{"color": None}]}):
+        with pytest.raises(UsageError, match="color of a query"):
+            Query.from_dict(fields)
+
+
 def test_queries_add_up() -> None:
     query = 2 * (Query.stored(1) + Query.stored(2) * 0.5) - Query.stored(3)
     assert terms(query) == [(2.0, {"id": 1}), (1.0, {"id": 2}), (-1.0, {"id": 3})]

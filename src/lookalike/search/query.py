@@ -332,6 +332,7 @@ def _short(value: object) -> str:
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
-    if not isinstance(fields[name], str):
-        raise UsageError(f"{name} of a query is {fields[name]!r}, not text")
-    return str(fields[name])
+    text = fields.get(name)
+    if not isinstance(text, str):
+        raise UsageError(f"{name} of a query is {_short(text)}, not text")
+    return text
