@@ -50,9 +50,10 @@ def test_pixels_are_written_by_their_size_and_cannot_be_read_back() -> None:
 
 
 def test_a_colour_without_its_name_is_no_query() -> None:
-    for fields in ({"colors": [{}]}, {"colors": [{"weight": 1}]}, {"colors": [{"color": None}]}):
+    nameless: list[dict[str, Any]] = [{}, {"weight": 1}, {"color": None}]
+    for one in nameless:
         with pytest.raises(UsageError, match="color of a query"):
-            Query.from_dict(fields)
+            Query.from_dict({"colors": [one]})
 
 
 def test_queries_add_up() -> None:

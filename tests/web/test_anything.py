@@ -66,7 +66,7 @@ def test_any_document_is_answered(api: TestClient, document: Any) -> None:
 def test_any_parameters_are_answered(browser: TestClient, parameters: dict[str, str]) -> None:
     some = {name: value.encode("utf-8", "replace") for name, value in parameters.items()}
     for path in ("/", "/api/v1/images", "/api/v1/images/3/similar", "/api/v1/skipped", "/pictures/3"):
-        answer = browser.get(path, params=some)  # type: ignore[arg-type]
+        answer = browser.get(path, params=some)
         assert answer.status_code < 500, answer.text
 
 
