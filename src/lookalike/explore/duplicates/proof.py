@@ -1,0 +1,259 @@
+"""Whether two pictures are the same picture: which of their details agree once one is laid on the other.
+
+Where both overlap, 8 x 8 blocks are correlated at 192 pixels, each by itself, after what is finer than the less sharp
+of the two and what is wider than a block has been taken away. Copies agree in nearly all blocks, whatever their tones;
+frames of one scene only in some of them; other pictures in hardly any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from lookalike.explore.duplicates.align import FINE, Alignment, Coarse, align, correlate, orient, sample, smooth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+
+__all__ = ["Evidence", "Kind", "Prepared", "prove"]
+
+Kind = Literal["identical", "same picture", "same scene"]
+
+_LEAST_PEAK = 0.38  # at 32 pixels: 1% of the copies have less, and 85% of the nearest others
+_BLOCKS = 8  # along a side
+_WIDE = 6.0  # pixels: the deviation of what is too wide for a block
+_SOFT = 0.72  # pixels of a picture's own: the deviation of what is too fine, the noise of compression
+_PLAIN = 4.0  # levels of 255: blocks whose details deviate less say nothing
+_AGREES = 0.6  # the correlation from which a block agrees
+_LEAST_BLOCKS = 6  # with details, to say anything
+_NARROW = 24  # pixels: an overlap that is narrower than this says nothing
+_SAME, _SCENE = 0.9, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
+_CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the original does not show
+_BAND = 0.3  # of the rows that a strip of text may cover
+_GREY, _COLOURED = 3.0, 6.0  # levels by which the colours of a grey picture, and of one in colour, differ on average
+_TURNS = (
+    "upright",
+    "mirrored",
+    "mirrored top to bottom",
+    "turned by 180°",
+    "transposed",
+    "turned by 90° clockwise",
+    "turned by 90° counterclockwise",
+    "transposed the other way",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of two pictures, and how sure it is.
+
+    found: what was done to the one to make the other, in words. orientation: of the second, as words. scale: pixels of
+    the second for each pixel of the first, in their files. crop: which part of the larger view the other shows, as
+    fractions (left, top, right, bottom). gain, offset: the brightness of the second against the first, offset in levels
+    of 255. agreement: the share of the compared blocks that agree. blocks: how many were compared. correlation: of the
+    median block. sure: from 0 to 1. reason: why it is not proven, or "".
+    """
+
+    found: tuple[str, ...] = ()
+    orientation: str = _TURNS[0]
+    scale: float | None = None
+    crop: tuple[float, float, float, float] | None = None
+    gain: float | None = None
+    offset: float | None = None
+    agreement: float | None = None
+    blocks: int = 0
+    correlation: float | None = None
+    sure: float = 0.0
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evidence as JSON-compatible values; what was not measured is left out."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+        crop = {} if self.crop is None else {"crop": [round(side, 3) for side in self.crop]}
+        return {name: value for name, value in rounded.items() if value not in (None, "", 0)} | {
+            "found": list(self.found),
+            "sure": round(self.sure, 4),
+            **crop,
+        }
+
+
+class Prepared:
+    """A picture made ready to be compared: grey at 192 pixels, and what is derived when it is first needed.
+
+    grey: uint8 (h, w) with a long side of 192. colour: by how many levels its colours differ on average. size: the
+    width and height of the upright picture in its file.
+    """
+
+    def __init__(self, grey: NDArray[np.uint8], colour: float, size: tuple[int, int]) -> None:
+        self.grey, self.colour, self.size = grey, colour, size
+
+    @cached_property
+    def coarse(self) -> Coarse:
+        """The spectra at 32 pixels."""
+        return Coarse(self.grey)
+
+    @property
+    def softness(self) -> float:
+        """How many of the 192 pixels one pixel of the file covers, at least 1.2."""
+        return max(1.2, FINE / max(self.size))
+
+
+class _Blocks(NamedTuple):
+    """What was compared where two pictures overlap, block by block: (8, 8) arrays."""
+
+    correlations: NDArray[np.float64]
+    detailed: NDArray[np.bool_]
+    gain: float
+    offset: float
+
+
+def prove(one: Prepared, other: Prepared) -> tuple[Kind | None, Evidence]:
+    """What two pictures are to each other, or None if nothing shows that they are more than alike; and why."""
+    peaks = correlate(one.coarse, other.coarse)
+    if peaks.max() < _LEAST_PEAK:
+        return None, Evidence(reason="their details do not agree")
+    alignment = align(one.grey, other.grey, peaks)
+    overlap = None if alignment is None else _find_overlap(one, other, alignment)
+    if alignment is None or overlap is None:
+        return None, Evidence(reason="their details do not agree")
+    return _judge(one, other, alignment, _compare(one, other, alignment, overlap))
+
+
+def _find_overlap(one: Prepared, other: Prepared, alignment: Alignment) -> tuple[slice, slice] | None:
+    """The rows and columns of the first picture that the second covers; None if they are too few."""
+    shape = orient(other.grey, alignment.orientation).shape
+    found = []
+    for axis in (0, 1):
+        length, own = one.grey.shape[axis], shape[axis] / max(shape)
+        start = max(0.0, -alignment.shift[axis] / alignment.scale[axis])
+        stop = (own - alignment.shift[axis]) / alignment.scale[axis]
+        found.append(slice(int(np.ceil(start * FINE - 0.25)), min(length, int(np.floor(stop * FINE + 0.25)))))
+    wide_enough = all(part.stop - part.start >= _NARROW for part in found)
+    return (found[0], found[1]) if wide_enough else None
+
+
+def _compare(one: Prepared, other: Prepared, alignment: Alignment, overlap: tuple[slice, slice]) -> _Blocks:
+    """Correlate the blocks of the overlap."""
+    scale = max(alignment.scale)
+    soft = _SOFT * max(one.softness, other.softness / scale)
+    turned = orient(other.grey, alignment.orientation).astype(np.float32)
+    first = smooth(one.grey.astype(np.float32), soft)[overlap]
+    second = sample(smooth(turned, soft * scale), one.grey.shape, alignment)[0][overlap]
+    details = [plane - smooth(plane, max(_WIDE, 2 * soft)) for plane in (first, second)]
+    moments = [_average(product) for product in (details[0] ** 2, details[1] ** 2, details[0] * details[1])]
+    means = [_average(plane) for plane in details]
+    variances = [moments[0] - means[0] ** 2, moments[1] - means[1] ** 2]
+    covariance = moments[2] - means[0] * means[1]
+    correlations = covariance / np.sqrt(np.maximum(variances[0] * variances[1], 1e-9))
+    detailed = np.sqrt(np.maximum(*variances)) >= _PLAIN
+    gain = float(second.std() / max(float(first.std()), 1e-3))
+    return _Blocks(correlations, detailed, gain, float(second.mean() - first.mean()))
+
+
+def _average(plane: Plane) -> NDArray[np.float64]:
+    """The mean of each of 8 x 8 blocks, float64 (8, 8)."""
+    edges = [np.linspace(0, length, _BLOCKS + 1).astype(int) for length in plane.shape]
+    sums = np.add.reduceat(np.add.reduceat(plane.astype(np.float64), edges[0][:-1], axis=0), edges[1][:-1], axis=1)
+    return np.asarray(sums / np.outer(np.diff(edges[0]), np.diff(edges[1])))
+
+
+def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks) -> tuple[Kind | None, Evidence]:
+    """The kind of a pair by its blocks, and the evidence."""
+    agree = blocks.correlations >= _AGREES
+    counted = blocks.detailed & ~_find_band(agree, blocks.detailed)[:, None]
+    number = int(counted.sum())
+    share = float(agree[counted].mean()) if number else 0.0
+    correlation = float(np.median(blocks.correlations[counted])) if number else 0.0
+    found, crop, contained = _describe(one, other, alignment, blocks)
+    if _find_band(agree, blocks.detailed).any():
+        found = (*found, "with a strip of text or a border")
+    evidence = Evidence(
+        found=found,
+        orientation=_TURNS[alignment.orientation],
+        scale=_scale_in_files(one, other, alignment),
+        crop=crop,
+        gain=blocks.gain,
+        offset=blocks.offset,
+        agreement=share,
+        blocks=number,
+        correlation=correlation,
+        sure=share * min(1.0, number / _LEAST_BLOCKS / 2),
+    )
+    return _name_kind(share, number, contained, evidence)
+
+
+def _name_kind(share: float, number: int, contained: float, evidence: Evidence) -> tuple[Kind | None, Evidence]:
+    from dataclasses import replace  # noqa: PLC0415
+
+    if number < _LEAST_BLOCKS:
+        return None, replace(evidence, reason="too plain to be compared")
+    if share >= _SAME and contained >= _CONTAINED:
+        return "same picture", evidence
+    if share >= _SCENE:
+        reason = "some details differ" if share < _SAME else "each shows something that the other does not"
+        return "same scene", replace(evidence, reason=reason)
+    return None, replace(evidence, reason="their details do not agree")
+
+
+def _find_band(agree: NDArray[np.bool_], detailed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows a strip at the top or the bottom covers: at most three in which hardly anything agrees, bool (8,)."""
+    spoilt = np.array(
+        [bool(row.any()) and float(ok[row].mean()) < 0.5 for ok, row in zip(agree, detailed, strict=True)]
+    )
+    found = np.zeros(_BLOCKS, bool)
+    most = round(_BAND * _BLOCKS)
+    for rows in (range(most), range(_BLOCKS - 1, _BLOCKS - 1 - most, -1)):
+        for row in rows:
+            if not spoilt[row]:
+                break
+            found[row] = True
+    return found if found.sum() <= most else np.zeros(_BLOCKS, bool)
+
+
+def _describe(
+    one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
+) -> tuple[tuple[str, ...], tuple[float, float, float, float] | None, float]:
+    """What was done, in words; the part of the larger view that the other shows; how much of the smaller is in it."""
+    shapes = one.grey.shape, orient(other.grey, alignment.orientation).shape
+    sizes = [[length / max(shape) for length in shape] for shape in shapes]
+    inside = []
+    for axis in (0, 1):
+        start = -alignment.shift[axis] / alignment.scale[axis] / sizes[0][axis]
+        length = sizes[1][axis] / alignment.scale[axis] / sizes[0][axis]
+        inside.append((start, start + length))
+    (top, bottom), (left, right) = inside
+    area = (bottom - top) * (right - left)
+    shared = np.prod([max(0.0, min(1.0, stop) - max(0.0, start)) for start, stop in inside])
+    contained = float(shared / min(1.0, area))
+    box = (left, top, right, bottom)
+    if area > 1:  # the first picture is a part of the second
+        box = (-left / (right - left), -top / (bottom - top), (1 - left) / (right - left), (1 - top) / (bottom - top))
+    words = []
+    if alignment.orientation:
+        words.append(_TURNS[alignment.orientation])
+    is_cropped = min(area, 1 / area) < 0.97
+    if is_cropped:
+        words.append("cropped")
+    if abs(np.log(_scale_in_files(one, other, alignment))) > 0.02:
+        words.append("resized")
+    if (one.colour < _GREY) != (other.colour < _GREY) and max(one.colour, other.colour) > _COLOURED:
+        words.append("grey")
+    if abs(blocks.gain - 1) > 0.08 or abs(blocks.offset) > 6:
+        words.append("toned")
+    clipped = tuple(float(np.clip(side, 0, 1)) for side in box)
+    return (
+        tuple(words or ["recompressed"]),
+        (clipped[0], clipped[1], clipped[2], clipped[3]) if is_cropped else None,
+        contained,
+    )
+
+
+def _scale_in_files(one: Prepared, other: Prepared, alignment: Alignment) -> float:
+    """Pixels of the second picture's file for each pixel of the first's."""
+    return float(np.sqrt(alignment.scale[0] * alignment.scale[1]) * max(other.size) / max(one.size))
