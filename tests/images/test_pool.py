@@ -20,7 +20,10 @@ from PIL import Image
 
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
+from lookalike.images.perceptual import HASH_SIZE
 from lookalike.images.pool import DecoderPool, _receive
+from lookalike.images.sample import SIZE as SAMPLE_SIZE
+from lookalike.images.whole import SIZE as WHOLE_SIZE
 from tests import badfiles
 from tests.badfiles import encoded, picture
 from tests.deadly import DEATHS, decode_once_or_die, decode_or_die
@@ -110,11 +113,22 @@ def test_a_file_that_kills_its_worker_is_named_and_all_others_are_read(name: byt
     assert all(isinstance(result, DecodedPicture) for result in results.values())
 
 
-_ANSWER = {"width": 3, "height": 2, "format": "JPEG", "digest": "00" * 32, "taken_at": None, "camera": None}
+_ANSWER = {
+    "width": 3,
+    "height": 2,
+    "format": "JPEG",
+    "digest": "00" * 32,
+    "taken_at": None,
+    "camera": None,
+    "whole": "00" * WHOLE_SIZE,
+    "hash": "00" * HASH_SIZE,
+}
 _WRONG: dict[str, list[object]] = {
     "width": [0, -1, 1.5, "3", True, None, float("inf"), 1 << 40],
     "format": ["a\nb", "\x1b[31m", 5, None],
     "digest": ["", "00", "00" * 33, "zz" * 32, 5, None],
+    "whole": ["", "00", "zz" * WHOLE_SIZE, 5, None],
+    "hash": ["", "00" * 33, "zz" * HASH_SIZE, 5, None],
     "taken_at": ["", "now", "2021-05-17", "1500-01-01T00:00:00", 5, []],
     "camera": ["", "M" * 65, "a\x1b[31m", "x\u202ey", 5, {}],
     "reason": ["two\nlines", "\x1b[31m", 5, None, {}],
@@ -128,7 +142,7 @@ _LIES: list[object] = [
 
 @pytest.mark.parametrize("lie", _LIES, ids=repr)
 def test_an_answer_that_no_decoder_gives_is_not_believed(lie: object) -> None:
-    answers = io.BytesIO(json.dumps(lie).encode() + b"\n" + bytes(18))
+    answers = io.BytesIO(json.dumps(lie).encode() + b"\n" + bytes(18 + SAMPLE_SIZE))
     with pytest.raises((ValueError, LookupError, TypeError)):
         _receive(answers, 18)
 
@@ -142,11 +156,19 @@ def test_an_answer_that_no_decoder_gives_is_not_believed(lie: object) -> None:
         b"[" * 4000 + b"\n",
         b" " * 5000 + b"{}\n",
         json.dumps(_ANSWER).encode() + b"\n" + bytes(17),
+        json.dumps(_ANSWER).encode() + b"\n" + bytes(18 + SAMPLE_SIZE - 1),
     ],
 )
 def test_half_an_answer_or_an_endless_one_is_not_an_answer(data: bytes) -> None:
     with pytest.raises((EOFError, ValueError, LookupError)):
         _receive(io.BytesIO(data), 18)
+
+
+def test_a_whole_answer_is_believed() -> None:
+    sample = bytes(SAMPLE_SIZE - 1) + b"s"
+    picture = _receive(io.BytesIO(json.dumps(_ANSWER).encode() + b"\n" + b"p" * 18 + sample + b"next"), 18)
+    assert isinstance(picture, DecodedPicture)
+    assert (picture.pixels, picture.sample, picture.hash) == (b"p" * 18, sample, bytes(HASH_SIZE))
 
 
 def test_no_more_than_one_line_of_an_endless_answer_is_read() -> None:

@@ -41,7 +41,10 @@ from lookalike.images.exif import read_capture
 from lookalike.images.ground import choose_ground, drop_empty_alpha, lay_on, on_ground
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.paths import READ_FLAGS
+from lookalike.images.perceptual import HASH_SIZE, hash_picture
 from lookalike.images.preview import find_preview
+from lookalike.images.sample import SIZE as SAMPLE_SIZE
+from lookalike.images.sample import take_sample
 from lookalike.images.tiff import read_page, read_pages
 from lookalike.images.unreadable import DAMAGED, TRUNCATED, VANISHED, VARIANT, Unreadable, is_variant, plain_reasons
 from lookalike.images.whole import SIZE, describe_whole
@@ -180,7 +183,8 @@ class Limits:
 class DecodedPicture:
     """A decoded picture: `pixels` are size * size * 3 bytes RGB, `digest` is the SHA-256 of the whole file.
 
-    whole: what `lookalike.images.whole.describe_whole` says of the picture.
+    whole: what `lookalike.images.whole.describe_whole` says of the picture. hash: by `lookalike.images.perceptual`.
+    sample: some of its pixels, as `lookalike.images.sample` takes them.
     width, height: of the upright picture in its file. taken_at: by the camera's clock, aware only where the camera
     recorded its offset from UTC. camera: its maker and model, at most 64 printable characters.
     """
@@ -193,6 +197,8 @@ class DecodedPicture:
     taken_at: datetime | None = None
     camera: str | None = None
     whole: bytes = bytes(SIZE)
+    hash: bytes = bytes(HASH_SIZE)
+    sample: bytes = bytes(SAMPLE_SIZE)
 
 
 def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
@@ -207,14 +213,15 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPict
         image = _load(file, limits, view.short_side)
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)
-        pixels, whole = fit(image, view).tobytes(), describe_whole(on_ground(image))
+        pixels, ground = fit(image, view).tobytes(), on_ground(image)
+        about = describe_whole(ground), hash_picture(ground), take_sample(ground)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").digest()
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed while it was read")
     width, height = image.info["original_size"]
-    return DecodedPicture(pixels, digest, width, height, str(image.info["original_format"]), *capture, whole)
+    return DecodedPicture(pixels, digest, width, height, str(image.info["original_format"]), *capture, *about)
 
 
 @contextlib.contextmanager

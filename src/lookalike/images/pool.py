@@ -28,6 +28,8 @@ from lookalike.errors import LookalikeError, UsageError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.paths import show_path
+from lookalike.images.perceptual import HASH_SIZE
+from lookalike.images.sample import SIZE as SAMPLE_SIZE
 from lookalike.images.whole import SIZE
 from lookalike.images.worker import READY
 
@@ -247,22 +249,22 @@ def _receive(answers: IO[bytes], length: int) -> Outcome:
         raise ValueError("nested too deeply") from None
     if "reason" in fields:
         return _check_text(fields["reason"])
-    pixels = answers.read(length)
-    if len(pixels) < length:
+    pixels, sample = answers.read(length), answers.read(SAMPLE_SIZE)
+    if len(pixels) < length or len(sample) < SAMPLE_SIZE:
         raise EOFError
-    return _to_picture(fields, pixels)
+    return _to_picture(fields, pixels, sample)
 
 
-def _to_picture(fields: dict[str, Any], pixels: bytes) -> DecodedPicture:
+def _to_picture(fields: dict[str, Any], pixels: bytes, sample: bytes) -> DecodedPicture:
     """What a worker said of a picture, every type and range checked. Raises ValueError, LookupError or TypeError."""
-    digest, whole = bytes.fromhex(fields["digest"]), bytes.fromhex(fields["whole"])
+    digest, whole, hash_ = (bytes.fromhex(fields[name]) for name in ("digest", "whole", "hash"))
     width, height = size = fields["width"], fields["height"]
-    if len(digest) != hashlib.sha256().digest_size or len(whole) != SIZE:
+    if (len(digest), len(whole), len(hash_)) != (hashlib.sha256().digest_size, SIZE, HASH_SIZE):
         raise ValueError("not the digest or the description of a picture")
     if type(width) is not int or type(height) is not int or not 0 < min(size) <= max(size) < 1 << 31:
         raise ValueError("not the size of a picture")
     capture = parse_taken_at(fields["taken_at"]), parse_camera(fields["camera"])
-    return DecodedPicture(pixels, digest, width, height, _check_text(fields["format"]), *capture, whole)
+    return DecodedPicture(pixels, digest, width, height, _check_text(fields["format"]), *capture, whole, hash_, sample)
 
 
 def _check_text(text: object) -> str:

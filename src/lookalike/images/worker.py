@@ -61,14 +61,15 @@ def _answer(answers: IO[bytes], decode: Callable[[], DecodedPicture]) -> None:
     except Exception as error:  # noqa: BLE001  (a bug in this package must not cost the other files)
         _send(answers, {"reason": f"its decoder failed ({type(error).__name__})"})
     else:
-        _send(answers, _fields(picture), picture.pixels)
+        _send(answers, _fields(picture), picture.pixels + picture.sample)
 
 
 def _fields(picture: DecodedPicture) -> dict[str, Any]:
     """All of a picture but its pixels, as JSON."""
     fields = {name: getattr(picture, name) for name in ("width", "height", "format", "camera")}
     taken_at = picture.taken_at and picture.taken_at.isoformat()
-    return fields | {"digest": picture.digest.hex(), "taken_at": taken_at, "whole": picture.whole.hex()}
+    numbers = {name: getattr(picture, name).hex() for name in ("digest", "whole", "hash")}
+    return fields | numbers | {"taken_at": taken_at}
 
 
 def _send(answers: IO[bytes], fields: dict[str, Any], pixels: bytes = b"") -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.images.decode import DecodedPicture, Limits
+from lookalike.images.description import describe
 from lookalike.images.pool import DecoderPool
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Embedded:
 
     digest: SHA-256 of the whole file. width, height: the size of the upright picture in pixels. format: as Pillow names
     it. taken_at, camera: as in `lookalike.store.Record`. embedding: float32 (dim,); None if it was not needed.
+    description: as `lookalike.images.description` makes it, whether or not the embedding was needed.
     """
 
     digest: bytes
@@ -48,6 +50,7 @@ class Embedded:
     taken_at: datetime | None = None
     camera: str | None = None
     embedding: NDArray[np.float32] | None = None
+    description: bytes | None = None
 
 
 class Embedder(Protocol):
@@ -97,8 +100,14 @@ class LocalEmbedder:
             results = reader.read(_sources(files, under_way))
             for some in batched(results, self.batch_size):
                 batch = [(under_way.popleft(), result) for _, result in some]
-                embeddings = self._encode([result for _, result in batch if isinstance(result, DecodedPicture)], known)
-                yield from ((file, _to_embedded(result, embeddings)) for file, result in batch)
+                pictures = [result for _, result in batch if isinstance(result, DecodedPicture)]
+                embeddings, descriptions = self._encode(pictures, known), iter(describe(pictures))
+                for file, result in batch:
+                    if isinstance(result, DecodedPicture):
+                        embedding = embeddings.get(result.digest)
+                        yield file, _to_embedded(result, embedding, next(descriptions))
+                    else:
+                        yield file, result
 
     def _encode(self, pictures: Sequence[DecodedPicture], known: Known) -> dict[bytes, NDArray[np.float32]]:
         """Embeddings by digest of the pictures that are not known, each content encoded once."""
@@ -138,8 +147,6 @@ def _sources(files: Iterable[Entry], under_way: deque[Entry]) -> Iterator[bytes]
         yield file.source
 
 
-def _to_embedded(result: DecodedPicture | str, embeddings: dict[bytes, NDArray[np.float32]]) -> Embedded | str:
-    if isinstance(result, str):
-        return result
+def _to_embedded(result: DecodedPicture, embedding: NDArray[np.float32] | None, description: bytes) -> Embedded:
     about = (result.digest, result.width, result.height, result.format, result.taken_at, result.camera)
-    return Embedded(*about, embedding=embeddings.get(result.digest))
+    return Embedded(*about, embedding, description)

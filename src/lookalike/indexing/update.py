@@ -19,11 +19,11 @@ from lookalike.images.unreadable import needs_known_decoder
 from lookalike.images.walk import Root, Rules, Tally, walk
 from lookalike.indexing.encode import BATCH, Embedded, batched, encode_pictures
 from lookalike.indexing.folders import with_parents
-from lookalike.store import Record
+from lookalike.store import NO_DESCRIPTIONS, Record
 from lookalike.store.keys import is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -63,8 +63,8 @@ class IndexOptions:
     limits: the limits for each file. batch_size: pictures encoded at once. workers: the number of decoding processes.
     dry_run: find out what would change: files are read, but none is encoded and nothing is written.
     retry: read skipped files again even if they have not changed.
-    refresh: read every file again, to store facts that were not stored before and to notice files that have changed
-    without a change of size or time; only changed pictures are encoded. force: the same, by another name.
+    refresh: read every file again, to store facts and descriptions that were not stored before and to notice files that
+    have changed without a change of size or time; only changed pictures are encoded. force: the same, by another name.
     """
 
     rules: Rules | None = None
@@ -328,7 +328,8 @@ class _Run:
                 records.append(_record(entry, result))
             else:
                 self._lost.append(entry)
-        self._put(records, {digest: row for digest, row in embeddings.items() if digest not in known})
+        descriptions = {one.digest: one.description for one in found.values() if one.description is not None}
+        self._put(records, {digest: row for digest, row in embeddings.items() if digest not in known}, descriptions)
         self._advance(len(batch) - (len(self._lost) - lost))
 
     def _count(self, before: Record | None, digest: bytes, known: set[bytes]) -> None:
@@ -356,11 +357,16 @@ class _Run:
         limit = float(self.options.limits.megapixels)
         return [Record(entry.path, size, entry.mtime_ns, skipped_because=reason, max_megapixels=limit)]
 
-    def _put(self, records: list[Record], embeddings: Embeddings | None = None) -> None:
+    def _put(
+        self,
+        records: list[Record],
+        embeddings: Embeddings | None = None,
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         if not records:
             return
         if not self.options.dry_run:
-            self.store.put(records, embeddings or {})
+            self.store.put(records, embeddings or {}, descriptions)
         for record in self.store.find(record.path for record in records).values():
             self._see(record.id)
 

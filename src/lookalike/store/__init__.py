@@ -15,17 +15,19 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable  # noqa: TC003  (used by a table below)
+from collections.abc import Callable, Mapping  # noqa: TC003  (used by tables below)
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from lookalike.errors import UsageError
 from lookalike.files import expand_home
+from lookalike.images.description import DESCRIPTION_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -38,13 +40,16 @@ if TYPE_CHECKING:
 __all__ = [
     "ADAPTED",
     "FOLDER",
+    "NO_DESCRIPTIONS",
     "Capability",
+    "Described",
     "Maintained",
     "Near",
     "Record",
     "SearchSpace",
     "Space",
     "Store",
+    "check_descriptions",
     "checked",
     "is_folder",
     "locate",
@@ -53,6 +58,8 @@ __all__ = [
 
 FOLDER = ".lookalike"
 """The folder of a gallery among its pictures."""
+
+NO_DESCRIPTIONS: Mapping[bytes, bytes] = MappingProxyType({})
 
 Near = list[tuple[int, float]]
 """Ids and distances, nearest first, ties by id."""
@@ -116,6 +123,13 @@ def checked(records: Sequence[Record]) -> list[Record]:
     return [record._replace(**fields) if (fields := _plain_fields(record)) else record for record in records]
 
 
+def check_descriptions(descriptions: Mapping[bytes, bytes]) -> None:
+    """Raise ValueError for a description of another length than all have."""
+    for some in descriptions.values():
+        if len(some) != DESCRIPTION_SIZE:
+            raise ValueError(f"a description of {len(some)} bytes, expected {DESCRIPTION_SIZE}")
+
+
 def _plain_fields(record: Record) -> dict[str, Any]:
     """The fields of a record that have to change before a store can keep them."""
     changed = {}
@@ -172,6 +186,13 @@ class SearchSpace:
 ADAPTED = SearchSpace()
 
 
+class Described(NamedTuple):
+    """The descriptions of some records: ids int64 (n,), and rows uint8 (n, s) as `images.description` divides them."""
+
+    ids: NDArray[np.int64]
+    rows: NDArray[np.uint8]
+
+
 class Store(Protocol):
     """What every store provides. Many threads may read it while one of them writes.
 
@@ -211,12 +232,18 @@ class Store(Protocol):
     def reading(self) -> AbstractContextManager[None]:
         """Let this thread read everything inside the context as of one moment, whatever others write."""
 
-    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, NDArray[np.float32]],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns.
 
-        embeddings: float32 (dim,) by digest, for the digests not yet `known`. If several records have the same path,
-        the last one counts. Raises ValueError for an embedding that is not finite or has another length, and for a
-        digest without an embedding.
+        embeddings: float32 (dim,) by digest, for the digests not yet `known`. descriptions: by digest, in place of any
+        that are stored for these. If several records have the same path, the last one counts. Raises ValueError for an
+        embedding that is not finite or has another length, for a description of another length, and for a digest
+        without an embedding.
         """
 
     def remove(self, ids: Iterable[int]) -> int:
@@ -252,6 +279,15 @@ class Store(Protocol):
 
     def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Ids int64 (n,) and embeddings as they were put, float32 (n, dim), in chunks: of all by id, or of these."""
+
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one or more parts, to compare something with all of them.
+
+        They are kept from one call to the next, and must not be changed.
+        """
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id; records without one are left out."""
 
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order, int64 (n,).

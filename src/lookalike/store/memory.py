@@ -16,7 +16,8 @@ import numpy as np
 
 from lookalike.adaptation.serialize import check_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy
-from lookalike.store import ADAPTED, checked
+from lookalike.images.description import DESCRIPTION_SIZE
+from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
 from lookalike.store.columns import Fields, build_columns
 from lookalike.store.evaluate import qualifying
 from lookalike.store.keys import is_within, moved
@@ -51,6 +52,7 @@ class _State:
     next_id: int = 1
     records: dict[bytes, Record] = field(default_factory=dict)
     embeddings: dict[bytes, Vectors] = field(default_factory=dict)
+    descriptions: dict[bytes, bytes] = field(default_factory=dict)
     projection: Projection | None = None
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
 
@@ -144,8 +146,14 @@ class MemoryStore:
         finally:
             self._own.moment = None
 
-    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, Vectors]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, Vectors],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         """Add or replace records by path: all or none of them."""
+        check_descriptions(descriptions)
         state = self._state
         after = {record.path: record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
@@ -159,7 +167,8 @@ class MemoryStore:
             else:
                 everything[path] = record._replace(id=next_id)
                 next_id += 1
-        self._write(records=everything, embeddings=known, next_id=next_id)
+        described = {**state.descriptions, **{digest: bytes(some) for digest, some in descriptions.items()}}
+        self._write(records=everything, embeddings=known, descriptions=described, next_id=next_id)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -222,6 +231,18 @@ class MemoryStore:
             part = some[start : start + _CHUNK]
             yield np.array([record.id for record in part], np.int64), state.stack(part)
 
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one part."""
+        found = self.descriptions(record.id for record in self._state.embedded())
+        rows = np.frombuffer(b"".join(found.values()), np.uint8).reshape(-1, DESCRIPTION_SIZE)
+        return [Described(np.array(list(found), np.int64), rows)]
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id."""
+        known = self._state.descriptions
+        records = self.get(ids)
+        return {id_: known[one.digest] for id_, one in sorted(records.items()) if one.digest and one.digest in known}
+
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         embedded = self._state.embedded()
@@ -279,7 +300,8 @@ class MemoryStore:
         changed = replace(self._shared.state, generation=self._shared.state.generation + 1, **changes)
         used = {record.digest for record in changed.records.values()}
         kept = {digest: row for digest, row in changed.embeddings.items() if digest in used}
-        self._shared.state = replace(changed, embeddings=kept)
+        described = {digest: some for digest, some in changed.descriptions.items() if digest in used}
+        self._shared.state = replace(changed, embeddings=kept, descriptions=described)
 
     def _matrix(self, space: SearchSpace) -> Matrix:
         embedded = self._state.embedded()

@@ -29,6 +29,7 @@ from lookalike.store.sqlite.rows import (
     Tally,
     checksum,
     is_sound,
+    is_sound_description,
     is_sound_row,
 )
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
@@ -152,6 +153,7 @@ class _Saving:
                 db.execute("INSERT OR IGNORE INTO content VALUES (?, ?, ?, ?)", (id_, digest, embedding, crc))
         tally = self._fill_items(db)
         db.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM item WHERE digest NOTNULL)")
+        self._fill_descriptions(db)
         (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM item").fetchone()
         counted = {
             "generation": max(_number(entries, "generation"), noted) + 1,
@@ -178,6 +180,13 @@ class _Saving:
                 self.lost.append(to_path(key, self._base))
         self.kept = tally.records
         return tally
+
+    def _fill_descriptions(self, db: sqlite3.Connection) -> None:
+        """Write the sound descriptions of what is kept; `index --refresh` computes the others again."""
+        for id_, described, crc in _read_rows(self._damaged, "description", "id, described, crc"):
+            found = db.execute("SELECT digest FROM content WHERE id = ?", (id_,)).fetchone()
+            if found is not None and is_sound_description(crc, found[0], described):
+                db.execute("INSERT OR IGNORE INTO description VALUES (?, ?, ?)", (id_, described, crc))
 
     def _items(self) -> Iterator[tuple[object, Row | None]]:
         """The key of each item as far as it can be read, and its row in the newest format; None if it is damaged."""

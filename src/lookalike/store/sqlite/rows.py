@@ -10,6 +10,7 @@ import zlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Record
 from lookalike.store.keys import to_key, to_paths
 from lookalike.store.sqlite.float16 import blob_size
@@ -31,6 +32,7 @@ __all__ = [
     "find_unsound",
     "is_sound",
     "is_sound_content",
+    "is_sound_description",
     "is_sound_row",
     "row_checksum",
     "to_records",
@@ -112,6 +114,11 @@ def find_unsound(rows: Iterable[Row]) -> Row | None:
 def is_sound_content(crc: object, digest: object, blob: object, dim: int) -> bool:
     """Whether a row of the table `content` matches its checksum and holds an embedding of `dim` dimensions."""
     return is_sound(crc, digest, blob) and len(blob) == blob_size(dim)  # type: ignore[arg-type]
+
+
+def is_sound_description(crc: object, digest: object, described: object) -> bool:
+    """Whether a row of the table `description` matches its checksum, which covers the digest that it describes."""
+    return is_sound(crc, digest, described) and len(described) == DESCRIPTION_SIZE  # type: ignore[arg-type]
 
 
 def to_row(record: Record, id_: int, base: bytes) -> Row:

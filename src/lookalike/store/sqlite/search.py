@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Near, SearchSpace, Space
+    from lookalike.store import Described, Near, SearchSpace, Space
     from lookalike.store.columns import Columns
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.cache_files import Tuning
@@ -88,6 +88,7 @@ class Search:
         self._loaded: _Loaded | None = None
         self._raw: _Raw | None = None
         self._columns: tuple[int, list[Columns]] | None = None
+        self._described: tuple[int, list[Described]] | None = None
         self._qualified: _Qualified | None = None
         self._seen = threading.local()  # the version and generation with which this thread's connection is up to date
 
@@ -113,6 +114,21 @@ class Search:
         """The vectors that a search compares for embeddings, float32 (n, w)."""
         stored, projection = rounded(embeddings, self._space.dim), self._retry_damaged(self._current).projection
         return prepare_vectors(projection.apply(stored) if projection else stored, self._space.metric)
+
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one."""
+        from lookalike.store.sqlite import description_cache  # noqa: PLC0415  (only for colours and copies)
+
+        with self._reading(), self._lock:
+            generation = self._tables.number("generation")
+            known = self._described
+            if known is not None and known[0] == generation:
+                return known[1]
+            source = description_cache.DescriptionsSource(self._tables)
+            if known is not None and known[0] > generation:
+                return description_cache.load_in_memory(source)
+            self._described = generation, description_cache.load(self._folder, source, self._tuning)
+            return self._described[1]
 
     def vectors(self, ids: Sequence[int], space: SearchSpace) -> Vectors:
         """The vectors that a search compares for these records, float32 (n, w)."""
@@ -237,7 +253,7 @@ class Search:
             return search()
 
     def _forget(self) -> None:
-        self._loaded = self._raw = self._columns = self._qualified = None
+        self._loaded = self._raw = self._columns = self._described = self._qualified = None
 
 
 def _pairs(near: Nearest) -> Near:

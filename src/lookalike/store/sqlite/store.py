@@ -22,7 +22,7 @@ import numpy as np
 
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
-from lookalike.store import ADAPTED, checked
+from lookalike.store import ADAPTED, NO_DESCRIPTIONS, check_descriptions, checked
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.places import make_place
 from lookalike.store.sqlite import schema, verify
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store import Capability, Described, Near, Record, SearchSpace, Space
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.rows import Row
 
@@ -159,8 +159,14 @@ class SqliteStore:
             if db.in_transaction:
                 self._connections.fetch("ROLLBACK")
 
-    def put(self, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, NDArray[np.float32]],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns."""
+        check_descriptions(descriptions)
         base = self._tables.base
         after = {to_key(record.path, base): record for record in checked(records)}
         wanted = {record.digest for record in after.values() if record.digest is not None}
@@ -172,6 +178,7 @@ class SqliteStore:
             )
             if missing := wanted - self.known(wanted):
                 raise ValueError(f"no embedding for {len(missing)} of the digests")
+            self._describe({digest: some for digest, some in descriptions.items() if digest in wanted})
             before = {row[KEY]: row for row in self._tables.rows("key", after)}
             next_id = self._tables.number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
@@ -252,6 +259,17 @@ class SqliteStore:
         for chunk in self._tables.embedded(ids):
             yield self._tables.checked(chunk, self.space.dim)
 
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one or two parts."""
+        found = self._search.described()
+        self._note_reading()
+        return found
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id."""
+        self._note_reading()
+        return self._tables.descriptions(ids)
+
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         if where is not None:
@@ -309,6 +327,7 @@ class SqliteStore:
         """Free the space of removed records."""
         with self._transaction():
             self._db.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM item WHERE digest NOTNULL)")
+            self._db.execute("DELETE FROM description WHERE id NOT IN (SELECT id FROM content)")
         with named_errors(self.path):
             self._db.execute("VACUUM")
 
@@ -488,12 +507,18 @@ class SqliteStore:
             "roots", [[to_folder_key(path, base).decode("latin-1"), dict(how)] for path, how in roots.items()]
         )
 
-    def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
-        """Delete the embeddings among these that no record refers to any more."""
+    def _describe(self, descriptions: Mapping[bytes, bytes]) -> None:
         self._db.executemany(
-            "DELETE FROM content WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)",
-            [(digest,) for digest in digests if digest is not None],
+            "INSERT OR REPLACE INTO description SELECT id, ?2, ?3 FROM content WHERE digest = ?1",
+            [(digest, some, checksum(digest, some)) for digest, some in descriptions.items()],
         )
+
+    def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:
+        """Delete the contents among these that no record refers to any more, with their descriptions."""
+        orphan = "digest = ?1 AND NOT EXISTS (SELECT 1 FROM item WHERE digest = ?1)"
+        some = [(digest,) for digest in digests if digest is not None]
+        self._db.executemany(f"DELETE FROM description WHERE id IN (SELECT id FROM content WHERE {orphan})", some)  # noqa: S608
+        self._db.executemany(f"DELETE FROM content WHERE {orphan}", some)  # noqa: S608
 
 
 def _fill(db: sqlite3.Connection, space: Space) -> None:

@@ -15,6 +15,7 @@ from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import from_blobs
 from lookalike.store.sqlite.rows import (
     COLUMNS,
+    DIGEST,
     ID,
     ITEM,
     KEY,
@@ -24,6 +25,7 @@ from lookalike.store.sqlite.rows import (
     find_unsound,
     is_sound,
     is_sound_content,
+    is_sound_description,
     to_records,
 )
 
@@ -46,6 +48,11 @@ _VARIABLES = 500  # variables in one statement; the limit of old SQLite builds i
 _WIDTH = COLUMNS.count(",") + 1
 _QUALIFIED = ", ".join(f"item.{name.strip()}" for name in COLUMNS.split(","))
 _EMBEDDED = f"SELECT {_QUALIFIED}, embedding, content.crc FROM item JOIN content ON content.digest = item.digest"  # noqa: S608
+# The index of digests holds all that is needed of a content: its embedding is not read.
+_DESCRIBED = (
+    f"SELECT {_QUALIFIED}, described, description.crc FROM item JOIN content ON content.digest = item.digest "  # noqa: S608
+    "LEFT JOIN description ON description.id = content.id"
+)
 
 _T = TypeVar("_T")
 
@@ -188,6 +195,23 @@ class Tables:
                 name = os.fsdecode(to_path(row[KEY], self.base))
                 raise corrupt(self.path, f"the embedding of {name!r} does not match its checksum")
         return np.array([row[ID] for row in rows], np.int64), from_blobs([row[-2] for row in rows], dim)
+
+    def described(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
+        """Checked rows of items with their descriptions and the checksums of these, None where there is none.
+
+        In chunks: of all items with an embedding, ordered by id, or of these items.
+        """
+        for rows in self._chunks(f"{_DESCRIBED} ORDER BY item.id", ids, _ITEMS, _DESCRIBED, "item.id"):
+            self.check(row[:_WIDTH] for row in rows)
+            for row in rows:
+                if row[-2] is not None and not is_sound_description(row[-1], row[DIGEST], row[-2]):
+                    name = os.fsdecode(to_path(row[KEY], self.base))
+                    raise corrupt(self.path, f"the description of {name!r} does not match its checksum")
+            yield rows
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these items, by id."""
+        return {row[ID]: row[-2] for rows in self.described(list(ids)) for row in rows if row[-2] is not None}
 
     def _chunks(
         self, whole: str, ids: Iterable[int] | None, size: int, select: str, column: str

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import StoreError
 from lookalike.store.sqlite.errors import named_errors
-from lookalike.store.sqlite.rows import ID, ITEM, is_sound, is_sound_content, is_sound_row
+from lookalike.store.sqlite.rows import ID, ITEM, is_sound, is_sound_content, is_sound_description, is_sound_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +25,7 @@ def looks(db: sqlite3.Connection, dim: int) -> list[Look]:
         lambda: _in_entries(db),
         lambda: _in_items(db),
         lambda: _in_contents(db, dim),
+        lambda: _in_descriptions(db),
     ]
 
 
@@ -58,3 +59,10 @@ def _in_contents(db: sqlite3.Connection, dim: int) -> Iterator[str]:
         if not is_sound_content(crc, digest, blob, dim):
             name = digest.hex() if isinstance(digest, bytes) else repr(digest)
             yield f"the embedding of content {name[:12]} does not match its checksum"
+
+
+def _in_descriptions(db: sqlite3.Connection) -> Iterator[str]:
+    rows = "SELECT description.id, digest, described, description.crc FROM description LEFT JOIN content USING (id)"
+    for id_, digest, described, crc in db.execute(rows):
+        if not is_sound_description(crc, digest, described):
+            yield f"the description of content {id_} does not match its checksum"
