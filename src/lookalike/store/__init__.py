@@ -220,6 +220,13 @@ class Store(Protocol):
         """The projection of embeddings to the vectors that are compared; None if they are compared as they are."""
 
     @property
+    def calibration(self) -> dict[str, Any] | None:
+        """How far apart the pictures are, as JSON-compatible values, which a store only remembers; None at first.
+
+        `lookalike.store.calibration` says what they are.
+        """
+
+    @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules; a store only remembers them."""
 
@@ -258,6 +265,9 @@ class Store(Protocol):
 
     def set_projection(self, projection: Projection | None) -> None:
         """Store a projection with the embeddings. Raises ValueError for one that is not finite or does not fit."""
+
+    def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:
+        """Store how far apart the pictures are; None to forget it."""
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""

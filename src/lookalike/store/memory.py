@@ -55,6 +55,7 @@ class _State:
     descriptions: dict[bytes, bytes] = field(default_factory=dict)
     projection: Projection | None = None
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    calibration: dict[str, Any] | None = None
 
     def embedded(self) -> list[Record]:
         """The records with an embedding, ordered by id."""
@@ -112,6 +113,11 @@ class MemoryStore:
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared."""
         return self._state.projection
+
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """How far apart the pictures are; None before that is measured."""
+        return self._state.calibration
 
     @property
     def roots(self) -> dict[bytes, dict[str, Any]]:
@@ -192,6 +198,10 @@ class MemoryStore:
         if projection is not None:
             check_projection(projection, self.space.dim)
         self._write(projection=projection)
+
+    def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:
+        """Store how far apart the pictures are."""
+        self._write(calibration=None if calibration is None else dict(calibration))
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""

@@ -63,9 +63,11 @@ MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
     # The facts about a picture in typed columns; keys relative to the gallery's parent folder.
     _type_items,
     # What is known of each content beside its embedding. Rows are found by the id of the content, so that they are
-    # written one after another and pages are full: with random digests as keys, a third of each would be empty.
+    # written one after another and pages are full: with random digests as keys, a third of each would be empty. And how
+    # far apart pictures of the gallery are: not measured yet.
     """
-    CREATE TABLE description (id INTEGER PRIMARY KEY, described BLOB NOT NULL, crc INTEGER NOT NULL)
+    CREATE TABLE description (id INTEGER PRIMARY KEY, described BLOB NOT NULL, crc INTEGER NOT NULL);
+    INSERT INTO meta VALUES ('calibration', x'6e756c6c', 3100026172)
     """,
 )
 
