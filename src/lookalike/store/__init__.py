@@ -230,6 +230,10 @@ class Store(Protocol):
     def roots(self) -> dict[bytes, dict[str, Any]]:
         """The indexed paths, each with a small dict of rules; a store only remembers them."""
 
+    @property
+    def distinct(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of contents, by digest, that a person has said are no duplicates; a store only remembers them."""
+
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Make this thread the only writer while the context lasts, waiting at most `wait` seconds for another writer.
 
@@ -271,6 +275,9 @@ class Store(Protocol):
 
     def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         """Replace the stored roots by these."""
+
+    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Replace the pairs of contents that are no duplicates by these."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""

@@ -56,6 +56,7 @@ class _State:
     projection: Projection | None = None
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
+    distinct: tuple[tuple[bytes, bytes], ...] = ()
 
     def embedded(self) -> list[Record]:
         """The records with an embedding, ordered by id."""
@@ -113,6 +114,11 @@ class MemoryStore:
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared."""
         return self._state.projection
+
+    @property
+    def distinct(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of contents that are no duplicates."""
+        return list(self._state.distinct)
 
     @property
     def calibration(self) -> dict[str, Any] | None:
@@ -198,6 +204,10 @@ class MemoryStore:
         if projection is not None:
             check_projection(projection, self.space.dim)
         self._write(projection=projection)
+
+    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store the pairs of contents that are no duplicates."""
+        self._write(distinct=tuple((bytes(one), bytes(other)) for one, other in pairs))
 
     def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:
         """Store how far apart the pictures are."""

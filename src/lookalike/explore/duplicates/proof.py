@@ -32,9 +32,10 @@ _PLAIN = 4.0  # levels of 255: blocks whose details deviate less say nothing
 _AGREES = 0.6  # the correlation from which a block agrees
 _LEAST_BLOCKS = 6  # with details, to say anything
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
-_SAME, _SCENE = 0.9, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
+_SAME, _SCENE = 0.85, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
 _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the original does not show
-_BAND = 0.3  # of the rows that a strip of text may cover
+_BAND = 2  # of the eight rows or columns that a strip of text or a border may cover
+_SPOILT = 0.5  # the share of its blocks that agree in a row under a strip, at most
 _GREY, _COLOURED = 3.0, 6.0  # levels by which the colours of a grey picture, and of one in colour, differ on average
 _TURNS = (
     "upright",
@@ -166,12 +167,13 @@ def _average(plane: Plane) -> NDArray[np.float64]:
 def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks) -> tuple[Kind | None, Evidence]:
     """The kind of a pair by its blocks, and the evidence."""
     agree = blocks.correlations >= _AGREES
-    counted = blocks.detailed & ~_find_band(agree, blocks.detailed)[:, None]
+    band = _find_band(agree, blocks.detailed)
+    counted = blocks.detailed & ~band
     number = int(counted.sum())
     share = float(agree[counted].mean()) if number else 0.0
     correlation = float(np.median(blocks.correlations[counted])) if number else 0.0
     found, crop, contained = _describe(one, other, alignment, blocks)
-    if _find_band(agree, blocks.detailed).any():
+    if band.any():
         found = (*found, "with a strip of text or a border")
     evidence = Evidence(
         found=found,
@@ -202,18 +204,27 @@ def _name_kind(share: float, number: int, contained: float, evidence: Evidence) 
 
 
 def _find_band(agree: NDArray[np.bool_], detailed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows a strip at the top or the bottom covers: at most three in which hardly anything agrees, bool (8,)."""
-    spoilt = np.array(
-        [bool(row.any()) and float(ok[row].mean()) < 0.5 for ok, row in zip(agree, detailed, strict=True)]
-    )
+    """Which blocks a strip along one or two opposite sides covers, in which hardly anything agrees: bool (8, 8)."""
+    rows = _find_rows(agree, detailed)
+    columns = _find_rows(agree.T, detailed.T)
+    found = np.zeros(agree.shape, bool)
+    if rows.sum() <= columns.sum():
+        found[:, columns] = True
+    else:
+        found[rows] = True
+    return found
+
+
+def _find_rows(agree: NDArray[np.bool_], detailed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows, at most two from the first or the last one on, hardly agree at all: bool (8,)."""
+    spoilt = [bool(row.any()) and float(ok[row].mean()) <= _SPOILT for ok, row in zip(agree, detailed, strict=True)]
     found = np.zeros(_BLOCKS, bool)
-    most = round(_BAND * _BLOCKS)
-    for rows in (range(most), range(_BLOCKS - 1, _BLOCKS - 1 - most, -1)):
+    for rows in (range(_BAND), range(_BLOCKS - 1, _BLOCKS - 1 - _BAND, -1)):
         for row in rows:
             if not spoilt[row]:
                 break
             found[row] = True
-    return found if found.sum() <= most else np.zeros(_BLOCKS, bool)
+    return found if found.sum() <= _BAND else np.zeros(_BLOCKS, bool)
 
 
 def _describe(
