@@ -24,6 +24,7 @@ for _group in (
     "index",
     "search",
     "explore",
+    "duplicates",
     "demo",
     "maintain",
     "encoders",

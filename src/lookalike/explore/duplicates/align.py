@@ -83,7 +83,7 @@ def correlate(one: Coarse, other: Coarse) -> NDArray[np.float32]:
     turned_other = other.turned[:, None] * one.smaller[None, 1:].conj()
     products = np.concatenate([turned_first, turned_other], axis=1)
     size = products.shape[2]
-    return np.fft.irfft2(products, s=(size, size)).max((2, 3))
+    return np.asarray(np.fft.irfft2(products, s=(size, size)).max((2, 3)), np.float32)
 
 
 def align(one: Grey, other: Grey, peaks: NDArray[np.float32]) -> Alignment | None:
@@ -147,7 +147,7 @@ def _shifts(one: Grey, other: Grey, peaks: NDArray[np.float32]) -> Iterator[Alig
 def _likeliest(peaks: NDArray[np.float32]) -> list[tuple[int, int]]:
     """The orientations and scales with the highest peaks, and the scales next to these."""
     order = np.argsort(peaks, axis=None)[::-1][:_TRIED]
-    found = {}
+    found: dict[tuple[int, int], None] = {}
     for orientation, number in zip(*np.unravel_index(order, peaks.shape), strict=True):
         for near in _next_scales(int(number)):
             found[int(orientation), near] = None
@@ -187,7 +187,7 @@ def _overlap(one: int, other: int, offset: int) -> tuple[int, int]:
 
 def _agreement(one: Plane, other: Plane) -> float:
     energies = float((one * one).sum()) * float((other * other).sum())
-    return float((one * other).sum()) / max(energies, 1e-6) ** 0.5
+    return float((one * other).sum() / np.sqrt(max(energies, 1e-6)))
 
 
 def _refine(one: Plane, other: Plane, alignment: Alignment) -> Alignment:
@@ -262,7 +262,7 @@ def _band(size: int) -> Plane:
     """How much of each frequency counts: more of the finer ones, which tell pictures apart."""
     square = np.fft.fftfreq(size)[:, None] ** 2 + np.fft.rfftfreq(size)[None] ** 2
     fine, wide = (np.exp(-2 * (np.pi * deviation) ** 2 * square) for deviation in (_FINEST, _WIDEST))
-    return (fine * (1 - wide) * np.sqrt(square)).astype(np.float32)
+    return np.asarray(fine * (1 - wide) * np.sqrt(square), np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -278,4 +278,4 @@ def _smoothing(length: int, deviation: float) -> Plane:
     """The matrix (length, length) that smooths by a Gaussian, at the ends over what is there."""
     apart = np.arange(length)[:, None] - np.arange(length)
     weights = np.exp(-0.5 * (apart / max(deviation, 0.1)) ** 2)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)

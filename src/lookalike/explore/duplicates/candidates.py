@@ -162,7 +162,7 @@ def _hash_index(hashes: Hashes) -> _Find:
     if len(hashes) <= _EXACT:
         flat = faiss.IndexBinaryFlat(bits)
         flat.add(hashes)
-        return lambda queries, k: flat.search(queries, k)
+        return cast("_Find", flat.search)
     lists = _count_lists(len(hashes))
     quantizer = faiss.IndexBinaryFlat(bits)
     index = faiss.IndexBinaryIVF(quantizer, bits, lists)
@@ -170,7 +170,7 @@ def _hash_index(hashes: Hashes) -> _Find:
     index.train(_sample_rows(hashes, lists))
     index.add(hashes)
     index.nprobe = _PROBES
-    return lambda queries, k, _kept=quantizer: index.search(queries, k)
+    return lambda queries, k: _search(index, quantizer, queries, k)
 
 
 def _layout_index(layouts: Rows) -> _Find:
@@ -179,7 +179,7 @@ def _layout_index(layouts: Rows) -> _Find:
     if len(layouts) <= _EXACT:
         flat = faiss.IndexFlatIP(CELLS)
         flat.add(layouts)
-        return lambda queries, k: flat.search(queries, k)
+        return cast("_Find", flat.search)
     lists = _count_lists(len(layouts))
     quantizer = faiss.IndexFlatIP(CELLS)
     index = faiss.IndexIVFFlat(quantizer, CELLS, lists, faiss.METRIC_INNER_PRODUCT)
@@ -187,7 +187,13 @@ def _layout_index(layouts: Rows) -> _Find:
     index.train(_sample_rows(layouts, lists))
     index.add(layouts)
     index.nprobe = _PROBES
-    return lambda queries, k, _kept=quantizer: index.search(queries, k)
+    return lambda queries, k: _search(index, quantizer, queries, k)
+
+
+def _search(index: Any, _quantizer: Any, queries: Any, k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:  # noqa: ANN401
+    """Search an index, whose quantizer has to live as long as it does."""
+    distances, found = index.search(queries, k)
+    return distances, found
 
 
 def _count_lists(rows: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from lookalike.errors import UsageError
 from lookalike.explore.duplicates.candidates import CELLS, Candidate, join, near_by_hash, near_by_layout, near_by_vector
 from lookalike.explore.duplicates.groups import Duplicates, Pair, Picture, make_groups
-from lookalike.explore.duplicates.proof import Evidence, Prepared, prove
+from lookalike.explore.duplicates.proof import Evidence, Kind, Prepared, prove
 from lookalike.explore.duplicates.reading import Reader
 from lookalike.images.description import HASH
 from lookalike.images.perceptual import HASH_SIZE
@@ -69,7 +69,7 @@ class _Subjects:
 
 class _Proof(NamedTuple):
     candidate: Candidate
-    outcome: tuple[str | None, Evidence] | None  # None: could not be compared
+    outcome: tuple[Kind | None, Evidence] | None  # None: could not be compared
 
 
 def find_duplicates(
@@ -79,8 +79,9 @@ def find_duplicates(
     options = options or DuplicateOptions()
     if options.budget < 0:
         raise UsageError(f"a budget of {options.budget} pairs makes no sense", hint="give 0 or more")
-    stores = [store, *([options.against] if _is_store(options.against) else [])]
-    subjects = _gather(stores, options.against if isinstance(options.against, bytes) else None)
+    against = options.against
+    stores = [store] if against is None or isinstance(against, bytes) else [store, against]
+    subjects = _gather(stores, against if isinstance(against, bytes) else None)
     distinct = {frozenset(pair) for each in stores for pair in each.distinct}
     candidates, undescribed = _find_candidates(stores, subjects, options)
     wanted = [each for each in candidates if not _is_distinct(subjects, each, distinct)]
@@ -95,7 +96,7 @@ def find_duplicates(
     return Duplicates(groups, sum(proof.outcome is not None for proof in proofs), len(left), undescribed, missed)
 
 
-def prove_pair(one: Record, other: Record, reader: Reader) -> tuple[str | None, Evidence]:
+def prove_pair(one: Record, other: Record, reader: Reader) -> tuple[Kind | None, Evidence]:
     """What two pictures are to each other by their files as they are now."""
     if one.digest == other.digest:
         return "identical", Evidence(("the same content",), sure=1.0)
@@ -104,10 +105,6 @@ def prove_pair(one: Record, other: Record, reader: Reader) -> tuple[str | None, 
     if isinstance(first, str) or isinstance(second, str):
         return None, Evidence(reason=first if isinstance(first, str) else str(second))
     return prove(first, second)
-
-
-def _is_store(against: object) -> bool:
-    return against is not None and not isinstance(against, bytes)
 
 
 def _gather(stores: Sequence[Store], folder: bytes | None) -> _Subjects:
@@ -122,7 +119,7 @@ def _gather(stores: Sequence[Store], folder: bytes | None) -> _Subjects:
                 continue
             is_other = number > 0 or (folder is not None and is_within(record.path, folder))
             index = place.setdefault((is_other, record.digest), len(found.records))
-            picture = Picture.from_record(record, store.location if number else None)
+            picture = Picture.from_record(record, store.location if number else None, is_reference=is_other)
             if index == len(found.records):
                 found.records.append(record)
                 found.pictures.append(picture)
@@ -230,7 +227,7 @@ def _prove_all(
                 on_progress(min(start + _CHUNK, len(candidates)), len(candidates))
 
 
-def _prove_prepared(pair: Sequence[Prepared | str]) -> tuple[str | None, Evidence] | None:
+def _prove_prepared(pair: Sequence[Prepared | str]) -> tuple[Kind | None, Evidence] | None:
     one, other = pair
     return None if isinstance(one, str) or isinstance(other, str) else prove(one, other)
 

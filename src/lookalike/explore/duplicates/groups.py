@@ -23,7 +23,8 @@ __all__ = ["Duplicates", "Group", "Pair", "Picture", "make_groups"]
 class Picture:
     """A picture of a group, as its gallery knows it.
 
-    gallery: the location of the other gallery that it belongs to; None for the one that was asked.
+    gallery: the location of the other gallery that it belongs to; None for the one that was asked. is_reference:
+    whether it is in the folder or gallery that was compared against, where nothing is moved.
     """
 
     path: Path
@@ -36,13 +37,14 @@ class Picture:
     taken_at: datetime | None = None
     camera: str | None = None
     gallery: str | None = None
+    is_reference: bool = False
 
     @classmethod
-    def from_record(cls, record: Record, gallery: str | None = None) -> Picture:
+    def from_record(cls, record: Record, gallery: str | None = None, *, is_reference: bool = False) -> Picture:
         """The picture of a record with a digest."""
         fields = {name: getattr(record, name) for name in ("size", "width", "height", "mtime_ns", "taken_at", "camera")}
         path = Path(os.fsdecode(record.path))
-        return cls(path, record.id, record.digest or b"", gallery=gallery, **fields)
+        return cls(path, record.id, record.digest or b"", gallery=gallery, is_reference=is_reference, **fields)
 
     @property
     def display(self) -> str:
