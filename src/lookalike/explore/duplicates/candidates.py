@@ -1,9 +1,12 @@
 """Which pairs of pictures may be copies, likeliest first, from what the gallery keeps of them: no file is read.
 
-Three lists are joined, because each misses some kind of copy (docs/decisions.md): the nearest 20 by the vectors that
-the gallery compares, which miss turned pictures; the nearest by the perceptual hash in all eight orientations, which
-miss cropped ones; and the nearest by the layout of colours in all eight orientations, which find those turned and
-cropped at once. All pairs are never compared: beyond 20,000 pictures the nearest are found by inverted lists.
+Four lists are joined, because each misses some kind of copy (docs/decisions.md): the nearest 20 by the vectors that the
+gallery compares, which miss turned pictures; the nearest by the perceptual hash in all eight orientations, which miss
+cropped ones; the nearest by their colours, whatever their shape, which miss toned and grey ones; and the nearest by
+the layout of colours in all eight orientations. Of each list those are taken that stand out: that are clearly nearer
+than what a picture resembles anyway, its later neighbours.
+
+All pairs are never compared: beyond 20,000 pictures the nearest are found by inverted lists.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from lookalike.images.perceptual import ORIENTATIONS, hashes_of_orientations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint8]
     _Find = Callable[[Any, int], tuple[NDArray[Any], NDArray[np.int64]]]
 
-__all__ = ["CELLS", "Candidate", "join", "near_by_hash", "near_by_layout", "near_by_vector"]
+__all__ = ["CELLS", "Candidate", "join", "near_by_colours", "near_by_hash", "near_by_layout", "near_by_vector"]
 
 CELLS = 48
 """The numbers of a layout: 4 x 4 cells of three colours, row by row."""
@@ -36,7 +39,7 @@ _OBVIOUS = 40  # bits: only copies
 _NEAREST = 5  # by hash and by layout, in each orientation
 _BACKGROUND = 12  # the neighbours from this one on are what a picture resembles anyway
 _FARTHEST = 0.85  # of that distance: beyond it are 8% of the cropped copies and 70% of the nearest others
-_LAYOUT_WEIGHT = 1.25  # layouts have to stand out more than vectors
+_LAYOUT_WEIGHT, _COLOUR_WEIGHT = 1.7, 1.3  # these have to stand out more than vectors
 _EXACT = 20_000  # pictures up to which all are compared with a query
 _PER_LIST = 100  # pictures of an inverted list
 _PROBES = 12  # inverted lists that are looked at
@@ -97,23 +100,34 @@ def near_by_hash(hashes: Hashes, queries: NDArray[np.int64], among: NDArray[np.i
 
 def near_by_layout(layouts: Rows, queries: NDArray[np.int64], among: NDArray[np.int64]) -> list[Candidate]:
     """Candidates by the layouts, float32 (n, 48) of length 1, in all orientations; the rest as for `near_by_hash`."""
+    turned = [_turn_layouts(layouts[queries], number) for number in range(len(ORIENTATIONS))]
+    return _near_by_rows(layouts[among], turned, queries, among, _LAYOUT_WEIGHT)
+
+
+def near_by_colours(colours: Rows, queries: NDArray[np.int64], among: NDArray[np.int64]) -> list[Candidate]:
+    """Candidates by how much there is of each colour, float32 (n, c) of length 1; the rest as for `near_by_hash`."""
+    return _near_by_rows(colours[among], [colours[queries]], queries, among, _COLOUR_WEIGHT)
+
+
+def _near_by_rows(
+    rows: Rows, turned: Sequence[Rows], queries: NDArray[np.int64], among: NDArray[np.int64], weight: float
+) -> list[Candidate]:
+    """Candidates by the cosine of rows, and of the queries in each way in which they are turned."""
     if not len(queries) or not len(among):
         return []
-    find = _layout_index(layouts[among])
-    k = min(_NEAREST + _BACKGROUND, len(among))
-    turned = [_turn_layouts(layouts[queries], number) for number in range(len(ORIENTATIONS))]
+    find, k = _index_rows(rows), min(_NEAREST + _BACKGROUND, len(among))
     similarities, found = (
         np.concatenate(parts, axis=1) for parts in zip(*(find(each, k) for each in turned), strict=True)
     )
     order = np.argsort(-similarities, axis=1, kind="stable")[:, : 3 * _BACKGROUND]
     distances = np.maximum(0, 1 - np.take_along_axis(similarities, order, axis=1))
     indices = np.take_along_axis(found, order, axis=1)
-    background = np.maximum(distances[:, min(_BACKGROUND, distances.shape[1] - 1) :].mean(1, keepdims=True), 1e-9)
-    ranks = _LAYOUT_WEIGHT * distances[:, : 2 * _NEAREST] / background
-    rows, columns = np.nonzero((ranks < _FARTHEST) & (indices[:, : 2 * _NEAREST] >= 0))
-    pairs = zip(
-        queries[rows].tolist(), among[indices[rows, columns]].tolist(), ranks[rows, columns].tolist(), strict=True
-    )
+    later = min(_BACKGROUND, distances.shape[1] - 1)
+    background = np.maximum(distances[:, later:].mean(1, keepdims=True), 1e-9)
+    nearest = 2 * _NEAREST
+    ranks = weight * distances[:, :nearest] / background
+    at, columns = np.nonzero((ranks < _FARTHEST) & (indices[:, :nearest] >= 0))
+    pairs = zip(queries[at].tolist(), among[indices[at, columns]].tolist(), ranks[at, columns].tolist(), strict=True)
     return [_pair(a, b, rank) for a, b, rank in pairs if a != b]
 
 
@@ -173,19 +187,20 @@ def _hash_index(hashes: Hashes) -> _Find:
     return lambda queries, k: _search(index, quantizer, queries, k)
 
 
-def _layout_index(layouts: Rows) -> _Find:
+def _index_rows(rows: Rows) -> _Find:
     import faiss  # noqa: PLC0415  (0.1 s)
 
-    if len(layouts) <= _EXACT:
-        flat = faiss.IndexFlatIP(CELLS)
-        flat.add(layouts)
+    dim = rows.shape[1]
+    if len(rows) <= _EXACT:
+        flat = faiss.IndexFlatIP(dim)
+        flat.add(rows)
         return cast("_Find", flat.search)
-    lists = _count_lists(len(layouts))
-    quantizer = faiss.IndexFlatIP(CELLS)
-    index = faiss.IndexIVFFlat(quantizer, CELLS, lists, faiss.METRIC_INNER_PRODUCT)
+    lists = _count_lists(len(rows))
+    quantizer = faiss.IndexFlatIP(dim)
+    index = faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)
     index.cp.niter, index.cp.seed = 10, 1
-    index.train(_sample_rows(layouts, lists))
-    index.add(layouts)
+    index.train(_sample_rows(rows, lists))
+    index.add(rows)
     index.nprobe = _PROBES
     return lambda queries, k: _search(index, quantizer, queries, k)
 

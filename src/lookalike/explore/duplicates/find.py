@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lookalike.errors import UsageError
-from lookalike.explore.duplicates.candidates import CELLS, Candidate, join, near_by_hash, near_by_layout, near_by_vector
+from lookalike.explore.duplicates.candidates import (
+    CELLS,
+    Candidate,
+    join,
+    near_by_colours,
+    near_by_hash,
+    near_by_layout,
+    near_by_vector,
+)
 from lookalike.explore.duplicates.groups import Duplicates, Pair, Picture, make_groups
 from lookalike.explore.duplicates.proof import Evidence, Kind, Prepared, prove
 from lookalike.explore.duplicates.reading import Reader
-from lookalike.images.description import HASH
-from lookalike.images.perceptual import HASH_SIZE
+from lookalike.images.description import COLORS, DESCRIPTION_SIZE, HASH
 from lookalike.store import SearchSpace
 from lookalike.store.keys import is_within
 from lookalike.vectors.metric import unit
@@ -142,15 +149,17 @@ def _find_candidates(
     among = indices[subjects.is_other] if is_crossing else indices
     near = _near_elsewhere(stores, subjects) if len(stores) > 1 else _near(stores[0], subjects)
     found = near_by_vector(near, subjects.index_of[-1])
-    hashes, has_hash = _read_hashes(stores, subjects)
-    found += near_by_hash(hashes, queries[has_hash[queries]], among[has_hash[among]])
+    notes, has_notes = _read_descriptions(stores, subjects)
+    described = queries[has_notes[queries]], among[has_notes[among]]
+    found += near_by_hash(np.ascontiguousarray(notes[:, HASH]), *described)
+    found += near_by_colours(unit(notes[:, COLORS].astype(np.float32)), *described)
     if options.layout is not None and all(store.space.dim == stores[0].space.dim for store in stores):
         layouts = _read_layouts(stores, subjects, options.layout)
         found += near_by_layout(layouts, queries, among)
     if is_crossing:
         found = [each for each in found if subjects.is_other[each.a] != subjects.is_other[each.b]]
     digests = [record.digest for record in subjects.records]
-    return [each for each in join(found) if digests[each.a] != digests[each.b]], int((~has_hash).sum())
+    return [each for each in join(found) if digests[each.a] != digests[each.b]], int((~has_notes).sum())
 
 
 def _near(store: Store, subjects: _Subjects) -> Iterator[tuple[int, Near]]:
@@ -174,17 +183,17 @@ def _near_elsewhere(stores: Sequence[Store], subjects: _Subjects) -> Iterator[tu
             yield subjects.index_of[0][id_], near
 
 
-def _read_hashes(stores: Sequence[Store], subjects: _Subjects) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The hash of each picture, uint8 (n, 32), and whether it has one."""
-    hashes = np.zeros((len(subjects.records), HASH_SIZE), np.uint8)
-    has_hash = np.zeros(len(hashes), bool)
+def _read_descriptions(stores: Sequence[Store], subjects: _Subjects) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The description of each picture, uint8 (n, 288), and whether it has one."""
+    notes = np.zeros((len(subjects.records), DESCRIPTION_SIZE), np.uint8)
+    is_described = np.zeros(len(notes), bool)
     for store, index_of in zip(stores, subjects.index_of, strict=True):
         for part in store.described():
             known = [(index_of[id_], row) for row, id_ in enumerate(part.ids.tolist()) if id_ in index_of]
             if known:
                 places, rows = np.array(known).T
-                hashes[places], has_hash[places] = part.rows[rows, HASH], True
-    return hashes, has_hash
+                notes[places], is_described[places] = part.rows[rows], True
+    return notes, is_described
 
 
 def _read_layouts(stores: Sequence[Store], subjects: _Subjects, columns: slice) -> NDArray[np.float32]:

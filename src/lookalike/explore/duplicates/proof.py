@@ -7,7 +7,7 @@ frames of one scene only in some of them; other pictures in hardly any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ __all__ = ["Evidence", "Kind", "Prepared", "prove"]
 
 Kind = Literal["identical", "same picture", "same scene"]
 
-_LEAST_PEAK = 0.38  # at 32 pixels: 1% of the copies have less, and 85% of the nearest others
+_LEAST_PEAK = 0.36  # at 32 pixels: 1% of the copies have less, and 85% of the nearest others
 _BLOCKS = 8  # along a side
 _WIDE = 6.0  # pixels: the deviation of what is too wide for a block
 _SOFT = 0.72  # pixels of a picture's own: the deviation of what is too fine, the noise of compression
@@ -32,6 +32,7 @@ _PLAIN = 4.0  # levels of 255: blocks whose details deviate less say nothing
 _AGREES = 0.6  # the correlation from which a block agrees
 _LEAST_BLOCKS = 6  # with details, to say anything
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
+_MANY_BLOCKS, _SAME_OF_FEW = 24, 0.95  # two horizons agree in 14 of 16 blocks
 _SAME, _SCENE = 0.85, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
 _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the original does not show
 _BAND = 2  # of the eight rows or columns that a strip of text or a border may cover
@@ -170,7 +171,7 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
     band = _find_band(agree, blocks.detailed)
     counted = blocks.detailed & ~band
     number = int(counted.sum())
-    share = float(agree[counted].mean()) if number else 0.0
+    share = _share(agree, counted)
     correlation = float(np.median(blocks.correlations[counted])) if number else 0.0
     found, crop, contained = _describe(one, other, alignment, blocks)
     if band.any():
@@ -191,28 +192,28 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
 
 
 def _name_kind(share: float, number: int, contained: float, evidence: Evidence) -> tuple[Kind | None, Evidence]:
-    from dataclasses import replace  # noqa: PLC0415
-
     if number < _LEAST_BLOCKS:
         return None, replace(evidence, reason="too plain to be compared")
-    if share >= _SAME and contained >= _CONTAINED:
+    least = _SAME if number >= _MANY_BLOCKS else _SAME_OF_FEW
+    if share >= least and contained >= _CONTAINED:
         return "same picture", evidence
     if share >= _SCENE:
-        reason = "some details differ" if share < _SAME else "each shows something that the other does not"
+        reason = "some details differ" if share < least else "each shows something that the other does not"
         return "same scene", replace(evidence, reason=reason)
     return None, replace(evidence, reason="their details do not agree")
 
 
 def _find_band(agree: NDArray[np.bool_], detailed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which blocks a strip along one or two opposite sides covers, in which hardly anything agrees: bool (8, 8)."""
-    rows = _find_rows(agree, detailed)
-    columns = _find_rows(agree.T, detailed.T)
-    found = np.zeros(agree.shape, bool)
-    if rows.sum() <= columns.sum():
-        found[:, columns] = True
-    else:
-        found[rows] = True
-    return found
+    across, along = np.zeros(agree.shape, bool), np.zeros(agree.shape, bool)
+    across[_find_rows(agree, detailed)] = True
+    along[:, _find_rows(agree.T, detailed.T)] = True
+    return max((across, along), key=lambda strip: _share(agree, detailed & ~strip))
+
+
+def _share(agree: NDArray[np.bool_], counted: NDArray[np.bool_]) -> float:
+    """The share of the counted blocks that agree; 0 without any."""
+    return float(agree[counted].mean()) if counted.any() else 0.0
 
 
 def _find_rows(agree: NDArray[np.bool_], detailed: NDArray[np.bool_]) -> NDArray[np.bool_]:
