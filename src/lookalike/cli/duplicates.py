@@ -26,7 +26,7 @@ from lookalike.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from lookalike import Gallery
-    from lookalike.explore.duplicates.groups import Duplicates, Group, Picture
+    from lookalike.explore.duplicates.groups import Duplicates
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.explore.duplicates.trash import Moved
 
@@ -171,17 +171,11 @@ def _print_groups(found: Duplicates, planned: Plan) -> None:
             action = "keep" if picture == kept else "move" if (number, picture) in moves else ""
             kind = each.kind if each.proven else f"{each.kind}?"
             size = f"{picture.width}x{picture.height}" if picture.width else ""
-            rows.append((number, kind, action, size, _explain(each, picture), picture.display))
+            rows.append((number, kind, action, size, each.explain(picture, kept), picture.display))
     if rows:
         print_table(["group", "kind", "", "pixels", "found", "path"], rows)
     else:
         note("no duplicates found")
-
-
-def _explain(group_: Group, picture: Picture) -> str:
-    """What was done to another picture to make this one: the second of a pair."""
-    found = next((pair.evidence.found for pair in group_.pairs if pair.b == picture), ())
-    return ", ".join(found)
 
 
 def _note_limits(found: Duplicates) -> None:

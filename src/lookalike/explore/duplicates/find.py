@@ -230,10 +230,18 @@ def _prove_all(
             needed = sorted({index for each in some for index in (each.a, each.b)})
             read = reader.read([subjects.records[index] for index in needed])
             unreadable.update({path: reason for path, reason in read.items() if isinstance(reason, str)})
-            ready = [tuple(read[subjects.records[index].path] for index in (each.a, each.b)) for each in some]
+            ready = [
+                tuple(read[subjects.records[index].path] for index in _larger_first(subjects, each)) for each in some
+            ]
             yield from map(_Proof, some, threads.map(_prove_prepared, ready))
             if on_progress is not None:
                 on_progress(min(start + _CHUNK, len(candidates)), len(candidates))
+
+
+def _larger_first(subjects: _Subjects, candidate: Candidate) -> tuple[int, int]:
+    """The indices of two pictures, first the one that is more likely the original: the larger one, or the earlier."""
+    one, other = (subjects.pictures[index] for index in (candidate.a, candidate.b))
+    return (candidate.b, candidate.a) if other.pixels > one.pixels else (candidate.a, candidate.b)
 
 
 def _prove_prepared(pair: Sequence[Prepared | str]) -> tuple[Kind | None, Evidence] | None:
@@ -267,7 +275,7 @@ def _as_pair(subjects: _Subjects, proof: _Proof) -> Pair | None:
     if proof.outcome is None:
         return _guess(subjects, proof.candidate) if proof.candidate.is_obvious else None
     kind, evidence = proof.outcome
-    a, b = (subjects.pictures[index] for index in (proof.candidate.a, proof.candidate.b))
+    a, b = (subjects.pictures[index] for index in _larger_first(subjects, proof.candidate))
     return None if kind is None else Pair(a, b, kind, proven=True, evidence=evidence)
 
 

@@ -47,6 +47,11 @@ class Picture:
         return cls(path, record.id, record.digest or b"", gallery=gallery, is_reference=is_reference, **fields)
 
     @property
+    def pixels(self) -> int:
+        """Its width times its height; 0 if they are not known."""
+        return (self.width or 0) * (self.height or 0)
+
+    @property
     def display(self) -> str:
         """The path as one printable line."""
         return show_path(os.fsencode(self.path))
@@ -60,7 +65,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures of a group, what they are to each other, whether that is proven, and the evidence."""
+    """Two pictures of a group, what they are to each other, whether that is proven, and the evidence.
+
+    a is the larger one; the evidence says what was done to it to make b.
+    """
 
     a: Picture
     b: Picture
@@ -86,6 +94,15 @@ class Group:
     proven: bool
     pictures: tuple[Picture, ...]
     pairs: tuple[Pair, ...]
+
+    def explain(self, picture: Picture, kept: Picture | None = None) -> str:
+        """What was done to make a picture of the group, in words: of the kept one if these two were compared."""
+        pairs = [pair for pair in self.pairs if pair.b == picture or (pair.a == picture and pair.b == kept)]
+        found = sorted(pairs, key=lambda pair: kept not in (pair.a, pair.b))
+        if not found or picture == kept:
+            return ""
+        evidence = found[0].evidence
+        return ", ".join(evidence.found if found[0].b == picture else evidence.undone)
 
     def to_dict(self) -> dict[str, Any]:
         """The group as JSON-compatible values."""
@@ -208,4 +225,4 @@ class _Union:
 
 
 def _area(picture: Picture) -> tuple[int, int, int]:
-    return (picture.width or 0) * (picture.height or 0), picture.size or 0, -picture.id
+    return picture.pixels, picture.size or 0, -picture.id

@@ -143,11 +143,11 @@ def _find_proof(group: Group, picture: Picture, kept: Picture, prove: Prove) -> 
     for pair in group.pairs:
         if pair.proven and {pair.a.digest, pair.b.digest} == digests:
             return pair.kind, pair.evidence
-    return prove(picture, kept)
+    return prove(kept, picture)
 
 
 def _by_size(picture: Picture) -> tuple[int, int]:
-    return (picture.width or 0) * (picture.height or 0), picture.size or 0
+    return picture.pixels, picture.size or 0
 
 
 def _by_path(picture: Picture) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
 _MANY_BLOCKS, _SAME_OF_FEW = 24, 0.95  # two horizons agree in 14 of 16 blocks
 _SAME, _SCENE = 0.85, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
 _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the original does not show
+_CROPPED = 0.95  # of the area: less is left by a crop, not by a strip of text that shifts the alignment a little
 _BAND = 2  # of the eight rows or columns that a strip of text or a border may cover
 _SPOILT = 0.5  # the share of its blocks that agree in a row under a strip, at most
 _GREY, _COLOURED = 3.0, 6.0  # levels by which the colours of a grey picture, and of one in colour, differ on average
@@ -50,12 +51,16 @@ _TURNS = (
 )
 
 
+_UNDONE = {"grey": "in colour", "in colour": "grey", _TURNS[5]: _TURNS[6], _TURNS[6]: _TURNS[5]}
+_MADE_BY = [0, 1, 2, 3, 4, 6, 5, 7]  # the orientation that undoes each: what was done is undone to compare
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known of two pictures, and how sure it is.
 
-    found: what was done to the one to make the other, in words. orientation: of the second, as words. scale: pixels of
-    the second for each pixel of the first, in their files. crop: which part of the larger view the other shows, as
+    found: what was done to the first to make the second, in words. orientation: of the second, in words. scale: pixels
+    of the second for each pixel of the first, in their files. crop: which part of the larger view the other shows, as
     fractions (left, top, right, bottom). gain, offset: the brightness of the second against the first, offset in levels
     of 255. agreement: the share of the compared blocks that agree. blocks: how many were compared. correlation: of the
     median block. sure: from 0 to 1. reason: why it is not proven, or "".
@@ -72,6 +77,11 @@ class Evidence:
     correlation: float | None = None
     sure: float = 0.0
     reason: str = ""
+
+    @property
+    def undone(self) -> tuple[str, ...]:
+        """What would have to be done to the second picture to make the first, in words."""
+        return tuple(_UNDONE.get(word, word) for word in self.found)
 
     def to_dict(self) -> dict[str, Any]:
         """The evidence as JSON-compatible values; what was not measured is left out."""
@@ -178,7 +188,7 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
         found = (*found, "with a strip of text or a border")
     evidence = Evidence(
         found=found,
-        orientation=_TURNS[alignment.orientation],
+        orientation=_TURNS[_MADE_BY[alignment.orientation]],
         scale=_scale_in_files(one, other, alignment),
         crop=crop,
         gain=blocks.gain,
@@ -248,14 +258,14 @@ def _describe(
         box = (-left / (right - left), -top / (bottom - top), (1 - left) / (right - left), (1 - top) / (bottom - top))
     words = []
     if alignment.orientation:
-        words.append(_TURNS[alignment.orientation])
-    is_cropped = min(area, 1 / area) < 0.97
+        words.append(_TURNS[_MADE_BY[alignment.orientation]])
+    is_cropped = min(area, 1 / area) < _CROPPED
     if is_cropped:
         words.append("cropped")
     if abs(np.log(_scale_in_files(one, other, alignment))) > 0.02:
         words.append("resized")
     if (one.colour < _GREY) != (other.colour < _GREY) and max(one.colour, other.colour) > _COLOURED:
-        words.append("grey")
+        words.append("grey" if other.colour < _GREY else "in colour")
     if abs(blocks.gain - 1) > 0.08 or abs(blocks.offset) > 6:
         words.append("toned")
     clipped = tuple(float(np.clip(side, 0, 1)) for side in box)

@@ -79,8 +79,5 @@ def _name(picture: Picture) -> str:
 
 def _found(group: Group, picture: Picture, kept: Picture) -> str:
     """The name, and what was done to the kept picture, or to another one of the group."""
-    pairs = sorted(
-        (pair for pair in group.pairs if picture in (pair.a, pair.b)), key=lambda pair: kept not in (pair.a, pair.b)
-    )
-    words = ", ".join(pairs[0].evidence.found) if pairs else ""
+    words = group.explain(picture, kept)
     return f"{_name(picture)}: {words}" if words else _name(picture)
