@@ -1,13 +1,13 @@
 """How many copies `lookalike duplicates` finds among the pictures of 8 Scenes, and how many pairs it takes for copies.
 
-    python benchmarks/duplicates.py SCENES [--overlaps CSV] [--copies 100] [--budget 20000] [-o docs/results/duplicates.json]
+    python benchmarks/duplicates.py SCENES [--overlaps CSV] [--copies 100] [--budget 20000] [-o duplicates.json]
     python benchmarks/duplicates.py --embeddings 100000
 
 Every copy is made of another picture, so that no copy is found by way of a second one: `--copies` for each edit, and
 four times as many with two edits. Recall is the share of copies in one group with their originals. Precision is the
-share of true pairs among the proven pairs of kind "identical" and "same picture". The pairs of pictures of 8 Scenes that
-overlap by themselves are left out of both; those that are listed as the same count as true, and what is found beyond the
-list is named, to be looked at.
+share of true pairs among the proven pairs of kind "identical" and "same picture". The pairs of 8 Scenes that overlap
+by themselves are left out of both; those that are listed as the same count as true. Pairs of pictures of 8 Scenes
+that are found beyond the list are named, to be looked at, and left out with the copies of these two.
 
 With `--embeddings` no picture is read: random vectors in clusters, 1% of them copies with a little noise, and the
 seconds until all groups are listed.
@@ -106,30 +106,34 @@ def judge_recall(found: Any, made: dict[str, tuple[str, str]]) -> dict[str, Any]
 
 
 def judge_precision(found: Any, made: dict[str, tuple[str, str]], listed: dict[frozenset[str], str]) -> dict[str, Any]:
-    right, wrong, beyond, seen = 0, [], [], set()
-    for group in found.groups:
-        for pair in group.pairs if group.kind in _COPIES else ():
-            paths = [str(each.path) for each in (pair.a, pair.b)]
-            bases = frozenset(made.get(path, (path, ""))[0] for path in paths)
-            kind = "copy" if len(bases) == 1 else listed.get(bases)
-            if kind == "overlap":
-                continue
-            if kind is not None:
-                right += 1
-                seen |= {bases} if kind in {"same", "identical"} else set()
-            elif all(path not in made for path in paths):
-                beyond.append(sorted("/".join(Path(path).parts[-2:]) for path in paths))
-            else:
-                wrong.append(["/".join(Path(path).parts[-2:]) for path in paths])
+    """Precision over the proven pairs. Of what is beyond the list, pairs of originals are named, and count nowhere."""
+    pairs = [[str(each.path) for each in (pair.a, pair.b)] for pair in _copies(found)]
+    bases = [frozenset(made.get(path, (path, ""))[0] for path in paths) for paths in pairs]
+    beyond = {
+        each for each, paths in zip(bases, pairs, strict=True) if not listed.get(each) and not set(paths) & made.keys()
+    }
+    beyond = {each for each in beyond if len(each) > 1}
+    kinds = ["copy" if len(each) == 1 else listed.get(each, "beyond" if each in beyond else "") for each in bases]
+    right = [each for each, kind in zip(bases, kinds, strict=True) if kind in {"copy", "same", "identical", "frames"}]
+    wrong = [list(map(_shorten, paths)) for paths, kind in zip(pairs, kinds, strict=True) if not kind]
     wanted = [pair for pair, kind in listed.items() if kind in {"same", "identical"}]
     return {
-        "true_pairs": right,
+        "true_pairs": len(right),
         "wrong_pairs": wrong,
-        "precision": round(right / max(right + len(wrong), 1), 4),
+        "precision": round(len(right) / max(len(right) + len(wrong), 1), 4),
         "listed_same": len(wanted),
-        "listed_same_found": sum(pair in seen for pair in wanted),
-        "beyond_the_list": beyond,
+        "listed_same_found": sum(pair in set(right) for pair in wanted),
+        "listed_frames_called_copies": sum(pair in set(right) for pair, kind in listed.items() if kind == "frames"),
+        "beyond_the_list": sorted(sorted(map(_shorten, pair)) for pair in beyond),
     }
+
+
+def _copies(found: Any) -> list[Any]:
+    return [pair for group in found.groups if group.kind in _COPIES and group.proven for pair in group.pairs]
+
+
+def _shorten(path: str) -> str:
+    return "/".join(Path(path).parts[-2:])
 
 
 def time_groups(count: int, seed: int) -> dict[str, Any]:

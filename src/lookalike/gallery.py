@@ -346,12 +346,24 @@ class Gallery:
     def move_duplicates(self, plan: Plan, trash: str | Path | None = None, *, wait: float = 0.0) -> Moved:
         """Move the copies of a plan into a trash folder and out of the gallery; nothing is deleted.
 
-        trash: by default `.lookalike-trash` beside the gallery. `lookalike.undo_moves` brings the files back.
+        trash: by default `.lookalike-trash` beside the gallery. `undo_moves` brings the files back.
         Raises StoreBusy, UsageError.
         """
         actions = importlib.import_module("lookalike.explore.duplicates.actions")
         folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
         return cast("Moved", actions.apply_plan(self.store, plan, folder, wait=wait))
+
+    def undo_moves(self, trash: str | Path | None = None, *, on_progress: OnProgress | None = None) -> Moved:
+        """Bring back the files that `move_duplicates` has moved into a trash folder, and index them again.
+
+        A file whose old place is taken stays in the trash, and is named in the result. Raises StoreBusy, UsageError.
+        """
+        actions = importlib.import_module("lookalike.explore.duplicates.actions")
+        folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
+        done = cast("Moved", importlib.import_module("lookalike.explore.duplicates.trash").undo_moves(folder))
+        if done.done:
+            self.index(*[new for _, new in done.done], on_progress=on_progress)
+        return done
 
     def mark_distinct(self, one: PathLike, other: PathLike, *, wait: float = 0.0) -> None:
         """Remember that two pictures are no duplicates of each other. Raises StoreBusy, UsageError."""

@@ -92,7 +92,7 @@ def test_a_rule_says_what_is_kept(run: Run, photos: Path) -> None:
 
 def test_copies_are_printed_for_other_programs(run: Run, photos: Path) -> None:
     command = [sys.executable, "-m", "lookalike", "duplicates", "-i", photos, "-0"]
-    out = subprocess.run(command, check=True, capture_output=True).stdout
+    out = subprocess.run([*map(str, command)], check=True, capture_output=True).stdout
     assert sorted(os.path.basename(path) for path in out.split(b"\0") if path) == [b"again.jpg", b"small.jpg"]
 
 

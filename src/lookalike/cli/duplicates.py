@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lookalike.explore.duplicates.groups import Duplicates
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.explore.duplicates.trash import Moved
+    from lookalike.images.pool import OnProgress
 
 __all__: list[str] = []
 
@@ -223,24 +224,29 @@ def undo(
 
     A file whose old place is taken stays in the trash. What came back is indexed again.
     """
-    from lookalike.explore.duplicates.actions import find_trash  # noqa: PLC0415  (numpy)
-    from lookalike.explore.duplicates.trash import undo_moves  # noqa: PLC0415
-
-    opened: Gallery | None = None
     with contextlib.ExitStack() as stack:
-        if trash is None or gallery is not None:
-            opened = stack.enter_context(lookalike.Gallery.open(gallery))
-        else:
-            with contextlib.suppress(UsageError):
-                opened = stack.enter_context(lookalike.Gallery.open(None))
-        done = undo_moves(Path(trash) if trash is not None else find_trash(str(opened.location if opened else "")))
-        back = [new for _, new in done.done]
-        if opened is not None and back:
-            with progress_bar("indexing", hidden=no_progress) as progress:
-                opened.index(*back, on_progress=progress)
+        opened = _open_if_there(gallery, stack, is_needed=trash is None or gallery is not None)
+        with progress_bar("indexing", hidden=no_progress) as progress:
+            done = _undo_moves(opened, trash, progress)
     _print_undone(done, as_json=json)
     if done.failed:
         raise typer.Exit(1)
+
+
+def _open_if_there(gallery: str | None, stack: contextlib.ExitStack, *, is_needed: bool) -> Gallery | None:
+    """A gallery, or None if there is none and a trash folder was named."""
+    try:
+        return stack.enter_context(lookalike.Gallery.open(gallery))
+    except UsageError:
+        if is_needed:
+            raise
+        return None
+
+
+def _undo_moves(opened: Gallery | None, trash: str | None, progress: OnProgress | None) -> Moved:
+    from lookalike.explore.duplicates.trash import undo_moves  # noqa: PLC0415
+
+    return opened.undo_moves(trash, on_progress=progress) if opened is not None else undo_moves(Path(trash or ""))
 
 
 def _print_undone(done: Moved, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from lookalike import Gallery, IndexOptions
 from tests.scenery import draw_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -27,7 +27,7 @@ def crop(image: Image.Image, left: float, top: float, right: float, bottom: floa
     return image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
 
 
-EDITS = {
+EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "rescaled": lambda image: image.resize((image.width // 4, image.height // 4), Image.Resampling.LANCZOS),
     "recompressed": lambda image: image,
     "cropped": lambda image: crop(image, 0.1, 0.15, 0.9, 0.95),

@@ -39,12 +39,12 @@ WORDS = {
     "rescaled": {"resized"},
     "recompressed": {"recompressed"},
     "cropped": {"cropped"},
-    "turned": {"turned by 90°"},
+    "turned": {"turned left"},
     "mirrored": {"mirrored"},
     "toned": {"toned"},
     "grey": {"grey"},
     "text": {"text"},
-    "turned-and-toned": {"turned by 180°", "toned"},
+    "turned-and-toned": {"turned upside down", "toned"},
 }
 
 

@@ -31,6 +31,11 @@ _SOFT = 0.72  # pixels of a picture's own: the deviation of what is too fine, th
 _PLAIN = 4.0  # levels of 255: blocks whose details deviate less say nothing
 _AGREES = 0.6  # the correlation from which a block agrees
 _LEAST_BLOCKS = 6  # with details, to say anything
+_CORNER, _LEAST_CORNERS = (
+    1.0,
+    5,
+)  # levels a pixel; agreeing blocks with corners: horizons have none
+_STRETCHED = 0.02  # by which the scales of both directions of a copy differ
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
 _MANY_BLOCKS, _SAME_OF_FEW = 24, 0.95  # two horizons agree in 14 of 16 blocks
 _SAME, _SCENE = 0.85, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
@@ -43,11 +48,11 @@ _TURNS = (
     "upright",
     "mirrored",
     "mirrored top to bottom",
-    "turned by 180°",
-    "transposed",
-    "turned by 90° clockwise",
-    "turned by 90° counterclockwise",
-    "transposed the other way",
+    "turned upside down",
+    "mirrored and turned left",
+    "turned right",
+    "turned left",
+    "mirrored and turned right",
 )
 
 
@@ -117,10 +122,14 @@ class Prepared:
 
 
 class _Blocks(NamedTuple):
-    """What was compared where two pictures overlap, block by block: (8, 8) arrays."""
+    """What was compared where two pictures overlap, block by block: (8, 8) arrays.
+
+    detailed: whether there are details at all. cornered: whether they vary in both directions, unlike a horizon.
+    """
 
     correlations: NDArray[np.float64]
     detailed: NDArray[np.bool_]
+    cornered: NDArray[np.bool_]
     gain: float
     offset: float
 
@@ -165,7 +174,8 @@ def _compare(one: Prepared, other: Prepared, alignment: Alignment, overlap: tupl
     correlations = covariance / np.sqrt(np.maximum(variances[0] * variances[1], 1e-9))
     detailed = np.sqrt(np.maximum(*variances)) >= _PLAIN
     gain = float(second.std() / max(float(first.std()), 1e-3))
-    return _Blocks(correlations, detailed, gain, float(second.mean() - first.mean()))
+    cornered = np.minimum(*map(_measure_corners, details)) >= _CORNER
+    return _Blocks(correlations, detailed, cornered, gain, float(second.mean() - first.mean()))
 
 
 def _average(plane: Plane) -> NDArray[np.float64]:
@@ -173,6 +183,14 @@ def _average(plane: Plane) -> NDArray[np.float64]:
     edges = [np.linspace(0, length, _BLOCKS + 1).astype(int) for length in plane.shape]
     sums = np.add.reduceat(np.add.reduceat(plane.astype(np.float64), edges[0][:-1], axis=0), edges[1][:-1], axis=1)
     return np.asarray(sums / np.outer(np.diff(edges[0]), np.diff(edges[1])))
+
+
+def _measure_corners(plane: Plane) -> NDArray[np.float64]:
+    """How much each block varies in the direction in which it varies least: root mean square slope, float64 (8, 8)."""
+    down, across = (np.asarray(slope, np.float32) for slope in np.gradient(plane))
+    one, other, mixed = _average(across * across), _average(down * down), _average(across * down)
+    least = (one + other) / 2 - np.sqrt(((one - other) / 2) ** 2 + mixed**2)
+    return np.asarray(np.sqrt(np.maximum(least, 0)))
 
 
 def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks) -> tuple[Kind | None, Evidence]:
@@ -185,7 +203,7 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
     correlation = float(np.median(blocks.correlations[counted])) if number else 0.0
     found, crop, contained = _describe(one, other, alignment, blocks)
     if band.any():
-        found = (*found, "with a strip of text or a border")
+        found = (*found, "with text or a border")
     evidence = Evidence(
         found=found,
         orientation=_TURNS[_MADE_BY[alignment.orientation]],
@@ -198,11 +216,19 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
         correlation=correlation,
         sure=share * min(1.0, number / _LEAST_BLOCKS / 2),
     )
-    return _name_kind(share, number, contained, evidence)
+    is_firm = int((blocks.cornered & counted & agree).sum()) >= _LEAST_CORNERS or _is_exact(alignment)
+    return _name_kind(evidence, contained, is_firm=is_firm)
 
 
-def _name_kind(share: float, number: int, contained: float, evidence: Evidence) -> tuple[Kind | None, Evidence]:
-    if number < _LEAST_BLOCKS:
+def _is_exact(alignment: Alignment) -> bool:
+    """Whether a picture lies on another as copies do: not stretched, and alike as a whole."""
+    stretched = abs(np.log(alignment.scale[0] / alignment.scale[1]))
+    return bool(stretched <= _STRETCHED and alignment.agreement >= _AGREES)
+
+
+def _name_kind(evidence: Evidence, contained: float, *, is_firm: bool) -> tuple[Kind | None, Evidence]:
+    number, share = evidence.blocks, evidence.agreement or 0.0
+    if number < _LEAST_BLOCKS or not is_firm:
         return None, replace(evidence, reason="too plain to be compared")
     least = _SAME if number >= _MANY_BLOCKS else _SAME_OF_FEW
     if share >= least and contained >= _CONTAINED:

@@ -80,4 +80,4 @@ def _name(picture: Picture) -> str:
 def _found(group: Group, picture: Picture, kept: Picture) -> str:
     """The name, and what was done to the kept picture, or to another one of the group."""
     words = group.explain(picture, kept)
-    return f"{_name(picture)}: {words}" if words else _name(picture)
+    return f"{show_path(os.fsencode(picture.path.name))}: {words}" if words else _name(picture)
