@@ -366,7 +366,7 @@ class Gallery:
         return done
 
     def mark_distinct(self, one: PathLike, other: PathLike, *, wait: float = 0.0) -> None:
-        """Remember that two pictures are no duplicates of each other. Raises StoreBusy, UsageError."""
+        """Remember that two pictures are not duplicates of each other. Raises StoreBusy, UsageError."""
         importlib.import_module("lookalike.explore.duplicates.actions").mark_distinct(self.store, one, other, wait=wait)
 
     @property

@@ -262,7 +262,7 @@ def _print_undone(done: Moved, *, as_json: bool) -> None:
 @command("not", "lookalike duplicates not Photos/1.jpg Photos/2.jpg", under=duplicates)
 def mark_distinct(
     one: Annotated[Path, typer.Argument(metavar="A", help="A picture of the gallery.")],
-    other: Annotated[Path, typer.Argument(metavar="B", help="A second one that is no duplicate of it.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Another picture, which is not a duplicate of it.")],
     *,
     gallery: IndexOption = None,
     json: JsonOption = False,

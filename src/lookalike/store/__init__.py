@@ -232,7 +232,7 @@ class Store(Protocol):
 
     @property
     def distinct(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of contents, by digest, that a person has said are no duplicates; a store only remembers them."""
+        """Pairs of contents, by digest, that a person has marked as not duplicates; a store only remembers them."""
 
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Make this thread the only writer while the context lasts, waiting at most `wait` seconds for another writer.
@@ -277,7 +277,7 @@ class Store(Protocol):
         """Replace the stored roots by these."""
 
     def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Replace the pairs of contents that are no duplicates by these."""
+        """Replace the pairs of contents that are not duplicates by these."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""

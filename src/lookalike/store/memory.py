@@ -117,7 +117,7 @@ class MemoryStore:
 
     @property
     def distinct(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of contents that are no duplicates."""
+        """Pairs of contents that are not duplicates."""
         return list(self._state.distinct)
 
     @property
@@ -206,7 +206,7 @@ class MemoryStore:
         self._write(projection=projection)
 
     def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store the pairs of contents that are no duplicates."""
+        """Store the pairs of contents that are not duplicates."""
         self._write(distinct=tuple((bytes(one), bytes(other)) for one, other in pairs))
 
     def set_calibration(self, calibration: Mapping[str, Any] | None) -> None:

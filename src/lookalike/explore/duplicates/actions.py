@@ -1,4 +1,4 @@
-"""What is done with the duplicates of a gallery: a plan, the moves, and what a person says is no duplicate."""
+"""What is done with the duplicates of a gallery: a plan, the moves, and the pairs that a person has marked as distinct."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def find_trash(location: str) -> Path:
 
 
 def mark_distinct(store: Store, one: AnyPath, other: AnyPath, *, wait: float = 0.0) -> None:
-    """Remember that two pictures, by path, are no duplicates of each other, as long as their contents are the same.
+    """Remember that two pictures, by path, are not duplicates of each other, as long as their contents are the same.
 
     Raises StoreBusy; UsageError for a path that is not in the gallery.
     """

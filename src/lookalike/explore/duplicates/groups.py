@@ -86,7 +86,7 @@ class Group:
     """Pictures that belong together.
 
     kind: "identical" if all files have the same content, "same picture" if each is a copy of another one, and "same
-    scene" for pictures that show much of the same and are no copies, one for each copy. proven: whether the pictures
+    scene" for pictures that show much of the same and are not copies, one for each copy. proven: whether the pictures
     themselves were compared; a group that is not proven is a guess from what the gallery keeps of them.
     """
 

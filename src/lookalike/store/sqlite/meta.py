@@ -29,7 +29,7 @@ def read_space(parts: dict[str, Any]) -> Space:
 
 
 def read_distinct(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """The pairs of contents that are no duplicates, from parsed JSON. Raises TypeError, ValueError."""
+    """The pairs of contents that are not duplicates, from parsed JSON. Raises TypeError, ValueError."""
     return [(bytes.fromhex(one), bytes.fromhex(other)) for one, other in pairs]
 
 

@@ -118,7 +118,7 @@ class SqliteStore:
 
     @property
     def distinct(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of contents that are no duplicates."""
+        """Pairs of contents that are not duplicates."""
         self._note_reading()
         return self._tables.entry("distinct", read_distinct)
 
@@ -228,7 +228,7 @@ class SqliteStore:
             self._tables.set_entry("projection", projection and self._write_arrays(projection))
 
     def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store the pairs of contents that are no duplicates."""
+        """Store the pairs of contents that are not duplicates."""
         with self._transaction():
             self._tables.set_entry("distinct", [[one.hex(), other.hex()] for one, other in pairs])
 
