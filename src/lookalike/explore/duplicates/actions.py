@@ -1,4 +1,4 @@
-"""What is done with the duplicates of a gallery: a plan, the moves, and the pairs that a person has marked as distinct."""
+"""What is done with the duplicates of a gallery: a plan, moves, and pairs that a person has marked as distinct."""
 
 from __future__ import annotations
 
