@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from lookalike.explore.duplicates.align import FINE, Alignment, Coarse, align, correlate, orient, sample, smooth
 
@@ -35,6 +36,7 @@ _CORNER, _LEAST_CORNERS = (
     1.0,
     5,
 )  # levels a pixel; agreeing blocks with corners: horizons have none
+_TONED = 0.85  # of the variance that tone curves explain: 98% of copies have more, half of other pairs alike do not
 _STRETCHED = 0.02  # by which the scales of both directions of a copy differ
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
 _MANY_BLOCKS, _SAME_OF_FEW = 24, 0.95  # two horizons agree in 14 of 16 blocks
@@ -43,6 +45,11 @@ _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the
 _CROPPED = 0.95  # of the area: less is left by a crop, not by a strip of text that shifts the alignment a little
 _BAND = 2  # of the eight rows or columns that a strip of text or a border may cover
 _SPOILT = 0.5  # the share of its blocks that agree in a row under a strip, at most
+_FAINT, _TINTED = (
+    2.0,
+    1.8,
+)  # levels; by how much more a tint spreads one colour than another: a green drawing is no red one
+_TONES, _NOISE = 8, 4.0  # levels of a step of a tone curve; variance, in levels, that says nothing
 _GREY, _COLOURED = 3.0, 6.0  # levels by which the colours of a grey picture, and of one in colour, differ on average
 _TURNS = (
     "upright",
@@ -103,12 +110,14 @@ class Evidence:
 class Prepared:
     """A picture made ready to be compared: grey at 192 pixels, and what is derived when it is first needed.
 
-    grey: uint8 (h, w) with a long side of 192. colour: by how many levels its colours differ on average. size: the
+    pixels: uint8 (h, w, 3) RGB with a long side of 192. colour: by how many levels its colours differ on average. size: the
     width and height of the upright picture in its file.
     """
 
-    def __init__(self, grey: NDArray[np.uint8], colour: float, size: tuple[int, int]) -> None:
-        self.grey, self.colour, self.size = grey, colour, size
+    def __init__(self, pixels: NDArray[np.uint8], size: tuple[int, int]) -> None:
+        self.pixels, self.size = pixels, size
+        self.grey = np.asarray(Image.fromarray(pixels).convert("L"))
+        self.colour = float((pixels.max(2).astype(np.int16) - pixels.min(2)).mean())
 
     @cached_property
     def coarse(self) -> Coarse:
@@ -124,6 +133,7 @@ class Prepared:
 class _Blocks(NamedTuple):
     """What was compared where two pictures overlap, block by block: (8, 8) arrays.
 
+    tone: how far the tones of either picture are a function of those of the other, in [0, 1].
     detailed: whether there are details at all. cornered: whether they vary in both directions, unlike a horizon.
     """
 
@@ -132,6 +142,7 @@ class _Blocks(NamedTuple):
     cornered: NDArray[np.bool_]
     gain: float
     offset: float
+    tone: float = 1.0
 
 
 def prove(one: Prepared, other: Prepared) -> tuple[Kind | None, Evidence]:
@@ -143,7 +154,8 @@ def prove(one: Prepared, other: Prepared) -> tuple[Kind | None, Evidence]:
     overlap = None if alignment is None else _find_overlap(one, other, alignment)
     if alignment is None or overlap is None:
         return None, Evidence(reason="their details do not agree")
-    return _judge(one, other, alignment, _compare(one, other, alignment, overlap))
+    blocks = _compare(one, other, alignment, overlap)
+    return _judge(one, other, alignment, blocks._replace(tone=_measure_tone(one, other, alignment, overlap, blocks)))
 
 
 def _find_overlap(one: Prepared, other: Prepared, alignment: Alignment) -> tuple[slice, slice] | None:
@@ -176,6 +188,47 @@ def _compare(one: Prepared, other: Prepared, alignment: Alignment, overlap: tupl
     gain = float(second.std() / max(float(first.std()), 1e-3))
     cornered = np.minimum(*map(_measure_corners, details)) >= _CORNER
     return _Blocks(correlations, detailed, cornered, gain, float(second.mean() - first.mean()))
+
+
+def _measure_tone(
+    one: Prepared, other: Prepared, alignment: Alignment, overlap: tuple[slice, slice], blocks: _Blocks
+) -> float:
+    """The share of the variance that a tone curve explains, of the channel and direction in which it is least.
+
+    A copy, however toned, has curves; two photographs of one thing, or a red and a green drawing, have none.
+    """
+    is_grey = min(one.colour, other.colour) < _GREY
+    planes = [each.grey[:, :, None] if is_grey else each.pixels for each in (one, other)]
+    agree = blocks.correlations >= _AGREES
+    counted = _spread(blocks.detailed & ~_find_band(agree, blocks.detailed), one.grey[overlap].shape)
+    soft = 2 * _SOFT * max(one.softness, other.softness / max(alignment.scale))
+    found, gains = [], []
+    for channel in range(planes[0].shape[2]):
+        first = smooth(planes[0][:, :, channel].astype(np.float32), soft)[overlap]
+        turned = orient(planes[1][:, :, channel], alignment.orientation).astype(np.float32)
+        second = sample(smooth(turned, soft * max(alignment.scale)), one.grey.shape, alignment)[0][overlap]
+        found += [_explain(first[counted], second[counted]), _explain(second[counted], first[counted])]
+        gains.append(
+            (float(second[counted].std()) + _FAINT) / (float(first[counted].std()) + _FAINT) if counted.any() else 1.0
+        )
+    return min(found) if max(gains) <= _TINTED * min(gains) else 0.0
+
+
+def _spread(blocks: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A value of each block at each of its pixels."""
+    edges = [np.linspace(0, length, _BLOCKS + 1).astype(int) for length in shape]
+    return np.asarray(np.repeat(np.repeat(blocks, np.diff(edges[0]), axis=0), np.diff(edges[1]), axis=1))
+
+
+def _explain(tones: Plane, result: Plane) -> float:
+    """The share of the variance of one picture's pixels that the tones of the other explain; noise counts nothing."""
+    if not len(tones):
+        return 0.0
+    bins = np.clip(tones / _TONES, 0, 255 // _TONES).astype(np.intp)
+    counts = np.maximum(np.bincount(bins), 1)
+    curve = np.bincount(bins, result) / counts
+    left = float(np.mean((result - curve[bins]) ** 2))
+    return 1 - max(0.0, left - _NOISE) / max(float(result.var()), _NOISE)
 
 
 def _average(plane: Plane) -> NDArray[np.float64]:
@@ -216,8 +269,9 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
         correlation=correlation,
         sure=share * min(1.0, number / _LEAST_BLOCKS / 2),
     )
+    is_toned = blocks.tone >= _TONED
     is_firm = int((blocks.cornered & counted & agree).sum()) >= _LEAST_CORNERS or _is_exact(alignment)
-    return _name_kind(evidence, contained, is_firm=is_firm)
+    return _name_kind(evidence, contained, is_firm=is_firm, is_toned=is_toned)
 
 
 def _is_exact(alignment: Alignment) -> bool:
@@ -226,15 +280,16 @@ def _is_exact(alignment: Alignment) -> bool:
     return bool(stretched <= _STRETCHED and alignment.agreement >= _AGREES)
 
 
-def _name_kind(evidence: Evidence, contained: float, *, is_firm: bool) -> tuple[Kind | None, Evidence]:
+def _name_kind(evidence: Evidence, contained: float, *, is_firm: bool, is_toned: bool) -> tuple[Kind | None, Evidence]:
     number, share = evidence.blocks, evidence.agreement or 0.0
     if number < _LEAST_BLOCKS or not is_firm:
         return None, replace(evidence, reason="too plain to be compared")
     least = _SAME if number >= _MANY_BLOCKS else _SAME_OF_FEW
-    if share >= least and contained >= _CONTAINED:
+    if share >= least and contained >= _CONTAINED and is_toned:
         return "same picture", evidence
     if share >= _SCENE:
-        reason = "some details differ" if share < least else "each shows something that the other does not"
+        differ = "some details differ" if share < least else "their tones differ by more than a curve"
+        reason = differ if share < least or not is_toned else "each shows something that the other does not"
         return "same scene", replace(evidence, reason=reason)
     return None, replace(evidence, reason="their details do not agree")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "read_small"]
 
 _VIEW = View(FINE, 1.0, 1.0)
-_KEPT = 1500  # prepared pictures, each of 0.2 MB
+_KEPT = 1000  # prepared pictures, each of 0.3 MB
 
 
 def read_small(path: bytes, view: View, limits: Limits) -> DecodedPicture:
@@ -79,6 +79,4 @@ def _prepare(picture: DecodedPicture, record: Record) -> Prepared | str:
     size = (max(1, round(FINE * picture.width / side)), max(1, round(FINE * picture.height / side)))
     square = Image.frombytes("RGB", (FINE, FINE), picture.pixels)
     small = square.resize(size, Image.Resampling.BICUBIC)
-    colours = np.asarray(small, np.int16)
-    colour = float((colours.max(2) - colours.min(2)).mean())
-    return Prepared(np.asarray(small.convert("L")), colour, (picture.width, picture.height))
+    return Prepared(np.asarray(small), (picture.width, picture.height))
