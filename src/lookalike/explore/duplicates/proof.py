@@ -32,10 +32,7 @@ _SOFT = 0.72  # pixels of a picture's own: the deviation of what is too fine, th
 _PLAIN = 4.0  # levels of 255: blocks whose details deviate less say nothing
 _AGREES = 0.6  # the correlation from which a block agrees
 _LEAST_BLOCKS = 6  # with details, to say anything
-_CORNER, _LEAST_CORNERS = (
-    1.0,
-    5,
-)  # levels a pixel; agreeing blocks with corners: horizons have none
+_CORNER, _LEAST_CORNERS = 1.0, 5  # levels a pixel; agreeing blocks with corners: horizons have none
 _TONED = 0.85  # of the variance that tone curves explain: 98% of copies have more, half of other pairs alike do not
 _STRETCHED = 0.02  # by which the scales of both directions of a copy differ
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
@@ -45,10 +42,8 @@ _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the
 _CROPPED = 0.95  # of the area: less is left by a crop, not by a strip of text that shifts the alignment a little
 _BAND = 2  # of the eight rows or columns that a strip of text or a border may cover
 _SPOILT = 0.5  # the share of its blocks that agree in a row under a strip, at most
-_FAINT, _TINTED = (
-    2.0,
-    1.8,
-)  # levels; by how much more a tint spreads one colour than another: a green drawing is no red one
+_VIVID = 12.0  # levels by which the colours of 1% of the pixels differ in a picture that is not grey
+_FAINT, _TINTED = 2.0, 1.8  # levels; by how much more a tint may spread one colour than another
 _TONES, _NOISE = 8, 4.0  # levels of a step of a tone curve; variance, in levels, that says nothing
 _GREY, _COLOURED = 3.0, 6.0  # levels by which the colours of a grey picture, and of one in colour, differ on average
 _TURNS = (
@@ -110,14 +105,15 @@ class Evidence:
 class Prepared:
     """A picture made ready to be compared: grey at 192 pixels, and what is derived when it is first needed.
 
-    pixels: uint8 (h, w, 3) RGB with a long side of 192. colour: by how many levels its colours differ on average. size: the
-    width and height of the upright picture in its file.
+    pixels: uint8 (h, w, 3) RGB with a long side of 192. colour, vivid: by how many levels its colours differ on
+    average, and in 1% of the pixels at least. size: the width and height of the upright picture in its file.
     """
 
     def __init__(self, pixels: NDArray[np.uint8], size: tuple[int, int]) -> None:
         self.pixels, self.size = pixels, size
         self.grey = np.asarray(Image.fromarray(pixels).convert("L"))
-        self.colour = float((pixels.max(2).astype(np.int16) - pixels.min(2)).mean())
+        apart = pixels.max(2).astype(np.int16) - pixels.min(2)
+        self.colour, self.vivid = float(apart.mean()), float(np.percentile(apart, 99))
 
     @cached_property
     def coarse(self) -> Coarse:
@@ -197,7 +193,7 @@ def _measure_tone(
 
     A copy, however toned, has curves; two photographs of one thing, or a red and a green drawing, have none.
     """
-    is_grey = min(one.colour, other.colour) < _GREY
+    is_grey = min(one.vivid, other.vivid) < _VIVID
     planes = [each.grey[:, :, None] if is_grey else each.pixels for each in (one, other)]
     agree = blocks.correlations >= _AGREES
     counted = _spread(blocks.detailed & ~_find_band(agree, blocks.detailed), one.grey[overlap].shape)
