@@ -196,7 +196,7 @@ def _measure_tone(
     is_grey = min(one.vivid, other.vivid) < _VIVID
     planes = [each.grey[:, :, None] if is_grey else each.pixels for each in (one, other)]
     agree = blocks.correlations >= _AGREES
-    counted = _spread(blocks.detailed & ~_find_band(agree, blocks.detailed), one.grey[overlap].shape)
+    counted = _spread(blocks.detailed & agree & ~_find_band(agree, blocks.detailed), one.grey[overlap].shape)
     soft = 2 * _SOFT * max(one.softness, other.softness / max(alignment.scale))
     found, gains = [], []
     for channel in range(planes[0].shape[2]):
