@@ -22,6 +22,7 @@ from lookalike.encoders import (
     recall,
     wanted_device,
 )
+from lookalike.encoders.composition import layout_columns
 from lookalike.encoders.threads import guard
 from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError, counted
 from lookalike.files import check_output, expand_home
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
+    from lookalike.explore.duplicates.groups import Duplicates
+    from lookalike.explore.duplicates.keep import Plan
+    from lookalike.explore.duplicates.trash import Moved
     from lookalike.explore.neighbours import Neighbours
     from lookalike.images.decode import View
     from lookalike.images.pool import OnProgress
@@ -366,6 +370,66 @@ class Gallery:
         """
         explore = importlib.import_module("lookalike.explore.neighbours")
         return cast("Iterator[Neighbours]", explore.list_neighbours(self.store, k, exact=exact))
+
+    # Duplicates
+
+    def duplicates(
+        self,
+        *,
+        against: PathLike | Gallery | None = None,
+        budget: int = 20_000,
+        options: IndexOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Duplicates:
+        """The pictures that are here more than once, in groups: identical files, the same picture, the same scene.
+
+        Candidates come from what the gallery keeps, and are proved by laying the pictures themselves on each other,
+        the likeliest first. budget: the most pairs to prove; obvious ones beyond it are listed as not proven.
+        against: a folder of this gallery, or another gallery; only pairs of a picture there and one elsewhere are
+        found. options: limits and workers for reading. Nothing is moved. Raises StoreError, UsageError.
+        """
+        found = importlib.import_module("lookalike.explore.duplicates.find")
+        limits = {"limits": options.limits, "workers": options.workers} if options is not None else {}
+        other = against.store if isinstance(against, Gallery) else against and canonical_path(against, self.store)
+        layout = layout_columns(self.encoder, self.store.space.dim)
+        wanted = found.DuplicateOptions(budget=budget, against=other, layout=layout, **limits)
+        return cast("Duplicates", found.find_duplicates(self.store, wanted, on_progress=on_progress))
+
+    def plan_moves(self, duplicates: Duplicates, keep: str = "largest") -> Plan:
+        """Which copies would be moved away, and which picture of each group is kept, by a rule.
+
+        keep: "largest", "oldest", "path order" or "most metadata". Only copies that are proven against the kept
+        picture are moved; a pair that the search has not compared is compared now. Raises UsageError.
+        """
+        return cast(
+            "Plan", importlib.import_module("lookalike.explore.duplicates.actions").plan_moves(duplicates, keep)
+        )
+
+    def move_duplicates(self, plan: Plan, trash: str | Path | None = None, *, wait: float = 0.0) -> Moved:
+        """Move the copies of a plan into a trash folder and out of the gallery; nothing is deleted.
+
+        trash: by default `.lookalike-trash` beside the gallery. `undo_moves` brings the files back.
+        Raises StoreBusy, UsageError.
+        """
+        actions = importlib.import_module("lookalike.explore.duplicates.actions")
+        folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
+        return cast("Moved", actions.apply_plan(self.store, plan, folder, wait=wait))
+
+    def undo_moves(self, trash: str | Path | None = None, *, on_progress: OnProgress | None = None) -> Moved:
+        """Bring back the files that `move_duplicates` has moved into a trash folder, and index them again.
+
+        A file whose old place is taken stays in the trash, and is named in the result. Raises StoreBusy, UsageError.
+        """
+        actions = importlib.import_module("lookalike.explore.duplicates.actions")
+        folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
+        done = cast("Moved", importlib.import_module("lookalike.explore.duplicates.trash").undo_moves(folder))
+        if done.done:
+            self.index(*[new for _, new in done.done], on_progress=on_progress)
+        return done
+
+    def mark_distinct(self, one: PathLike, other: PathLike, *, wait: float = 0.0) -> None:
+        """Remember that two pictures are not duplicates of each other. Raises StoreBusy, UsageError."""
+        importlib.import_module("lookalike.explore.duplicates.actions").mark_distinct(self.store, one, other, wait=wait)
 
     @property
     def views(self) -> list[View]:

@@ -25,6 +25,7 @@ for _group in (
     "search",
     "words",
     "explore",
+    "duplicates",
     "demo",
     "maintain",
     "encoders",
