@@ -24,6 +24,7 @@ for _group in (
     "index",
     "search",
     "explore",
+    "collection",
     "demo",
     "maintain",
     "encoders",

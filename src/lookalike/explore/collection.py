@@ -1,4 +1,4 @@
-"""The pictures of a gallery, or those that pass filters, with the vectors that they are compared by, as of one moment."""
+"""The pictures of a gallery, or those that pass filters, with the vectors that are compared, as of one moment."""
 
 from __future__ import annotations
 

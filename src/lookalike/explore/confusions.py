@@ -147,14 +147,17 @@ def _vote(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """How far the best other class leads before each picture's own, float64 (n,), and which one it is, int64 (n,)."""
     leads, winners = np.empty(len(classes)), np.empty(len(classes), np.int64)
-    weights = 1 / np.arange(2, indices.shape[1] + 2)
+    ranks = np.arange(indices.shape[1])
+    voters = np.bincount(classes)[classes] - 1  # a class that has no more could not win otherwise
     for start in range(0, len(classes), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         votes = np.zeros((len(indices[some]), count))
-        np.add.at(votes, (np.arange(len(votes))[:, None], classes[indices[some]]), weights / weights.sum())
+        weights = np.where(ranks < voters[some, None], 1 / (ranks + 2), 0)
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+        np.add.at(votes, (np.arange(len(votes))[:, None], classes[indices[some]]), weights)
         everyone, own = np.arange(len(votes)), classes[some]
         for_own = votes[everyone, own]
         votes[everyone, own] = -1
         winners[some] = votes.argmax(axis=1)
-        leads[some] = votes.max(axis=1) - for_own
+        leads[some] = np.minimum(votes.max(axis=1) - for_own, 1.0)
     return leads, winners

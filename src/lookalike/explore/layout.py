@@ -32,12 +32,11 @@ _NEGATIVES = 64  # random others that push a point in each step
 _PUSHES = 3.0  # random others for each neighbour: 5 in UMAP; 3 keep more neighbours here (docs/decisions.md)
 _STEPS_SMALL, _STEPS_LARGE, _LARGE = 500, 200, 10_000  # steps, and the number of points between them
 _SPREAD = 10.0  # units of the widest axis where the points begin
+_GRAVITY = 0.1  # of its distance to the middle, by which a step moves a point (docs/decisions.md)
 _HALVINGS = 32  # of the bandwidth's interval
 
 
-def lay_out(
-    rows: Rows, graph: Graph, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None
-) -> Rows:
+def lay_out(rows: Rows, graph: Graph, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Rows:
     """The points of vectors (n, d) in two dimensions, float32 (n, 2), centred, at most 1 from the middle."""
     points = _begin(rows, seed)
     if len(rows) > 3 and graph.indices.shape[1]:
@@ -117,6 +116,7 @@ class _Layout:
             rate = np.float32(1 - step / steps)
             self._attract(x, y, rate)
             self._repel(x, y, rate)
+            self._gather(x, y, rate)
             if on_progress is not None:
                 on_progress(step + 1, steps)
         self._points[:, 0], self._points[:, 1] = x, y
@@ -157,7 +157,11 @@ class _Layout:
             square = dx * dx + dy * dy
             push = np.float32(2 * _B) / ((square + np.float32(1e-3)) * (1 + np.float32(_A) * square ** np.float32(_B)))
             push *= self._push * rate
-            for axis, away in ((x, dx), (y, dy)):
-                away *= push
-                np.clip(away, -_FARTHEST, _FARTHEST, out=away)
-                axis += away
+            x += np.clip(dx * push, -_FARTHEST, _FARTHEST)
+            y += np.clip(dy * push, -_FARTHEST, _FARTHEST)
+
+    @staticmethod
+    def _gather(x: Rows, y: Rows, rate: np.float32) -> None:
+        """Draw everything a little towards the middle, so that islands lie beside each other instead of far apart."""
+        x -= (x - x.mean()) * (np.float32(_GRAVITY) * rate)
+        y -= (y - y.mean()) * (np.float32(_GRAVITY) * rate)

@@ -40,18 +40,18 @@ class _Cell(NamedTuple):
 
 
 def draw_map(map_: Map, size: int = 2400, *, on_progress: OnProgress | None = None) -> Drawing:
-    """Draw a map as a square; every thumbnail stands in a cell of a grid, at most two cells from its place.
+    """Draw a map, its longer side of `size` pixels; thumbnails stand in a grid, at most two cells from their places.
 
     Pictures without a free cell nearby, and those that cannot be read, are points. Raises UsageError for a size that
     is too small or too large.
     """
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(f"a map of {size:,} pixels cannot be drawn", hint=f"choose {SMALLEST} to {LARGEST:,}")
-    sheet = Image.new("RGB", (size, size), _PAPER)
+    places, (width, height) = _find_places(map_, size)
+    sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    places = _places(map_, size)
     side = round(min(_MOST, max(_LEAST, size / (_FILLED * max(1, len(map_))) ** 0.5)))
-    cells = _assign_cells(places, side, size // side)
+    cells = _assign_cells(places, side, (width // side, height // side))
     for index in set(range(len(map_))) - cells.keys():
         _draw_point(draw, places[index])
     chosen = list(cells)
@@ -61,34 +61,38 @@ def draw_map(map_: Map, size: int = 2400, *, on_progress: OnProgress | None = No
             _draw_point(draw, places[index])
         else:
             _paste(sheet, thumbnail, cells[index], side)
-    _draw_names(draw, list(map_), places, size)
+    _draw_names(draw, list(map_), places, sheet.size)
     return as_drawing(sheet)
 
 
-def _places(map_: Map, size: int) -> NDArray[np.float64]:
-    """Where each picture is, in pixels from the top left, float64 (n, 2)."""
-    points = np.array([(point.x, -point.y) for point in map_], np.float64).reshape(-1, 2)
-    return (points * (1 - 2 * _MARGIN) + 1) / 2 * size
+def _find_places(map_: Map, size: int) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Where each picture is, in pixels from the top left, float64 (n, 2), and the size of the sheet."""
+    points = np.array([(point.x, -point.y) for point in map_] or [(0.0, 0.0)], np.float64)
+    extent = np.maximum(points.max(axis=0) - points.min(axis=0), 0.4)  # not a strip
+    scale = size * (1 - 2 * _MARGIN) / extent.max()
+    sheet = extent * scale + 2 * _MARGIN * size
+    middle = (points.max(axis=0) + points.min(axis=0)) / 2
+    return (points - middle) * scale + sheet / 2, (round(sheet[0]), round(sheet[1]))
 
 
-def _assign_cells(places: NDArray[np.float64], side: int, count: int) -> dict[int, _Cell]:
-    """A free cell for each picture, by its index, as near to its place as can be; none where all near ones are taken."""
+def _assign_cells(places: NDArray[np.float64], side: int, counts: tuple[int, int]) -> dict[int, _Cell]:
+    """A free cell near each picture's place, by the picture's index; none where all near ones are taken."""
     taken: set[_Cell] = set()
     found: dict[int, _Cell] = {}
-    wanted = np.clip((places / side).astype(int), 0, count - 1)
+    wanted = np.clip((places / side).astype(int), 0, np.array(counts) - 1)
     away = np.abs(places / side - wanted - 0.5).sum(axis=1)
     for index in np.argsort(away, kind="stable").tolist():
-        cell = next((cell for cell in _cells_around(wanted[index], count) if cell not in taken), None)
+        cell = next((cell for cell in _cells_around(wanted[index], counts) if cell not in taken), None)
         if cell is not None:
             taken.add(cell)
             found[index] = cell
     return found
 
 
-def _cells_around(wanted: NDArray[np.int64], count: int) -> Iterator[_Cell]:
+def _cells_around(wanted: NDArray[np.int64], counts: tuple[int, int]) -> Iterator[_Cell]:
     column, row = wanted.tolist()
     for right, down in _OFFSETS:
-        if 0 <= column + right < count and 0 <= row + down < count:
+        if 0 <= column + right < counts[0] and 0 <= row + down < counts[1]:
             yield _Cell(column + right, row + down)
 
 
@@ -109,12 +113,14 @@ def _paste(sheet: Image.Image, thumbnail: Image.Image, cell: _Cell, side: int) -
     sheet.paste(thumbnail, (left, top))
 
 
-def _draw_names(draw: ImageDraw.ImageDraw, points: Sequence[Point], places: NDArray[np.float64], size: int) -> None:
+def _draw_names(
+    draw: ImageDraw.ImageDraw, points: Sequence[Point], places: NDArray[np.float64], size: tuple[int, int]
+) -> None:
     """Write the name of each large group at its middle, as long as names do not cover each other."""
     members: dict[str, list[int]] = {}
     for index, point in enumerate(points):
         members.setdefault(point.cluster, []).append(index)
-    font = ImageFont.load_default(max(14, size // 85))
+    font = ImageFont.load_default(max(14, max(size) // 85))
     drawn: list[tuple[float, float, float, float]] = []
     for name, some in sorted(members.items(), key=lambda pair: -len(pair[1]))[:_NAMES]:
         x, y = _find_middle(places[some])
@@ -138,10 +144,13 @@ def _place_box(
     text: str,
     middle: tuple[float, float],
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    size: int,
+    size: tuple[int, int],
 ) -> tuple[float, float, float, float]:
-    width, height = draw.textlength(text, font) + 16, max(14, size // 85) * 1.7
-    x, y = (min(max(at, half + 4), size - half - 4) for at, half in zip(middle, (width / 2, height / 2), strict=True))
+    width, height = draw.textlength(text, font) + 16, max(14, max(size) // 85) * 1.7
+    x, y = (
+        min(max(at, half + 4), most - half - 4)
+        for at, half, most in zip(middle, (width / 2, height / 2), size, strict=True)
+    )
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 

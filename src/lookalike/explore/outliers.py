@@ -46,7 +46,7 @@ class Outlier(Picture):
 
 
 class Outliers(Sequence[Outlier]):
-    """The pictures farthest from the others, the farthest first. median: the distance of the gallery's median picture."""
+    """The pictures farthest from the others, the farthest first. median: the distance of the median picture."""
 
     def __init__(self, outliers: Iterable[Outlier], median: float) -> None:
         self._outliers, self.median = tuple(outliers), median
@@ -71,7 +71,7 @@ class Outliers(Sequence[Outlier]):
 
 
 def find_outliers(store: Store, k: int = 20, *, where: Sequence[str] = ()) -> Outliers:
-    """The k pictures farthest from the others, of all or of those that pass the filters. Raises UsageError, StoreError."""
+    """The k pictures farthest from the others, of those that pass the filters. Raises UsageError, StoreError."""
     k = check_count(k)
     collection = read_collection(store, where, raw=True)
     graph = build_graph(collection.vectors, _NEIGHBOURS, collection.metric)

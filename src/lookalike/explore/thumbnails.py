@@ -25,7 +25,7 @@ def read_stretched(path: bytes, view: View, limits: Limits) -> DecodedPicture:
     with open_file(path, limits, at_least=view.short_side) as image:
         width, height = image.info["original_size"]
         square = on_ground(image).resize((view.size, view.size), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return DecodedPicture(square.convert("RGB").tobytes(), b"", width, height, "")
+    return DecodedPicture(square.convert("RGB").tobytes(), bytes(32), width, height, "")
 
 
 def read_thumbnails(

@@ -199,6 +199,7 @@ def find_centroids(rows: Rows, count: int, metric: Metric) -> Rows:
 
 
 def build_flat(rows: Rows, metric: Metric) -> Any:  # noqa: ANN401  (faiss has no types)
+    """A faiss index that compares with every row, float32 (n, d)."""
     index = (faiss.IndexFlatIP if metric == "cosine" else faiss.IndexFlatL2)(rows.shape[1])
     index.add(rows)
     return index
