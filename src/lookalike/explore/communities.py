@@ -24,6 +24,8 @@ __all__ = ["find_communities"]
 
 _SWEEPS = 40  # in which points move, at most, before communities become points
 _SETTLED = 0.001  # a share of points; when fewer move, a level is done
+_BISECTIONS = 4  # of the resolution, towards the number that is wanted
+_MERGED = 4096  # communities that are merged in pairs; what is smaller than these is one to begin with
 _FINEST = 1e6  # resolution at which every point is a community of its own
 
 
@@ -33,10 +35,10 @@ class _Edges(NamedTuple):
     start: Labels
     end: Labels
     weight: NDArray[np.float64]
-    count: int
+    points: int
 
     def degrees(self) -> NDArray[np.float64]:
-        return np.bincount(self.start, self.weight, self.count)
+        return _add_up(self.start, self.weight, self.points)
 
 
 def find_communities(graph: Graph, *, count: int | None = None, seed: int = 0) -> Labels:
@@ -47,12 +49,25 @@ def find_communities(graph: Graph, *, count: int | None = None, seed: int = 0) -
     edges = _read_edges(graph)
     if count is None:
         return _number(_raise_modularity(edges, 1.0, seed))
-    count, resolution = min(count, edges.count), 1.0
-    labels = _raise_modularity(edges, resolution, seed)
+    labels = _find_finer(edges, min(count, edges.points), seed)
+    return _number(_merge(edges, np.minimum(_number(labels), _MERGED - 1), min(count, edges.points)))
+
+
+def _find_finer(edges: _Edges, count: int, seed: int) -> Labels:
+    """At least `count` communities, and hardly more where the resolution allows it."""
+    low, high = 0.0, 1.0
+    labels = _raise_modularity(edges, high, seed)
     while labels.max(initial=-1) + 1 < count:
-        resolution *= 2
-        labels = _raise_modularity(edges, resolution, seed) if resolution < _FINEST else np.arange(edges.count)
-    return _number(_merge(edges, labels, count))
+        low, high = high, 2 * high
+        labels = _raise_modularity(edges, high, seed) if high < _FINEST else np.arange(edges.points)
+    for _ in range(_BISECTIONS if low else 0):
+        middle = (low + high) / 2
+        found = _raise_modularity(edges, middle, seed)
+        if found.max() + 1 >= count:
+            high, labels = middle, found
+        else:
+            low = middle
+    return labels
 
 
 def _read_edges(graph: Graph) -> _Edges:
@@ -67,11 +82,11 @@ def _read_edges(graph: Graph) -> _Edges:
 
 def _raise_modularity(edges: _Edges, resolution: float, seed: int) -> Labels:
     random = np.random.default_rng(seed)
-    labels, level = np.arange(edges.count), edges
+    labels, level = np.arange(edges.points), edges
     while True:
-        found = _move(level, np.arange(level.count), resolution, random)
+        found = _move(level, np.arange(level.points), resolution, random)
         labels = found[labels]
-        if found.max(initial=-1) + 1 == level.count:
+        if found.max(initial=-1) + 1 == level.points:
             break
         level = _contract(level, found)
     return _move(edges, labels, resolution, random)
@@ -85,12 +100,12 @@ def _move(edges: _Edges, labels: Labels, resolution: float, random: np.random.Ge
     start, end, weight = edges.start[outside], edges.end[outside], edges.weight[outside]
     for _ in range(_SWEEPS):
         moved = 0
-        is_first = random.random(edges.count) < 0.5
+        is_first = random.random(edges.points) < 0.5
         for half in (is_first, ~is_first):
             chosen = half[start]
-            some = _Edges(start[chosen], end[chosen], weight[chosen], edges.count)
+            some = _Edges(start[chosen], end[chosen], weight[chosen], edges.points)
             moved += _move_some(some, labels, degrees, resolution / total)
-        if moved <= _SETTLED * edges.count:
+        if moved <= _SETTLED * edges.points:
             break
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
@@ -99,9 +114,9 @@ def _move_some(edges: _Edges, labels: Labels, degrees: NDArray[np.float64], rate
     """Move the points where these edges begin, in place; returns how many moved."""
     if not len(edges.start):
         return 0
-    sizes = np.bincount(labels, degrees, edges.count)
-    keys, inverse = np.unique(edges.start * edges.count + labels[edges.end], return_inverse=True)
-    points, communities = keys // edges.count, keys % edges.count
+    sizes = np.bincount(labels, degrees, edges.points)
+    keys, inverse = np.unique(edges.start * edges.points + labels[edges.end], return_inverse=True)
+    points, communities = keys // edges.points, keys % edges.points
     is_own = labels[points] == communities
     inside = np.bincount(inverse, edges.weight, len(keys))
     gains = inside - rate * degrees[points] * (sizes[communities] - is_own * degrees[points])
@@ -119,16 +134,16 @@ def _contract(edges: _Edges, labels: Labels) -> _Edges:
     """The edges between communities, those inside one as an edge to itself."""
     count = int(labels.max(initial=-1)) + 1
     keys, inverse = np.unique(labels[edges.start] * count + labels[edges.end], return_inverse=True)
-    return _Edges(keys // count, keys % count, np.bincount(inverse, edges.weight, len(keys)), count)
+    return _Edges(keys // count, keys % count, _add_up(inverse, edges.weight, len(keys)), count)
 
 
 def _merge(edges: _Edges, labels: Labels, count: int) -> Labels:
     """Merge the two communities whose union costs least modularity until `count` are left."""
     level = _contract(edges, labels)
-    between = np.zeros((level.count, level.count))
+    between = np.zeros((level.points, level.points))
     between[level.start, level.end] = level.weight
-    parent = np.arange(level.count)
-    alive = list(range(level.count))
+    parent = np.arange(level.points)
+    alive = list(range(level.points))
     while len(alive) > count:
         some = between[np.ix_(alive, alive)]
         degrees = some.sum(axis=1)
@@ -140,6 +155,10 @@ def _merge(edges: _Edges, labels: Labels, count: int) -> Labels:
         parent[parent == other] = one
         alive.remove(other)
     return np.unique(parent, return_inverse=True)[1][labels]
+
+
+def _add_up(where: Labels, weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    return np.bincount(where, weights, count).astype(np.float64, copy=False)
 
 
 def _number(labels: Labels) -> Labels:

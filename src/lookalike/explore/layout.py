@@ -59,7 +59,7 @@ def find_weights(graph: Graph) -> Rows:
         low, high = np.where(is_wide, low, middle), np.where(is_wide, middle, high)
     one_way = np.exp(-beyond / np.maximum(high, 1e-9)[:, None]).astype(np.float32)
     back = _find_backwards(graph.indices, one_way)
-    return one_way + back - one_way * back
+    return np.asarray(one_way + back - one_way * back)
 
 
 def _find_backwards(indices: NDArray[np.int64], weights: Rows) -> Rows:
@@ -132,7 +132,7 @@ class _Layout:
         return weights
 
     def _in_degrees(self) -> Rows:
-        return np.bincount(self._others.ravel(), self._weights.ravel(), len(self._points))
+        return np.bincount(self._others.ravel(), self._weights.ravel(), len(self._points)).astype(np.float32)
 
     def _attract(self, x: Rows, y: Rows, rate: np.float32) -> None:
         for others, weights in zip(self._others, self._weights, strict=True):

@@ -100,7 +100,7 @@ def make_map(  # noqa: PLR0913  (by name, all but one)
     check_groups(groups)
     collection = read_collection(store, where)
     labels, names = group_collection(collection, groups, seed=seed, namers=namers)
-    near = Graph(*(some[:, :NEIGHBOURS] for some in collection.graph))
+    near = Graph(collection.graph.indices[:, :NEIGHBOURS], collection.graph.distances[:, :NEIGHBOURS])
     places = lay_out(collection.vectors, near, seed=seed, on_progress=on_progress).astype(np.float64).tolist()
     return Map(
         Point(picture.path, picture.id, x, y, names[label])
