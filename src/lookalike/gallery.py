@@ -48,10 +48,14 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
+    from lookalike.explore.clusters import Clusters
+    from lookalike.explore.confusions import Confusions
     from lookalike.explore.duplicates.groups import Duplicates
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.explore.duplicates.trash import Moved
+    from lookalike.explore.map import Map
     from lookalike.explore.neighbours import Neighbours
+    from lookalike.explore.outliers import Outliers
     from lookalike.images.decode import View
     from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Root
@@ -431,6 +435,50 @@ class Gallery:
         """Remember that two pictures are not duplicates of each other. Raises StoreBusy, UsageError."""
         importlib.import_module("lookalike.explore.duplicates.actions").mark_distinct(self.store, one, other, wait=wait)
 
+    # The whole collection
+
+    def map(
+        self,
+        *,
+        where: Sequence[str] = (),
+        groups: int | None = None,
+        seed: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> Map:
+        """Every picture as a point in two dimensions, near those that are like it, with the name of its group.
+
+        where: filters, as for `search`. groups: how many groups; None for as many as there seem to be. The same
+        gallery and seed give the same map. Raises StoreError, UsageError.
+        """
+        made = importlib.import_module("lookalike.explore.map").make_map
+        return cast("Map", made(self.store, where=where, groups=groups, seed=seed, on_progress=on_progress))
+
+    def clusters(self, count: int | None = None, *, where: Sequence[str] = (), seed: int = 0) -> Clusters:
+        """Groups of pictures that are alike, the largest first, each with a name and its most typical pictures first.
+
+        count: how many groups; None for as many as there seem to be. Raises StoreError, UsageError.
+        """
+        found = importlib.import_module("lookalike.explore.clusters").find_clusters
+        return cast("Clusters", found(self.store, count, where=where, seed=seed))
+
+    def outliers(self, k: int = 20, *, where: Sequence[str] = ()) -> Outliers:
+        """The k pictures that are least like all others, the farthest first. Raises StoreError, UsageError."""
+        return cast(
+            "Outliers", importlib.import_module("lookalike.explore.outliers").find_outliers(self.store, k, where=where)
+        )
+
+    def confusions(
+        self, labels: Mapping[PathLike, str] | PathLike | None = None, *, where: Sequence[str] = ()
+    ) -> Confusions:
+        """The classes that are mixed up among nearest neighbours, and the labels that are probably wrong.
+
+        labels: the class of each picture by its path, a folder with one folder for each class, or a CSV file with the
+        columns file and class; None for the folder that directly contains each picture. Raises UsageError for fewer
+        than two classes; DatasetError, StoreError.
+        """
+        explore = importlib.import_module("lookalike.explore.confusions")
+        return cast("Confusions", explore.find_confusions(self.store, _read_labels(labels, self.store), where=where))
+
     @property
     def views(self) -> list[View]:
         """The query views: the encoder's own crop, and the whole picture if that crop leaves something out."""
@@ -627,6 +675,16 @@ def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Enco
 def _as_list(pictures: Sequence[Query | Source] | Query | Source) -> Sequence[Query | Source]:
     """Several pictures as a list; one alone need not be in one."""
     return pictures if isinstance(pictures, list | tuple) else [cast("Query | Source", pictures)]
+
+
+def _read_labels(labels: Mapping[PathLike, str] | PathLike | None, store: Store) -> dict[bytes, str] | None:
+    """The class of each picture by the path under which the gallery knows it."""
+    if labels is None:
+        return None
+    if isinstance(labels, str | bytes | os.PathLike):
+        read = importlib.import_module("lookalike.datasets.labels").read_labels
+        labels = cast("Mapping[PathLike, str]", read(expand_home(Path(os.fsdecode(labels))), with_test=True))
+    return {canonical_path(path, store): label for path, label in labels.items()}
 
 
 def _path(path: bytes) -> Path:

@@ -26,6 +26,7 @@ for _group in (
     "words",
     "explore",
     "duplicates",
+    "collection",
     "demo",
     "maintain",
     "encoders",
