@@ -100,7 +100,8 @@ def forget(
 ) -> None:
     """Forget a name that was taught.
 
-    No picture is changed or removed."""
+    No picture is changed or removed.
+    """
     with lookalike.Gallery.open(gallery) as opened:
         opened.forget(name, wait=wait)
     if json:
