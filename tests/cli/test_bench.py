@@ -35,7 +35,7 @@ def test_searching_is_measured_on_embeddings_from_a_file(run: Run, tmp_path: Pat
     assert "search_us" in done.out
     for sizes, file, reason in (
         ("400", "rows.npy", "1,600 are needed"),
-        ("5", "rows.npy", "from 20 on"),
+        ("5", "rows.npy", "from 20 to"),
         ("100", "no", "read"),
     ):
         wrong = run("bench", "search", "--rows", tmp_path / file, "--sizes", sizes)
