@@ -190,7 +190,7 @@ def confusions(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """List the classes that are mixed up, and the pictures that probably have a wrong label.
+    """List classes that are mixed up, and labels that are probably wrong.
 
     Each picture's neighbours vote on its class. Nothing is changed.
     """

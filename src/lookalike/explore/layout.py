@@ -85,7 +85,8 @@ def _begin(rows: Rows, seed: int) -> Rows:
     axes = vectors[:, ::-1][:, :2]
     axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)  # the sign of an eigenvector is arbitrary
     points = np.zeros((len(rows), 2), np.float32)
-    points[:, : axes.shape[1]] = (rows - centre.astype(np.float32)) @ axes.astype(np.float32)
+    # Not a product of matrices, which is rounded by how many threads share the work.
+    points[:, : axes.shape[1]] = np.einsum("ij,jk->ik", rows - centre, axes)
     widest = float(np.abs(points).max())
     return points * np.float32(_SPREAD / widest if widest > 1e-6 else 0) + noise
 

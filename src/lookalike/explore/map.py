@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -11,11 +12,11 @@ import numpy as np
 from lookalike.explore.clusters import check_groups, group_collection
 from lookalike.explore.collection import Picture, read_collection
 from lookalike.explore.layout import NEIGHBOURS, lay_out
+from lookalike.files import expand_home
 from lookalike.vectors.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from lookalike.explore.naming import Namer
     from lookalike.files import Protects
@@ -67,7 +68,7 @@ class Map(Sequence[Point]):
 
     def write_html(
         self,
-        path: Path,
+        path: str | Path,
         *,
         megabytes: float = 16.0,
         force: bool = False,
@@ -81,7 +82,8 @@ class Map(Sequence[Point]):
         """
         from lookalike.explore.map_page import write_page  # noqa: PLC0415  (as above)
 
-        return write_page(self, path, megabytes, on_progress=on_progress, force=force, protects=protects)
+        file = expand_home(Path(path))
+        return write_page(self, file, megabytes, on_progress=on_progress, force=force, protects=protects)
 
 
 def make_map(  # noqa: PLR0913  (by name, all but one)
