@@ -59,6 +59,9 @@ def draw_map(
     where: _FilterOption = None,
     groups: _GroupsOption = None,
     seed: _SeedOption = 0,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Take twenty times as long and keep more neighbours together (openTSNE).")
+    ] = False,
     force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
@@ -74,7 +77,7 @@ def draw_map(
                 check_output(output, force=force, protects=opened.protects)
         _note_selection(opened, where)
         with progress_bar("laying out", hidden=no_progress) as progress:
-            made = opened.map(where=where or (), groups=groups, seed=seed, on_progress=progress)
+            made = opened.map(where=where or (), groups=groups, seed=seed, fine=fine, on_progress=progress)
         if drawing is not None:
             _draw(opened, made, drawing, size, force=force, hidden=no_progress)
         if page is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["NEIGHBOURS", "find_weights", "lay_out"]
+__all__ = ["NEIGHBOURS", "begin", "find_weights", "lay_out", "scale"]
 
 NEIGHBOURS = 10
 """Neighbours of each point that the layout keeps together."""
@@ -38,11 +38,11 @@ _HALVINGS = 32  # of the bandwidth's interval
 
 def lay_out(rows: Rows, graph: Graph, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Rows:
     """The points of vectors (n, d) in two dimensions, float32 (n, 2), centred, at most 1 from the middle."""
-    points = _begin(rows, seed)
+    points = begin(rows, seed)
     if len(rows) > 3 and graph.indices.shape[1]:
         steps = _STEPS_SMALL if len(rows) <= _LARGE else _STEPS_LARGE
         _Layout(points, graph, seed).run(steps, on_progress)
-    return _scale(points)
+    return scale(points)
 
 
 def find_weights(graph: Graph) -> Rows:
@@ -73,7 +73,7 @@ def _find_backwards(indices: NDArray[np.int64], weights: Rows) -> Rows:
     return back
 
 
-def _begin(rows: Rows, seed: int) -> Rows:
+def begin(rows: Rows, seed: int) -> Rows:
     """The first two principal components, and noise that tells equal vectors apart."""
     random = np.random.default_rng(seed)
     noise = random.normal(0, 1e-3, (len(rows), 2)).astype(np.float32)
@@ -91,7 +91,8 @@ def _begin(rows: Rows, seed: int) -> Rows:
     return points * np.float32(_SPREAD / widest if widest > 1e-6 else 0) + noise
 
 
-def _scale(points: Rows) -> Rows:
+def scale(points: Rows) -> Rows:
+    """The points moved and scaled so that they are centred, the farthest of them 1 from the middle along an axis."""
     if not len(points):
         return points
     centred = points - (points.min(axis=0) + points.max(axis=0)) / 2
