@@ -153,7 +153,7 @@ def outliers(
     """List the pictures that are least like all others.
 
     The distance is the mean to the ten nearest others; it is also given as so many times that of the median picture,
-    and of the pictures around. Most collections have pictures at 1.5 times; beyond 2, one is probably a stranger.
+    and of the pictures around. Beyond 2 times the median, one is probably a stranger.
     """
     with lookalike.Gallery.open(gallery) as opened:
         _note_selection(opened, where)
