@@ -22,7 +22,8 @@ SCENES8 = Path(__file__).parents[2] / "shared" / "data" / "scenes8"
 
 
 SLOW = (
-    *("cli/test_bench.py", "cli/test_demo.py", "cli/test_encoders.py", "cli/test_experiments.py", "cli/test_faults.py"),
+    *("cli/test_bench.py", "cli/test_collection.py", "cli/test_demo.py", "cli/test_encoders.py"),
+    *("cli/test_experiments.py", "cli/test_faults.py"),
     *("cli/test_import_original.py", "cli/test_train.py", "encoders/huggingface", "encoders/test_patches.py"),
     *("encoders/test_selfsup.py", "encoders/untrusted", "evaluation", "indexing/test_adapt_to_labels.py"),
     *("indexing/test_badfiles.py", "indexing/test_update.py", "indexing/test_watch.py", "store/sqlite"),

@@ -193,7 +193,7 @@ def confusions(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """List classes that are mixed up, and labels that are probably wrong.
+    """List classes that are mixed up, and labels that seem wrong.
 
     Each picture's neighbours vote on its class. Nothing is changed.
     """
