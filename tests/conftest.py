@@ -24,6 +24,7 @@ SCENES8 = Path(__file__).parents[2] / "shared" / "data" / "scenes8"
 SLOW = (
     *(
         "cli/test_bench.py",
+        "cli/test_collection.py",
         "cli/test_demo.py",
         "cli/test_encoders.py",
         "cli/test_experiments.py",

@@ -443,15 +443,17 @@ class Gallery:
         where: Sequence[str] = (),
         groups: int | None = None,
         seed: int = 0,
+        fine: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Map:
         """Every picture as a point in two dimensions, near those that are like it, with the name of its group.
 
-        where: filters, as for `search`. groups: how many groups; None for as many as there seem to be. The same
-        gallery and seed give the same map. Raises StoreError, UsageError.
+        where: filters, as for `search`. groups: how many groups; None for as many as there seem to be. fine: by t-SNE,
+        which keeps more neighbours together and takes much longer. The same gallery and seed give the same map. Raises
+        StoreError, UsageError; MissingExtra for `fine` without openTSNE.
         """
         made = importlib.import_module("lookalike.explore.map").make_map
-        return cast("Map", made(self.store, where=where, groups=groups, seed=seed, on_progress=on_progress))
+        return cast("Map", made(self.store, where=where, groups=groups, seed=seed, fine=fine, on_progress=on_progress))
 
     def clusters(self, count: int | None = None, *, where: Sequence[str] = (), seed: int = 0) -> Clusters:
         """Groups of pictures that are alike, the largest first, each with a name and its most typical pictures first.

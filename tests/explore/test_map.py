@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.errors import UsageError
+from lookalike.errors import MissingExtra, UsageError
 from lookalike.explore.collection import read_collection
 from lookalike.explore.layout import lay_out
 from lookalike.explore.map import make_map
@@ -164,3 +165,13 @@ def test_the_atlas_holds_the_pictures_of_the_page(gallery: Gallery, tmp_path: Pa
     with Image.open(next(iter(gallery)).parent / "005.jpg") as own:
         difference = np.asarray(own, float) - np.asarray(small, float)
     assert np.abs(difference).mean() < 12
+
+
+def test_a_finer_map_names_what_has_to_be_installed(make_store: MakeStore) -> None:
+    if importlib.util.find_spec("openTSNE") is None:
+        with pytest.raises(MissingExtra, match="openTSNE") as raised:
+            make_map(make_store([20]), fine=True)
+        assert "lookalike[maps]" in raised.value.hint
+    else:
+        points = make_map(make_store([20, 20]), fine=True)
+        assert points.to_dict() == make_map(make_store([20, 20]), fine=True).to_dict()

@@ -59,6 +59,9 @@ def draw_map(
     where: _FilterOption = None,
     groups: _GroupsOption = None,
     seed: _SeedOption = 0,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Take twenty times as long and keep more neighbours together (openTSNE).")
+    ] = False,
     force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
@@ -74,7 +77,7 @@ def draw_map(
                 check_output(output, force=force, protects=opened.protects)
         _note_selection(opened, where)
         with progress_bar("laying out", hidden=no_progress) as progress:
-            made = opened.map(where=where or (), groups=groups, seed=seed, on_progress=progress)
+            made = opened.map(where=where or (), groups=groups, seed=seed, fine=fine, on_progress=progress)
         if drawing is not None:
             _draw(opened, made, drawing, size, force=force, hidden=no_progress)
         if page is not None:
@@ -150,7 +153,7 @@ def outliers(
     """List the pictures that are least like all others.
 
     The distance is the mean to the ten nearest others; it is also given as so many times that of the median picture,
-    and of the pictures around. Most collections have pictures at 1.5 times; beyond 2, one is probably a stranger.
+    and of the pictures around. Beyond 2 times the median, one is probably a stranger.
     """
     with lookalike.Gallery.open(gallery) as opened:
         _note_selection(opened, where)
@@ -190,7 +193,7 @@ def confusions(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """List the classes that are mixed up, and the pictures that probably have a wrong label.
+    """List classes that are mixed up, and labels that seem wrong.
 
     Each picture's neighbours vote on its class. Nothing is changed.
     """

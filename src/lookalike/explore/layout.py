@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["NEIGHBOURS", "find_weights", "lay_out"]
+__all__ = ["NEIGHBOURS", "begin", "find_weights", "lay_out", "scale"]
 
 NEIGHBOURS = 10
 """Neighbours of each point that the layout keeps together."""
@@ -29,7 +29,7 @@ NEIGHBOURS = 10
 _A, _B = 1.577, 0.895  # of 1 / (1 + a d^2b), fitted by UMAP to a least distance of 0.1
 _FARTHEST = 4.0  # units that one step moves a point, as in UMAP
 _NEGATIVES = 64  # random others that push a point in each step
-_PUSHES = 3.0  # random others for each neighbour: 5 in UMAP; 3 keep more neighbours here (docs/decisions.md)
+_PUSHES = 5.0  # random others for each neighbour, as in UMAP
 _STEPS_SMALL, _STEPS_LARGE, _LARGE = 500, 200, 10_000  # steps, and the number of points between them
 _SPREAD = 10.0  # units of the widest axis where the points begin
 _GRAVITY = 0.1  # of its distance to the middle, by which a step moves a point (docs/decisions.md)
@@ -38,11 +38,11 @@ _HALVINGS = 32  # of the bandwidth's interval
 
 def lay_out(rows: Rows, graph: Graph, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Rows:
     """The points of vectors (n, d) in two dimensions, float32 (n, 2), centred, at most 1 from the middle."""
-    points = _begin(rows, seed)
+    points = begin(rows, seed)
     if len(rows) > 3 and graph.indices.shape[1]:
         steps = _STEPS_SMALL if len(rows) <= _LARGE else _STEPS_LARGE
         _Layout(points, graph, seed).run(steps, on_progress)
-    return _scale(points)
+    return scale(points)
 
 
 def find_weights(graph: Graph) -> Rows:
@@ -73,7 +73,7 @@ def _find_backwards(indices: NDArray[np.int64], weights: Rows) -> Rows:
     return back
 
 
-def _begin(rows: Rows, seed: int) -> Rows:
+def begin(rows: Rows, seed: int) -> Rows:
     """The first two principal components, and noise that tells equal vectors apart."""
     random = np.random.default_rng(seed)
     noise = random.normal(0, 1e-3, (len(rows), 2)).astype(np.float32)
@@ -85,12 +85,14 @@ def _begin(rows: Rows, seed: int) -> Rows:
     axes = vectors[:, ::-1][:, :2]
     axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)  # the sign of an eigenvector is arbitrary
     points = np.zeros((len(rows), 2), np.float32)
-    points[:, : axes.shape[1]] = (rows - centre.astype(np.float32)) @ axes.astype(np.float32)
+    # Not a product of matrices, which is rounded by how many threads share the work.
+    points[:, : axes.shape[1]] = np.einsum("ij,jk->ik", rows - centre, axes)
     widest = float(np.abs(points).max())
     return points * np.float32(_SPREAD / widest if widest > 1e-6 else 0) + noise
 
 
-def _scale(points: Rows) -> Rows:
+def scale(points: Rows) -> Rows:
+    """The points moved and scaled so that they are centred, the farthest of them 1 from the middle along an axis."""
     if not len(points):
         return points
     centred = points - (points.min(axis=0) + points.max(axis=0)) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from lookalike.explore.clusters import check_groups, group_collection
 from lookalike.explore.collection import Picture, read_collection
 from lookalike.explore.layout import NEIGHBOURS, lay_out
+from lookalike.explore.tsne import check_tsne, lay_out_finely
+from lookalike.files import expand_home
 from lookalike.vectors.graph import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from lookalike.explore.naming import Namer
     from lookalike.files import Protects
@@ -67,7 +69,7 @@ class Map(Sequence[Point]):
 
     def write_html(
         self,
-        path: Path,
+        path: str | Path,
         *,
         megabytes: float = 16.0,
         force: bool = False,
@@ -81,7 +83,8 @@ class Map(Sequence[Point]):
         """
         from lookalike.explore.map_page import write_page  # noqa: PLC0415  (as above)
 
-        return write_page(self, path, megabytes, on_progress=on_progress, force=force, protects=protects)
+        file = expand_home(Path(path))
+        return write_page(self, file, megabytes, on_progress=on_progress, force=force, protects=protects)
 
 
 def make_map(  # noqa: PLR0913  (by name, all but one)
@@ -90,18 +93,25 @@ def make_map(  # noqa: PLR0913  (by name, all but one)
     where: Sequence[str] = (),
     groups: int | None = None,
     seed: int = 0,
+    fine: bool = False,
     namers: Iterable[Namer] = (),
     on_progress: OnProgress | None = None,
 ) -> Map:
     """The map of the pictures that pass the filters; the same gallery and seed give the same map.
 
-    groups: how many groups to name, as for `find_clusters`. Raises UsageError, StoreError.
+    groups: how many groups to name, as for `find_clusters`. fine: by t-SNE, which keeps more neighbours together and
+    takes much longer. Raises UsageError, StoreError; MissingExtra for `fine` without openTSNE.
     """
     check_groups(groups)
+    if fine:
+        check_tsne()
     collection = read_collection(store, where)
     labels, names = group_collection(collection, groups, seed=seed, namers=namers)
-    near = Graph(collection.graph.indices[:, :NEIGHBOURS], collection.graph.distances[:, :NEIGHBOURS])
-    places = lay_out(collection.vectors, near, seed=seed, on_progress=on_progress).astype(np.float64).tolist()
+    found = lay_out_finely(collection.vectors, collection.metric, seed=seed) if fine else None
+    if found is None:
+        near = Graph(collection.graph.indices[:, :NEIGHBOURS], collection.graph.distances[:, :NEIGHBOURS])
+        found = lay_out(collection.vectors, near, seed=seed, on_progress=on_progress)
+    places = found.astype(np.float64).tolist()
     return Map(
         Point(picture.path, picture.id, x, y, names[label])
         for picture, (x, y), label in zip(collection.pictures, places, labels.tolist(), strict=True)

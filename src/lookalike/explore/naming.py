@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["name_by_folder", "name_groups"]
 
 _COVERED = 0.6  # of a group's pictures, at least, lie in the folders that name it
-_NAMED = 2  # folders in a name
+_NAMED = 3  # folders in a name
 _EACH = 0.2  # of a group's pictures, at least, lie in each of them
 _TELLING = 1.2  # times as often as in all groups together
 

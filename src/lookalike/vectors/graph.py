@@ -27,7 +27,7 @@ _AT_ONCE = 4096  # vectors whose neighbours are found at once
 class Graph(NamedTuple):
     """Every vector's nearest others, nearest first: indices int64 (n, k), distances float32 (n, k).
 
-    The distances are rounded as products of matrices are: of equal vectors, they are about 0.
+    The distances are sums of float32: of equal vectors, they are about 0.
     """
 
     indices: NDArray[np.int64]
@@ -45,9 +45,10 @@ def build_graph(rows: Rows, k: int, metric: Metric) -> Graph:
         return Graph(np.empty((len(rows), 0), np.int64), np.empty((len(rows), 0), np.float32))
     rows = np.ascontiguousarray(rows, np.float32)
     index = build_flat(rows, metric) if len(rows) <= _EXACT else _build_lists(rows, metric)
-    parts = [_search(index, rows, start, k) for start in range(0, len(rows), _AT_ONCE)]
-    indices, similarity = (np.concatenate(some) for some in zip(*parts, strict=True))
-    return Graph(indices, _to_distances(similarity, metric))
+    indices = np.concatenate([_search(index, rows, start, k) for start in range(0, len(rows), _AT_ONCE)])
+    distances = np.concatenate([_measure(rows, indices, start, metric) for start in range(0, len(rows), _AT_ONCE)])
+    order = np.argsort(distances, axis=1, kind="stable")
+    return Graph(np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1))
 
 
 def _build_lists(rows: Rows, metric: Metric) -> Any:  # noqa: ANN401  (faiss has no types)
@@ -59,26 +60,32 @@ def _build_lists(rows: Rows, metric: Metric) -> Any:  # noqa: ANN401  (faiss has
     return index
 
 
-def _search(index: Any, rows: Rows, start: int, k: int) -> tuple[NDArray[np.int64], Rows]:  # noqa: ANN401  (as above)
-    """The neighbours of some vectors and their similarities or squared distances, each vector itself left out."""
+def _search(index: Any, rows: Rows, start: int, k: int) -> NDArray[np.int64]:  # noqa: ANN401  (as above)
+    """The neighbours of some vectors, each vector itself left out."""
     some = rows[start : start + _AT_ONCE]
-    near, found = index.search(some, k + 1)
+    found = index.search(some, k + 1)[1]
     own = np.arange(start, start + len(some))[:, None]
     is_own = found == own
     is_own[~is_own.any(axis=1), -1] = True  # among more than k equal vectors, it may not be found itself
-    left = ~is_own
-    indices, measured = found[left].reshape(-1, k), near[left].reshape(-1, k)
-    missing = indices < 0  # fewer than k in the lists that were scanned: the last one found, or the next vector
-    return np.where(missing, (own + 1) % len(rows), indices), np.where(missing, _worst(measured, missing), measured)
+    indices = found[~is_own].reshape(-1, k)
+    # Fewer than k in the lists that were scanned: the first one again, or the next vector if there is none at all.
+    spare = np.where(indices[:, :1] < 0, (own + 1) % len(rows), indices[:, :1])
+    return np.where(indices < 0, spare, indices)
 
 
-def _worst(measured: Rows, missing: NDArray[np.bool_]) -> Rows:
-    """The last number of each row that was found, (m, 1)."""
-    found = np.maximum((~missing).sum(axis=1, keepdims=True) - 1, 0)
-    return np.take_along_axis(measured, found, axis=1)
+def _measure(rows: Rows, indices: NDArray[np.int64], start: int, metric: Metric) -> Rows:
+    """The distances of some vectors to their neighbours.
 
-
-def _to_distances(similarity: Rows, metric: Metric) -> Rows:
-    if metric == "cosine":
-        return np.clip(1 - similarity, 0, 2)
-    return np.sqrt(np.maximum(similarity, 0))
+    Added up here and not taken from faiss, whose products are rounded by how many threads share the work: the same
+    vectors give the same distances on any number of cores.
+    """
+    found = np.empty((len(indices[start : start + _AT_ONCE]), indices.shape[1]), np.float32)
+    some = rows[start : start + _AT_ONCE]
+    for column in range(indices.shape[1]):
+        others = rows[indices[start : start + _AT_ONCE, column]]
+        if metric == "cosine":
+            found[:, column] = np.clip(1 - np.einsum("ij,ij->i", some, others), 0, 2)
+        else:
+            others -= some
+            found[:, column] = np.sqrt(np.einsum("ij,ij->i", others, others))
+    return found

@@ -83,12 +83,13 @@
   function drawNames(style) {
     if (view.scale > 6 * smallest()) return;
     const boxes = [];
-    context.font = "600 14px system-ui, sans-serif";
+    const small = width < 640, h = small ? 20 : 26;
+    context.font = `600 ${small ? 11 : 14}px system-ui, sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (const each of groups) {
       const text = each.name.length > 28 ? each.name.slice(0, 14) + "…" + each.name.slice(-13) : each.name;
-      const w = context.measureText(text).width + 16, h = 26;
+      const w = context.measureText(text).width + (small ? 10 : 16);
       const px = (each.x - view.x) * view.scale + width / 2, py = (view.y - each.y) * view.scale + height / 2;
       const cx = Math.min(Math.max(px, w / 2 + 4), width - w / 2 - 4), cy = Math.min(Math.max(py, h / 2 + 4), height - h / 2 - 4);
       if (Math.abs(px - cx) > w || Math.abs(py - cy) > 2 * h) continue;
@@ -190,7 +191,7 @@
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     if (first) fit(); else view.scale = zoomed * smallest();
-    ask();
+    draw();
   }
 
   const fingers = new Map();
