@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,18 +35,42 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_MOST_BYTES = 512 << 20  # of standard input
+
 
 @command(
     "search",
     "lookalike search beach.jpg",
     "lookalike search beach.jpg --top 20 --filter 'width:>1000' --montage hits.jpg",
+    "lookalike search a.jpg + 2:b.jpg - c.jpg",
+    "lookalike search beach.jpg --crop 10%,10%,50%,50%",
     "lookalike search --text boat",
     "lookalike search --color orange:2 --color '#003366'",
     panel=FIND,
 )
 def search(
-    query: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to search with.")] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            help="The picture to search with: a file, id:17 for one of the gallery, - for standard input. Several "
+            "are added up, with weights: a.jpg + 2:b.jpg - c.jpg; text:WORDS and color:NAME can be among them.",
+        ),
+    ] = None,
     *,
+    like: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="The same as + IMAGE, for scripts. Repeatable.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="The same as - IMAGE, for scripts. Repeatable.")
+    ] = None,
+    clipboard: Annotated[
+        bool, typer.Option("--clipboard", help="Search with the picture that was copied to the clipboard.")
+    ] = False,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Search with this part of IMAGE, in pixels or percent: 10%,10%,50%,50%."),
+    ] = None,
     text: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +114,7 @@ def search(
         Path | None, typer.Option(metavar="DIR", help="Where --sample draws (default: beside the folder of --model).")
     ] = None,
     top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
+    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Leave out the N nearest, for the next page.")] = 0,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
     ] = False,
@@ -110,6 +136,14 @@ def search(
     include_self: Annotated[
         bool, typer.Option("--include-self", help="Show the query itself too, if it is in the gallery.")
     ] = False,
+    least: Annotated[bool, typer.Option("--least", help="Show the least similar pictures, farthest first.")] = False,
+    diverse: Annotated[
+        bool, typer.Option("--diverse", help="Show hits that differ from each other, among the nearest 200.")
+    ] = False,
+    diversity: Annotated[
+        float | None,
+        typer.Option(metavar="STRENGTH", min=0, max=1, help="How much they differ, from 0 to 1 (default: 0.5)."),
+    ] = None,
     unique: Annotated[bool, typer.Option("--unique", help="Count copies of the same picture once.")] = False,
     where: Annotated[
         list[str] | None,
@@ -161,21 +195,27 @@ def search(
         "--max-false-match": max_false_match is not None,
         "--exact": exact,
         "--unique": unique,
+        "--least": least,
+        "--diverse": diverse or diversity is not None,
+        "--offset": offset,
+        "--crop": crop,
     }
     by_color: dict[str, object] = {"--color": colors, "--palette": palette}
-    _require_one({"IMAGE": query, "--text": text, "--sample": sample}, by_color)
+    pictures = _Pictures(query or [], like or [], unlike or [], clipboard, crop)
+    _require_one({"IMAGE": pictures.option, "--text": text, "--sample": sample}, by_color)
     if sample is not None:
         _refuse("--sample", of_one | of_pictures | by_color)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
     if text is not None:
-        _refuse("--text", of_pictures)
-    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query), encoder=model) as opened:
+        _refuse("--text", of_pictures | {"--crop": crop})
+    asked = _build_query(pictures.build(), text, _Colors(colors or [], palette, color_weight))
+    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=pictures.near), encoder=model) as opened:
         if montage is not None:
             check_output(montage, force=force, protects=opened.protects)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         hits = opened.search(
-            _build_query(query, text, _Colors(colors or [], palette, color_weight)),
+            asked,
             top,
             where=terms,
             weights=_weights(weights or []),
@@ -183,12 +223,15 @@ def search(
             exact=exact,
             include_self=include_self,
             unique=unique,
+            offset=offset,
+            diverse=diversity if diversity is not None else diverse,
+            least=least,
         )
         explained = opened.explain_filters(terms, has_hits=bool(hits))
         for sentence in [*explained, *opened.explain_text(text or "")]:
             note(sentence)
         _note_undescribed(opened, hits)
-        _note_nothing(opened, hits, threshold, filtered=bool(terms))
+        _note_nothing(opened, hits, threshold, filtered=bool(terms), offset=offset)
         _note_strange(hits)
         _note_unjudged(hits, max_false_match)
         hits = hits.within(threshold).beyond_chance(max_false_match)
@@ -204,11 +247,13 @@ def search(
         print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
 
 
-def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool) -> None:
+def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool, offset: int) -> None:
     """Say why there is nothing to show: an empty gallery, no other picture, or a threshold below the nearest hit."""
     add_more = name_command("index FOLDER", gallery.location)
     if len(gallery) == 0:
         note(f"the gallery is empty; add pictures: {add_more}")
+    elif not hits and offset:
+        note(f"there are no hits after the first {offset:,}")
     elif not hits and not filtered:
         note(f"the gallery has no other picture; add more: {add_more}")
     elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
@@ -260,9 +305,100 @@ def _require_one(queries: dict[str, object], colors: dict[str, object]) -> None:
     """Raise UsageError unless exactly one of the queries was given, or none but colours."""
     given = sum(query is not None for query in queries.values())
     if given > 1 or (not given and not any(colors.values())):
+        both = queries["--text"] is not None and queries["IMAGE"] is not None
         raise UsageError(
-            "give exactly one of IMAGE, --text or --sample, or --color or --palette", hint="lookalike search --help"
+            "give exactly one of IMAGE, --text or --sample, or --color or --palette",
+            hint="for a picture and words: lookalike search IMAGE + text:WORDS" if both else "lookalike search --help",
         )
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures that are asked for, as they were written."""
+
+    words: list[str]
+    like: list[str]
+    unlike: list[str]
+    clipboard: bool
+    crop: str | None
+
+    @property
+    def option(self) -> str | None:
+        """Where a picture was named; None if none was."""
+        given = {"IMAGE": self.words, "--like": self.like, "--unlike": self.unlike, "--clipboard": self.clipboard}
+        return next((name for name, value in given.items() if value), None)
+
+    @property
+    def near(self) -> str | None:
+        """The first file that was named."""
+        named = [word.partition(":")[2] if word[:1].isdigit() and ":" in word else word for word in self._all]
+        return next((word for word in named if word not in {"+", "-"} and not word.startswith("id:")), None)
+
+    @property
+    def _all(self) -> list[str]:
+        return [*self.words, *self.like, *self.unlike]
+
+    def build(self) -> lookalike.Query | None:
+        """The query; None if no picture is asked for."""
+        from lookalike.search.clipboard import read_clipboard  # noqa: PLC0415  (only for pictures)
+        from lookalike.search.expression import read_expression, read_part  # noqa: PLC0415  (the same)
+
+        if self.option is None:
+            self._check_crop([])
+            return None
+        parts = [(1.0, read_clipboard())] if self.clipboard else []
+        read = _Stdin().read
+        parts += read_expression(self.words, read)
+        parts += [read_part(word, read) for word in self.like]
+        parts += [(-weight, part) for weight, part in (read_part(word, read) for word in self.unlike)]
+        self._check_crop(parts)
+        if self.crop is not None:
+            parts = [(weight, _cut(part, self.crop)) for weight, part in parts]
+        weight, first = parts[0]
+        return (
+            first
+            if len(parts) == 1 and weight == 1
+            else sum((weight * part for weight, part in parts[1:]), start=weight * first)
+        )
+
+    def _check_crop(self, parts: list[tuple[float, lookalike.Query]]) -> None:
+        if self.crop is not None and len(parts) != 1:
+            raise UsageError(
+                f"--crop is a part of one picture, and {len(parts)} were given",
+                hint="lookalike search IMAGE --crop 10%,10%,50%,50%",
+            )
+
+
+class _Stdin:
+    """Standard input as a picture, read once."""
+
+    def __init__(self) -> None:
+        self._is_read = False
+
+    def read(self) -> lookalike.Query:
+        """The query for what is on standard input. Raises UsageError."""
+        if self._is_read:
+            raise UsageError("standard input is one picture; - was given twice")
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("- is the picture on standard input, which is a terminal", hint="search - < beach.jpg")
+        self._is_read = True
+        data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UsageError(f"standard input has more than {_MOST_BYTES >> 20} MiB, too much for a picture")
+        if not data:
+            raise UsageError("standard input is empty", hint="search - < beach.jpg")
+        return lookalike.Query.content(data, "standard input")
+
+
+def _cut(part: lookalike.Query, crop: str) -> lookalike.Query:
+    """The query for a part of a picture. Raises UsageError for what is not a picture."""
+    from lookalike.search.query import PictureQuery, StoredQuery  # noqa: PLC0415  (Pillow)
+
+    if isinstance(part, PictureQuery):
+        return lookalike.Query.picture(part.source, crop=crop)
+    if isinstance(part, StoredQuery):
+        return lookalike.Query.stored(part.id, crop=crop)
+    raise UsageError("--crop is a part of a picture, and none was given")
 
 
 @dataclass(frozen=True)
@@ -280,18 +416,21 @@ class _Colors:
         return None if not parts else parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-def _build_query(image: Path | None, text: str | None, colors: _Colors) -> lookalike.Query:
-    """The query that was given: a picture, a text, colours, or one of the former with colours."""
+def _build_query(image: lookalike.Query | None, text: str | None, colors: _Colors) -> lookalike.Query:
+    """The query that was given: pictures, a text, colours, or one of the former with colours."""
     if not 0 <= colors.weight <= 1:  # also for nan
         raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
     wanted = colors.build()
     if image is None and text is None and wanted is not None:
         return wanted
-    like = lookalike.Query.picture(image) if image is not None else lookalike.Query.text(text or "")
+    like = image if image is not None else lookalike.Query.text(text or "")
     if wanted is None or colors.weight == 0:
         return like
     total = sum(weight for weight, _ in wanted.terms)
-    return wanted if colors.weight == 1 else (1 - colors.weight) * like + (colors.weight / total) * wanted
+    share = sum(max(weight, 0.0) for weight, _ in like.terms) or 1.0
+    if colors.weight == 1:
+        return wanted
+    return ((1 - colors.weight) / share) * like + (colors.weight / total) * wanted
 
 
 def _refuse(option: str, others: dict[str, object]) -> None:

@@ -70,7 +70,8 @@ class Found:
     """What all hits of a search have in common: the query, its picture and title, and the encoder's name.
 
     image: the query's picture, or a function that reads it when it is needed. nothing_good: as for `Hits`. undescribed:
-    how many pictures could not be found, because they have no description of their colours yet.
+    how many pictures could not be found, because they have no description of their colours yet. offset: how many nearer
+    hits were left out.
     """
 
     query: Query
@@ -79,6 +80,7 @@ class Found:
     encoder: str
     nothing_good: bool | None = None
     undescribed: int = 0
+    offset: int = 0
 
 
 class Hits(Sequence[Hit]):
@@ -162,11 +164,12 @@ class Hits(Sequence[Hit]):
         return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]
 
     def to_dict(self) -> dict[str, Any]:
-        """The search as JSON-compatible values: `query`, `hits`, `encoder`, and `nothing_good` if that is known."""
+        """The search as JSON-compatible values: `query`, `hits`, `encoder`; `nothing_good` and `offset` if any."""
         hits = [hit.to_dict() for hit in self._hits]
         found = {"query": self.query.to_dict(), "hits": hits, "encoder": self._found.encoder}
         judged = {} if self.nothing_good is None else {"nothing_good": self.nothing_good}
-        return found | judged | ({"undescribed": self.undescribed} if self.undescribed else {})
+        paged = {"offset": self._found.offset} if self._found.offset else {}
+        return found | judged | paged | ({"undescribed": self.undescribed} if self.undescribed else {})
 
     def to_pandas(self) -> Any:  # noqa: ANN401  (pandas is not a dependency)
         """A `pandas.DataFrame` with the columns rank, path, distance and id. Raises MissingExtra without pandas."""
