@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from lookalike.images.walk import Root
     from lookalike.search.concepts import Taught, Word
     from lookalike.search.explain import Inspection
+    from lookalike.search.feedback import Feedback
     from lookalike.search.hits import Hits
     from lookalike.search.query import Source
     from lookalike.search.rerank import Order
@@ -314,6 +315,11 @@ class Gallery:
         """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
         options = engine.Options(where, weights, order, exact, include_self, unique, offset, diverse, least)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
+
+    def feedback(self, query: Query | Source) -> Feedback:
+        """A search that learns from marks: `.good(hit)`, `.bad(hit)`, and `.search()` as often as it helps."""
+        feedback = importlib.import_module("lookalike.search.feedback")
+        return cast("Feedback", feedback.Feedback(self.store, self.search, query))
 
     def explain_filters(self, where: Sequence[str], *, has_hits: bool = False) -> list[str]:
         """Why these filters select nothing: a sentence for each value that no picture has, with the values there are.

@@ -45,9 +45,9 @@ def test_standard_input_is_a_picture(run: Run, indexed: Path, monkeypatch: pytes
         found = run("search", *words, "-i", indexed, "--json")
         assert found.status == 0, found.err
         assert found.json["hits"][0]["path"].endswith("003.jpg")
-    for content, words in ((b"", ("-",)), (b"nonsense", ("-",)), (data, ("-", "+", "-"))):
+    for content, given in ((b"", ["-"]), (b"nonsense", ["-"]), (data, ["-", "+", "-"])):
         monkeypatch.setattr(sys, "stdin", Piped(io.BytesIO(content)))
-        done = run("search", *words, "-i", indexed)
+        done = run("search", *given, "-i", indexed)
         assert done.status == 2
         assert "standard input" in done.err
 
@@ -123,3 +123,12 @@ def test_the_clipboard_is_a_picture(run: Run, indexed: Path, tmp_path: Path, mon
     os.unlink(tools / "wl-paste")
     monkeypatch.setenv("PATH", str(tools))
     assert "wl-clipboard" in run(*search).err
+
+
+def test_hits_are_marked_good_or_bad(run: Run, indexed: Path) -> None:
+    search = ("search", indexed / "000.jpg", "-i", indexed, "--json")
+    first = [hit["path"] for hit in run(*search, "-k", 3).json["hits"]]
+    again = run(*search, "-k", 50, "--good", first[0], "--bad", first[1], "--bad", first[2]).json
+    assert not set(first) & {hit["path"] for hit in again["hits"]}
+    assert [part["weight"] for part in again["query"]["sum"]] == [1, 1, -2, -2]
+    assert run(*search, "--bad", "gone.jpg").status == 2

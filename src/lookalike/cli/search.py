@@ -64,6 +64,12 @@ def search(
     unlike: Annotated[
         list[str] | None, typer.Option(metavar="IMAGE", help="The same as - IMAGE, for scripts. Repeatable.")
     ] = None,
+    good: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of the last search that was good. Repeatable.")
+    ] = None,
+    bad: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of the last search that was wrong. Repeatable.")
+    ] = None,
     clipboard: Annotated[
         bool, typer.Option("--clipboard", help="Search with the picture that was copied to the clipboard.")
     ] = False,
@@ -199,6 +205,8 @@ def search(
         "--diverse": diverse or diversity is not None,
         "--offset": offset,
         "--crop": crop,
+        "--good": good,
+        "--bad": bad,
     }
     by_color: dict[str, object] = {"--color": colors, "--palette": palette}
     pictures = _Pictures(query or [], like or [], unlike or [], clipboard, crop)
@@ -210,6 +218,7 @@ def search(
     if text is not None:
         _refuse("--text", of_pictures | {"--crop": crop})
     asked = _build_query(pictures.build(), text, _Colors(colors or [], palette, color_weight))
+    asked = _mark(asked, good or [], bad or [])
     with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=pictures.near), encoder=model) as opened:
         if montage is not None:
             check_output(montage, force=force, protects=opened.protects)
@@ -367,6 +376,17 @@ class _Pictures:
                 f"--crop is a part of one picture, and {len(parts)} were given",
                 hint="lookalike search IMAGE --crop 10%,10%,50%,50%",
             )
+
+
+def _mark(query: lookalike.Query, good: list[str], bad: list[str]) -> lookalike.Query:
+    """The query with the hits that were marked."""
+    if not good and not bad:
+        return query
+    from lookalike.search.expression import read_part  # noqa: PLC0415  (as above)
+    from lookalike.search.feedback import mark_query  # noqa: PLC0415
+
+    parts = [[part for _, part in (read_part(word, _Stdin().read) for word in words)] for words in (good, bad)]
+    return mark_query(query, *parts)
 
 
 class _Stdin:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -73,6 +73,7 @@ __all__ = ["Asked", "Options", "check_count", "nearest", "read_queries", "read_v
 _ADAPTED = SearchSpace()
 _TAUGHT = SearchSpace(compared=True)
 _MOST = 2**31 - 1  # hits
+_AWAY = 0.35  # how far a query moves from what is not wanted: the best of 0 to 1 in five collections
 _MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
 _PART_ALONE = "a text: it is compared by one part of the encoder alone"
@@ -102,7 +103,8 @@ class Asked:
     ids of the query's own records, which are left out of its hits. stored: the id of the picture whose stored vector is
     the query; then embeddings is None, as it is for a concept, whose vector depends on the moment that is searched.
     colors: the colours that are wanted, each with its weight; share: theirs in the distance, 1 for colours alone.
-    parts: queries that cannot be added up to one vector, each with its weight; embeddings is None then.
+    sum_of: pictures whose vectors are added up, each with its weight. parts: queries that cannot be added up to one
+    vector. For both, embeddings is None.
     """
 
     query: Query
@@ -116,6 +118,7 @@ class Asked:
     concept: Concept | None = None
     colors: Sequence[tuple[float, Wanted | Palette]] = ()
     share: float = 0.0
+    sum_of: Sequence[tuple[float, Asked]] = ()
     parts: Sequence[tuple[float, Asked]] = ()
 
     @property
@@ -193,6 +196,8 @@ def read_queries(store: Store, load: Callable[[], Encoder], queries: Sequence[Qu
 
 def read_vectors(store: Store, asked: Asked) -> Embeddings:
     """The vectors of a query's views, float32 (views, w); not for texts."""
+    if asked.sum_of:
+        return _sum(store, asked.sum_of, _ADAPTED)
     if asked.stored is not None:
         return store.vectors([asked.stored])
     return store.adapt(cast("Embeddings", asked.embeddings))
@@ -286,13 +291,60 @@ def _judge(store: Store, asked: Sequence[Asked], found: Sequence[Near], records:
     calibration = find_calibration(store)
     verdicts = []
     for one, near in zip(asked, found, strict=True):
-        query = one.embeddings if one.stored is None else records[one.stored].digest
+        query = _read_judged(store, one) if one.stored is None else records[one.stored].digest
         if calibration is None or query is None or not _is_judged(one):
             verdicts.append(UNKNOWN)
         else:
             known = {id_: records[id_] for id_, _ in near if id_ in records}
             verdicts.append(judge(store, calibration, query, known, one.own))
     return verdicts
+
+
+def _read_judged(store: Store, asked: Asked) -> Embeddings | None:
+    """The embeddings by which hits are judged: of a sum, those of all that is wanted, of which the nearest counts."""
+    if not asked.sum_of:
+        return asked.embeddings
+    wanted = [one for weight, one in asked.sum_of if weight > 0]
+    stored = [one.stored for one in wanted if one.stored is not None]
+    rows = [rows for _, rows in store.embeddings(stored)] if stored else []
+    return np.concatenate([*rows, *(one.embeddings for one in wanted if one.embeddings is not None)])
+
+
+def _sum(store: Store, terms: Sequence[tuple[float, Asked]], space: SearchSpace) -> Embeddings:
+    """The vectors of what is wanted, moved away from what is not, view by view; a stored picture has one view.
+
+    With the weighted means p and n of what is wanted and what is not, it is p + share * (p - n), where share is _AWAY
+    times the sum of the unwanted weights by that of the wanted ones (docs/decisions.md).
+    """
+    each = _read_terms(store, [one for _, one in terms], space)
+    wanted = sum(weight for weight, _ in terms if weight > 0)
+    away = _AWAY / wanted
+    share = -away * sum(weight for weight, _ in terms if weight < 0)
+    added = np.zeros((max(map(len, each)), each[0].shape[1]), np.float32)
+    for (weight, _), vectors in zip(terms, each, strict=True):
+        factor = (1 + share) / wanted if weight > 0 else away
+        added += np.float32(weight * factor) * vectors[np.minimum(np.arange(len(added)), len(vectors) - 1)]
+    return unit(added) if store.space.metric == "cosine" else added
+
+
+def _read_terms(store: Store, some: Sequence[Asked], space: SearchSpace) -> list[Embeddings]:
+    """The vectors of the views of each picture, as they are compared in a space."""
+    stored = [one.stored for one in some if one.stored is not None]
+    views = [one.embeddings for one in some if one.embeddings is not None]
+    try:
+        known = iter(store.vectors(stored, space=space) if stored else ())
+    except KeyError as error:
+        if any(one.is_recognised for one in some):
+            raise _Gone from None
+        raise _unknown(error.args[0]) from None
+    encoded: Iterator[Embeddings] = iter(())
+    if views:
+        adapted = store.adapt(np.concatenate(views))
+        if space.weights:
+            weights = np.array(space.weights, np.float32)
+            adapted = unit(np.pad(adapted[:, : len(weights)] * weights, ((0, 0), (0, adapted.shape[1] - len(weights)))))
+        encoded = iter(np.split(adapted, np.cumsum([len(rows) for rows in views])[:-1]))
+    return [next(encoded) if one.stored is None else next(known)[None] for one in some]
 
 
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
@@ -307,6 +359,8 @@ def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embedding
     if asked.concept is not None:
         found = probe(store, asked.concept)
         return found.vector, found.space
+    if asked.sum_of:
+        return _sum(store, asked.sum_of, weighted), replace(weighted, compared=True)
     if asked.stored is None:
         space = weighted if asked.space == _ADAPTED else asked.space
         return cast("Embeddings", asked.embeddings), space
@@ -495,9 +549,12 @@ class _Reader:
     def __init__(self, store: Store, load: Callable[[], Encoder], *, recognise: bool = True) -> None:
         self._store, self._load, self._recognise = store, load, recognise
         self._waiting: list[tuple[Asked, Image.Image]] = []
+        self._records: Mapping[int, Record] = {}
 
     def read(self, queries: Sequence[Query]) -> list[Asked]:
         """Read every query."""
+        named = {int(part.id) for query in queries for _, part in query.terms if isinstance(part, StoredQuery)}
+        self._records = self._store.get([id_ for id_ in named if 0 < id_ <= _MOST_ID]) if named else {}
         terms = [self._read_terms(query) for query in queries]
         if self._waiting:
             images = [image for _, image in self._waiting]
@@ -598,17 +655,12 @@ class _Reader:
         return Asked(query, partial(_draw_stored, record.path), title, own={record.id}, stored=record.id)
 
     def _record(self, id_: int) -> Record:
-        record = self._store.get([int(id_)]).get(int(id_)) if 0 < id_ <= _MOST_ID else None
+        record = self._records.get(int(id_))
+        if record is None and 0 < id_ <= _MOST_ID:  # the picture of a palette
+            record = self._store.get([int(id_)]).get(int(id_))
         if record is None or record.digest is None:
             raise _unknown(id_)
         return record
-
-    def _embeddings(self, asked: Asked) -> Embeddings:
-        if asked.stored is None:
-            return cast("Embeddings", asked.embeddings)
-        for _, embeddings in self._store.embeddings([asked.stored]):
-            return embeddings
-        raise _Gone if asked.is_recognised else _unknown(asked.stored)
 
     def _add_up(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
         if len(terms) == 1 and terms[0][0] > 0:
@@ -625,7 +677,7 @@ class _Reader:
         own = set().union(*(one.own for _, one in terms))
         if any(one.space != _ADAPTED for _, one in terms):
             return Asked(query, shown.image, _name_sum(terms), own=own, parts=self._divide(query, terms))
-        return Asked(query, shown.image, _name_sum(terms), self._sum(terms), own=own)
+        return Asked(query, shown.image, _name_sum(terms), own=own, sum_of=terms)
 
     def _divide(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> list[tuple[float, Asked]]:
         """The texts of a query, each by itself, and its pictures added up if some of them are wanted."""
@@ -652,24 +704,6 @@ class _Reader:
         like, weight = self._add_up(query, others), sum(weight for weight, _ in by_color)
         share = weight / (weight + sum(weight for weight, _ in others))
         return replace(like, query=query, colors=colors, share=share, own=own)
-
-    def _sum(self, terms: Sequence[tuple[float, Asked]]) -> Embeddings:
-        """What is wanted, moved away from what is not, view by view; a stored picture has one view.
-
-        With the weighted means p and n of what is wanted and what is not, it is p + share * (p - n), where share is
-        the sum of the unwanted weights by that of the wanted ones. For cosine, embeddings have length 1.
-        """
-        is_cosine = self._store.space.metric == "cosine"
-        each = [(weight, self._embeddings(one)) for weight, one in terms]
-        wanted = sum(weight for weight, _ in each if weight > 0)
-        unwanted = -sum(weight for weight, _ in each if weight < 0)
-        views = max(len(embeddings) for _, embeddings in each)
-        added = np.zeros((views, self._store.space.dim), np.float32)
-        for weight, embeddings in each:
-            scaled = unit(embeddings) if is_cosine else embeddings
-            factor = weight / wanted * (1 + unwanted / wanted if weight > 0 else 1)
-            added += np.float32(factor) * scaled[np.minimum(np.arange(views), len(embeddings) - 1)]
-        return added
 
 
 def _name(source: Source) -> str:
