@@ -8,7 +8,8 @@ import pytest
 
 from lookalike import Gallery, Query
 from lookalike.errors import UsageError
-from tests.conftest import make_picture, make_two_classes
+from tests.conftest import make_picture
+from tests.pairs import paint, write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     folder = tmp_path_factory.mktemp("feedback")
-    make_two_classes(folder / "set", 12)
-    with Gallery.open(folder / "gallery", encoder="histogram", create=True) as gallery:
-        gallery.index(folder / "set")
+    paint(folder / "painted")
+    with Gallery.open(folder / "gallery", encoder=write_pair(folder / "pair"), create=True) as gallery:
+        gallery.index(folder / "painted")
         yield gallery
 
 
@@ -42,16 +43,17 @@ def test_marked_hits_are_part_of_the_query_and_are_not_shown_again(gallery: Gall
     assert ranks[first[0].id] < min(ranks[first[1].id], ranks[first[2].id])
 
 
-def test_one_mark_is_enough(classes: Gallery) -> None:
-    by_label: dict[bytes, list[int]] = {}
-    for record in classes.pictures():
-        by_label.setdefault(record.path.split(b"/")[-2], []).append(record.id)
-    (one, *_), (other, *others) = by_label.values()
-    mixed = Query.stored(one) + Query.stored(other)
-    shares = []
-    for session in (classes.feedback(mixed).bad(one), classes.feedback(mixed).good(others[0])):
-        shares.append(sum(hit.id in others for hit in session.search(6)))
-    assert min(shares) >= 5
+def test_one_mark_is_enough(painted: Gallery) -> None:
+    ids: dict[bytes, list[int]] = {}
+    for record in painted.pictures():
+        ids.setdefault(record.path.rpartition(b"/")[2].partition(b"-")[0], []).append(record.id)
+    red, blue = ids[b"red"], ids[b"blue"]
+    mixed = Query.stored(red[0]) + Query.stored(blue[0])
+    for session in (painted.feedback(mixed).bad(red[1]), painted.feedback(mixed).good(blue[1])):
+        found = [hit.id for hit in session.search(19)]
+        assert max(found.index(id_) for id_ in blue if id_ in found) < min(
+            found.index(id_) for id_ in red if id_ in found
+        )
 
 
 def test_a_picture_that_is_marked_again_changes_its_mark(gallery: Gallery, photos: Path) -> None:

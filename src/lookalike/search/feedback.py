@@ -8,7 +8,7 @@ and the query is a sum like any other, which is searched as fast. docs/decisions
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -92,9 +92,10 @@ class Feedback:
         """What tells a picture from others, and its query. Raises UsageError for what is not a picture."""
         if isinstance(picture, Hit):
             return picture.id, StoredQuery(picture.id)
-        if isinstance(picture, int | np.integer) and not isinstance(picture, bool):
-            return int(picture), StoredQuery(int(picture))
-        query = as_query(picture)
+        if isinstance(picture, int | np.integer):
+            query: Query = StoredQuery(cast("int", picture))
+        else:
+            query = as_query(picture)
         if isinstance(query, StoredQuery) and query.crop is None:
             return int(query.id), query
         if not isinstance(query, StoredQuery | PictureQuery):
