@@ -8,7 +8,7 @@ and the query is a sum like any other, which is searched as fast. docs/decisions
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class Feedback:
         if isinstance(picture, Hit):
             return picture.id, StoredQuery(picture.id)
         if isinstance(picture, int | np.integer):
-            query: Query = StoredQuery(cast("int", picture))
+            query: Query = StoredQuery(picture)
         else:
             query = as_query(picture)
         if isinstance(query, StoredQuery) and query.crop is None:
