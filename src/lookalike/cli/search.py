@@ -23,7 +23,8 @@ from lookalike.cli.app import (
     ThresholdOption,
     command,
 )
-from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
+from lookalike.cli.printing import note, note_far, path_fields, print_json, print_table
+from lookalike.cli.results import Results, show_path_here
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
 from lookalike.store.location import name_command
@@ -130,6 +131,23 @@ def search(
     montage: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the query and its hits into this picture file.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with thumbnails and links into this one file.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV, for spreadsheets.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Print the hits with tabs between the columns.")] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy the hits into this folder; nothing is written over.")
+    ] = None,
+    link_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Make links to the hits in this folder; nothing is written over.")
+    ] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the page of --html, or the --montage; alone, a page of its own.")
+    ] = False,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Show the hits in a terminal that can (kitty, iTerm2, sixel).")
+    ] = False,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -184,8 +202,6 @@ def search(
     The nearest come first. With --model and --sample instead of IMAGE, each held-out picture is drawn as query_N.jpg
     and its hits as results_N.jpg.
     """
-    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
-
     of_pictures: dict[str, object] = {
         "--weight": weights,
         "--include-self": include_self,
@@ -207,7 +223,15 @@ def search(
         "--crop": crop,
         "--good": good,
         "--bad": bad,
+        "--html": html,
+        "--csv": csv,
+        "--tsv": tsv,
+        "--copy-to": copy_to,
+        "--link-to": link_to,
+        "--open": open_,
+        "--thumbnails": thumbnails,
     }
+    results = Results(json, csv, tsv, filepath_only, null, montage, html, copy_to, link_to, open_, thumbnails, force)
     by_color: dict[str, object] = {"--color": colors, "--palette": palette}
     pictures = _Pictures(query or [], like or [], unlike or [], clipboard, crop)
     _require_one({"IMAGE": pictures.option, "--text": text, "--sample": sample}, by_color)
@@ -220,8 +244,7 @@ def search(
     asked = _build_query(pictures.build(), text, _Colors(colors or [], palette, color_weight))
     asked = _mark(asked, good or [], bad or [])
     with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=pictures.near), encoder=model) as opened:
-        if montage is not None:
-            check_output(montage, force=force, protects=opened.protects)
+        results.check(opened)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         hits = opened.search(
             asked,
@@ -245,15 +268,8 @@ def search(
         _note_unjudged(hits, max_false_match)
         hits = hits.within(threshold).beyond_chance(max_false_match)
         _note_missing(opened, hits)
-        if montage is not None:
-            write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
-            note(f"montage: {montage}")
-    if json:
-        print_json(hits.to_dict())
-    elif filepath_only or null:
-        print_paths([os.fsencode(hit.path) for hit in hits], null=null)
-    else:
-        print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
+        results.print(hits)
+        results.write(opened, hits)
 
 
 def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool, offset: int) -> None:
@@ -273,7 +289,7 @@ def _note_strange(hits: Hits) -> None:
     """Say that nothing good was found, and what is nearest."""
     if hits.nothing_good and hits:
         note(
-            f"nothing good found: even {_shown(hits[0].path)} is farther than the nearest other picture "
+            f"nothing good found: even {show_path_here(hits[0].path)} is farther than the nearest other picture "
             "of 95 in 100 pictures of the gallery"
         )
 
@@ -290,7 +306,7 @@ def _note_unjudged(hits: Hits, max_false_match: float | None) -> None:
         nearest = min(hits, key=lambda hit: hit.expected or 0.0)
         note(
             f"no hit is near enough: {nearest.expected:.3g} pictures are expected by chance as near as "
-            f"{_shown(nearest.path)}"
+            f"{show_path_here(nearest.path)}"
         )
 
 
@@ -469,16 +485,6 @@ def _weights(texts: list[str]) -> dict[str, float]:
         except ValueError:
             raise typer.BadParameter(f"{text!r} is not NAME=SHARE", param_hint="--weight") from None
     return weights
-
-
-def _shown(path: Path) -> str:
-    """A path below the current folder is shown relative to it."""
-    try:
-        here = Path.cwd()
-    except OSError:  # deleted meanwhile
-        here = Path("/nowhere")
-    below = path.relative_to(here) if path.is_relative_to(here) else path
-    return path_fields(os.fsencode(below))["display"]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from lookalike.search.gather import Gathered
     from lookalike.search.query import Query
     from lookalike.store import Near
 
@@ -118,6 +119,11 @@ class Hits(Sequence[Hit]):
         return self._found.query
 
     @property
+    def encoder(self) -> str:
+        """The name of the gallery's encoder."""
+        return self._found.encoder
+
+    @property
     def nothing_good(self) -> bool | None:
         """Whether even the nearest is farther than the nearest of 95 in 100 of the gallery's own pictures.
 
@@ -179,6 +185,27 @@ class Hits(Sequence[Hit]):
             raise MissingExtra("to_pandas needs pandas", hint=f"{how_to_install('pandas')}; or use rows()") from error
         return pd.DataFrame(self.rows(), columns=["rank", "path", "distance", "id"])
 
+    def to_html(self) -> str:
+        """A page of HTML with thumbnails, which needs no other file and links to the pictures on this machine."""
+        from lookalike.search.sheet import draw_sheet  # noqa: PLC0415  (as below)
+
+        return draw_sheet(self, self._found.title)
+
+    def to_csv(self, separator: str = ",") -> str:
+        """A table with a heading, for spreadsheets."""
+        from lookalike.search.sheet import write_csv  # noqa: PLC0415  (as below)
+
+        return write_csv(self, separator)
+
+    def copy_to(self, folder: str | Path, *, link: bool = False) -> Gathered:
+        """Copy the pictures into a folder, or link to them there; a name that is taken gets a number.
+
+        Raises UsageError if the folder cannot be made.
+        """
+        from lookalike.search.gather import gather  # noqa: PLC0415  (as below)
+
+        return gather([os.fsencode(hit.path) for hit in self], folder, link=link)
+
     def montage(self, columns: int = 5) -> Image.Image:
         """Draw the query above its hits, each with rank, distance and name; an empty frame if a file is gone."""
         from lookalike.search.montage import draw_montage  # noqa: PLC0415  (0.012 s, which a search need not spend)
@@ -187,7 +214,11 @@ class Hits(Sequence[Hit]):
 
     def _with_captions(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
         """The query and the hits, each with its caption."""
-        captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self]
+        names = [(show_path(os.fsencode(hit.path.name)), show_path(os.fsencode(hit.path.parent))) for hit in self]
+        captions = [
+            f"{hit.rank}   {hit.distance:.3f}\n{name}\n{folder}"
+            for hit, (name, folder) in zip(self, names, strict=True)
+        ]
         query = self.image, self._found.title
         return query, [(hit.path, text) for hit, text in zip(self, captions, strict=True)]
 
