@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from lookalike.images.walk import Root
     from lookalike.search.concepts import Taught, Word
     from lookalike.search.explain import Inspection
+    from lookalike.search.feedback import Feedback
     from lookalike.search.hits import Hits
     from lookalike.search.query import Source
     from lookalike.search.rerank import Order
@@ -281,6 +282,9 @@ class Gallery:
         exact: bool = False,
         include_self: bool = False,
         unique: bool = False,
+        offset: int = 0,
+        diverse: float = 0.0,
+        least: bool = False,
     ) -> Hits:
         """The k pictures most similar to `query`: a path, PIL image, uint8 (h, w, 3) or (h, w), or `lookalike.Query`.
 
@@ -293,9 +297,12 @@ class Gallery:
         exact: compare with every picture, even in a gallery so large that searches are normally approximate.
         unique: count copies once: of files with the same content, and of pictures that are the same in every pixel that
         is compared, only the nearest is a hit; k hits are returned if there are k different pictures.
+        offset: leave out that many hits, for the next page; ranks are counted from the nearest all the same.
+        diverse: how much it counts that a hit differs from those before it, from 0 to 1; True is 0.5. Hits are chosen
+        among the nearest 200. least: the least similar pictures, farthest first.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for an unknown filter or order.
         """
-        options = engine.Options(where, weights, order, exact, include_self, unique)
+        options = engine.Options(where, weights, order, exact, include_self, unique, offset, diverse, least)
         return engine.search(self.store, lambda: self.encoder, [as_query(query)], k, options)[0]
 
     def search_many(  # noqa: PLR0913  (by name, all but two)
@@ -309,10 +316,18 @@ class Gallery:
         exact: bool = False,
         include_self: bool = False,
         unique: bool = False,
+        offset: int = 0,
+        diverse: float = 0.0,
+        least: bool = False,
     ) -> list[Hits]:
         """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
-        options = engine.Options(where, weights, order, exact, include_self, unique)
+        options = engine.Options(where, weights, order, exact, include_self, unique, offset, diverse, least)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
+
+    def feedback(self, query: Query | Source) -> Feedback:
+        """A search that learns from marks: `.good(hit)`, `.bad(hit)`, and `.search()` as often as it helps."""
+        feedback = importlib.import_module("lookalike.search.feedback")
+        return cast("Feedback", feedback.Feedback(self.store, self.search, query))
 
     def explain_filters(self, where: Sequence[str], *, has_hits: bool = False) -> list[str]:
         """Why these filters select nothing: a sentence for each value that no picture has, with the values there are.
