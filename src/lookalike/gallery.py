@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.explore.duplicates.trash import Moved
     from lookalike.explore.map import Map
+    from lookalike.explore.naming import Namer
     from lookalike.explore.neighbours import Neighbours
     from lookalike.explore.outliers import Outliers
     from lookalike.images.decode import View
@@ -468,7 +469,8 @@ class Gallery:
         StoreError, UsageError; MissingExtra for `fine` without openTSNE.
         """
         made = importlib.import_module("lookalike.explore.map").make_map
-        return cast("Map", made(self.store, where=where, groups=groups, seed=seed, fine=fine, on_progress=on_progress))
+        options = {"where": where, "groups": groups, "seed": seed, "fine": fine, "namers": self._namers()}
+        return cast("Map", made(self.store, **options, on_progress=on_progress))
 
     def clusters(self, count: int | None = None, *, where: Sequence[str] = (), seed: int = 0) -> Clusters:
         """Groups of pictures that are alike, the largest first, each with a name and its most typical pictures first.
@@ -476,7 +478,7 @@ class Gallery:
         count: how many groups; None for as many as there seem to be. Raises StoreError, UsageError.
         """
         found = importlib.import_module("lookalike.explore.clusters").find_clusters
-        return cast("Clusters", found(self.store, count, where=where, seed=seed))
+        return cast("Clusters", found(self.store, count, where=where, seed=seed, namers=self._namers()))
 
     def outliers(self, k: int = 20, *, where: Sequence[str] = ()) -> Outliers:
         """The k pictures that are least like all others, the farthest first. Raises StoreError, UsageError."""
@@ -629,6 +631,9 @@ class Gallery:
             return done, maintenance.index_lost(
                 gallery.store, gallery.encoder, lost, options=options, on_progress=on_progress
             )
+
+    def _namers(self) -> list[Namer]:
+        return [importlib.import_module("lookalike.explore.naming").name_by_words(self.store, lambda: self.encoder)]
 
     def _maintained(self) -> Maintained:
         if not isinstance(self.store, Maintained):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from lookalike import load_encoder
+from lookalike.encoders.efficientnet.words import load_vocabulary
 from lookalike.errors import UsageError
 from lookalike.explore.clusters import find_clusters
-from lookalike.explore.naming import name_groups
-from lookalike.store import Record
+from lookalike.explore.naming import name_by_words, name_groups
+from lookalike.store import Record, Space, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +103,19 @@ def test_groups_are_drawn_into_a_folder(gallery: Gallery, tmp_path: Path) -> Non
 
     written = write_sheets(gallery.clusters(2), tmp_path / "groups")
     assert len(written) == len([*(tmp_path / "groups").iterdir()]) == 2
+
+
+def test_groups_in_one_folder_are_named_by_the_words_of_the_encoder(request: pytest.FixtureRequest) -> None:
+    vocabulary, random = load_vocabulary(), np.random.default_rng(0)
+    numbers = {name: number for number, name in vocabulary.class_names.items()}
+    store = open_store("memory:", create=Space("test", "test", 1280, "cosine", "test"))
+    request.addfinalizer(store.close)
+    rows = {
+        b"%s %d" % (name.encode(), n): vocabulary.directions[numbers[name]] + 0.01 * random.standard_normal(1280)
+        for name in ("daisy", "streetcar")
+        for n in range(10)
+    }
+    with store.writing():
+        store.put([Record(b"/photos/" + key, digest=key) for key in rows], {k: v.astype("f4") for k, v in rows.items()})
+    namer = name_by_words(store, lambda: load_encoder("efficientnet-lite0-int8"))
+    assert {each.name for each in find_clusters(store, 2, namers=[namer])} == {"daisy", "streetcar"}
