@@ -9,6 +9,7 @@ import pytest
 
 from lookalike import Gallery, Query
 from lookalike.errors import UnreadableImage, UsageError
+from tests.conftest import make_picture
 from tests.pairs import paint, write_pair
 
 if TYPE_CHECKING:
@@ -139,3 +140,16 @@ def test_diverse_hits_differ_from_each_other(painted: Gallery) -> None:
 def test_the_strength_of_diverse_is_a_share(gallery: Gallery, photos: Path, strength: Any) -> None:
     with pytest.raises(UsageError, match="strength"):
         gallery.search(photos / "000.jpg", diverse=strength)
+
+
+@pytest.mark.parametrize("encoder", ["histogram", "hybrid:efficientnet-lite0-int8=0.5+histogram=0.5"])
+def test_a_picture_twice_is_that_picture(photos: Path, encoder: str) -> None:
+    outside = make_picture(77)
+    with Gallery.open("memory:", encoder=encoder, create=True) as gallery:
+        gallery.index(photos)
+        for weights in (None, {"histogram": 0.9}) if "hybrid" in encoder else (None,):
+            for query in (Query.picture(outside), Query.picture(photos / "003.jpg")):
+                once = gallery.search(query, 5, weights=weights)
+                twice = gallery.search(query + query, 5, weights=weights)
+                assert [hit.id for hit in twice] == [hit.id for hit in once]
+                assert [hit.distance for hit in twice] == pytest.approx([hit.distance for hit in once], abs=1e-5)
