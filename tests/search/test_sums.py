@@ -153,3 +153,13 @@ def test_a_picture_twice_is_that_picture(photos: Path, encoder: str) -> None:
                 twice = gallery.search(query + query, 5, weights=weights)
                 assert [hit.id for hit in twice] == [hit.id for hit in once]
                 assert [hit.distance for hit in twice] == pytest.approx([hit.distance for hit in once], abs=1e-5)
+
+
+def test_sums_of_pictures_are_explained_and_nothing_else_is(painted: Gallery) -> None:
+    both = Query.stored(1) + Query.stored(9)
+    explained = painted.explain(both, Query.stored(2))
+    hits = painted.search(both, 100)
+    assert explained.distance == pytest.approx(next(hit.distance for hit in hits if hit.id == 2), abs=1e-6)
+    for query in (Query.stored(1) + Query.text("red"), Query.color("red"), Query.stored(1) + Query.color("red")):
+        with pytest.raises(UsageError, match="only pictures"):
+            painted.explain(query, Query.stored(2))
