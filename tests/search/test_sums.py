@@ -83,6 +83,7 @@ def test_a_text_goes_with_pictures(painted: Gallery) -> None:
     assert all(name.startswith("blue") for name in more)
     less = paths(painted.search(Query.text("blue") + Query.text("red") - 2 * red, 3))
     assert all(name.startswith("blue") for name in less)
+    assert min(hit.distance for hit in painted.search(Query.text("blue") - Query.text("red"), 100)) >= 0
     assert [hit.distance for hit in both] == sorted(hit.distance for hit in both)
     with pytest.raises(UsageError, match="diffusion"):
         painted.search(red + Query.text("blue"), order="diffusion")
