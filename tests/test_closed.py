@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 TAKES_ONE = {
     "explain_filters",
     "explain_text",
+    "feedback",
     "forget",
     "search",
     "search_text",

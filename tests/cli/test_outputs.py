@@ -39,6 +39,7 @@ OWN_FILES = {
     "evaluation/scaling.py": "a temporary folder",
     "evaluation/speed.py": "a temporary folder",
     "images/augment.py": "memory",
+    "cli/terminal.py": "memory",
     "search/notebook.py": "memory",
     "store/sqlite/backup.py": "a file of a gallery",
     "training/export.py": "a model in the folder of a training",

@@ -132,3 +132,51 @@ def test_hits_are_marked_good_or_bad(run: Run, indexed: Path) -> None:
     assert not set(first) & {hit["path"] for hit in again["hits"]}
     assert [part["weight"] for part in again["query"]["sum"]] == [1, 1, -2, -2]
     assert run(*search, "--bad", "gone.jpg").status == 2
+
+
+STRANGE = (
+    "",
+    " ",
+    ":",
+    "2:",
+    "2:2:a",
+    "id:",
+    "text:",
+    "color:",
+    "a\0b",
+    "\ud800",
+    "\x1b[31m",
+    "x" * 300,
+    "9" * 5000,
+    "nan",
+)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "",
+        "--like",
+        "--unlike",
+        "--good",
+        "--bad",
+        "--crop",
+        "--offset",
+        "--diversity",
+        "--copy-to",
+        "--link-to",
+        "--html",
+    ],
+)
+def test_strange_values_are_the_users_mistake(
+    run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    first = [] if option in {"", "--like", "--unlike"} else [indexed / "000.jpg"]
+    for value in STRANGE:
+        done = run("search", *first, *([option] if option else []), value, "-i", indexed, "-k", 1)
+        assert done.status in {0, 1, 2}, (option, value, done)
+        assert "Traceback" not in done.err, (option, value, done.err)
+        assert "\x1b" not in done.err + done.out
+        assert done.status or option in {"--offset", "--diversity", "--copy-to", "--link-to", "--html", "--crop"}, value

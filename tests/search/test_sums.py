@@ -9,6 +9,7 @@ import pytest
 
 from lookalike import Gallery, Query
 from lookalike.errors import UnreadableImage, UsageError
+from tests.conftest import make_picture
 from tests.pairs import paint, write_pair
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def test_a_text_goes_with_pictures(painted: Gallery) -> None:
     assert all(name.startswith("blue") for name in more)
     less = paths(painted.search(Query.text("blue") + Query.text("red") - 2 * red, 3))
     assert all(name.startswith("blue") for name in less)
+    assert min(hit.distance for hit in painted.search(Query.text("blue") - Query.text("red"), 100)) >= 0
     assert [hit.distance for hit in both] == sorted(hit.distance for hit in both)
     with pytest.raises(UsageError, match="diffusion"):
         painted.search(red + Query.text("blue"), order="diffusion")
@@ -139,3 +141,26 @@ def test_diverse_hits_differ_from_each_other(painted: Gallery) -> None:
 def test_the_strength_of_diverse_is_a_share(gallery: Gallery, photos: Path, strength: Any) -> None:
     with pytest.raises(UsageError, match="strength"):
         gallery.search(photos / "000.jpg", diverse=strength)
+
+
+@pytest.mark.parametrize("encoder", ["histogram", "hybrid:efficientnet-lite0-int8=0.5+histogram=0.5"])
+def test_a_picture_twice_is_that_picture(photos: Path, encoder: str) -> None:
+    outside = make_picture(77)
+    with Gallery.open("memory:", encoder=encoder, create=True) as gallery:
+        gallery.index(photos)
+        for weights in (None, {"histogram": 0.9}) if "hybrid" in encoder else (None,):
+            for query in (Query.picture(outside), Query.picture(photos / "003.jpg")):
+                once = gallery.search(query, 5, weights=weights)
+                twice = gallery.search(query + query, 5, weights=weights)
+                assert [hit.id for hit in twice] == [hit.id for hit in once]
+                assert [hit.distance for hit in twice] == pytest.approx([hit.distance for hit in once], abs=1e-5)
+
+
+def test_sums_of_pictures_are_explained_and_nothing_else_is(painted: Gallery) -> None:
+    both = Query.stored(1) + Query.stored(9)
+    explained = painted.explain(both, Query.stored(2))
+    hits = painted.search(both, 100)
+    assert explained.distance == pytest.approx(next(hit.distance for hit in hits if hit.id == 2), abs=1e-6)
+    for query in (Query.stored(1) + Query.text("red"), Query.color("red"), Query.stored(1) + Query.color("red")):
+        with pytest.raises(UsageError, match="only pictures"):
+            painted.explain(query, Query.stored(2))

@@ -130,10 +130,10 @@ def bench_feedback(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Measure what marking hits as good or bad gains, with a simulated user.
+    """Measure what marking hits as good or bad gains.
 
-    The user looks at ten hits at a time and marks the first right and the first wrong one, or all. Shown is the share
-    of right pictures among the next ten, after each round, with the marks and without. Only gallery pictures are
+    A simulated user looks at ten hits at a time and marks the first right and the first wrong one, or all. Shown is the
+    share of right pictures among the next ten, after each round, with the marks and without. Only gallery pictures are
     searched.
     """
     from lookalike.evaluation.collections import name_collections  # noqa: PLC0415  (numpy)

@@ -69,9 +69,7 @@ def teach(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Teach the gallery a name by examples.
-
-    Three to ten pictures are good.
+    """Teach the gallery a name by three to ten examples.
 
     Afterwards `search --text NAME` finds such pictures and `--filter tag:NAME` selects them, also among those that are
     added later. Teaching a name again adds examples; `forget` starts over.

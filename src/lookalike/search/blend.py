@@ -27,6 +27,9 @@ BOTH = 1000
 """Pictures nearest by each kind of query that are compared by all of them."""
 
 
+_FARTHEST = 2.0  # by cosine
+
+
 @dataclass(frozen=True, slots=True)
 class Likeness:
     """A query that is compared by vectors: its views float32 (v, w), as they are compared in `space`."""
@@ -58,15 +61,22 @@ class Blend:
         return [id_ for weight, part in self.parts if weight > 0 for id_ in part.find(store, k, where)]
 
     def distances(self, store: Store, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The mean distance of each of these pictures to the queries, by their weights, float64 (n,)."""
+        """The mean distance of each of these pictures to the queries, by their weights, float64 (n,).
+
+        Of a query that is not wanted, what is missing to the largest distance counts: 2 for cosine.
+        """
         if not len(ids):
             return np.empty(0)
         each = [part.distances(store, ids) for _, part in self.parts]
         spreads = [float(found.std()) for found in each]
         usual = max(spreads) or 1.0
-        factors = [weight / (spread or usual) for (weight, _), spread in zip(self.parts, spreads, strict=True)]
-        total = sum(factor for factor in factors if factor > 0)
-        return np.asarray(sum(factor / total * found for factor, found in zip(factors, each, strict=True)))
+        factors = [abs(weight) / (spread or usual) for (weight, _), spread in zip(self.parts, spreads, strict=True)]
+        total = sum(factors)
+        turned = [
+            found if weight > 0 else max(_FARTHEST, float(found.max())) - found
+            for (weight, _), found in zip(self.parts, each, strict=True)
+        ]
+        return np.asarray(sum(factor / total * found for factor, found in zip(factors, turned, strict=True)))
 
 
 def find_blended(store: Store, blend: Blend, k: int, where: Filter | None) -> Near:

@@ -269,5 +269,5 @@ def _not_taught(name: str, known: Iterable[Concept]) -> UnknownWord:
     nearest = f"; the nearest names: {', '.join(close[:5])}" if close else ""
     return UnknownWord(
         f"this gallery was not taught {name!r}{nearest}",
-        hint="all names: lookalike words; a new one: lookalike teach NAME IMAGES",
+        hint="to list them: lookalike words; to add one: lookalike teach NAME IMAGES",
     )

@@ -175,7 +175,7 @@ class PictureQuery(Query):
         if isinstance(self.source, bytes) and self.source.startswith(_CONTENT):
             raise UsageError(
                 "bytes are taken as the path of a file, and these are the content of one",
-                hint="for the content of a file: Query.content(data)",
+                hint="for the content of a file: Query.content(data), or PIL.Image.open(io.BytesIO(data))",
             )
         if not isinstance(self.source, _SOURCES):
             raise UsageError(f"{_a(self.source)} is not a picture", hint=_how_to_give(self.source))

@@ -85,7 +85,7 @@ def _find_word(vocabulary: Vocabulary, text: str) -> NDArray[np.float32]:
         nearest = f"; the nearest known words: {', '.join(close)}" if close else ""
         raise UnknownWord(
             f"the encoder does not know {text!r}{nearest}",
-            hint=f"all of them: lookalike words; a word of your own: lookalike teach NAME IMAGES; {_BRING_A_PAIR}",
+            hint=f"to list all: lookalike words; to add your own: lookalike teach NAME IMAGES; {_BRING_A_PAIR}",
         )
     return found
 
