@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_TEXT = """Find pictures that are there more than once, in groups told apart by kind.
+_TEXT = """Find pictures that you have more than once.
 
 Identical files; the same picture, resized, cropped, turned, mirrored, toned, or with text on it; the same scene. The
 pictures themselves are compared, and each pair says what was found. Nothing is moved without --apply, and then only
