@@ -38,6 +38,8 @@ OWN_FILES = {
     "encoders/untrusted/trial.py": "the cache of trials",
     "evaluation/scaling.py": "a temporary folder",
     "evaluation/speed.py": "a temporary folder",
+    "explore/duplicates/plans.py": "a plan, which bears no mark: `check_output` keeps it from replacing a file",
+    "explore/duplicates/trash.py": "the trash folder",
     "images/augment.py": "memory",
     "cli/terminal.py": "memory",
     "search/notebook.py": "memory",
