@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lookalike.images.pool import OnProgress
 
-__all__ = ["read_stretched", "read_thumbnails"]
+__all__ = ["read_stretched", "read_thumbnails", "undo_stretch"]
 
 
 def read_stretched(path: bytes, view: View, limits: Limits) -> DecodedPicture:
@@ -38,12 +38,13 @@ def read_thumbnails(
     real = [os.path.realpath(os.fsencode(path)) for path in paths]
     with DecoderPool(View(side, 1.0, 1.0), decoder=read_stretched) as pool, closing(pool.read(real)) as outcomes:
         for done, (_, outcome) in enumerate(outcomes, 1):
-            yield _shrink(outcome, side) if isinstance(outcome, DecodedPicture) else None
+            yield undo_stretch(outcome, side) if isinstance(outcome, DecodedPicture) else None
             if on_progress is not None:
                 on_progress(done, len(paths))
 
 
-def _shrink(picture: DecodedPicture, side: int) -> Image.Image:
+def undo_stretch(picture: DecodedPicture, side: int) -> Image.Image:
+    """What `read_stretched` has read into a square of `side` pixels, RGB, in its own proportions."""
     square = Image.frombytes("RGB", (side, side), picture.pixels)
     return square.resize(_fit(picture.width, picture.height, side), Image.Resampling.BICUBIC)
 

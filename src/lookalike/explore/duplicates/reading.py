@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from lookalike.explore.duplicates.align import FINE
 from lookalike.explore.duplicates.proof import Prepared
-from lookalike.images.decode import DecodedPicture, Limits, View, open_file
-from lookalike.images.ground import on_ground
+from lookalike.explore.thumbnails import read_stretched, undo_stretch
+from lookalike.images.decode import DecodedPicture, Limits, View
 from lookalike.images.pool import DecoderPool
 
 if TYPE_CHECKING:
@@ -30,14 +30,10 @@ _KEPT = 1000  # prepared pictures, each of 0.3 MB
 
 
 def read_small(path: bytes, view: View, limits: Limits) -> DecodedPicture:
-    """The whole picture at `path`, stretched to a square of the view's size; called in a worker. Raises Unreadable."""
-    with open_file(path, limits, at_least=view.size) as image:
-        width, height = image.info["original_size"]
-        small = on_ground(image).resize((view.size, view.size), Image.Resampling.BICUBIC, reducing_gap=3.0)
-        format_ = str(image.info["original_format"])
+    """What `read_stretched` reads, with the SHA-256 of the file; called in a worker. Raises Unreadable."""
+    picture = read_stretched(path, view, limits)
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").digest()
-    return DecodedPicture(small.tobytes(), digest, width, height, format_)
+        return replace(picture, digest=hashlib.file_digest(file, "sha256").digest())
 
 
 class Reader:
@@ -76,8 +72,4 @@ class Reader:
 def _prepare(picture: DecodedPicture, record: Record) -> Prepared | str:
     if picture.digest != record.digest:
         return "changed since it was indexed"
-    side = max(picture.width, picture.height)
-    size = (max(1, round(FINE * picture.width / side)), max(1, round(FINE * picture.height / side)))
-    square = Image.frombytes("RGB", (FINE, FINE), picture.pixels)
-    small = square.resize(size, Image.Resampling.BICUBIC)
-    return Prepared(np.asarray(small), (picture.width, picture.height))
+    return Prepared(np.asarray(undo_stretch(picture, FINE)), (picture.width, picture.height))
