@@ -77,7 +77,7 @@ def _put(path: bytes, folder: bytes, *, link: bool) -> bytes | None:
             if number >= _MOST:
                 raise OSError(0, f"there are {_MOST:,} files of this name")
             continue
-        with contextlib.suppress(FileExistsError):  # somebody else was faster
+        with contextlib.suppress(FileExistsError):  # another process was faster
             _make(path, target, link=link)
             return target
     return None

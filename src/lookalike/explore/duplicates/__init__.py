@@ -1,4 +1,4 @@
-"""Pictures that a gallery has more than once: found, told apart by kind, proved, and put aside.
+"""Pictures that a gallery has more than once: found, proved, grouped by kind, and put aside.
 
 find        candidates from what the gallery keeps, proofs from the pictures, groups
 trash       copies moved into a folder, and brought back
