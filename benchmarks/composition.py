@@ -30,7 +30,7 @@ class Variant(NamedTuple):
     whitened dimensions of each group with the share of the whitened ones.
     """
 
-    shares: tuple[float, ...] = (0.55, 0.45)
+    shares: tuple[float, ...] = (0.6, 0.4)
     exponent: float = 0.7
     layout: float = 0.05
     whitened_share: float = 0.33
@@ -45,7 +45,7 @@ VARIANTS = {
     "exponent 1": Variant(exponent=1.0),
     "exponent 0.5": Variant(exponent=0.5),
     "shares 0.75 / 0.25": Variant(shares=(0.75, 0.25)),
-    "shares 0.63 / 0.37": Variant(shares=(0.63, 0.37)),
+    "shares 0.55 / 0.45": Variant(shares=(0.55, 0.45)),
     "shares 0.37 / 0.63": Variant(shares=(0.37, 0.63)),
     "whitened 0.25": Variant(whitened_share=0.25),
     "whitened 0.5": Variant(whitened_share=0.5),

@@ -24,6 +24,7 @@ SCENES8 = Path(__file__).parents[2] / "shared" / "data" / "scenes8"
 SLOW = (
     *(
         "cli/test_bench.py",
+        "cli/test_collection.py",
         "cli/test_demo.py",
         "cli/test_encoders.py",
         "cli/test_experiments.py",
@@ -143,3 +144,14 @@ def gallery(photos: Path, tmp_path: Path) -> Iterator[Gallery]:
     with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(photos, options=IndexOptions(workers=1))
         yield gallery
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder, and another that is the current one."""
+    for name in ("home", "here"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "home"

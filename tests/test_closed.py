@@ -9,12 +9,13 @@ import pytest
 
 from lookalike import Gallery, IndexOptions
 from lookalike.errors import ClosedGallery, StoreError
+from lookalike.explore.duplicates.keep import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ALLOWED = {"close"}
+ALLOWED = {"close", "plan_moves"}  # the latter looks at files alone
 DUNDERS = ["__len__", "__iter__", "__enter__", "__contains__"]
 NAMES = [name for name in dir(Gallery) if not name.startswith("_") and name not in ALLOWED]
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
@@ -27,11 +28,14 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "embed_files": ([],),
     "nearest": ([], 1),
     "knows": (b"/a.jpg",),
+    "mark_distinct": ("a.jpg", "b.jpg"),
+    "move_duplicates": (Plan((), {}, ()),),
     "__contains__": ("a.jpg",),
 }
 TAKES_ONE = {
     "explain_filters",
     "explain_text",
+    "feedback",
     "forget",
     "search",
     "search_text",

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def sandbox(tmp_path: Path) -> Path:
     (folder / "birds.csv").write_text("\n".join(["file,class,split", *rows]) + "\n")
     make_picture(100).save(folder / "beach.jpg")
     make_picture(101).save(folder / "Photos" / "beach.jpg")
+    shutil.copy(folder / "Photos" / "beach.jpg", folder / "Photos" / "beach (1).jpg")
     write_pair(folder / "clip")
     write_pair_export(folder / "clip-vit-base-patch32")
     return folder

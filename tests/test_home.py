@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 ONE = IndexOptions(workers=1)
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder, and another that is the current one and stays empty."""
-    for name in ("home", "here"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "home"
-
-
 def test_every_method_of_a_gallery_takes_a_tilde(home: Path, make_photos: Callable[..., Path]) -> None:
     shutil.copytree(make_photos(6), home / "photos")
     with Gallery.open("~/photos/.lookalike", encoder="histogram", create=True, learn_from=["~/photos"]) as gallery:

@@ -8,6 +8,7 @@
     │   ├── NoTextEncoder          the encoder understands only pictures, not text
     │   ├── UnknownWord            the encoder, or the gallery, does not know a word
     │   ├── UnreadableImage        the query picture cannot be read
+    │   ├── NoClipboard            there is no clipboard, or no picture on it
     │   └── MissingExtra           an optional dependency is not installed
     ├── EncoderError               a model file cannot be used
     │   └── UntrustedModel         a model file asks for more than arithmetic
@@ -71,6 +72,10 @@ class UnknownWord(UsageError):
 
 class UnreadableImage(UsageError):
     """The query picture cannot be read."""
+
+
+class NoClipboard(UsageError):
+    """There is no clipboard, or no picture on it."""
 
 
 class MissingExtra(UsageError):

@@ -22,6 +22,7 @@ from lookalike.encoders import (
     recall,
     wanted_device,
 )
+from lookalike.encoders.composition import layout_columns
 from lookalike.encoders.threads import guard
 from lookalike.errors import ClosedGallery, EncoderMismatch, NoGallery, StoreError, UsageError, counted
 from lookalike.files import check_output, expand_home
@@ -47,12 +48,21 @@ if TYPE_CHECKING:
 
     from lookalike.adaptation.lda import Validation
     from lookalike.encoders import Encoder
+    from lookalike.explore.clusters import Clusters
+    from lookalike.explore.confusions import Confusions
+    from lookalike.explore.duplicates.groups import Duplicates
+    from lookalike.explore.duplicates.keep import Plan
+    from lookalike.explore.duplicates.trash import Moved
+    from lookalike.explore.map import Map
+    from lookalike.explore.naming import Namer
     from lookalike.explore.neighbours import Neighbours
+    from lookalike.explore.outliers import Outliers
     from lookalike.images.decode import View
     from lookalike.images.pool import OnProgress
     from lookalike.images.walk import Root
     from lookalike.search.concepts import Taught, Word
     from lookalike.search.explain import Inspection
+    from lookalike.search.feedback import Feedback
     from lookalike.search.hits import Hits
     from lookalike.search.query import Source
     from lookalike.search.rerank import Order
@@ -273,6 +283,9 @@ class Gallery:
         exact: bool = False,
         include_self: bool = False,
         unique: bool = False,
+        offset: int = 0,
+        diverse: float = 0.0,
+        least: bool = False,
     ) -> Hits:
         """The k pictures most similar to `query`: a path, PIL image, uint8 (h, w, 3) or (h, w), or `lookalike.Query`.
 
@@ -285,9 +298,12 @@ class Gallery:
         exact: compare with every picture, even in a gallery so large that searches are normally approximate.
         unique: count copies once: of files with the same content, and of pictures that are the same in every pixel that
         is compared, only the nearest is a hit; k hits are returned if there are k different pictures.
+        offset: leave out that many hits, for the next page; ranks are counted from the nearest all the same.
+        diverse: how much it counts that a hit differs from those before it, from 0 to 1; True is 0.5. Hits are chosen
+        among the nearest 200. least: the least similar pictures, farthest first.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for an unknown filter or order.
         """
-        options = engine.Options(where, weights, order, exact, include_self, unique)
+        options = engine.Options(where, weights, order, exact, include_self, unique, offset, diverse, least)
         return engine.search(self.store, lambda: self.encoder, [as_query(query)], k, options)[0]
 
     def search_many(  # noqa: PLR0913  (by name, all but two)
@@ -301,14 +317,22 @@ class Gallery:
         exact: bool = False,
         include_self: bool = False,
         unique: bool = False,
+        offset: int = 0,
+        diverse: float = 0.0,
+        least: bool = False,
     ) -> list[Hits]:
         """Run `search` for many queries, which are encoded and looked up together; one `Hits` for each."""
-        options = engine.Options(where, weights, order, exact, include_self, unique)
+        options = engine.Options(where, weights, order, exact, include_self, unique, offset, diverse, least)
         return engine.search(self.store, lambda: self.encoder, [as_query(query) for query in queries], k, options)
 
     def select(self, where: Sequence[str] = ()) -> NDArray[np.int64]:
         """The ids of the pictures that pass these filters, in ascending order, int64 (n,). Raises UsageError."""
         return engine.select(self.store, where)
+
+    def feedback(self, query: Query | Source) -> Feedback:
+        """A search that learns from marks: `.good(hit)`, `.bad(hit)`, and `.search()` as often as it helps."""
+        feedback = importlib.import_module("lookalike.search.feedback")
+        return cast("Feedback", feedback.Feedback(self.store, self.search, query))
 
     def explain_filters(self, where: Sequence[str], *, has_hits: bool = False) -> list[str]:
         """Why these filters select nothing: a sentence for each value that no picture has, with the values there are.
@@ -370,6 +394,113 @@ class Gallery:
         """
         explore = importlib.import_module("lookalike.explore.neighbours")
         return cast("Iterator[Neighbours]", explore.list_neighbours(self.store, k, exact=exact))
+
+    # Duplicates
+
+    def duplicates(
+        self,
+        *,
+        against: PathLike | Gallery | None = None,
+        budget: int = 20_000,
+        options: IndexOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Duplicates:
+        """The pictures that are here more than once, in groups: identical files, the same picture, the same scene.
+
+        Candidates come from what the gallery keeps, and are proved by laying the pictures themselves on each other,
+        the likeliest first. budget: the most pairs to prove; obvious ones beyond it are listed as not proven.
+        against: a folder of this gallery, or another gallery; only pairs of a picture there and one elsewhere are
+        found. options: limits and workers for reading. Nothing is moved. Raises StoreError, UsageError.
+        """
+        found = importlib.import_module("lookalike.explore.duplicates.find")
+        limits = {"limits": options.limits, "workers": options.workers} if options is not None else {}
+        other = against.store if isinstance(against, Gallery) else against and canonical_path(against, self.store)
+        layout = layout_columns(self.encoder, self.store.space.dim)
+        wanted = found.DuplicateOptions(budget=budget, against=other, layout=layout, **limits)
+        return cast("Duplicates", found.find_duplicates(self.store, wanted, on_progress=on_progress))
+
+    def plan_moves(self, duplicates: Duplicates, keep: str = "largest") -> Plan:
+        """Which copies would be moved away, and which picture of each group is kept, by a rule.
+
+        keep: "largest", "oldest", "path order" or "most metadata". Only copies that are proven against the kept
+        picture are moved; a pair that the search has not compared is compared now. Raises UsageError.
+        """
+        return cast(
+            "Plan", importlib.import_module("lookalike.explore.duplicates.actions").plan_moves(duplicates, keep)
+        )
+
+    def move_duplicates(self, plan: Plan, trash: str | Path | None = None, *, wait: float = 0.0) -> Moved:
+        """Move the copies of a plan into a trash folder and out of the gallery; nothing is deleted.
+
+        trash: by default `.lookalike-trash` beside the gallery. `undo_moves` brings the files back.
+        Raises StoreBusy, UsageError.
+        """
+        actions = importlib.import_module("lookalike.explore.duplicates.actions")
+        folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
+        return cast("Moved", actions.apply_plan(self.store, plan, folder, wait=wait))
+
+    def undo_moves(self, trash: str | Path | None = None, *, on_progress: OnProgress | None = None) -> Moved:
+        """Bring back the files that `move_duplicates` has moved into a trash folder, and index them again.
+
+        A file whose old place is taken stays in the trash, and is named in the result. Raises StoreBusy, UsageError.
+        """
+        actions = importlib.import_module("lookalike.explore.duplicates.actions")
+        folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
+        done = cast("Moved", importlib.import_module("lookalike.explore.duplicates.trash").undo_moves(folder))
+        if done.done:
+            self.index(*[new for _, new in done.done], on_progress=on_progress)
+        return done
+
+    def mark_distinct(self, one: PathLike, other: PathLike, *, wait: float = 0.0) -> None:
+        """Remember that two pictures are not duplicates of each other. Raises StoreBusy, UsageError."""
+        importlib.import_module("lookalike.explore.duplicates.actions").mark_distinct(self.store, one, other, wait=wait)
+
+    # The whole collection
+
+    def map(
+        self,
+        *,
+        where: Sequence[str] = (),
+        groups: int | None = None,
+        seed: int = 0,
+        fine: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Map:
+        """Every picture as a point in two dimensions, near those that are like it, with the name of its group.
+
+        where: filters, as for `search`. groups: how many groups; None for as many as there seem to be. fine: by t-SNE,
+        which keeps more neighbours together and takes much longer. The same gallery and seed give the same map. Raises
+        StoreError, UsageError; MissingExtra for `fine` without openTSNE.
+        """
+        made = importlib.import_module("lookalike.explore.map").make_map
+        options = {"where": where, "groups": groups, "seed": seed, "fine": fine, "namers": self._namers()}
+        return cast("Map", made(self.store, **options, on_progress=on_progress))
+
+    def clusters(self, count: int | None = None, *, where: Sequence[str] = (), seed: int = 0) -> Clusters:
+        """Groups of pictures that are alike, the largest first, each with a name and its most typical pictures first.
+
+        count: how many groups; None for as many as there seem to be. Raises StoreError, UsageError.
+        """
+        found = importlib.import_module("lookalike.explore.clusters").find_clusters
+        return cast("Clusters", found(self.store, count, where=where, seed=seed, namers=self._namers()))
+
+    def outliers(self, k: int = 20, *, where: Sequence[str] = ()) -> Outliers:
+        """The k pictures that are least like all others, the farthest first. Raises StoreError, UsageError."""
+        return cast(
+            "Outliers", importlib.import_module("lookalike.explore.outliers").find_outliers(self.store, k, where=where)
+        )
+
+    def confusions(
+        self, labels: Mapping[PathLike, str] | PathLike | None = None, *, where: Sequence[str] = ()
+    ) -> Confusions:
+        """The classes that are mixed up among nearest neighbours, and the labels that are probably wrong.
+
+        labels: the class of each picture by its path, a folder with one folder for each class, or a CSV file with the
+        columns file and class; None for the folder that directly contains each picture. Raises UsageError for fewer
+        than two classes; DatasetError, StoreError.
+        """
+        explore = importlib.import_module("lookalike.explore.confusions")
+        return cast("Confusions", explore.find_confusions(self.store, _read_labels(labels, self.store), where=where))
 
     @property
     def views(self) -> list[View]:
@@ -505,6 +636,9 @@ class Gallery:
                 gallery.store, gallery.encoder, lost, options=options, on_progress=on_progress
             )
 
+    def _namers(self) -> list[Namer]:
+        return [importlib.import_module("lookalike.explore.naming").name_by_words(self.store, lambda: self.encoder)]
+
     def _maintained(self) -> Maintained:
         if not isinstance(self.store, Maintained):
             raise UsageError(f"{self.location} keeps no files of its own", hint="copy the gallery into a folder first")
@@ -567,6 +701,16 @@ def _own_encoder(encoder: str | Path, store: Store, folder: Path | None) -> Enco
 def _as_list(pictures: Sequence[Query | Source] | Query | Source) -> Sequence[Query | Source]:
     """Several pictures as a list; one alone need not be in one."""
     return pictures if isinstance(pictures, list | tuple) else [cast("Query | Source", pictures)]
+
+
+def _read_labels(labels: Mapping[PathLike, str] | PathLike | None, store: Store) -> dict[bytes, str] | None:
+    """The class of each picture by the path under which the gallery knows it."""
+    if labels is None:
+        return None
+    if isinstance(labels, str | bytes | os.PathLike):
+        read = importlib.import_module("lookalike.datasets.labels").read_labels
+        labels = cast("Mapping[PathLike, str]", read(expand_home(Path(os.fsdecode(labels))), with_test=True))
+    return {canonical_path(path, store): label for path, label in labels.items()}
 
 
 def _path(path: bytes) -> Path:

@@ -84,7 +84,7 @@ def test_every_command_has_an_example_that_it_understands(path: str) -> None:
         words = shlex.split(example)[1:]
         assert " ".join(words).startswith(path)
         names = [""]
-        while hasattr(COMMANDS[names[-1]], "commands") and words:
+        while words and words[0] in getattr(COMMANDS[names[-1]], "commands", {}):
             names.append(f"{names[-1]} {words.pop(0)}".strip())
         context(names[-1], *words)
 

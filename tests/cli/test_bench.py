@@ -35,7 +35,7 @@ def test_searching_is_measured_on_embeddings_from_a_file(run: Run, tmp_path: Pat
     assert "search_us" in done.out
     for sizes, file, reason in (
         ("400", "rows.npy", "1,600 are needed"),
-        ("5", "rows.npy", "from 20 on"),
+        ("5", "rows.npy", "from 20 to"),
         ("100", "no", "read"),
     ):
         wrong = run("bench", "search", "--rows", tmp_path / file, "--sizes", sizes)
@@ -55,3 +55,16 @@ def test_a_folder_without_pictures_cannot_be_measured(run: Run, tmp_path: Path) 
     done = run("bench", "index", tmp_path)
     assert done.status == 2
     assert "no picture" in done.err
+
+
+def test_what_marks_gain_is_measured_with_a_simulated_user(run: Run, labelled: Path) -> None:
+    asked = ("bench", "feedback", labelled, "-e", "histogram", "--queries", 4, "--rounds", 1)
+    (found,) = run(*asked, "--json").json["collections"]
+    assert set(found["users"]) == {"few", "all"}
+    few = found["users"]["few"]
+    assert len(few["with_marks"]) == len(few["without"]) == 2
+    assert few["with_marks"][0] == few["without"][0]
+    assert 0 < few["queries"] <= 4
+    assert "with marks" in run(*asked).out
+    done = run(*asked[:-1], 9)
+    assert (done.status, "enough pictures" in done.err) == (1, True)

@@ -30,17 +30,6 @@ OPTIONS = {
 }
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder, and another that is the current one."""
-    for name in ("home", "here"):
-        (tmp_path / name).mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "home"
-
-
 def test_a_tilde_is_the_home_folder_wherever_a_path_comes_in(
     run: Run, home: Path, make_photos: MakePhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:

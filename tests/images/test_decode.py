@@ -252,7 +252,7 @@ def test_nothing_of_the_metadata_is_kept(tmp_path: Path) -> None:
     assert badfiles.SECRET in Path(os.fsdecode(path)).read_bytes()
     assert badfiles.SECRET not in repr(decode(path, VIEW)).encode()
     with open(path, "rb") as file:
-        assert set(open_rgb(file).info) == {"original_size", "original_format"}
+        assert set(open_rgb(file).info) == {"original_size", "original_format", "hidden", "frames"}
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_trusted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.images.colors import anchor_lab, ciede2000, count_colors, to_lab
+from lookalike.images.colors import anchor_lab, ciede2000, count_colors, shares, to_lab
 from lookalike.images.decode import View, decode
 from lookalike.images.description import COLORS, DESCRIPTION_SIZE, HASH, describe
 from lookalike.images.perceptual import hash_picture
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 def _plain(color: tuple[int, int, int]) -> bytes:
     return bytes(color) * PIXELS
-
-
-def _shares(histogram: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return (np.frombuffer(histogram, np.uint8) / 255) ** 2
 
 
 @pytest.mark.parametrize(
@@ -62,14 +58,14 @@ def test_the_shares_of_a_histogram_add_up_to_one() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, SIZE, np.uint8).tobytes()
     for sample in (pixels, _plain((255, 0, 0)), _plain((0, 0, 0))):
         (histogram,) = count_colors([sample])
-        assert _shares(histogram).sum() == pytest.approx(1, abs=0.03)
+        assert shares(np.frombuffer(histogram, np.uint8)).sum() == pytest.approx(1, abs=0.03)
 
 
 def test_a_hundredth_of_a_colour_is_not_lost() -> None:
     (plain, touched) = count_colors([_plain((255, 255, 255)), _plain((255, 255, 255))[:-120] + bytes((200, 0, 0)) * 40])
     assert plain != touched
     red = ciede2000(to_lab(np.array([200.0, 0.0, 0.0])), anchor_lab()) < 20
-    assert _shares(touched)[red].sum() == pytest.approx(40 / PIXELS, rel=0.2)
+    assert shares(np.frombuffer(touched, np.uint8))[red].sum() == pytest.approx(40 / PIXELS, rel=0.2)
 
 
 def test_a_sample_has_only_colours_of_the_picture() -> None:

@@ -263,7 +263,7 @@ def test_nothing_else_of_the_block_is_read(tmp_path: Path) -> None:
     assert capture(data, tmp_path) == (TIME, "Canon")
     decoded = decode(os.fsencode(tmp_path / "picture"), VIEW)
     assert secret[:-1] not in repr(decoded).encode()
-    assert set(open_rgb(io.BytesIO(data)).info) == {"original_size", "original_format"}
+    assert set(open_rgb(io.BytesIO(data)).info) == {"original_size", "original_format", "hidden", "frames"}
 
 
 @pytest.mark.parametrize("name", HOSTILE_EXIF)

@@ -94,7 +94,7 @@ class TestContract:
         encoder = TilesEncoder()
         alone = dict(LocalEmbedder(encoder, encoder.dim, workers=1, batch_size=1).embed(entries(photos), none_known))
         for entry, result in make(encoder).embed(entries(photos), none_known):
-            if b"large" in entry.path or b"bad" in entry.path:
+            if os.path.basename(entry.path).startswith((b"large", b"bad")):
                 assert isinstance(result, str)
                 continue
             expected = alone[entry]

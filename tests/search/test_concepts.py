@@ -204,10 +204,17 @@ def test_a_taught_name_wins_over_a_text_encoder_and_over_a_known_word_and_says_s
         assert [word for word in gallery.words() if word.casefold() == "banana"] == ["Banana"]
 
 
+def test_a_taught_name_goes_with_a_picture(gallery: Gallery, painted: Path) -> None:
+    gallery.teach("red", painted / "red-0.png")
+    for weight, colour in ((20, "red"), (0.05, "blue")):
+        hits = gallery.search(weight * Query.text("red") + Query.picture(painted / "blue-0.png"), 3)
+        assert colours(hits) == {colour}
+
+
 def test_what_a_taught_name_cannot_do_is_an_error(gallery: Gallery, painted: Path) -> None:
     gallery.teach("red", painted / "red-0.png")
     with pytest.raises(UsageError):
-        gallery.search(Query.text("red") + Query.picture(painted / "blue-0.png"))
+        gallery.search(Query.text("red") + Query.picture(painted / "blue-0.png"), weights={"histogram": 0.5})
     with pytest.raises(UsageError):
         gallery.search(Query.text("red"), weights={"histogram": 0.5})
     with pytest.raises(UsageError, match="only pictures"):

@@ -30,13 +30,13 @@ def terms(query: Query) -> list[tuple[float, Any]]:
     ],
 )
 def test_a_query_survives_its_dictionary(query: Query) -> None:
-    again = Query.from_dict(json.loads(json.dumps(query.to_dict())))
+    again = Query.from_dict(json.loads(json.dumps(query.to_dict())), paths=True)
     assert again.to_dict() == query.to_dict()
     assert terms(again) == terms(query)
 
 
 def test_a_path_with_any_bytes_comes_back() -> None:
-    query = Query.from_dict(Query.picture(b"a/\xff.jpg").to_dict())
+    query = Query.from_dict(Query.picture(b"a/\xff.jpg").to_dict(), paths=True)
     assert isinstance(query, PictureQuery)
     assert os.fsencode(query.source) == b"a/\xff.jpg"  # type: ignore[arg-type]
 
@@ -96,3 +96,24 @@ def test_a_weight_is_a_finite_number(weight: float) -> None:
 
 def test_an_id_is_kept() -> None:
     assert Query.stored(7) != StoredQuery(8)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "/etc/passwd"},
+        {"palette": {"path": "/etc/passwd"}},
+        {"sum": [{"id": 1}, {"path": "/etc/passwd"}]},
+        {"sum": [{"sum": [{"palette": {"path": "/etc/passwd"}}]}]},
+    ],
+)
+def test_a_dictionary_names_no_file_unless_it_may(fields: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="files are not read here"):
+        Query.from_dict(fields)
+    assert Query.from_dict(fields, paths=True).to_dict()
+
+
+@pytest.mark.parametrize("fields", [None, [], "id", 3])
+def test_only_an_object_describes_a_query(fields: Any) -> None:
+    with pytest.raises(UsageError, match="is not a query"):
+        Query.from_dict(fields)

@@ -60,7 +60,7 @@ def test_a_gallery_is_searched_by_a_threading_server(gallery: Gallery, photos: P
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps(gallery.search(Query.from_dict(fields), 3).to_dict()).encode()
+            body = json.dumps(gallery.search(Query.from_dict(fields, paths=True), 3).to_dict()).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)

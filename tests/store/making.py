@@ -149,7 +149,7 @@ def write_format_3(folder: Path) -> None:
                 id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, stamp TEXT NOT NULL, digest BLOB, info TEXT NOT NULL,
                 crc INTEGER NOT NULL);
             CREATE INDEX item_digest ON item (digest);
-            DELETE FROM meta WHERE key IN ('base', 'calibration');
+            DELETE FROM meta WHERE key IN ('base', 'calibration', 'distinct');
             DROP TABLE description;
             PRAGMA user_version = 3;
             """

@@ -157,6 +157,15 @@ def test_a_calibration_is_kept_as_it_is(reopen: Open, store: Store) -> None:
     again.close()
 
 
+def test_pairs_that_are_no_duplicates_are_kept(reopen: Open, store: Store) -> None:
+    assert store.distinct == []
+    with store.writing():
+        store.set_distinct([(b"1" * 32, b"2" * 32)])
+    again = reopen(None)
+    assert again.distinct == store.distinct == [(b"1" * 32, b"2" * 32)]
+    again.close()
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A gallery in SQLite with descriptions, some of which are missing."""

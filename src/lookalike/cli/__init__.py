@@ -25,6 +25,8 @@ for _group in (
     "search",
     "words",
     "explore",
+    "duplicates",
+    "collection",
     "demo",
     "serve",
     "maintain",

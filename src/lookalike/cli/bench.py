@@ -16,10 +16,11 @@ from lookalike.cli.app import (
     IndexOption,
     JsonOption,
     ProgressOption,
+    SplitsOption,
     command,
     group,
 )
-from lookalike.cli.printing import note, print_json, print_table
+from lookalike.cli.printing import note, print_json, print_table, progress_bar
 from lookalike.files import check_output
 
 __all__: list[str] = []
@@ -112,6 +113,47 @@ def bench_cold(
     from lookalike.store import locate  # noqa: PLC0415  (numpy)
 
     _print(_measure().bench_cold(Path(locate(gallery or lookalike.find_gallery())), query, rounds), as_json=json)
+
+
+@command("feedback", "lookalike bench feedback flowers birds", under=bench)
+def bench_feedback(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Labelled collections: one folder for each class.")
+    ],
+    *,
+    split: SplitsOption = None,
+    encoder: EncoderOption = None,
+    queries: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many pictures to search for.")
+    ] = 120,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, max=20, help="How often hits are marked.")] = 3,
+    json: JsonOption = False,
+    no_progress: ProgressOption = False,
+) -> None:
+    """Measure what marking hits as good or bad gains.
+
+    A simulated user looks at ten hits at a time and marks the first right and the first wrong one, or all. Shown is the
+    share of right pictures among the next ten, after each round, with the marks and without. Only gallery pictures are
+    searched.
+    """
+    from lookalike.evaluation.collections import name_collections  # noqa: PLC0415  (numpy)
+    from lookalike.evaluation.feedback import measure_feedback  # noqa: PLC0415  (the same)
+
+    found = []
+    for collection in name_collections(folders, split or ()):
+        with progress_bar(collection.name, hidden=no_progress or json) as report:
+            figures = measure_feedback(collection.load(), encoder, queries=queries, rounds=rounds, on_progress=report)
+        found.append({**collection.to_dict(), **figures})
+    if json:
+        print_json({"collections": found})
+        return
+    table = [
+        [each["collection"], user, name.replace("_", " "), *figures[name]]
+        for each in found
+        for user, figures in each["users"].items()
+        for name in ("without", "with_marks")
+    ]
+    print_table(["collection", "marks", "P@10", *(f"round {number}" for number in range(rounds + 1))], table)
 
 
 def _sizes(text: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,8 @@ from lookalike.cli.app import (
     ThresholdOption,
     command,
 )
-from lookalike.cli.printing import note, note_far, path_fields, print_json, print_paths, print_table
+from lookalike.cli.printing import note, note_far, path_fields, print_json, print_table
+from lookalike.cli.results import Results, show_path_here
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output
 from lookalike.store.location import name_command
@@ -34,18 +36,48 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_MOST_BYTES = 512 << 20  # of standard input
+
 
 @command(
     "search",
     "lookalike search beach.jpg",
     "lookalike search beach.jpg --top 20 --filter 'width:>1000' --montage hits.jpg",
+    "lookalike search a.jpg + 2:b.jpg - c.jpg",
+    "lookalike search beach.jpg --crop 10%,10%,50%,50%",
     "lookalike search --text boat",
     "lookalike search --color orange:2 --color '#003366'",
     panel=FIND,
 )
 def search(
-    query: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to search with.")] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            help="The picture to search with: a file, id:17 for one of the gallery, - for standard input. Several "
+            "are added up, with weights: a.jpg + 2:b.jpg - c.jpg; text:WORDS and color:NAME can be among them.",
+        ),
+    ] = None,
     *,
+    like: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="The same as + IMAGE, for scripts. Repeatable.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="The same as - IMAGE, for scripts. Repeatable.")
+    ] = None,
+    good: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of the last search that was good. Repeatable.")
+    ] = None,
+    bad: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of the last search that was wrong. Repeatable.")
+    ] = None,
+    clipboard: Annotated[
+        bool, typer.Option("--clipboard", help="Search with the picture that was copied to the clipboard.")
+    ] = False,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Search with this part of IMAGE, in pixels or percent: 10%,10%,50%,50%."),
+    ] = None,
     text: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +121,7 @@ def search(
         Path | None, typer.Option(metavar="DIR", help="Where --sample draws (default: beside the folder of --model).")
     ] = None,
     top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
+    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Leave out the N nearest, for the next page.")] = 0,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
     ] = False,
@@ -98,6 +131,23 @@ def search(
     montage: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the query and its hits into this picture file.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with thumbnails and links into this one file.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV, for spreadsheets.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Print the hits with tabs between the columns.")] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy the hits into this folder; nothing is written over.")
+    ] = None,
+    link_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Make links to the hits in this folder; nothing is written over.")
+    ] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the page of --html, or the --montage; alone, a page of its own.")
+    ] = False,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Show the hits in a terminal that can (kitty, iTerm2, sixel).")
+    ] = False,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,6 +160,14 @@ def search(
     include_self: Annotated[
         bool, typer.Option("--include-self", help="Show the query itself too, if it is in the gallery.")
     ] = False,
+    least: Annotated[bool, typer.Option("--least", help="Show the least similar pictures, farthest first.")] = False,
+    diverse: Annotated[
+        bool, typer.Option("--diverse", help="Show hits that differ from each other, among the nearest 200.")
+    ] = False,
+    diversity: Annotated[
+        float | None,
+        typer.Option(metavar="STRENGTH", min=0, max=1, help="How much they differ, from 0 to 1 (default: 0.5)."),
+    ] = None,
     unique: Annotated[bool, typer.Option("--unique", help="Count copies of the same picture once.")] = False,
     where: Annotated[
         list[str] | None,
@@ -144,8 +202,6 @@ def search(
     The nearest come first. With --model and --sample instead of IMAGE, each held-out picture is drawn as query_N.jpg
     and its hits as results_N.jpg.
     """
-    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
-
     of_pictures: dict[str, object] = {
         "--weight": weights,
         "--include-self": include_self,
@@ -161,21 +217,37 @@ def search(
         "--max-false-match": max_false_match is not None,
         "--exact": exact,
         "--unique": unique,
+        "--least": least,
+        "--diverse": diverse or diversity is not None,
+        "--offset": offset,
+        "--crop": crop,
+        "--good": good,
+        "--bad": bad,
+        "--html": html,
+        "--csv": csv,
+        "--tsv": tsv,
+        "--copy-to": copy_to,
+        "--link-to": link_to,
+        "--open": open_,
+        "--thumbnails": thumbnails,
     }
+    results = Results(json, csv, tsv, filepath_only, null, montage, html, copy_to, link_to, open_, thumbnails, force)
     by_color: dict[str, object] = {"--color": colors, "--palette": palette}
-    _require_one({"IMAGE": query, "--text": text, "--sample": sample}, by_color)
+    pictures = _Pictures(query or [], like or [], unlike or [], clipboard, crop)
+    _require_one({"IMAGE": pictures.option, "--text": text, "--sample": sample}, by_color)
     if sample is not None:
         _refuse("--sample", of_one | of_pictures | by_color)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
         return
     if text is not None:
-        _refuse("--text", of_pictures)
-    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=query), encoder=model) as opened:
-        if montage is not None:
-            check_output(montage, force=force, protects=opened.protects)
+        _refuse("--text", of_pictures | {"--crop": crop})
+    asked = _build_query(pictures.build(), text, _Colors(colors or [], palette, color_weight))
+    asked = _mark(asked, good or [], bad or [])
+    with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=pictures.near), encoder=model) as opened:
+        results.check(opened)
         terms = [*(where or ()), *(f"-{term}" for term in exclude or ())]
         hits = opened.search(
-            _build_query(query, text, _Colors(colors or [], palette, color_weight)),
+            asked,
             top,
             where=terms,
             weights=_weights(weights or []),
@@ -183,32 +255,30 @@ def search(
             exact=exact,
             include_self=include_self,
             unique=unique,
+            offset=offset,
+            diverse=diversity if diversity is not None else diverse,
+            least=least,
         )
         explained = opened.explain_filters(terms, has_hits=bool(hits))
         for sentence in [*explained, *opened.explain_text(text or "")]:
             note(sentence)
         _note_undescribed(opened, hits)
-        _note_nothing(opened, hits, threshold, filtered=bool(terms))
+        _note_nothing(opened, hits, threshold, filtered=bool(terms), offset=offset)
         _note_strange(hits)
         _note_unjudged(hits, max_false_match)
         hits = hits.within(threshold).beyond_chance(max_false_match)
         _note_missing(opened, hits)
-        if montage is not None:
-            write_drawing(hits.montage(), montage, force=force, protects=opened.protects)
-            note(f"montage: {montage}")
-    if json:
-        print_json(hits.to_dict())
-    elif filepath_only or null:
-        print_paths([os.fsencode(hit.path) for hit in hits], null=null)
-    else:
-        print_table(["rank", "distance", "path"], [(hit.rank, hit.distance, _shown(hit.path)) for hit in hits])
+        results.print(hits)
+        results.write(opened, hits)
 
 
-def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool) -> None:
+def _note_nothing(gallery: Gallery, hits: Hits, threshold: float | None, *, filtered: bool, offset: int) -> None:
     """Say why there is nothing to show: an empty gallery, no other picture, or a threshold below the nearest hit."""
     add_more = name_command("index FOLDER", gallery.location)
     if len(gallery) == 0:
         note(f"the gallery is empty; add pictures: {add_more}")
+    elif not hits and offset:
+        note(f"there are no hits after the first {offset:,}")
     elif not hits and not filtered:
         note(f"the gallery has no other picture; add more: {add_more}")
     elif hits and threshold is not None and (nearest := min(hit.distance for hit in hits)) > threshold:
@@ -219,7 +289,7 @@ def _note_strange(hits: Hits) -> None:
     """Say that nothing good was found, and what is nearest."""
     if hits.nothing_good and hits:
         note(
-            f"nothing good found: even {_shown(hits[0].path)} is farther than the nearest other picture "
+            f"nothing good found: even {show_path_here(hits[0].path)} is farther than the nearest other picture "
             "of 95 in 100 pictures of the gallery"
         )
 
@@ -236,7 +306,7 @@ def _note_unjudged(hits: Hits, max_false_match: float | None) -> None:
         nearest = min(hits, key=lambda hit: hit.expected or 0.0)
         note(
             f"no hit is near enough: {nearest.expected:.3g} pictures are expected by chance as near as "
-            f"{_shown(nearest.path)}"
+            f"{show_path_here(nearest.path)}"
         )
 
 
@@ -260,9 +330,111 @@ def _require_one(queries: dict[str, object], colors: dict[str, object]) -> None:
     """Raise UsageError unless exactly one of the queries was given, or none but colours."""
     given = sum(query is not None for query in queries.values())
     if given > 1 or (not given and not any(colors.values())):
+        both = queries["--text"] is not None and queries["IMAGE"] is not None
         raise UsageError(
-            "give exactly one of IMAGE, --text or --sample, or --color or --palette", hint="lookalike search --help"
+            "give exactly one of IMAGE, --text or --sample, or --color or --palette",
+            hint="for a picture and words: lookalike search IMAGE + text:WORDS" if both else "lookalike search --help",
         )
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures that are asked for, as they were written."""
+
+    words: list[str]
+    like: list[str]
+    unlike: list[str]
+    clipboard: bool
+    crop: str | None
+
+    @property
+    def option(self) -> str | None:
+        """Where a picture was named; None if none was."""
+        given = {"IMAGE": self.words, "--like": self.like, "--unlike": self.unlike, "--clipboard": self.clipboard}
+        return next((name for name, value in given.items() if value), None)
+
+    @property
+    def near(self) -> str | None:
+        """The first file that was named."""
+        named = [word.partition(":")[2] if word[:1].isdigit() and ":" in word else word for word in self._all]
+        return next((word for word in named if word not in {"+", "-"} and not word.startswith("id:")), None)
+
+    @property
+    def _all(self) -> list[str]:
+        return [*self.words, *self.like, *self.unlike]
+
+    def build(self) -> lookalike.Query | None:
+        """The query; None if no picture is asked for."""
+        from lookalike.search.clipboard import read_clipboard  # noqa: PLC0415  (only for pictures)
+        from lookalike.search.expression import read_expression, read_part  # noqa: PLC0415  (the same)
+
+        if self.option is None:
+            self._check_crop([])
+            return None
+        parts = [(1.0, read_clipboard())] if self.clipboard else []
+        read = _Stdin().read
+        parts += read_expression(self.words, read)
+        parts += [read_part(word, read) for word in self.like]
+        parts += [(-weight, part) for weight, part in (read_part(word, read) for word in self.unlike)]
+        self._check_crop(parts)
+        if self.crop is not None:
+            parts = [(weight, _cut(part, self.crop)) for weight, part in parts]
+        weight, first = parts[0]
+        return (
+            first
+            if len(parts) == 1 and weight == 1
+            else sum((weight * part for weight, part in parts[1:]), start=weight * first)
+        )
+
+    def _check_crop(self, parts: list[tuple[float, lookalike.Query]]) -> None:
+        if self.crop is not None and len(parts) != 1:
+            raise UsageError(
+                f"--crop is a part of one picture, and {len(parts)} were given",
+                hint="lookalike search IMAGE --crop 10%,10%,50%,50%",
+            )
+
+
+def _mark(query: lookalike.Query, good: list[str], bad: list[str]) -> lookalike.Query:
+    """The query with the hits that were marked."""
+    if not good and not bad:
+        return query
+    from lookalike.search.expression import read_part  # noqa: PLC0415  (as above)
+    from lookalike.search.feedback import mark_query  # noqa: PLC0415
+
+    parts = [[part for _, part in (read_part(word, _Stdin().read) for word in words)] for words in (good, bad)]
+    return mark_query(query, *parts)
+
+
+class _Stdin:
+    """Standard input as a picture, read once."""
+
+    def __init__(self) -> None:
+        self._is_read = False
+
+    def read(self) -> lookalike.Query:
+        """The query for what is on standard input. Raises UsageError."""
+        if self._is_read:
+            raise UsageError("standard input is one picture; - was given twice")
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("- is the picture on standard input, which is a terminal", hint="search - < beach.jpg")
+        self._is_read = True
+        data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UsageError(f"standard input has more than {_MOST_BYTES >> 20} MiB, too much for a picture")
+        if not data:
+            raise UsageError("standard input is empty", hint="search - < beach.jpg")
+        return lookalike.Query.content(data, "standard input")
+
+
+def _cut(part: lookalike.Query, crop: str) -> lookalike.Query:
+    """The query for a part of a picture. Raises UsageError for what is not a picture."""
+    from lookalike.search.query import PictureQuery, StoredQuery  # noqa: PLC0415  (Pillow)
+
+    if isinstance(part, PictureQuery):
+        return lookalike.Query.picture(part.source, crop=crop)
+    if isinstance(part, StoredQuery):
+        return lookalike.Query.stored(part.id, crop=crop)
+    raise UsageError("--crop is a part of a picture, and none was given")
 
 
 @dataclass(frozen=True)
@@ -280,18 +452,21 @@ class _Colors:
         return None if not parts else parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-def _build_query(image: Path | None, text: str | None, colors: _Colors) -> lookalike.Query:
-    """The query that was given: a picture, a text, colours, or one of the former with colours."""
+def _build_query(image: lookalike.Query | None, text: str | None, colors: _Colors) -> lookalike.Query:
+    """The query that was given: pictures, a text, colours, or one of the former with colours."""
     if not 0 <= colors.weight <= 1:  # also for nan
         raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
     wanted = colors.build()
     if image is None and text is None and wanted is not None:
         return wanted
-    like = lookalike.Query.picture(image) if image is not None else lookalike.Query.text(text or "")
+    like = image if image is not None else lookalike.Query.text(text or "")
     if wanted is None or colors.weight == 0:
         return like
     total = sum(weight for weight, _ in wanted.terms)
-    return wanted if colors.weight == 1 else (1 - colors.weight) * like + (colors.weight / total) * wanted
+    share = sum(max(weight, 0.0) for weight, _ in like.terms) or 1.0
+    if colors.weight == 1:
+        return wanted
+    return ((1 - colors.weight) / share) * like + (colors.weight / total) * wanted
 
 
 def _refuse(option: str, others: dict[str, object]) -> None:
@@ -310,16 +485,6 @@ def _weights(texts: list[str]) -> dict[str, float]:
         except ValueError:
             raise typer.BadParameter(f"{text!r} is not NAME=SHARE", param_hint="--weight") from None
     return weights
-
-
-def _shown(path: Path) -> str:
-    """A path below the current folder is shown relative to it."""
-    try:
-        here = Path.cwd()
-    except OSError:  # deleted meanwhile
-        here = Path("/nowhere")
-    below = path.relative_to(here) if path.is_relative_to(here) else path
-    return path_fields(os.fsencode(below))["display"]
 
 
 @dataclass(frozen=True)

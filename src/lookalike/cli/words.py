@@ -69,7 +69,7 @@ def teach(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Teach the gallery a name by examples: three to ten are good.
+    """Teach the gallery a name by three to ten examples.
 
     Afterwards `search --text NAME` finds such pictures and `--filter tag:NAME` selects them, also among those that are
     added later. Teaching a name again adds examples; `forget` starts over.
@@ -96,7 +96,10 @@ def forget(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Forget a name that was taught. No picture is changed or removed."""
+    """Forget a name that was taught.
+
+    No picture is changed or removed.
+    """
     with lookalike.Gallery.open(gallery) as opened:
         opened.forget(name, wait=wait)
     if json:

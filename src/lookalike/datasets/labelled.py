@@ -159,5 +159,7 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
             return [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeEncodeError:
+        raise DatasetError(f"{str(file)!a} is not the name of a file") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{file} is not a CSV file: {error}") from None

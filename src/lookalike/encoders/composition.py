@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Group", "compose", "composed_dim", "divide", "encode_whole"]
+__all__ = ["Group", "compose", "composed_dim", "divide", "encode_whole", "layout_columns"]
 
 _LAYOUT_SHARE = 0.05
 _PIXELS_SHARE = 1e-6
@@ -57,6 +57,12 @@ class Group(NamedTuple):
 def composed_dim(encoder: Encoder) -> int:
     """The dimensions of an embedding in a new gallery with this encoder."""
     return encoder.dim + _LAYOUT + whole.PIXELS if encoder.metric == "cosine" else encoder.dim
+
+
+def layout_columns(encoder: Encoder, dim: int) -> slice | None:
+    """Which of the dimensions of an embedding are the layout's 48 cells relative to their mean; None without one."""
+    start = dim - _LAYOUT - whole.PIXELS
+    return None if dim == encoder.dim else slice(start, start + whole.CELLS)
 
 
 def divide(encoder: Encoder, dim: int) -> list[Group]:

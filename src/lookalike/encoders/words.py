@@ -72,6 +72,16 @@ class Vocabulary:
         """Every word that is known, in alphabetical order."""
         return sorted({name for kind in self._kinds for name in kind.names}, key=lambda name: (name.casefold(), name))
 
+    @property
+    def class_names(self) -> dict[int, str]:
+        """The first name of each class, by its number."""
+        return {kind.number: kind.names[0] for kind in self._kinds if kind.number is not None}
+
+    @cached_property
+    def directions(self) -> NDArray[np.float32]:
+        """The direction of each class, float32 (classes, w), of length 1."""
+        return self._load()
+
     def count_classes(self, text: str) -> int:
         """The number of classes that a text means; 0 if it is not known."""
         return len(self._find(text))
@@ -82,7 +92,7 @@ class Vocabulary:
         Case, hyphens, accents, plurals, a leading article and a leading "picture of" make no difference.
         """
         numbers = sorted(self._find(text))
-        return self._directions[numbers] if numbers else None
+        return self.directions[numbers] if numbers else None
 
     def suggest(self, text: str) -> list[str]:
         """The known words nearest to an unknown text: those that it contains first, then those spelt like it."""
@@ -97,10 +107,6 @@ class Vocabulary:
 
     def _known_form(self, text: str) -> str | None:
         return next((form for form in _forms(text) if form in self._classes), None)
-
-    @cached_property
-    def _directions(self) -> NDArray[np.float32]:
-        return self._load()
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:

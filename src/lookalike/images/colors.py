@@ -37,6 +37,7 @@ __all__ = [
     "mean_color",
     "nearness",
     "parse_color",
+    "shares",
     "to_din99o",
     "to_lab",
 ]
@@ -104,6 +105,11 @@ def count_colors(samples: Sequence[bytes]) -> list[bytes]:
     The root, because a picture may be searched by a colour of which it has very little.
     """
     return [_count(np.frombuffer(sample, np.uint8).reshape(-1, 3)) for sample in samples]
+
+
+def shares(histograms: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The share of each anchor, float32 (..., 256) or less, from the bytes of histograms or of a part of them."""
+    return _decoded()[histograms]
 
 
 @cache
@@ -236,3 +242,8 @@ def _code_levels(codes: NDArray[np.intp]) -> Numbers:
     """Colours of 15 bits as red, green and blue up to 255, float64 (n, 3)."""
     levels = np.stack([codes >> 2 * _BITS, codes >> _BITS, codes], axis=-1) & (_LEVELS - 1)
     return levels.astype(np.float64) * (256 / _LEVELS) + (128 / _LEVELS - 0.5)
+
+
+@cache
+def _decoded() -> NDArray[np.float32]:
+    return np.square(np.arange(_SCALE + 1, dtype=np.float32) / _SCALE)

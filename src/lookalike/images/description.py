@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lookalike.images.perceptual import HASH_SIZE
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lookalike.images.decode import DecodedPicture
 
 __all__ = ["COLORS", "DESCRIPTION_SIZE", "HASH", "describe"]
+
+HASH_SIZE = 32
+"""Bytes of a perceptual hash; here and not beside it, as the command line's help is printed without Pillow."""
 
 HASH = slice(0, HASH_SIZE)
 COLORS = slice(HASH_SIZE, HASH_SIZE + 256)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from lookalike.images.description import HASH_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HASH_SIZE", "ORIENTATIONS", "hash_picture", "hashes_of_orientations"]
 
-HASH_SIZE = 32  # bytes
 _PIXELS = 32  # of a side, of which the transform is computed
 _KEPT = 16  # coefficients along a side
 

@@ -21,24 +21,24 @@ from lookalike.images.description import COLORS
 from lookalike.images.ground import on_ground
 from lookalike.images.sample import take_sample
 from lookalike.images.viewed import ViewedPicture
+from lookalike.search.blend import BOTH, first
 from lookalike.search.pictures import read_picture
-from lookalike.vectors.metric import distances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from lookalike.search.blend import Blend, Likeness
     from lookalike.search.query import ColorQuery, Source
-    from lookalike.store import Near, SearchSpace, Store
+    from lookalike.store import Near, Store
     from lookalike.store.filter import Filter
 
     Rows = NDArray[np.uint8]
 
-__all__ = ["Likeness", "Palette", "Wanted", "count_undescribed", "draw_colors", "merge", "nearest", "read_palette"]
+__all__ = ["Palette", "Wanted", "count_undescribed", "draw_colors", "merge", "nearest", "read_palette"]
 
 _BLOCK = 1 << 16  # pictures compared at once: 16 MiB of their descriptions
-_BOTH = 1000  # pictures nearest by colour, and as many by likeness, that are compared by both
 _SWATCH = 256  # pixels of a side
 _REFRESH = "describe the pictures: lookalike index --refresh"
 
@@ -66,26 +66,6 @@ class Palette:
         own, others = self.histogram.astype(np.float32), rows[:, COLORS].astype(np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", others, others) * (own @ own))  # 255, but for rounding
         return np.asarray(np.clip(1 - others @ own / np.maximum(lengths, 1), 0, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """The part of a query that is not about colours: its views float32 (v, w), as they are compared in `space`."""
-
-    views: NDArray[np.float32]
-    space: SearchSpace
-    exact: bool = False
-
-    def find(self, store: Store, k: int, where: Filter | None) -> list[int]:
-        """The ids of the k pictures nearest to each view."""
-        found = store.search(self.views, k, space=self.space, where=where, exact=self.exact)
-        return [id_ for near in found for id_, _ in near]
-
-    def distances(self, store: Store, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The distance of each of these pictures to the nearest view, float64 (n,)."""
-        rows = store.vectors(ids.tolist(), space=self.space)
-        metric = "cosine" if self.space.raw else store.space.metric
-        return np.asarray(np.minimum.reduce([distances(view, rows, metric) for view in self.views]))
 
 
 def merge(queries: Sequence[tuple[float, ColorQuery]]) -> Wanted:
@@ -136,7 +116,7 @@ def nearest(  # noqa: PLR0913  (by name, all but three)
     *,
     where: Filter | None = None,
     share: float = 1.0,
-    like: Likeness | None = None,
+    like: Blend | Likeness | None = None,
 ) -> Near:
     """The k pictures nearest by colours, each of which counts by its weight, or by these and by likeness.
 
@@ -147,11 +127,11 @@ def nearest(  # noqa: PLR0913  (by name, all but three)
     with store.reading():
         ids, found = _measure(store, wanted, where)
         if like is None:
-            return _first(ids, found, k)
-        depth = max(k, _BOTH)
-        near = [id_ for id_, _ in _first(ids, found, depth)]
+            return first(ids, found, k)
+        depth = max(k, BOTH)
+        near = [id_ for id_, _ in first(ids, found, depth)]
         both = np.union1d(np.array(near, np.int64), np.array(like.find(store, depth, where), np.int64))
-        return _first(both, share * _look_up(both, ids, found) + (1 - share) * like.distances(store, both), k)
+        return first(both, share * _look_up(both, ids, found) + (1 - share) * like.distances(store, both), k)
 
 
 def _measure(
@@ -184,12 +164,3 @@ def _look_up(wanted: NDArray[np.int64], ids: NDArray[np.int64], found: NDArray[n
     order = np.argsort(ids)
     at = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
     return np.where(ids[at] == wanted, found[at], 1.0)
-
-
-def _first(ids: NDArray[np.int64], found: NDArray[np.float64], k: int) -> Near:
-    """The k nearest, ties by id."""
-    if k < len(ids):
-        kth = np.partition(found, k - 1)[k - 1]
-        ids, found = ids[found <= kth], found[found <= kth]
-    order = np.lexsort((ids, found))[:k]
-    return list(zip(ids[order].tolist(), found[order].tolist(), strict=True))

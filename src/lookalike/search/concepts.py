@@ -268,5 +268,6 @@ def _not_taught(name: str, known: Iterable[Concept]) -> UnknownWord:
     close = find_close(name, names) or names
     nearest = f"; the nearest names: {', '.join(close[:5])}" if close else ""
     return UnknownWord(
-        f"this gallery was not taught {name!r}{nearest}", hint="lookalike words lists them; lookalike teach adds one"
+        f"this gallery was not taught {name!r}{nearest}",
+        hint="to list them: lookalike words; to add one: lookalike teach NAME IMAGES",
     )

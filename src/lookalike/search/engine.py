@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -18,19 +18,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
-from PIL import Image
 
 from lookalike.encoders.composition import divide
 from lookalike.encoders.hybrid import balance, parts_of
-from lookalike.errors import Corrupt, UnreadableImage, UsageError
+from lookalike.errors import Corrupt, LookalikeError, UnreadableImage, UsageError
 from lookalike.images.paths import show_path
 from lookalike.images.viewed import ViewedPicture
+from lookalike.search.blend import Blend, Likeness, find_blended
 from lookalike.search.concepts import find_concept, probe, resolve_tags
+from lookalike.search.diverse import CANDIDATES as DIVERSE
+from lookalike.search.diverse import check_strength, select_diverse
 from lookalike.search.filters import parse_filters
 from lookalike.search.hits import Found, Hit, Hits, closest
 from lookalike.search.judge import UNKNOWN, find_calibration, judge
-from lookalike.search.pictures import draw_text, encode_views, read_picture
-from lookalike.search.query import ColorQuery, PaletteQuery, PictureQuery, StoredQuery, TextQuery, is_number
+from lookalike.search.pictures import draw_text, encode_views, read_crop_of, read_picture
+from lookalike.search.query import (
+    IN_MEMORY,
+    ColorQuery,
+    Content,
+    PaletteQuery,
+    PictureQuery,
+    StoredQuery,
+    TextQuery,
+    is_number,
+)
 from lookalike.search.rerank import CANDIDATES, Order, by_diffusion
 from lookalike.search.text import encode_text
 from lookalike.store import JUDGED, SearchSpace
@@ -44,9 +55,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from lookalike.encoders import Encoder
     from lookalike.search.color import Palette, Wanted
+    from lookalike.search.crop import Crop
     from lookalike.search.judge import Verdict
     from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
@@ -71,9 +84,11 @@ __all__ = [
 _ADAPTED = SearchSpace()
 _TAUGHT = SearchSpace(compared=True)
 _MOST = 2**31 - 1  # hits
+_AWAY = 0.35  # how far a query moves from what is not wanted: the best of 0 to 1 in five collections
 _MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
 _PART_ALONE = "a text: it is compared by one part of the encoder alone"
+_ALONE = "a query of pictures and texts: each is compared by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,9 @@ class Options:
     exact: bool = False
     include_self: bool = False
     unique: bool = False
+    offset: int = 0
+    diverse: float = 0.0
+    least: bool = False
 
 
 @dataclass(slots=True)
@@ -96,6 +114,8 @@ class Asked:
     ids of the query's own records, which are left out of its hits. stored: the id of the picture whose stored vector is
     the query; then embeddings is None, as it is for a concept, whose vector depends on the moment that is searched.
     colors: the colours that are wanted, each with its weight; share: theirs in the distance, 1 for colours alone.
+    sum_of: pictures whose vectors are added up, each with its weight. parts: queries that cannot be added up to one
+    vector. For both, embeddings is None.
     """
 
     query: Query
@@ -109,6 +129,13 @@ class Asked:
     concept: Concept | None = None
     colors: Sequence[tuple[float, Wanted | Palette]] = ()
     share: float = 0.0
+    sum_of: Sequence[tuple[float, Asked]] = ()
+    parts: Sequence[tuple[float, Asked]] = ()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether it is compared by more than one vector space."""
+        return bool(self.colors or self.parts)
 
 
 class _Gone(Exception):
@@ -121,6 +148,8 @@ def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], 
     if options.order not in get_args(Order):
         raise UsageError(f"no order {options.order!r:.60}", hint=f"choose one of: {', '.join(get_args(Order))}")
     _check_weights(options.weights)
+    if options.offset != 0 or options.diverse != 0 or options.least:  # 0.004 ms
+        options = _check_selection(options)
     where = parse_filters(_terms(options.where)) if options.where else None
     try:
         return _search(store, load, read_queries(store, load, queries), k, where, options)
@@ -143,6 +172,17 @@ def check_count(k: int) -> int:
     if k < 1:
         raise UsageError(f"k is {k}; at least 1 hit can be asked for")
     return min(int(k), _MOST)
+
+
+def _check_selection(options: Options) -> Options:
+    """The options with an offset and a strength that are plain numbers. Raises UsageError."""
+    if not is_number(options.offset, int, np.integer) or options.offset < 0:
+        raise UsageError(f"the offset is {options.offset!r:.60}; it must be a whole number from 0 on")
+    strength = check_strength(options.diverse)
+    if options.least and (strength or options.order != "distance"):
+        other = "diverse" if strength else f"order {options.order}"
+        raise UsageError(f"least and {other} cannot be combined: the least similar pictures come by distance")
+    return replace(options, offset=min(int(options.offset), _MOST), diverse=strength)
 
 
 def _check_weights(weights: Mapping[str, float] | None) -> None:
@@ -175,6 +215,8 @@ def read_queries(store: Store, load: Callable[[], Encoder], queries: Sequence[Qu
 
 def read_vectors(store: Store, asked: Asked) -> Embeddings:
     """The vectors of a query's views, float32 (views, w); not for texts."""
+    if asked.sum_of:
+        return _sum(store, asked.sum_of, _ADAPTED)
     if asked.stored is not None:
         return store.vectors([asked.stored])
     return store.adapt(cast("Embeddings", asked.embeddings))
@@ -230,7 +272,8 @@ def _search(  # noqa: PLR0913  (one step of `search`)
             weighted = weighted_space(store, encoder, options.weights or {})
         where = where and resolve_tags(store, where)
         probes = [_probe(store, one, weighted) for one in asked]
-        found = _find(store, asked, probes, max(k, JUDGED) if any(map(_is_judged, asked)) else k, where, options)
+        most = k + options.offset
+        found = _find(store, asked, probes, max(most, JUDGED) if any(map(_is_judged, asked)) else most, where, options)
         undescribed = _color().count_undescribed(store) if any(one.colors for one in asked) else 0
         stored = {one.stored for one in asked if one.stored is not None}
         records = store.get({id_ for near in found for id_, _ in near} | stored)
@@ -241,18 +284,25 @@ def _search(  # noqa: PLR0913  (one step of `search`)
         verdicts = _judge(store, asked, found, records)
     abouts = [
         Found(
-            one.query, one.image, one.title, store.space.encoder, verdict.nothing_good, undescribed if one.colors else 0
+            one.query,
+            one.image,
+            one.title,
+            store.space.encoder,
+            None if options.least else verdict.nothing_good,
+            undescribed if one.colors else 0,
+            options.offset,
         )
         for one, verdict in zip(asked, verdicts, strict=True)
     ]
     return [
-        _hits(about, near[:k], records, verdict) for about, near, verdict in zip(abouts, found, verdicts, strict=True)
+        _hits(about, near[options.offset :][:k], records, verdict)
+        for about, near, verdict in zip(abouts, found, verdicts, strict=True)
     ]
 
 
 def _is_judged(asked: Asked) -> bool:
     """Whether a query is for likeness alone: nothing is known of how near a text or colours can be."""
-    return not asked.space.raw and not asked.colors
+    return not asked.space.raw and not asked.is_mixed
 
 
 def _judge(store: Store, asked: Sequence[Asked], found: Sequence[Near], records: Mapping[int, Record]) -> list[Verdict]:
@@ -260,7 +310,7 @@ def _judge(store: Store, asked: Sequence[Asked], found: Sequence[Near], records:
     calibration = find_calibration(store)
     verdicts = []
     for one, near in zip(asked, found, strict=True):
-        query = one.embeddings if one.stored is None else records[one.stored].digest
+        query = _read_judged(store, one) if one.stored is None else records[one.stored].digest
         if calibration is None or query is None or not _is_judged(one):
             verdicts.append(UNKNOWN)
         else:
@@ -269,16 +319,67 @@ def _judge(store: Store, asked: Sequence[Asked], found: Sequence[Near], records:
     return verdicts
 
 
+def _read_judged(store: Store, asked: Asked) -> Embeddings | None:
+    """The embeddings by which hits are judged: of a sum, those of all that is wanted, of which the nearest counts."""
+    if not asked.sum_of:
+        return asked.embeddings
+    wanted = [one for weight, one in asked.sum_of if weight > 0]
+    stored = [one.stored for one in wanted if one.stored is not None]
+    rows = [rows for _, rows in store.embeddings(stored)] if stored else []
+    return np.concatenate([*rows, *(one.embeddings for one in wanted if one.embeddings is not None)])
+
+
+def _sum(store: Store, terms: Sequence[tuple[float, Asked]], space: SearchSpace) -> Embeddings:
+    """The vectors of what is wanted, moved away from what is not, view by view; a stored picture has one view.
+
+    With the weighted means p and n of what is wanted and what is not, it is p + share * (p - n), where share is _AWAY
+    times the sum of the unwanted weights by that of the wanted ones (docs/decisions.md).
+    """
+    each = _read_terms(store, [one for _, one in terms], space)
+    wanted = sum(weight for weight, _ in terms if weight > 0)
+    away = _AWAY / wanted
+    share = -away * sum(weight for weight, _ in terms if weight < 0)
+    added = np.zeros((max(map(len, each)), each[0].shape[1]), np.float32)
+    for (weight, _), vectors in zip(terms, each, strict=True):
+        factor = (1 + share) / wanted if weight > 0 else away
+        added += np.float32(weight * factor) * vectors[np.minimum(np.arange(len(added)), len(vectors) - 1)]
+    return unit(added) if store.space.metric == "cosine" else added
+
+
+def _read_terms(store: Store, some: Sequence[Asked], space: SearchSpace) -> list[Embeddings]:
+    """The vectors of the views of each picture, as they are compared in a space."""
+    stored = [one.stored for one in some if one.stored is not None]
+    views = [one.embeddings for one in some if one.embeddings is not None]
+    try:
+        known = iter(store.vectors(stored, space=space) if stored else ())
+    except KeyError as error:
+        if any(one.is_recognised for one in some):
+            raise _Gone from None
+        raise _unknown(error.args[0]) from None
+    encoded: Iterator[Embeddings] = iter(())
+    if views:
+        adapted = store.adapt(np.concatenate(views))
+        if space.weights:
+            weights = np.array(space.weights, np.float32)
+            adapted = unit(np.pad(adapted[:, : len(weights)] * weights, ((0, 0), (0, adapted.shape[1] - len(weights)))))
+        encoded = iter(np.split(adapted, np.cumsum([len(rows) for rows in views])[:-1]))
+    return [next(encoded) if one.stored is None else next(known)[None] for one in some]
+
+
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
     """The query vectors for the store, and the space that they are compared in. Raises UsageError, _Gone."""
-    if weighted != _ADAPTED and (asked.space != _ADAPTED or asked.colors):
-        kind = "colours: they are compared without the encoder" if asked.colors else _PART_ALONE
+    if weighted != _ADAPTED and (asked.space != _ADAPTED or asked.is_mixed):
+        kind = (
+            "colours: they are compared without the encoder" if asked.colors else _ALONE if asked.parts else _PART_ALONE
+        )
         raise UsageError(f"weights cannot be used with {kind}")
-    if asked.colors and asked.share == 1:
+    if asked.parts or (asked.colors and asked.share == 1):
         return np.empty((0, 0), np.float32), asked.space
     if asked.concept is not None:
         found = probe(store, asked.concept)
         return found.vector, found.space
+    if asked.sum_of:
+        return _sum(store, asked.sum_of, weighted), replace(weighted, compared=True)
     if asked.stored is None:
         space = weighted if asked.space == _ADAPTED else asked.space
         return cast("Embeddings", asked.embeddings), space
@@ -303,28 +404,59 @@ def _find(  # noqa: PLR0913  (as above)
     A query's own records are left out unless `include_self` is set.
     """
     found: list[Near] = [[] for _ in asked]
-    for index, one in enumerate(asked):
-        if one.colors:
-            look = partial(_look_at_colors, store, one, probes[index], where, options)
-            own = set() if options.include_self else one.own
-            near = look(k + len(own))
-            found[index] = [pair for pair in near if pair[0] not in own][:k]
-            if options.unique:
-                found[index] = _find_unique(store, near, own, k, look)
-    plain = [index for index, one in enumerate(asked) if not one.colors]
+    wanted = _count_wanted(store, k, options)
+    looks = [_choose_look(store, one, probe, where, options) for one, probe in zip(asked, probes, strict=True)]
+    mixed = [index for index, one in enumerate(asked) if one.is_mixed]
+    plain = [index for index, one in enumerate(asked) if not one.is_mixed]
+    for index in mixed:
+        near = looks[index](wanted + len(asked[index].own))
+        found[index] = _refine(store, near, k, asked[index].own, looks[index], options)
     for space in dict.fromkeys(probes[index][1] for index in plain):
         indices = [index for index in plain if probes[index][1] == space]
-        most = k if options.include_self else k + max(len(asked[index].own) for index in indices)
+        most = wanted if options.include_self else wanted + max(len(asked[index].own) for index in indices)
         views = [probes[index][0] for index in indices]
-        exact = options.exact or any(asked[index].concept for index in indices)  # lists are measured with pictures
+        exact = (
+            options.exact or options.least or any(asked[index].concept for index in indices)
+        )  # lists are measured with pictures
         answers = nearest(store, views, most, space=space, where=where, order=options.order, exact=exact)
         for index, near in zip(indices, answers, strict=True):
-            own = set() if options.include_self else asked[index].own
-            found[index] = [pair for pair in near if pair[0] not in own][:k]
-            if options.unique:
-                again = partial(_look_again, store, probes[index], where, options)
-                found[index] = _find_unique(store, near, own, k, again)
+            found[index] = _refine(store, near, k, asked[index].own, looks[index], options)
     return found
+
+
+def _count_wanted(store: Store, k: int, options: Options) -> int:
+    """How many of the nearest pictures are looked at to choose k hits."""
+    if options.least:
+        return max(1, store.count()[0])
+    return max(k, DIVERSE) if options.diverse else k
+
+
+def _choose_look(
+    store: Store, asked: Asked, probe: tuple[Embeddings, SearchSpace], where: Filter | None, options: Options
+) -> Callable[[int], Near]:
+    """What finds as many of the pictures nearest to a query as it is asked for."""
+    look = _look_at_colors if asked.colors else _look_at_parts if asked.parts else None
+    if look is None:
+        return partial(_look_again, store, probe, where, options)
+    if options.order != "distance":
+        kinds = "colours" if asked.colors else "texts beside pictures"
+        raise UsageError(f"{kinds} and the order by diffusion cannot be combined")
+    return partial(look, store, asked, probe, where, options)
+
+
+def _refine(  # noqa: PLR0913  (one step of `_find`)
+    store: Store, near: Near, k: int, own: set[int], look: Callable[[int], Near], options: Options
+) -> Near:
+    """The k hits among the nearest pictures: without the query itself, without copies, diverse, or the farthest."""
+    own = set() if options.include_self else own
+    if options.least:
+        far = [pair for pair in reversed(near) if pair[0] not in own]
+        return _find_farthest(store, far, k) if options.unique else far[:k]
+    most = max(k, DIVERSE) if options.diverse else k
+    others = [pair for pair in near if pair[0] not in own][:most]
+    if options.unique:
+        others = _find_unique(store, near, own, most, look)
+    return select_diverse(store, others, k, options.diverse) if options.diverse else others
 
 
 def _look_again(
@@ -343,12 +475,31 @@ def _look_at_colors(  # noqa: PLR0913  (as `_look_again`, for one query)
     k: int,
 ) -> Near:
     """The k pictures nearest to a query by colours, or by colours and likeness."""
-    if options.order != "distance":
-        raise UsageError("colours and the order by diffusion cannot be combined")
     like = None
     if asked.share < 1:
-        like = _color().Likeness(*_as_compared(store, *probe), options.exact)
+        like = _blend(store, asked, options) if asked.parts else _likeness(store, probe, options)
     return cast("Near", _color().nearest(store, asked.colors, k, where=where, share=asked.share, like=like))
+
+
+def _look_at_parts(
+    store: Store,
+    asked: Asked,
+    _probe: tuple[Embeddings, SearchSpace],
+    where: Filter | None,
+    options: Options,
+    k: int,
+) -> Near:
+    """The k pictures nearest to queries of several kinds together."""
+    return find_blended(store, _blend(store, asked, options), k, where)
+
+
+def _blend(store: Store, asked: Asked, options: Options) -> Blend:
+    parts = [(weight, _likeness(store, _probe(store, one, _ADAPTED), options)) for weight, one in asked.parts]
+    return Blend(parts)
+
+
+def _likeness(store: Store, probe: tuple[Embeddings, SearchSpace], options: Options) -> Likeness:
+    return Likeness(*_as_compared(store, *probe), options.exact or options.least)
 
 
 def _as_compared(store: Store, embeddings: Embeddings, space: SearchSpace) -> tuple[Embeddings, SearchSpace]:
@@ -374,6 +525,14 @@ def _find_unique(store: Store, near: Near, own: set[int], k: int, again: Callabl
         near = again(most)
 
 
+def _find_farthest(store: Store, far: Near, k: int) -> Near:
+    """The first k of all pictures, farthest first, without copies."""
+    most = _MORE * k
+    while len(unique := _leave_out_copies(store, far[:most])) < k and most < len(far):
+        most *= _MORE
+    return unique[:k]
+
+
 def _leave_out_copies(store: Store, near: Near) -> Near:
     """The hits without those that repeat the content, or all of the vector, of an earlier one."""
     records = store.get([id_ for id_, _ in near])
@@ -391,7 +550,7 @@ def _leave_out_copies(store: Store, near: Near) -> Near:
 def _hits(about: Found, near: Near, records: Mapping[int, Record], verdict: Verdict) -> Hits:
     hits = [
         Hit(rank, Path(os.fsdecode(records[id_].path)), distance, id_, *verdict.hits.get(id_, ()))
-        for rank, (id_, distance) in enumerate(near, 1)
+        for rank, (id_, distance) in enumerate(near, about.offset + 1)
     ]
     return Hits(hits, about)
 
@@ -409,10 +568,13 @@ class _Reader:
     def __init__(self, store: Store, load: Callable[[], Encoder], *, recognise: bool = True) -> None:
         self._store, self._load, self._recognise = store, load, recognise
         self._waiting: list[tuple[Asked, Image.Image | ViewedPicture]] = []
+        self._records: Mapping[int, Record] = {}
 
     def read(self, queries: Sequence[Query]) -> list[Asked]:
         """Read every query."""
-        terms = [[(weight, self._read(part)) for weight, part in query.terms] for query in queries]
+        named = {int(part.id) for query in queries for _, part in query.terms if isinstance(part, StoredQuery)}
+        self._records = self._store.get([id_ for id_ in named if 0 < id_ <= _MOST_ID]) if named else {}
+        terms = [self._read_terms(query) for query in queries]
         if self._waiting:
             images = [image for _, image in self._waiting]
             embeddings = encode_views(self._load(), images, self._store.space.dim)
@@ -420,12 +582,27 @@ class _Reader:
                 one.embeddings = views
         return [self._add_up(query, some) for query, some in zip(queries, terms, strict=True)]
 
+    def _read_terms(self, query: Query) -> list[tuple[float, Asked]]:
+        """The parts of a query, each with its weight. An error names the part."""
+        terms = query.terms
+        if len(terms) == 1:
+            return [(weight, self._read(part)) for weight, part in terms]
+        read = []
+        for number, (weight, part) in enumerate(terms, 1):
+            try:
+                read.append((weight, self._read(part)))
+            except LookalikeError as error:
+                error.args = (f"part {number} of the query: {error}",)
+                raise
+        return read
+
     def _read(self, query: Query) -> Asked:
         match query:
-            case PictureQuery(source):
-                return self._read_picture(query, source)
-            case StoredQuery(id_):
-                return self._read_stored(query, self._record(id_))
+            case PictureQuery(source, crop):
+                return self._read_picture(query, source) if crop is None else self._read_part(query, source, crop)
+            case StoredQuery(id_, crop):
+                record = self._record(id_)
+                return self._read_stored(query, record) if crop is None else self._read_part(query, record.path, crop)
             case ColorQuery(colors):
                 color = _color()
                 image, title = partial(color.draw_colors, colors), ", ".join(name for name, _ in colors)
@@ -445,10 +622,11 @@ class _Reader:
         return Asked(query, draw_text(words), "query", embeddings, space)
 
     def _read_picture(self, query: Query, source: Source) -> Asked:
-        if isinstance(source, Image.Image | np.ndarray):
-            return self._wait(Asked(query, read_picture(source, self._load().view), "query"))
-        if isinstance(source, ViewedPicture):
-            return self._wait(Asked(query, source.small, "query"), source)
+        if isinstance(source, IN_MEMORY):
+            picture = read_picture(source, self._load().view)
+            return self._wait(
+                Asked(query, picture, _name(source)), source if isinstance(source, ViewedPicture) else None
+            )
         path = absolute(source)
         record = self._store.find([path]).get(path)
         asked = Asked(query, partial(read_picture, path), show_path(os.path.basename(path)))
@@ -460,16 +638,31 @@ class _Reader:
         asked.image = read_picture(path, self._load().view)
         return self._wait(asked)
 
+    def _read_part(self, query: Query, source: Source, crop: Crop) -> Asked:
+        """A part of a picture, which is encoded also if the picture is in the gallery."""
+        image, name, own = read_crop_of(source, crop), _name(source), set[int]()
+        if not isinstance(source, IN_MEMORY):
+            path = absolute(source)
+            name = show_path(os.path.basename(path))
+            own = {record.id for record in self._store.find([path]).values()}
+        return self._wait(Asked(query, image, f"{name} ({crop})", own=own))
+
     def _read_palette(self, query: Query, like: Query) -> Asked:
         """A query by the colours of a picture, which is read again unless it is given by its id."""
+        if isinstance(like, PictureQuery | StoredQuery) and like.crop is not None:
+            source = self._record(like.id).path if isinstance(like, StoredQuery) else like.source
+            asked = self._read_part(query, source, like.crop)
+            self._waiting.pop()  # only its colours are compared
+            palette = _color().read_palette(self._store, asked.image)
+            return replace(asked, colors=[(1.0, palette)], share=1.0)
         if isinstance(like, StoredQuery):
             asked = self._read_stored(query, self._record(like.id))
             palette = _color().read_palette(self._store, int(like.id))
             return replace(asked, stored=None, colors=[(1.0, palette)], share=1.0)
         source = cast("PictureQuery", like).source
         palette = _color().read_palette(self._store, source)
-        if isinstance(source, Image.Image | np.ndarray | ViewedPicture):
-            return Asked(query, partial(read_picture, source), "query", colors=[(1.0, palette)], share=1.0)
+        if isinstance(source, IN_MEMORY):
+            return Asked(query, partial(read_picture, source), _name(source), colors=[(1.0, palette)], share=1.0)
         path = absolute(source)
         own = {record.id for record in self._store.find([path]).values()}
         title = show_path(os.path.basename(path))
@@ -485,17 +678,12 @@ class _Reader:
         return Asked(query, partial(_draw_stored, record.path), title, own={record.id}, stored=record.id)
 
     def _record(self, id_: int) -> Record:
-        record = self._store.get([int(id_)]).get(int(id_)) if 0 < id_ <= _MOST_ID else None
+        record = self._records.get(int(id_))
+        if record is None and 0 < id_ <= _MOST_ID:  # the picture of a palette
+            record = self._store.get([int(id_)]).get(int(id_))
         if record is None or record.digest is None:
             raise _unknown(id_)
         return record
-
-    def _embeddings(self, asked: Asked) -> Embeddings:
-        if asked.stored is None:
-            return cast("Embeddings", asked.embeddings)
-        for _, embeddings in self._store.embeddings([asked.stored]):
-            return embeddings
-        raise _Gone if asked.is_recognised else _unknown(asked.stored)
 
     def _add_up(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
         if len(terms) == 1 and terms[0][0] > 0:
@@ -503,16 +691,25 @@ class _Reader:
             return replace(one, query=query)
         if any(one.colors for _, one in terms):
             return self._mix(query, terms)
-        if any(one.space != _ADAPTED for _, one in terms):
-            raise UsageError("texts cannot be combined with other queries yet")
         shown = next((one for weight, one in terms if weight > 0), None)
-        if shown is None or sum(weight for weight, _ in terms) <= 0:
+        if shown is None:
             raise UsageError(
-                "the weights of a query must add up to more than 0",
-                hint="give the wanted pictures more weight: 2 * wanted - unwanted",
+                "a query must want something: at least one weight must be above 0",
+                hint="give what is wanted first: wanted.jpg - unwanted.jpg",
             )
         own = set().union(*(one.own for _, one in terms))
-        return Asked(query, shown.image, "query", self._sum(terms), own=own)
+        if any(one.space != _ADAPTED for _, one in terms):
+            return Asked(query, shown.image, _name_sum(terms), own=own, parts=self._divide(query, terms))
+        return Asked(query, shown.image, _name_sum(terms), own=own, sum_of=terms)
+
+    def _divide(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> list[tuple[float, Asked]]:
+        """The texts of a query, each by itself, and its pictures added up if some of them are wanted."""
+        pictures = [(weight, one) for weight, one in terms if one.space == _ADAPTED]
+        parts = [(weight, one) for weight, one in terms if one.space != _ADAPTED]
+        if any(weight > 0 for weight, _ in pictures):
+            together = self._add_up(query, pictures)
+            return [(sum(weight for weight, _ in pictures if weight > 0), together), *parts]
+        return [*pictures, *parts]
 
     def _mix(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
         """Colours together, or with what else is wanted; the share of the colours is that of their weights."""
@@ -531,16 +728,19 @@ class _Reader:
         share = weight / (weight + sum(weight for weight, _ in others))
         return replace(like, query=query, colors=colors, share=share, own=own)
 
-    def _sum(self, terms: Sequence[tuple[float, Asked]]) -> Embeddings:
-        """The weighted mean, view by view; for cosine, of embeddings of length 1. A stored picture has one view."""
-        is_cosine = self._store.space.metric == "cosine"
-        each = [(weight, self._embeddings(one)) for weight, one in terms]
-        total, views = sum(weight for weight, _ in each), max(len(embeddings) for _, embeddings in each)
-        added = np.zeros((views, self._store.space.dim), np.float32)
-        for weight, embeddings in each:
-            scaled = unit(embeddings) if is_cosine else embeddings
-            added += np.float32(weight / total) * scaled[np.minimum(np.arange(views), len(embeddings) - 1)]
-        return added
+
+def _name(source: Source) -> str:
+    """What a picture in memory is called where the query is shown."""
+    return source.name if isinstance(source, Content) else "query"
+
+
+def _name_sum(terms: Sequence[tuple[float, Asked]]) -> str:
+    """A sum as it is written: `a.jpg + 2:b.jpg - c.jpg`."""
+    text = ""
+    for weight, one in terms:
+        sign = " - " if weight < 0 else " + "
+        text += (sign if text or weight < 0 else "") + (f"{abs(weight):g}:" if abs(weight) != 1 else "") + one.title
+    return text.strip()
 
 
 def _draw_stored(path: bytes) -> Image.Image:

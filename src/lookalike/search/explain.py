@@ -77,12 +77,12 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     """Cover each picture piece by piece and compare it with the other, by the distance of this store's gallery.
 
     Neither picture needs to be in the gallery. The distance is the one that a search for `query` reports for `hit`.
-    load: returns the encoder. Raises UnreadableImage; UsageError for a text.
+    load: returns the encoder. Raises UnreadableImage; UsageError for texts and colours.
     """
     encoder = load()
     asked, wanted = read_queries(store, load, [query, hit])
-    if any(one.space.raw or one.concept is not None for one in (asked, wanted)):
-        raise UsageError("only pictures can be inspected, not a text")
+    if any(one.space.raw or one.concept is not None or one.is_mixed for one in (asked, wanted)):
+        raise UsageError("only pictures can be inspected, not a text or colours")
     with store.reading():
         vectors, other = read_vectors(store, asked), read_vectors(store, wanted)[0]
     distance = float(min(distances(vector, other[None], store.space.metric)[0] for vector in vectors))

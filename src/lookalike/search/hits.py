@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from lookalike.search.gather import Gathered
     from lookalike.search.query import Query
     from lookalike.store import Near
 
@@ -70,7 +71,8 @@ class Found:
     """What all hits of a search have in common: the query, its picture and title, and the encoder's name.
 
     image: the query's picture, or a function that reads it when it is needed. nothing_good: as for `Hits`. undescribed:
-    how many pictures could not be found, because they have no description of their colours yet.
+    how many pictures could not be found, because they have no description of their colours yet. offset: how many nearer
+    hits were left out.
     """
 
     query: Query
@@ -79,6 +81,7 @@ class Found:
     encoder: str
     nothing_good: bool | None = None
     undescribed: int = 0
+    offset: int = 0
 
 
 class Hits(Sequence[Hit]):
@@ -114,6 +117,11 @@ class Hits(Sequence[Hit]):
     def query(self) -> Query:
         """The query of the search."""
         return self._found.query
+
+    @property
+    def encoder(self) -> str:
+        """The name of the gallery's encoder."""
+        return self._found.encoder
 
     @property
     def nothing_good(self) -> bool | None:
@@ -162,11 +170,12 @@ class Hits(Sequence[Hit]):
         return [{"rank": hit.rank, "path": str(hit.path), "distance": hit.distance, "id": hit.id} for hit in self._hits]
 
     def to_dict(self) -> dict[str, Any]:
-        """The search as JSON-compatible values: `query`, `hits`, `encoder`, and `nothing_good` if that is known."""
+        """The search as JSON-compatible values: `query`, `hits`, `encoder`; `nothing_good` and `offset` if any."""
         hits = [hit.to_dict() for hit in self._hits]
         found = {"query": self.query.to_dict(), "hits": hits, "encoder": self._found.encoder}
         judged = {} if self.nothing_good is None else {"nothing_good": self.nothing_good}
-        return found | judged | ({"undescribed": self.undescribed} if self.undescribed else {})
+        paged = {"offset": self._found.offset} if self._found.offset else {}
+        return found | judged | paged | ({"undescribed": self.undescribed} if self.undescribed else {})
 
     def to_pandas(self) -> Any:  # noqa: ANN401  (pandas is not a dependency)
         """A `pandas.DataFrame` with the columns rank, path, distance and id. Raises MissingExtra without pandas."""
@@ -176,6 +185,27 @@ class Hits(Sequence[Hit]):
             raise MissingExtra("to_pandas needs pandas", hint=f"{how_to_install('pandas')}; or use rows()") from error
         return pd.DataFrame(self.rows(), columns=["rank", "path", "distance", "id"])
 
+    def to_html(self) -> str:
+        """A page of HTML with thumbnails, which needs no other file and links to the pictures on this machine."""
+        from lookalike.search.sheet import draw_sheet  # noqa: PLC0415  (as below)
+
+        return draw_sheet(self, self._found.title)
+
+    def to_csv(self, separator: str = ",") -> str:
+        """A table with a heading, for spreadsheets."""
+        from lookalike.search.sheet import write_csv  # noqa: PLC0415  (as below)
+
+        return write_csv(self, separator)
+
+    def copy_to(self, folder: str | Path, *, link: bool = False) -> Gathered:
+        """Copy the pictures into a folder, or link to them there; a name that is taken gets a number.
+
+        Raises UsageError if the folder cannot be made.
+        """
+        from lookalike.search.gather import gather  # noqa: PLC0415  (as below)
+
+        return gather([os.fsencode(hit.path) for hit in self], folder, link=link)
+
     def montage(self, columns: int = 5) -> Image.Image:
         """Draw the query above its hits, each with rank, distance and name; an empty frame if a file is gone."""
         from lookalike.search.montage import draw_montage  # noqa: PLC0415  (0.012 s, which a search need not spend)
@@ -184,7 +214,11 @@ class Hits(Sequence[Hit]):
 
     def _with_captions(self) -> tuple[tuple[Image.Image, str], list[tuple[Path, str]]]:
         """The query and the hits, each with its caption."""
-        captions = [f"{hit.rank}   {hit.distance:.3f}\n{show_path(os.fsencode(hit.path.name))}" for hit in self]
+        names = [(show_path(os.fsencode(hit.path.name)), show_path(os.fsencode(hit.path.parent))) for hit in self]
+        captions = [
+            f"{hit.rank}   {hit.distance:.3f}\n{name}\n{folder}"
+            for hit, (name, folder) in zip(self, names, strict=True)
+        ]
         query = self.image, self._found.title
         return query, [(hit.path, text) for hit, text in zip(self, captions, strict=True)]
 

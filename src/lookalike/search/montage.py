@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["draw_answers", "draw_montage", "draw_text"]
+__all__ = ["draw_answers", "draw_montage", "draw_text", "draw_thumbnails"]
 
 _TILE = 240  # pixels of a tile's side
 _GAP = 16
-_CAPTION = 44  # two lines
-_PAPER, _INK, _FAINT, _RULE = "#ffffff", "#1a1a1a", "#8a8a8a", "#d8d8d8"
+_CAPTION, _LINE = 44, 19  # two lines, and each after them
+_PAPER, _INK, _FAINT, _RULE = "#ffffff", "#1a1a1a", "#6a6a6a", "#d8d8d8"
 
 
 def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]], *, columns: int = 5) -> Image.Image:
-    """Draw a sheet with the query on top and the hits below it in rows; captions have two lines.
+    """Draw a sheet with the query on top and the hits below it in rows; captions have up to three lines.
 
     A hit whose file can no longer be read is drawn as an empty frame with the reason.
     """
     columns = max(1, min(columns, len(hits)))
     rows = -(-len(hits) // columns)
-    cell = _TILE + _CAPTION + _GAP
+    cell = _TILE + _measure_captions([query[1], *(text for _, text in hits)]) + _GAP
     width = max(columns, 2) * (_TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, (rows + 1) * cell + 3 * _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -49,7 +49,8 @@ def draw_montage(query: tuple[Image.Image, str], hits: Sequence[tuple[Path, str]
 def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple[Path, str]]]]) -> Image.Image:
     """Draw a sheet with one row for each query: the query, a line, and its hits beside it."""
     most = max((len(hits) for _, hits in answers), default=0)
-    cell, first = _TILE + _CAPTION + _GAP, _TILE + 3 * _GAP
+    texts = [text for query, hits in answers for _, text in (query, *hits)]
+    cell, first = _TILE + _measure_captions(texts) + _GAP, _TILE + 3 * _GAP
     sheet = Image.new("RGB", (first + most * (_TILE + _GAP) + _GAP, len(answers) * cell + 2 * _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, (query, hits) in enumerate(answers):
@@ -61,6 +62,25 @@ def draw_answers(answers: Sequence[tuple[tuple[Image.Image, str], Sequence[tuple
     line = _TILE + 2.5 * _GAP
     draw.line((line, _GAP, line, sheet.height - 2 * _GAP), fill=_RULE, width=2)
     return as_drawing(sheet)
+
+
+def draw_thumbnails(pictures: Sequence[tuple[Path, str]], side: int, gap: int) -> Image.Image:
+    """Draw small pictures side by side, each with a short text in its corner; one that cannot be read is grey."""
+    sheet = Image.new("RGB", (len(pictures) * (side + gap) - gap, side), _PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number, (path, text) in enumerate(pictures):
+        left = number * (side + gap)
+        try:
+            with open_file(os.path.realpath(os.fsencode(path)), at_least=side) as image:
+                small = on_ground(image)
+                small.thumbnail((side, side))
+                sheet.paste(small, (left + (side - small.width) // 2, (side - small.height) // 2))
+        except Unreadable:
+            draw.rectangle((left, 0, left + side - 1, side - 1), fill=_RULE)
+        width = draw.textlength(text, font)
+        draw.rectangle((left, 0, left + width + 7, 18), fill=_PAPER)
+        draw.text((left + 4, 1), text, fill=_INK, font=font)
+    return sheet
 
 
 def draw_text(text: str) -> Image.Image:
@@ -96,10 +116,26 @@ def _paste(sheet: Image.Image, picture: Image.Image, corner: tuple[int, int]) ->
 
 
 def _caption(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int]) -> None:
-    for number, line in enumerate(text.split("\n")[:2]):
-        font = ImageFont.load_default(15 if number == 0 else 12)
-        fill = _INK if number == 0 else _FAINT
-        draw.text((corner[0], corner[1] + 4 + 20 * number), _shorten(draw, line, font), fill=fill, font=font)
+    for number, line in enumerate(text.split("\n")[:3]):
+        font = ImageFont.load_default(15 if number == 0 else 13)
+        fill = _FAINT if number == 2 else _INK
+        cut = _cut_front if number == 2 else _shorten
+        draw.text((corner[0], corner[1] + 4 + _LINE * number), cut(draw, line, font), fill=fill, font=font)
+
+
+def _measure_captions(texts: Sequence[str]) -> int:
+    """The pixels that captions need: at least two lines, at most three."""
+    most = max((text.count("\n") + 1 for text in texts), default=0)
+    return _CAPTION + _LINE * (most > 2)
+
+
+def _cut_front(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Leave out the beginning of a folder's path that is wider than a tile: its last names tell it from others."""
+    shown, names = text, text.split("/")
+    while draw.textlength(shown, font) > _TILE and len(names) > 1:
+        names = names[1:]
+        shown = "…/" + "/".join(names)
+    return _shorten(draw, shown, font)
 
 
 def _shorten(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

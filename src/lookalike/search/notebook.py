@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from lookalike.search.hits import Hit, Hits
 
-__all__ = ["draw_html"]
+__all__ = ["draw_html", "find_thumbnail", "find_uri"]
 
 _THUMBNAIL = 128  # pixels of the long side
 
 
 def draw_html(hits: Hits, title: str) -> str:
     """The query, with its title, and its hits side by side; a hit whose file is gone says so."""
-    query = _figure(_query_uri(hits), html.escape(title))
-    each = [_figure(_thumbnail(hit), f"{hit.rank} &middot; {hit.distance:.4f}<br>{_name(hit)}") for hit in hits]
+    query = _figure(find_uri(hits), html.escape(title))
+    each = [_figure(find_thumbnail(hit), f"{hit.rank} &middot; {hit.distance:.4f}<br>{_name(hit)}") for hit in hits]
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{query}{"".join(each)}</div>'
 
 
@@ -41,25 +41,26 @@ def _name(hit: Hit) -> str:
     return html.escape(show_path(os.fsencode(hit.path.name)))
 
 
-def _thumbnail(hit: Hit) -> str | None:
-    """The picture as we encode it ourselves; None where its file cannot be read any more."""
+def find_thumbnail(hit: Hit, side: int = _THUMBNAIL) -> str | None:
+    """The picture as a `data:` address, encoded again; None where its file cannot be read any more."""
     try:
-        with open_file(os.path.realpath(os.fsencode(hit.path)), at_least=_THUMBNAIL) as image:
-            return _data_uri(image)
+        with open_file(os.path.realpath(os.fsencode(hit.path)), at_least=side) as image:
+            return _data_uri(image, side)
     except Unreadable:
         return None
 
 
-def _query_uri(hits: Hits) -> str | None:
+def find_uri(hits: Hits, side: int = _THUMBNAIL) -> str | None:
+    """The query's picture as a `data:` address; None where its file cannot be read any more."""
     try:
-        return _data_uri(hits.image)
+        return _data_uri(hits.image, side)
     except UnreadableImage:
         return None
 
 
-def _data_uri(image: Image.Image) -> str:
+def _data_uri(image: Image.Image, side: int) -> str:
     small = on_ground(image)
-    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    small.thumbnail((side, side))
     memory = io.BytesIO()
     small.save(memory, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(memory.getvalue()).decode('ascii')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -12,10 +13,11 @@ from PIL import Image
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UnreadableImage, UsageError
-from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file
+from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file, open_rgb
 from lookalike.images.paths import show_path
 from lookalike.images.viewed import ViewedPicture
 from lookalike.images.whole import describe_whole
+from lookalike.search.query import IN_MEMORY, Content
 from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
     from lookalike.encoders import Encoder
     from lookalike.images.decode import View
+    from lookalike.search.crop import Crop
     from lookalike.search.query import Source
 
-__all__ = ["draw_text", "encode_views", "query_views", "read_picture"]
+__all__ = ["draw_text", "encode_views", "query_views", "read_crop_of", "read_picture"]
 
 _CHANNELS, _BYTE = (1, 3, 4), 255
 
@@ -46,13 +49,38 @@ def read_picture(source: Source, view: View | None = None) -> Image.Image:
         return _from_array(source)
     if isinstance(source, ViewedPicture):
         return source.small
+    least = view.short_side if view else None
+    if isinstance(source, Content):
+        try:
+            return open_rgb(io.BytesIO(source.data), Limits(), at_least=least).copy()
+        except Unreadable as reason:
+            raise UnreadableImage(f"{source.name}: {reason}") from None
     path = absolute(source)
     try:
-        with open_file(os.path.realpath(path), Limits(), at_least=view.short_side if view else None) as image:
+        with open_file(os.path.realpath(path), Limits(), at_least=least) as image:
             return image.copy()
     except Unreadable as reason:
         why = str(reason) if os.path.lexists(path) else "no such file"
         raise UnreadableImage(f"{show_path(path)}: {why}") from None
+
+
+def read_crop_of(source: Source, crop: Crop) -> Image.Image:
+    """Read a part of a picture, given as for `read_picture`. Raises UnreadableImage; UsageError where it is outside."""
+    image = read_picture(source)
+    whole = (source.width, source.height) if isinstance(source, ViewedPicture) else image.size
+    try:
+        left, top, right, bottom = crop.find_box(whole)
+        across, down = image.width / whole[0], image.height / whole[1]
+        return image.crop(_round_out(left * across, top * down, right * across, bottom * down))
+    except UsageError as error:
+        if not isinstance(source, IN_MEMORY):
+            error.args = (f"{show_path(absolute(source))}: {error}",)
+        raise
+
+
+def _round_out(left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int]:
+    """A rectangle rounded to whole pixels, at least one wide and high."""
+    return int(left), int(top), max(int(left) + 1, round(right)), max(int(top) + 1, round(bottom))
 
 
 def draw_text(text: str) -> Image.Image:

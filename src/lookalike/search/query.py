@@ -5,6 +5,7 @@
     Query.text("a red boat")
     Query.color("red:2", "#0044ff")
     Query.palette("sunset.jpg")
+    Query.picture("beach.jpg", crop="10%,10%,50%,50%")
     2 * Query.picture("a.jpg") + Query.picture("b.jpg") - Query.stored(17)
 
 Each kind of query is a class that converts itself to JSON-compatible values (`to_dict`) and back (`read`);
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,17 +26,15 @@ from PIL import Image
 from lookalike.errors import UsageError
 from lookalike.images.paths import path_fields, read_path
 from lookalike.images.viewed import ViewedPicture
+from lookalike.search.crop import Crop, read_crop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8] | ViewedPicture
-    """A picture: the path of its file, a PIL image, uint8 (h, w, 3) or (h, w), or one that a worker has decoded."""
-
 __all__ = [
+    "IN_MEMORY",
     "ColorQuery",
+    "Content",
     "PaletteQuery",
     "PictureQuery",
     "Query",
@@ -46,7 +46,27 @@ __all__ = [
     "read_color",
 ]
 
-_SOURCES = (str, bytes, os.PathLike, Image.Image, np.ndarray, ViewedPicture)
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a picture file that is not on disk, and what to call it."""
+
+    data: bytes
+    name: str = "picture"
+
+
+if TYPE_CHECKING:
+    Source = str | bytes | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Content | ViewedPicture
+    """A picture: the path of its file, a PIL image, uint8 (h, w, 3) or (h, w), the content of a file, or a picture
+    that a worker has decoded."""
+
+    CropSides = str | tuple[float, float, float, float] | Crop
+    """A part of a picture: `"x,y,width,height"` in pixels or in percent, or four numbers in pixels."""
+
+IN_MEMORY = (Image.Image, np.ndarray, Content, ViewedPicture)
+"""The kinds of pictures that have no path."""
+
+_SOURCES = (str, bytes, os.PathLike, *IN_MEMORY)
 _CONTENT = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")  # of pictures, not names
 _SHOWN = 60  # characters of a wrong value
 
@@ -58,14 +78,29 @@ class Query:
     kinds: ClassVar[dict[str, type[Query]]] = {}
 
     @staticmethod
-    def picture(source: Source) -> Query:
-        """A query for pictures like this one: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w)."""
-        return PictureQuery(source)
+    def picture(source: Source, *, crop: CropSides | None = None) -> Query:
+        """A query for pictures like this one: the path of its file, a PIL image, or uint8 (h, w, 3) or (h, w).
+
+        crop: search with this part of the upright picture: `"x,y,width,height"` in pixels or in percent, or four
+        numbers in pixels.
+        """
+        return PictureQuery(source, None if crop is None else read_crop(crop))
 
     @staticmethod
-    def stored(id_: int) -> Query:
-        """A query for pictures like the one with this id in the gallery, which is not encoded again."""
-        return StoredQuery(id_)
+    def content(data: bytes, name: str = "picture", *, crop: CropSides | None = None) -> Query:
+        """A query for pictures like the one whose file has this content, such as an upload.
+
+        name: what it is called where the query is shown and in errors. crop: as for `picture`.
+        """
+        return PictureQuery(Content(bytes(data), name), None if crop is None else read_crop(crop))
+
+    @staticmethod
+    def stored(id_: int, *, crop: CropSides | None = None) -> Query:
+        """A query for pictures like the one with this id in the gallery, which is not encoded again.
+
+        crop: as for `picture`; then its file is read and that part of it encoded.
+        """
+        return StoredQuery(id_, None if crop is None else read_crop(crop))
 
     @staticmethod
     def text(words: str) -> Query:
@@ -89,17 +124,23 @@ class Query:
         return PaletteQuery(as_query(source))
 
     @staticmethod
-    def from_dict(fields: Mapping[str, Any]) -> Query:
-        """The query that `to_dict` wrote. Raises UsageError for anything else."""
+    def from_dict(fields: Mapping[str, Any], *, paths: bool = False) -> Query:
+        """The query that `to_dict` wrote. Raises UsageError for anything else.
+
+        paths: whether the query may name files to be read. Without it such a query raises UsageError, so that a server
+        can take queries from strangers: the pictures in them are then those of the gallery, by their ids.
+        """
+        if not isinstance(fields, Mapping):
+            raise UsageError(f"{_a(fields)} is not a query", hint="a query is an object, such as {'id': 17}")
         for name, kind in Query.kinds.items():
             if name in fields:
-                return kind.read(fields)
+                return kind.read(fields, paths=paths)
         known = ", ".join(Query.kinds)
-        raise UsageError(f"{dict(fields)!r} is not a query", hint=f"a query has one of: {known}")
+        raise UsageError(f"{_short(dict(fields))} is not a query", hint=f"a query has one of: {known}")
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
-        """Make a query of this kind from what its `to_dict` wrote."""
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:
+        """Make a query of this kind from what its `to_dict` wrote. paths: whether it may name files."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,28 +171,38 @@ class PictureQuery(Query):
     """A query for pictures like one outside the gallery: see `Query.picture`."""
 
     source: Source
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.source, bytes) and self.source.startswith(_CONTENT):
             raise UsageError(
                 "bytes are taken as the path of a file, and these are the content of one",
-                hint="open it first: PIL.Image.open(io.BytesIO(data))",
+                hint="for the content of a file: Query.content(data), or PIL.Image.open(io.BytesIO(data))",
             )
         if not isinstance(self.source, _SOURCES):
             raise UsageError(f"{_a(self.source)} is not a picture", hint=_how_to_give(self.source))
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
-        """Make the query from the path of a file."""
-        return cls(read_path(_text(fields, "path")))
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:
+        """Make the query from the path of a file. Raises UsageError unless `paths` allows it."""
+        if not paths:
+            raise UsageError(
+                f"the query names the file {_short(fields['path'])}, and files are not read here",
+                hint="give the id of a picture in the gallery; in Python: Query.from_dict(fields, paths=True)",
+            )
+        return cls(read_path(_text(fields, "path")), _read_crop(fields))
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of its path; for a picture in memory, its size."""
+        """The fields of its path; for a picture in memory, its size or name; and its crop."""
+        crop = _show_crop(self.crop)
+        if isinstance(self.source, Content):
+            return {"picture": {"name": self.source.name}} | crop
         if isinstance(self.source, Image.Image | ViewedPicture):
-            return {"picture": {"width": self.source.width, "height": self.source.height}}
+            return {"picture": {"width": self.source.width, "height": self.source.height}} | crop
         if isinstance(self.source, np.ndarray):
-            return {"picture": {"width": self.source.shape[1], "height": self.source.shape[0]}}
-        return dict(path_fields(os.fsencode(self.source)))
+            sides = dict(zip(("height", "width"), self.source.shape, strict=False))
+            return {"picture": {"width": sides.get("width", 1), "height": sides.get("height", 1)}} | crop
+        return dict(path_fields(os.fsencode(self.source))) | crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,19 +210,20 @@ class StoredQuery(Query):
     """A query for pictures like one in the gallery: see `Query.stored`."""
 
     id: int
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         if not is_number(self.id, int, np.integer):
             raise UsageError(f"{_short(self.id)} is not an id", hint="ids are whole numbers, as in `hit.id`")
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:  # noqa: ARG003  (it names no file)
         """Make the query from an id."""
-        return cls(fields["id"])
+        return cls(fields["id"], _read_crop(fields))
 
     def to_dict(self) -> dict[str, Any]:
-        """The picture's id."""
-        return {"id": self.id}
+        """The picture's id, and its crop."""
+        return {"id": int(self.id)} | _show_crop(self.crop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +237,7 @@ class TextQuery(Query):
             raise UsageError(f"{_a(self.words)} is not a text")
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:  # noqa: ARG003  (it names no file)
         """Make the query from its words."""
         return cls(_text(fields, "text"))
 
@@ -208,7 +260,7 @@ class ColorQuery(Query):
                 raise UsageError(f"the weight of {color} is {_short(weight)}; it must be a number above 0")
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:  # noqa: ARG003  (it names no file)
         """Make the query from its colours."""
         if not isinstance(fields["colors"], list) or not all(isinstance(one, dict) for one in fields["colors"]):
             raise UsageError("the colors of a query are not a list of colours")
@@ -231,11 +283,11 @@ class PaletteQuery(Query):
             raise UsageError(f"a {type(self.like).__name__} has no palette", hint="give a picture")
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:
         """Make the query from that of its picture."""
         if not isinstance(fields["palette"], dict):
             raise UsageError("the palette of a query is not a query")
-        return cls(Query.from_dict(fields["palette"]))
+        return cls(Query.from_dict(fields["palette"], paths=paths))
 
     def to_dict(self) -> dict[str, Any]:
         """The query of its picture."""
@@ -256,7 +308,7 @@ class SumQuery(Query):
                 raise UsageError(f"{weight!r} is not a weight")
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Query:
+    def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:
         """Make the query from its parts; a part without a weight has the weight 1."""
         parts: list[tuple[float, Query]] = []
         if not isinstance(fields["sum"], list) or not all(isinstance(part, dict) for part in fields["sum"]):
@@ -265,7 +317,8 @@ class SumQuery(Query):
             weight = part.get("weight", 1.0)
             if not isinstance(weight, int | float) or isinstance(weight, bool):
                 raise UsageError(f"{weight!r} is not a weight")
-            parts += [(float(weight) * own, query) for own, query in Query.from_dict(part).terms]
+            terms = Query.from_dict(part, paths=paths).terms
+            parts += [(float(weight) * own, query) for own, query in terms]
         return cls(tuple(parts))
 
     def to_dict(self) -> dict[str, Any]:
@@ -329,6 +382,14 @@ def _short(value: object) -> str:
     """A value as one short line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _read_crop(fields: Mapping[str, Any]) -> Crop | None:
+    return read_crop(fields["crop"]) if "crop" in fields else None
+
+
+def _show_crop(crop: Crop | None) -> dict[str, Any]:
+    return {} if crop is None else {"crop": str(crop)}
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lookalike.encoders.onnx import EncodeTexts
     from lookalike.encoders.words import Vocabulary
 
-__all__ = ["encode_text", "find_vocabulary", "reads_texts"]
+__all__ = ["encode_text", "find_classes", "find_vocabulary", "reads_texts"]
 
 _T = TypeVar("_T")
 
@@ -70,6 +70,14 @@ def find_vocabulary(encoder: Encoder) -> Vocabulary | None:
     return next((load() for load, _ in _parts(encoder, _vocabulary)), None)
 
 
+def find_classes(encoder: Encoder) -> tuple[Vocabulary, slice] | None:
+    """The words of the first part of an encoder that was trained to classify, and the dimensions that they compare."""
+    for load_vocabulary, (start, _) in _parts(encoder, _vocabulary):
+        vocabulary = load_vocabulary()
+        return vocabulary, slice(start, start + vocabulary.directions.shape[1])
+    return None
+
+
 def _find_word(vocabulary: Vocabulary, text: str) -> NDArray[np.float32]:
     found = vocabulary.find(text)
     if found is None:
@@ -77,7 +85,7 @@ def _find_word(vocabulary: Vocabulary, text: str) -> NDArray[np.float32]:
         nearest = f"; the nearest known words: {', '.join(close)}" if close else ""
         raise UnknownWord(
             f"the encoder does not know {text!r}{nearest}",
-            hint=f"lookalike words lists all; lookalike teach adds words of yours; {_BRING_A_PAIR}",
+            hint=f"to list all: lookalike words; to add your own: lookalike teach NAME IMAGES; {_BRING_A_PAIR}",
         )
     return found
 

@@ -233,6 +233,10 @@ class Store(Protocol):
     def concepts(self) -> dict[str, Concept]:
         """The concepts that the gallery was taught, by their normalised names, in the order of these."""
 
+    @property
+    def distinct(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of contents, by digest, that a person has marked as not duplicates; a store only remembers them."""
+
     def writing(self, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Make this thread the only writer while the context lasts, waiting at most `wait` seconds for another writer.
 
@@ -277,6 +281,9 @@ class Store(Protocol):
 
     def set_concepts(self, concepts: Iterable[Concept]) -> None:
         """Replace the stored concepts by these. Raises ValueError for one whose examples do not fit, or has none."""
+
+    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Replace the pairs of contents that are not duplicates by these."""
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""

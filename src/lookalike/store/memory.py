@@ -61,6 +61,7 @@ class _State:
     roots: dict[bytes, dict[str, Any]] = field(default_factory=dict)
     concepts: dict[str, Concept] = field(default_factory=dict)
     calibration: Calibration | None = None
+    distinct: tuple[tuple[bytes, bytes], ...] = ()
 
     def embedded(self) -> list[Record]:
         """The records with an embedding, ordered by id."""
@@ -118,6 +119,11 @@ class MemoryStore:
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared."""
         return self._state.projection
+
+    @property
+    def distinct(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of contents that are not duplicates."""
+        return list(self._state.distinct)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -208,6 +214,10 @@ class MemoryStore:
         if projection is not None:
             check_projection(projection, self.space.dim)
         self._write(projection=projection)
+
+    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store the pairs of contents that are not duplicates."""
+        self._write(distinct=tuple((bytes(one), bytes(other)) for one, other in pairs))
 
     def set_calibration(self, calibration: Calibration | None) -> None:
         """Store how far apart the pictures are."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Clusters", "InvertedLists", "calibrate", "cluster", "write_lists"]
+__all__ = ["Clusters", "InvertedLists", "build_flat", "calibrate", "cluster", "find_centroids", "write_lists"]
 
 _PER_ROOT = 4  # lists = 4 sqrt(n): 4,000 at a million vectors, 250 vectors each (docs/performance.md)
 _LEAST = 4  # vectors in a list, on average, at least
@@ -57,8 +57,8 @@ class Clusters:
 def cluster(rows: Rows, metric: Metric) -> Clusters:
     """Divide vectors (n, d) into lists around the centroids of k-means; the same vectors give the same lists."""
     count = max(1, min(round(_PER_ROOT * len(rows) ** 0.5), len(rows) // _LEAST))
-    centroids = _find_centroids(rows, count, metric)
-    quantizer = _build_flat(centroids, metric)
+    centroids = find_centroids(rows, count, metric)
+    quantizer = build_flat(centroids, metric)
     nearest = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), _ASSIGNED):
         part = slice(start, start + _ASSIGNED)
@@ -76,7 +76,7 @@ def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int]
     """
     indices = np.unique(np.linspace(0, len(rows) - 1, _CALIBRATED).astype(np.int64))
     queries, matrix = rows[indices], Matrix(np.arange(len(rows)), rows, metric)
-    ranking = _build_flat(clusters.centroids, metric).search(queries, len(clusters.ends))[1]
+    ranking = build_flat(clusters.centroids, metric).search(queries, len(clusters.ends))[1]
     found: list[list[NDArray[np.int64]]] = [[] for _ in DEPTHS]
     errors = [np.zeros(1)]
     for index, near, ranked in zip(indices.tolist(), matrix.search(queries, DEPTHS[-1] + 1), ranking, strict=True):
@@ -93,7 +93,7 @@ def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int]
 
 def write_lists(writer: Writer, clusters: Clusters, chunks: Callable[[], Iterator[Rows]], metric: Metric) -> None:
     """Write what `InvertedLists` reads. chunks: the vectors in the order of the clusters, whole lists in each chunk."""
-    index = _build_index(_build_flat(clusters.centroids, metric), clusters.bounds, metric)
+    index = _build_index(build_flat(clusters.centroids, metric), clusters.bounds, metric)
     shape = (len(clusters.order), clusters.centroids.shape[1])
     writer.array("centroids", clusters.centroids)
     writer.array("bounds", clusters.bounds)
@@ -113,7 +113,7 @@ class InvertedLists:
         self._codes: Blocks = segment.blocks("codes")
         self._ends: NDArray[np.int64] = segment.array("codes.ends")
         centroids = segment.array("centroids")
-        self._quantizer = _build_flat(centroids, metric)
+        self._quantizer = build_flat(centroids, metric)
         self._index = _build_index(self._quantizer, segment.array("bounds"), metric)
         self._map()
 
@@ -188,17 +188,18 @@ class InvertedLists:
         return faiss.SearchParametersIVF(nprobe=probes, sel=selector), (bits, selector)
 
 
-def _find_centroids(rows: Rows, count: int, metric: Metric) -> Rows:
+def find_centroids(rows: Rows, count: int, metric: Metric) -> Rows:
     """The centroids of k-means on an even sample, by faiss, which starts from the same vectors each time."""
     sample = np.ascontiguousarray(rows[:: max(1, len(rows) // (_SAMPLED * count))])
     means = faiss.Clustering(rows.shape[1], count)
     means.niter, means.spherical = _STEPS, metric == "cosine"
     means.min_points_per_centroid, means.max_points_per_centroid = 1, 2 * _SAMPLED
-    means.train(sample, _build_flat(sample[:0], metric))
+    means.train(sample, build_flat(sample[:0], metric))
     return np.asarray(faiss.vector_to_array(means.centroids).reshape(count, -1))
 
 
-def _build_flat(rows: Rows, metric: Metric) -> Any:  # noqa: ANN401  (faiss has no types)
+def build_flat(rows: Rows, metric: Metric) -> Any:  # noqa: ANN401  (faiss has no types)
+    """A faiss index that compares with every row, float32 (n, d)."""
     index = (faiss.IndexFlatIP if metric == "cosine" else faiss.IndexFlatL2)(rows.shape[1])
     index.add(rows)
     return index
@@ -217,7 +218,7 @@ def _build_index(quantizer: Any, bounds: Rows, metric: Metric) -> Any:  # noqa: 
 
 def _measure_byte_errors(query: Rows, rows: Rows, clusters: Clusters, metric: Metric) -> NDArray[np.float64]:
     """How far off the similarity to each vector is when it is read from its bytes, float64 (n,)."""
-    index = _build_index(_build_flat(clusters.centroids, metric), clusters.bounds, metric)
+    index = _build_index(build_flat(clusters.centroids, metric), clusters.bounds, metric)
     read = index.sq.decode(index.sq.compute_codes(np.ascontiguousarray(rows)))
     similarity = [
         -((some - query) ** 2).sum(axis=1) if metric == "euclidean" else some @ query for some in (rows, read)

@@ -7,14 +7,13 @@ this server open a file or fetch anything.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from lookalike.images.paths import path_fields
-from lookalike.search.query import ColorQuery, PaletteQuery, Query
+from lookalike.search.query import ColorQuery, Query
 from lookalike.web.problems import Problem
 from lookalike.web.settings import MOST_HITS
 
@@ -109,12 +108,11 @@ def read_query(fields: object) -> Query:
     terms = query.terms
     weights = [weight for weight, _ in terms]
     weights += [weight for _, one in terms if isinstance(one, ColorQuery) for _, weight in one.colors]
-    is_sum = len(terms) > 1 and not any(isinstance(one, ColorQuery | PaletteQuery) for _, one in terms)
     if len(weights) > _TERMS:
         raise _invalid(f"a query has at most {_TERMS} parts")
-    for weight in [*weights, *([math.fsum(weight for weight, _ in terms)] if is_sum else [])]:
+    for weight in weights:
         if weight and not _SMALLEST <= abs(weight) <= _LARGEST:
-            raise _invalid(f"weights, and their sum, are between {_SMALLEST:g} and {_LARGEST:g}")
+            raise _invalid(f"weights are between {_SMALLEST:g} and {_LARGEST:g}")
     return query
 
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from lookalike.store.columns import FIELDS, Coded, Columns, Fields, build_columns, concat, select
 from lookalike.store.sqlite import cache_files
-from lookalike.store.sqlite.errors import corrupt
-from lookalike.store.sqlite.sources import read_state
+from lookalike.store.sqlite.sources import check_complete, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,13 +58,8 @@ class ColumnsSource:
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[Columns]:
         """The columns of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
-        met, checksums = 0, 0
-        for rows in self._tables.with_embedding(ids):
-            chunk = build_columns([_to_fields(row) for row in rows])
-            met, checksums = met + len(rows), checksums + int(chunk.crcs.sum(dtype=np.int64))
-            yield chunk
-        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
-            raise corrupt(self._tables.path, "items are missing, or there twice")
+        chunks = (build_columns([_to_fields(row) for row in rows]) for rows in self._tables.with_embedding(ids))
+        return chunks if ids is not None else check_complete(self._tables, self.state, chunks)
 
 
 class _Kind:

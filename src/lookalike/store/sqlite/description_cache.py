@@ -13,9 +13,8 @@ import numpy as np
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Described
 from lookalike.store.sqlite import cache_files
-from lookalike.store.sqlite.errors import corrupt
 from lookalike.store.sqlite.rows import CRC, ID
-from lookalike.store.sqlite.sources import read_state
+from lookalike.store.sqlite.sources import check_complete, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -74,13 +73,8 @@ class DescriptionsSource:
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[_Chunk]:
         """Checked descriptions, in chunks. Raises Corrupt for damaged rows, and if items are missing."""
-        met, checksums = 0, 0
-        for rows in self._tables.described(ids):
-            chunk = _to_chunk(rows)
-            met, checksums = met + len(rows), checksums + int(chunk.crcs.sum(dtype=np.int64))
-            yield chunk
-        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
-            raise corrupt(self._tables.path, "items are missing, or there twice")
+        chunks = map(_to_chunk, self._tables.described(ids))
+        return chunks if ids is not None else check_complete(self._tables, self.state, chunks)
 
 
 class _Kind:

@@ -12,7 +12,7 @@ from lookalike.store.sqlite.rows import checksum
 if TYPE_CHECKING:
     from lookalike.adaptation.projection import Projection
 
-__all__ = ["fitted_checksum", "read_base", "read_roots", "read_space"]
+__all__ = ["fitted_checksum", "read_base", "read_distinct", "read_roots", "read_space"]
 
 _MAX_DIM = 1 << 20  # dimensions of an embedding; a file that claims more is damaged or forged
 
@@ -26,6 +26,11 @@ def read_space(parts: dict[str, Any]) -> Space:
     if space.dim not in range(1, _MAX_DIM) or isinstance(space.dim, float):
         raise ValueError("not a valid dimension")
     return space
+
+
+def read_distinct(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """The pairs of contents that are not duplicates, from parsed JSON. Raises TypeError, ValueError."""
+    return [(bytes.fromhex(one), bytes.fromhex(other)) for one, other in pairs]
 
 
 def read_roots(entries: list[tuple[str, dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:

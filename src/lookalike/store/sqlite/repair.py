@@ -167,6 +167,7 @@ class _Saving:
             kept = {key: value for key, value in kept.items() if not key.startswith("projection")}
             kept["projection"] = b"null"
         kept.setdefault("calibration", b"null")
+        kept.setdefault("distinct", b"[]")
         kept["roots"] = relative_roots(kept.get("roots", b"[]"), self._base)
         for key, value in {**kept, **{key: json.dumps(value).encode() for key, value in counted.items()}}.items():
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, checksum(key.encode(), value)))

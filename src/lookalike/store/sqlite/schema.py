@@ -64,10 +64,11 @@ MIGRATIONS: tuple[str | Callable[[sqlite3.Connection, Path], None], ...] = (
     _type_items,
     # What is known of each content beside its embedding. Rows are found by the id of the content, so that they are
     # written one after another and pages are full: with random digests as keys, a third of each would be empty. And how
-    # far apart pictures of the gallery are: not measured yet.
+    # far apart pictures of the gallery are: not measured yet. And which pairs are not duplicates: none.
     """
     CREATE TABLE description (id INTEGER PRIMARY KEY, described BLOB NOT NULL, crc INTEGER NOT NULL);
-    INSERT INTO meta VALUES ('calibration', x'6e756c6c', 3100026172)
+    INSERT INTO meta VALUES ('calibration', x'6e756c6c', 3100026172);
+    INSERT OR IGNORE INTO meta VALUES ('distinct', x'5b5d', 1341327573)
     """,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lookalike.store.sqlite.vector_cache import Chunk
 from lookalike.vectors.exact import VERSION, prepare_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.metric import Metric
 
-__all__ = ["VectorsSource", "read_state"]
+__all__ = ["VectorsSource", "check_complete", "read_state"]
+
+
+class _Counted(Protocol):
+    @property
+    def ids(self) -> NDArray[np.int64]: ...
+    @property
+    def crcs(self) -> NDArray[np.uint32]: ...
+
+
+_Counts = TypeVar("_Counts", bound=_Counted)
 
 
 class VectorsSource:
@@ -43,21 +53,35 @@ class VectorsSource:
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[Chunk]:
         """The vectors of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
-        met, checksums, last = 0, 0, 0
+        chunks = self._read(ids)
+        return chunks if ids is not None else check_complete(self._tables, self.state, chunks, "embeddings")
+
+    def _read(self, ids: Sequence[int] | None) -> Iterator[Chunk]:
+        last = 0
         for chunk in self._tables.embedded(ids):
             some, embeddings = self._tables.checked(chunk, self._dim)
             crcs = np.array([row[CRC] for row in chunk], np.uint32)
-            met, checksums = met + len(some), checksums + int(crcs.sum(dtype=np.int64))
             if ids is None and (some[0] <= last or (np.diff(some) <= 0).any()):
                 raise corrupt(self._tables.path, "embeddings are out of order")
             last = int(some[-1])
             yield Chunk(some, crcs, self._adapt(embeddings))
-        if ids is None and (met, checksums) != (self.state.embedded, self.state.checksums):
-            raise corrupt(self._tables.path, "embeddings are missing, or there twice")
 
     def _adapt(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         adapted = self.projection.apply(embeddings) if self.projection else embeddings
         return prepare_vectors(adapted[:, self._columns], self.metric)
+
+
+def check_complete(tables: Tables, state: State, chunks: Iterable[_Counts], what: str = "items") -> Iterator[_Counts]:
+    """Hand on the chunks of all items. Raises Corrupt behind the last if their number or checksums are not the state's.
+
+    what: what to call them in the error.
+    """
+    met, checksums = 0, 0
+    for chunk in chunks:
+        met, checksums = met + len(chunk.ids), checksums + int(chunk.crcs.sum(dtype=np.int64))
+        yield chunk
+    if (met, checksums) != (state.embedded, state.checksums):
+        raise corrupt(tables.path, f"{what} are missing, or there twice")
 
 
 def read_state(tables: Tables, made_by: str) -> State:

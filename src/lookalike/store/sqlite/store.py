@@ -34,7 +34,7 @@ from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.float16 import from_blobs, to_blobs
 from lookalike.store.sqlite.lock import WriterLock
-from lookalike.store.sqlite.meta import read_base, read_roots, read_space
+from lookalike.store.sqlite.meta import read_base, read_distinct, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
 from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
 from lookalike.store.sqlite.search import Search, Transactions
@@ -121,6 +121,12 @@ class SqliteStore:
         with self.reading():
             self._note_reading()
             return self._tables.projection(self.space.dim)
+
+    @property
+    def distinct(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of contents that are not duplicates."""
+        self._note_reading()
+        return self._tables.entry("distinct", read_distinct)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -240,6 +246,11 @@ class SqliteStore:
             check_projection(projection, self.space.dim)
         with self._transaction():
             self._tables.set_entry("projection", projection and self._write_arrays(projection))
+
+    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store the pairs of contents that are not duplicates."""
+        with self._transaction():
+            self._tables.set_entry("distinct", [[one.hex(), other.hex()] for one, other in pairs])
 
     def set_calibration(self, calibration: Calibration | None) -> None:
         """Store how far apart the pictures are."""

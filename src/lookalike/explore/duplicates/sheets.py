@@ -1,0 +1,83 @@
+"""A sheet for each group of duplicates: the picture that is kept on top, the others below it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.drawing import write_drawing
+from lookalike.images.paths import show_path
+from lookalike.search.montage import draw_montage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lookalike.explore.duplicates.groups import Duplicates, Group, Picture
+    from lookalike.explore.duplicates.keep import Plan
+    from lookalike.files import Protects
+
+__all__ = ["draw_group", "write_sheets"]
+
+_SIDE = 480
+
+
+def write_sheets(
+    duplicates: Duplicates, plan: Plan, folder: Path, *, force: bool = False, protects: Protects | None = None
+) -> list[Path]:
+    """Write a sheet for each group into a folder, made if it is missing, and return their paths. Raises UsageError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return list(_write_all(duplicates, plan, folder, force, protects))
+
+
+def _write_all(
+    duplicates: Duplicates,
+    plan: Plan,
+    folder: Path,
+    force: bool,  # noqa: FBT001
+    protects: Protects | None,
+) -> Iterator[Path]:
+    moved = {move.copy for move in plan.moves}
+    for number, group in enumerate(duplicates.groups, 1):
+        path = folder / f"group-{number:04d}-{group.kind.replace(' ', '-')}.jpg"
+        write_drawing(draw_group(group, plan.kept.get(number), moved), path, force=force, protects=protects)
+        yield path
+
+
+def draw_group(group: Group, kept: Picture | None, moved: set[Picture]) -> Image.Image:
+    """Draw a group: the kept picture, or the first, on top, and the others with what was found of them."""
+    first = kept or group.pictures[0]
+    word = group.kind if group.proven else f"{group.kind}?"
+    top = _open(first), f"{'keep' if kept else word}   {_measure(first)}\n{_name(first)}"
+    below = [
+        (each.path, f"{'move' if each in moved else 'stay'}   {_measure(each)}\n{_found(group, each, first)}")
+        for each in group.pictures
+        if each is not first
+    ]
+    return draw_montage(top, below)
+
+
+def _open(picture: Picture) -> Image.Image:
+    try:
+        with open_file(os.path.realpath(os.fsencode(picture.path)), at_least=_SIDE) as image:
+            return image.copy()
+    except Unreadable:
+        return Image.new("RGB", (_SIDE, _SIDE), "#e8e8e8")
+
+
+def _measure(picture: Picture) -> str:
+    size = f"{picture.width} x {picture.height}" if picture.width and picture.height else "?"
+    return f"{size}, {(picture.size or 0) / 1000:,.0f} kB"
+
+
+def _name(picture: Picture) -> str:
+    return show_path(os.fsencode(os.path.join(picture.path.parent.name, picture.path.name)))
+
+
+def _found(group: Group, picture: Picture, kept: Picture) -> str:
+    """The name, and what was done to the kept picture, or to another one of the group."""
+    words = group.explain(picture, kept)
+    return f"{show_path(os.fsencode(picture.path.name))}: {words}" if words else _name(picture)

@@ -1,0 +1,73 @@
+"""Drawings of groups and of single pictures: a sheet for each group, and a sheet of outliers."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from lookalike.errors import UsageError
+from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.drawing import write_drawing
+from lookalike.images.paths import show_path
+from lookalike.search.montage import draw_montage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lookalike.explore.clusters import Cluster, Clusters
+    from lookalike.explore.collection import Picture
+    from lookalike.files import Protects
+
+__all__ = ["draw_cluster", "write_sheets"]
+
+_SIDE = 480  # pixels that a picture is read with, at least
+_SHOWN = 40  # pictures of a group below its most typical one
+_UNSAFE = re.compile(r"[^\w-]+")
+
+
+def write_sheets(
+    clusters: Clusters, folder: Path, *, force: bool = False, protects: Protects | None = None
+) -> list[Path]:
+    """Write a sheet for each group into a folder, made if it is missing, and return their paths. Raises UsageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}", hint="name a folder") from error
+    return list(_write_all(clusters, folder, force=force, protects=protects))
+
+
+def _write_all(clusters: Clusters, folder: Path, *, force: bool, protects: Protects | None) -> Iterator[Path]:
+    for number, each in enumerate(clusters, 1):
+        path = folder / f"{number:03d}-{_UNSAFE.sub('-', each.name).strip('-')[:60] or 'group'}.jpg"
+        write_drawing(draw_cluster(each), path, force=force, protects=protects)
+        yield path
+
+
+def draw_cluster(cluster: Cluster) -> Image.Image:
+    """Draw a group: its most typical picture on top, and up to forty others below it, the most typical first."""
+    first, *others = cluster.pictures
+    count = len(cluster.pictures)
+    more = f", {_SHOWN + 1} of them here" if count > _SHOWN + 1 else ""
+    size = "1 picture" if count == 1 else f"{count:,} pictures{more}"
+    top = _open(first), f"{cluster.name}\n{size}"
+    return draw_montage(top, [(each.path, f"{_name(each)}\n{_folder(each)}") for each in others[:_SHOWN]])
+
+
+def _open(picture: Picture) -> Image.Image:
+    try:
+        with open_file(os.path.realpath(os.fsencode(picture.path)), at_least=_SIDE) as image:
+            return image.copy()
+    except Unreadable:
+        return Image.new("RGB", (_SIDE, _SIDE), "#e8e8e8")
+
+
+def _name(picture: Picture) -> str:
+    return show_path(picture.path.name)
+
+
+def _folder(picture: Picture) -> str:
+    return show_path(picture.path.parent.name)
