@@ -133,7 +133,6 @@ def test_an_unknown_picture_is_refused(api: TestClient, id_: str) -> None:
         b'{"query": {"palette": {"text": "boat"}}}',
         b'{"query": {"sum": []}}',
         b'{"query": {"sum": [{"id": 1, "weight": 1e308}]}}',
-        b'{"query": {"sum": [{"id": 1, "weight": 1}, {"id": 2, "weight": -0.9999999}]}}',
         b'{"query": {"id": 1}, "k": 0}',
         b'{"query": {"id": 1}, "k": true}',
         b'{"query": {"id": 1}, "k": 1.5}',
