@@ -44,6 +44,7 @@ OWN_FILES = {
     "cli/terminal.py": "memory",
     "search/notebook.py": "memory",
     "store/sqlite/backup.py": "a file of a gallery",
+    "web/thumbnails.py": "the cache of thumbnails",
     "training/export.py": "a model in the folder of a training",
     "training/folder.py": "the folder of a training",
     "training/models/compact.py": "the folder of a training",

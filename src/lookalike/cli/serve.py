@@ -40,7 +40,7 @@ def serve(
     device: DeviceOption = "auto",
     no_progress: ProgressOption = False,
 ) -> None:
-    """Open a page on which the collection can be searched, and an HTTP API for programs.
+    """Open a page for searching the collection, and an HTTP API.
 
     It is meant for one person on this machine: nothing can be changed over it, and nobody else can reach it.
     """

@@ -252,7 +252,7 @@ def _make_tiles(
                 (record.digest or b"").hex()[:12],
                 *words,
                 date,
-                texts.write_bytes(record.size),
+                texts.show_size(record.size),
             )
         )
     return tiles

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lookalike.search.hits import Hit
 
-__all__ = ["FIELDS", "PROBLEMS", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
+__all__ = ["FIELDS", "PROBLEMS", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "show_size"]
 
 TEXTS = {
     "name": "Lookalike",
@@ -149,7 +149,7 @@ def explain_encoder(name: str) -> str:
     return next((text for kind, text in _KINDS.items() if name.startswith(kind)), _KIND)
 
 
-def write_bytes(count: int | None) -> str:
+def show_size(count: int | None) -> str:
     """A size of a file."""
     if count is None:
         return ""
