@@ -13,7 +13,7 @@ import numpy as np
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Described
 from lookalike.store.sqlite import cache_files
-from lookalike.store.sqlite.rows import CRC, ID
+from lookalike.store.rows import CRC, ID
 from lookalike.store.sqlite.sources import check_complete, read_state
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.store.sqlite.cache_files import Source, State, Tuning
-    from lookalike.store.sqlite.rows import Row
+    from lookalike.store.rows import Row
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.mapped import Segment, Writer
 

@@ -20,8 +20,8 @@ from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import named_errors
 from lookalike.store.sqlite.format3 import is_sound_old, relative_roots, to_new_row
 from lookalike.store.sqlite.lock import WriterLock
-from lookalike.store.sqlite.meta import read_base
-from lookalike.store.sqlite.rows import (
+from lookalike.store.entries import read_base
+from lookalike.store.rows import (
     COLUMNS,
     DIGEST,
     KEY,

@@ -12,8 +12,8 @@ import numpy as np
 from lookalike.adaptation.serialize import from_entries, read_summary
 from lookalike.store.keys import to_path
 from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.float16 import from_blobs
-from lookalike.store.sqlite.rows import (
+from lookalike.store.float16 import from_blobs
+from lookalike.store.rows import (
     COLUMNS,
     DIGEST,
     ID,

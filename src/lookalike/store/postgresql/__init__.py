@@ -1,0 +1,1 @@
+"""A gallery in PostgreSQL with pgvector: for a team, on a server that somebody looks after."""
