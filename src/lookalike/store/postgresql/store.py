@@ -395,14 +395,13 @@ class PostgresqlStore:
 
     def _open(self, create: Space | None) -> Space:
         with self._connections.named_errors():
-            connection = self._connections.retry(self._connections.open, at_first=True)
             if create is not None:
-                schema.create(connection, self._address.schema, create)
-                connection.close()  # where pgvector is was not known when it was opened
-                connection = self._connections.open()
-            space = schema.read_space(connection, self.location)
-            self._epoch = schema.read_state(connection.fetch(schema.GALLERY), self.location).epoch
-        self._connections.give_back(connection)
+                with contextlib.closing(self._connections.retry(self._connections.open, at_first=True)) as connection:
+                    schema.create(connection, self._address.schema, create)
+            # A new connection, since the old one may not know yet where pgvector is.
+            with contextlib.closing(self._connections.retry(self._connections.open, at_first=True)) as connection:
+                space = schema.read_space(connection, self.location)
+                self._epoch = schema.read_state(connection.fetch(schema.GALLERY), self.location).epoch
         return space
 
     @contextlib.contextmanager

@@ -93,7 +93,8 @@ class Writer:
         with self._connections.named_errors():
             for (name,) in self._connection.fetch(_VECTORS):
                 if int(name.removeprefix("vector_")) < epoch:
-                    self._connection.run(f"BEGIN; SET LOCAL lock_timeout = '100ms'; DROP TABLE {name}; COMMIT")
+                    with self._connection.transaction():
+                        self._connection.run(f"SET LOCAL lock_timeout = '100ms'; DROP TABLE {name}")
 
     def _try(self, make: Callable[[Change], T], token: str, done: list[T]) -> T:
         connection = self._connection
