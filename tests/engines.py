@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,14 @@ class Postgres:
     def start(self) -> None:
         options = [part for option in (*self._options, "listen_addresses=127.0.0.1") for part in ("-c", option)]
         log = (self.folder / "log").open("ab")
-        self._process = subprocess.Popen(
+        self._process = _starter().submit(
+            subprocess.Popen,
             [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "", *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             **self._as(),
-        )
+        ).result()
         log.close()
         self._wait()
 
@@ -127,6 +129,12 @@ class Postgres:
 def die_with_parent() -> None:
     """Ask Linux to end this process when the one that started it ends, however that happens."""
     ctypes.CDLL(None).prctl(_DEATH, signal.SIGQUIT)
+
+
+@functools.cache
+def _starter() -> ThreadPoolExecutor:
+    """A thread that lives as long as this process: for Linux, the parent of a process is the thread that started it."""
+    return ThreadPoolExecutor(1)
 
 
 @functools.cache

@@ -44,8 +44,8 @@ def locate(location: str | Path, *, create: bool = False) -> str | Path: ...
 def locate(location: str | Path, *, create: bool = False) -> str | Path:
     """The location of the gallery that a person means: by its folder, the folder of its pictures, or its database.
 
-    A URL loses its password, which is remembered. `~` is the home folder; a folder without a gallery is returned as it is. create: a new gallery for a folder with
-    pictures in it goes into `.lookalike` below it.
+    A URL loses its password, which is remembered. `~` is the home folder; a folder without a gallery is returned as it
+    is. create: a new gallery for a folder with pictures in it goes into `.lookalike` below it.
     """
     if not is_folder(location):
         return hide_secrets(str(location))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Record
-from lookalike.store.keys import to_key, to_paths
 from lookalike.store.float16 import blob_size
+from lookalike.store.keys import to_key, to_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote, urlencode
 
 from lookalike.errors import UsageError
 
@@ -44,15 +43,21 @@ def _take_from_user(location: str) -> tuple[str, dict[str, str]]:
     found = _USER.match(location)
     if found is None:
         return location, {}
+    from urllib.parse import unquote  # noqa: PLC0415  (8 ms, and only for URLs)
+
     scheme, user, password = found.groups()
     return f"{scheme}{user}@{location[found.end() :]}", {"password": unquote(password)}
 
 
 def _take_from_parameters(location: str) -> tuple[str, dict[str, str]]:
     address, mark, query = location.partition("?")
+    if not mark:
+        return location, {}
+    from urllib.parse import parse_qsl, urlencode  # noqa: PLC0415  (as above)
+
     pairs = parse_qsl(query, keep_blank_values=True)
     secrets = {name: value for name, value in pairs if name in _NAMES}
-    if not mark or not secrets:
+    if not secrets:
         return location, {}
     rest = urlencode([pair for pair in pairs if pair[0] not in _NAMES], safe="/")
     return (f"{address}?{rest}" if rest else address), secrets

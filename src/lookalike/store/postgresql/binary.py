@@ -49,8 +49,7 @@ def pack_rows(rows: Iterable[Sequence[Encoded]]) -> bytes:
     packed = [_BEGIN]
     for row in rows:
         packed.append(struct.pack(">h", len(row)))
-        for value in row:
-            packed.append(_NULL if value is None else struct.pack(">i", len(value)) + value)
+        packed += [_NULL if value is None else struct.pack(">i", len(value)) + value for value in row]
     return b"".join([*packed, _END])
 
 
@@ -92,7 +91,7 @@ def to_blob(exponent: int, halves: bytes, dim: int) -> bytes:
 
 def encode_text(text: str | None) -> str | None:
     """Text as PostgreSQL can keep it, which is without zero bytes."""
-    if text is None or text.isascii() and "\0" not in text:
+    if text is None or (text.isascii() and "\0" not in text):
         return text
     return text.replace(_ESCAPE, _ITSELF).replace("\0", _ZERO)
 
@@ -103,7 +102,7 @@ def decode_text(text: str | None) -> str | None:
 
 
 def split_moment(iso: str | None) -> tuple[Encoded, Encoded]:
-    """A time in ISO 8601 as a timestamp by its own clock, and the offset of that clock in microseconds, if it has one."""
+    """A time in ISO 8601 as a timestamp by its own clock, and the offset of that from UTC in microseconds."""
     if iso is None:
         return None, None
     moment = datetime.fromisoformat(iso)

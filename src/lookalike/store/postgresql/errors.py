@@ -10,9 +10,7 @@ from lookalike.store.location import name_command
 try:
     import psycopg
 except ImportError as error:
-    raise MissingExtra(
-        "a gallery in PostgreSQL needs psycopg", hint=how_to_install("lookalike[postgresql]")
-    ) from error
+    raise MissingExtra("a gallery in PostgreSQL needs psycopg", hint=how_to_install("lookalike[postgresql]")) from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -48,7 +48,10 @@ def encode_name(name: bytes) -> str:
 
 
 def translate(where: Filter, fetch: Fetch, colored: Mapping[str, NDArray[np.int64]]) -> Predicate:
-    """The predicate of a filter. fetch: runs a query at the moment that is searched. colored: see `evaluate.passing`."""
+    """The predicate of a filter.
+
+    fetch: runs a query at the moment that is searched. colored: see `lookalike.store.evaluate.passing`.
+    """
     match where:
         case All(parts):
             return _join([translate(one, fetch, colored) for one in parts], " AND ", "TRUE")
@@ -60,12 +63,9 @@ def translate(where: Filter, fetch: Fetch, colored: Mapping[str, NDArray[np.int6
         case Among(ids):
             return _among(list(ids))
         case Condition("color", _, value):
-            return _among(colored[str(value)].tolist() if str(value) in colored else [])
+            return _among(colored[str(value)].tolist())
         case Condition():
-            make = _CONDITIONS.get(where.field)
-            if make is None:
-                return Predicate("FALSE")
-            found = make(where, fetch)
+            found = _CONDITIONS.get(where.field, _none)(where, fetch)
             return Predicate(f"coalesce(({found.text}), FALSE)", found.values)
 
 
@@ -77,6 +77,10 @@ def _join(parts: Sequence[Predicate], word: str, alone: str) -> Predicate:
 
 def _among(ids: list[int]) -> Predicate:
     return Predicate("i.id = ANY(%s::bigint[])", [ids])
+
+
+def _none(_condition: Condition, _fetch: Fetch) -> Predicate:
+    return Predicate("FALSE")
 
 
 def _folder(condition: Condition, fetch: Fetch) -> Predicate:

@@ -13,18 +13,16 @@ import numpy as np
 
 from lookalike.store.float16 import from_blobs
 from lookalike.store.postgresql.binary import to_blob, to_literal
-from lookalike.store.postgresql.predicate import Predicate
 from lookalike.store.rows import ID
 from lookalike.vectors.exact import Matrix, prepare_vectors
 from lookalike.vectors.searcher import Part, Searcher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from lookalike.store import Near, SearchSpace, Space
     from lookalike.store.postgresql.moment import Moment
+    from lookalike.store.postgresql.predicate import Predicate
     from lookalike.store.postgresql.tables import Reader
     from lookalike.vectors.exact import Nearest
     from lookalike.vectors.metric import Metric

@@ -1,7 +1,7 @@
 """A gallery in PostgreSQL: the server keeps, filters and searches; see `lookalike.store.Store` for what methods do.
 
 Records, embeddings and their checksums are those of the SQLite store, so hits are the same to the last digit where a
-search is exact. Small galleries are compared as a whole; from 30,000 pictures on pgvector's HNSW index finds candidates.
+search is exact. Small galleries are compared as a whole; from 30,000 pictures on, pgvector's index finds candidates.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from lookalike.store.postgresql.moment import Moment
 from lookalike.store.postgresql.predicate import Predicate, translate
 from lookalike.store.postgresql.search import INDEXED_DIM, Ask, Finder, find_ids, index_statement, prepare_raw, weigh
 from lookalike.store.postgresql.tables import (
-    CHUNK,
     Reader,
     adapt,
     write_contents,
@@ -386,8 +385,8 @@ class PostgresqlStore:
         """The size of each table with its indexes in bytes, by its name."""
         with self._moment() as moment:
             rows = moment.fetch(
-                "SELECT relname::text, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relnamespace = "
-                "(SELECT relnamespace FROM pg_class WHERE oid = 'gallery'::regclass) ORDER BY relname",
+                "SELECT relname::text, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
+                "AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'gallery'::regclass) ORDER BY relname",
             )
         return {str(name): int(size) for name, size in rows}
 

@@ -43,7 +43,17 @@ if TYPE_CHECKING:
     Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
     Vectors = NDArray[np.float32]
 
-__all__ = ["CHUNK", "Reader", "adapt", "write_contents", "write_descriptions", "write_items", "write_meta", "write_projection", "write_vectors"]
+__all__ = [
+    "CHUNK",
+    "Reader",
+    "adapt",
+    "write_contents",
+    "write_descriptions",
+    "write_items",
+    "write_meta",
+    "write_projection",
+    "write_vectors",
+]
 
 CHUNK = 4096  # rows read at once
 _MANY = 20_000  # values in one statement
@@ -117,9 +127,7 @@ class Reader:
         """Checked rows of the items at these paths."""
         hashes = (hashlib.sha256(path).digest() for path in paths)
         return [
-            row
-            for some in self._split(hashes)
-            for row in self.rows("WHERE sha256(i.path) = ANY(%s::bytea[])", [some])
+            row for some in self._split(hashes) for row in self.rows("WHERE sha256(i.path) = ANY(%s::bytea[])", [some])
         ]
 
     def scan(self, prefix: bytes) -> Iterator[Record]:
@@ -256,7 +264,8 @@ def write_vectors(
 def write_meta(change: Change, key: str, value: bytes) -> None:
     """Write an entry."""
     change.fetch(
-        "INSERT INTO meta VALUES (%s, %s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value, crc = excluded.crc",
+        "INSERT INTO meta VALUES (%s, %s, %s) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, crc = excluded.crc",
         [key, value, checksum(key.encode(), value)],
     )
 

@@ -28,9 +28,14 @@ def problems(
     moment: Moment, reader: Reader, space: Space, projection: Callable[[Moment], Projection | None]
 ) -> Iterator[str]:
     """The problems found in a gallery at one moment, one line each."""
-    for look in (_check_items, _check_entries, lambda *those: _check_vectors(*those, space, projection)):
+    looks: list[Callable[[], Iterator[str]]] = [
+        lambda: _check_items(moment, reader),
+        lambda: _check_entries(moment, reader),
+        lambda: _check_vectors(moment, reader, space, projection(moment)),
+    ]
+    for look in looks:
         try:
-            yield from look(moment, reader)
+            yield from look()
         except StoreError as error:
             yield str(error)
 
@@ -51,10 +56,8 @@ def _check_entries(moment: Moment, reader: Reader) -> Iterator[str]:
     yield from ()
 
 
-def _check_vectors(
-    moment: Moment, reader: Reader, space: Space, projection: Callable[[Moment], Projection | None]
-) -> Iterator[str]:
-    fitted, met = projection(moment), 0
+def _check_vectors(moment: Moment, reader: Reader, space: Space, fitted: Projection | None) -> Iterator[str]:
+    met = 0
     for rows, blobs in reader.embedded():
         ids, found = reader.vectors(moment.state.epoch, moment.state.width, [row[ID] for row in rows])
         met += len(ids)

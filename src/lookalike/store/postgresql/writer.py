@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -72,7 +72,8 @@ class Writer:
     def change(self, make: Callable[[Change], T]) -> T:
         """Make one change as a whole, exactly once, on the server's disk when this returns; return what `make` does."""
         token = os.urandom(8).hex()
-        before, done = self.state.generation, list[Any]()
+        before = self.state.generation
+        done: list[T] = []
         while True:
             try:
                 return self._try(make, token, done)
