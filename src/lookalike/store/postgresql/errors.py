@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lookalike.errors import Corrupt, DiskFull, MissingExtra, NoGallery, StoreError, how_to_install
-from lookalike.store.location import name_command
+import psycopg
 
-try:
-    import psycopg
-except ImportError as error:
-    raise MissingExtra("a gallery in PostgreSQL needs psycopg", hint=how_to_install("lookalike[postgresql]")) from error
+from lookalike.errors import Corrupt, DiskFull, NoGallery, StoreError
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
