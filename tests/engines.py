@@ -59,20 +59,37 @@ class Postgres:
         atexit.register(self.remove)
         self.start()
 
+    @property
+    def _address(self) -> str:
+        return f"postgresql://me@127.0.0.1:{self.port}/postgres"
+
     def url(self, gallery: str, *, options: str = "", host: str = "127.0.0.1", port: int | None = None) -> str:
         return f"postgresql://me@{host}:{port or self.port}/postgres?gallery={gallery}{options}"
+
+    @property
+    def version(self) -> str:
+        """What it is, for records of measurements."""
+        import psycopg
+
+        with psycopg.connect(self._address) as db:
+            select = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
+            return f"PostgreSQL {db.info.server_version // 10_000}, pgvector {db.execute(select).fetchall()[0][0]}"
 
     def start(self) -> None:
         options = [part for option in (*self._options, "listen_addresses=127.0.0.1") for part in ("-c", option)]
         log = (self.folder / "log").open("ab")
-        self._process = _starter().submit(
-            subprocess.Popen,
-            [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            **self._as(),
-        ).result()
+        self._process = (
+            _starter()
+            .submit(
+                subprocess.Popen,
+                [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **self._as(),
+            )
+            .result()
+        )
         log.close()
         self._wait()
 
@@ -110,10 +127,12 @@ class Postgres:
             pytest.skip(f"{program} failed: {done.stderr.decode(errors='replace').strip()[-200:]}")
 
     def _wait(self) -> None:
+        import psycopg
+
         assert self._process is not None
         ends = time.monotonic() + 30
         while time.monotonic() < ends and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._address, connect_timeout=2):
                 return
             time.sleep(0.02)
         raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-1000:]}")

@@ -60,7 +60,9 @@ def _fill(store: Store) -> None:
 
 def _content(store: Store) -> object:
     by_id = {one.id: one for one in store.scan()}
-    rows = {by_id[id_].path: row.tolist() for ids, some in store.embeddings() for id_, row in zip(ids, some, strict=True)}
+    rows = {
+        by_id[id_].path: row.tolist() for ids, some in store.embeddings() for id_, row in zip(ids, some, strict=True)
+    }
     near = [[(by_id[i].path, d) for i, d in nearest(store, embedding(n), 12, exact=True)] for n in range(9)]
     concepts = [(name, one.like.tolist(), one.unlike.tolist()) for name, one in store.concepts.items()]
     described = {by_id[id_].path: some for id_, some in store.descriptions(by_id).items()}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 import pytest
@@ -43,6 +43,12 @@ def _fill(store: PostgresqlStore, first: int = 0, pause: float = 0.0) -> None:
         time.sleep(pause)
 
 
+def _interrupt(server: Postgres) -> None:
+    server.kill()
+    time.sleep(0.3)
+    server.start()
+
+
 def _answers(store: PostgresqlStore) -> object:
     paths = {one.id: one.path for one in store.scan()}
     found = [nearest(store, embedding(n), 10) for n in range(0, 120, 7)]
@@ -56,7 +62,7 @@ def test_a_server_killed_in_mid_write_loses_nothing_that_was_acknowledged_and_th
     with quiet.writing():
         _fill(quiet)
     store = PostgresqlStore(server.url(gallery_name(tmp_path)), create=space())
-    killer = threading.Timer(0.15, lambda: (server.kill(), time.sleep(0.3), server.start()))
+    killer = threading.Timer(0.15, _interrupt, [server])
     with store.writing():
         killer.start()
         _fill(store, pause=0.03)
@@ -223,7 +229,7 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 

@@ -76,7 +76,7 @@ def _join(parts: Sequence[Predicate], word: str, alone: str) -> Predicate:
 
 
 def _among(ids: list[int]) -> Predicate:
-    return Predicate("i.id = ANY(%s::bigint[])", [ids])
+    return Predicate("i.id = ANY(%b::bigint[])", [ids])
 
 
 def _none(_condition: Condition, _fetch: Fetch) -> Predicate:
@@ -86,14 +86,14 @@ def _none(_condition: Condition, _fetch: Fetch) -> Predicate:
 def _folder(condition: Condition, fetch: Fetch) -> Predicate:
     fits = make_test(condition)
     rows = fetch("SELECT DISTINCT folder FROM item WHERE digest IS NOT NULL", ())
-    return Predicate("i.folder = ANY(%s::bytea[])", [[folder for (folder,) in rows if fits(os.fsdecode(folder))]])
+    return Predicate("i.folder = ANY(%b::bytea[])", [[folder for (folder,) in rows if fits(os.fsdecode(folder))]])
 
 
 def _text(condition: Condition, fetch: Fetch) -> Predicate:
     fits, column = make_test(condition), condition.field
     rows = fetch(f"SELECT DISTINCT {column} FROM item WHERE digest IS NOT NULL AND {column} IS NOT NULL", ())
     found = [text for (text,) in rows if fits(decode_text(text) or "")]
-    return Predicate(f"i.{column} = ANY(%s::text[])", [found])
+    return Predicate(f"i.{column} = ANY(%b::text[])", [found])
 
 
 def _number(condition: Condition, _fetch: Fetch) -> Predicate:
@@ -149,7 +149,7 @@ def _file_date(condition: Condition, fetch: Fetch) -> Predicate:
     fitting = [one for one, which in zip(moments, order.tolist(), strict=True) if compare(which, 0)]
     before, within, after = (str(bool(compare(which, 0))).upper() for which in (-1, 0, 1))
     text = (
-        f"CASE WHEN i.mtime_ns IS NULL THEN FALSE WHEN {near} THEN i.mtime_ns = ANY(%s::bigint[]) "
+        f"CASE WHEN i.mtime_ns IS NULL THEN FALSE WHEN {near} THEN i.mtime_ns = ANY(%b::bigint[]) "
         f"WHEN i.mtime_ns < %s THEN {before} WHEN i.mtime_ns > %s THEN {after} ELSE {within} END"
     )
     return Predicate(text, [*limits, fitting, _bound_ns(begins), _bound_ns(ends)])

@@ -40,7 +40,15 @@ _SHARE = 8  # and from one in eight of all pictures
 _MOST = 1 << 30  # bytes of vectors that are fetched
 _EPS = float(np.finfo(np.float32).eps)
 _LEAST_DEPTH = 120  # candidates that the index keeps: recall@10 0.99 (docs/results/postgresql.json)
+_FEW = 3_000  # pictures that pass a filter, up to which these are compared instead
 _DEEPEST = 400  # hits that an index is asked for; more are found by comparing all
+
+
+class Narrowed(NamedTuple):
+    """The records that a filter lets pass: as a condition for the server, and their ids in ascending order."""
+
+    predicate: Predicate
+    ids: Ids
 
 
 class Ask(NamedTuple):
@@ -48,7 +56,7 @@ class Ask(NamedTuple):
 
     k: int
     space: SearchSpace
-    where: Predicate | None
+    where: Narrowed | None
     exact: bool
 
 
@@ -70,7 +78,7 @@ class Finder:
     def search(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
         """The nearest to each query, which is a vector as it is compared in `ask.space`."""
         if self._is_local(moment, len(queries), ask):
-            among = None if ask.where is None else find_ids(moment, ask.where)
+            among = None if ask.where is None else ask.where.ids
             searcher = self.fetch(moment, reader, ask.space)
             return [_pairs(near) for near in searcher.search(queries, ask.k, among=among, exact=True)]
         return [self._ask_server(moment, reader, query, ask) for query in queries]
@@ -95,7 +103,8 @@ class Finder:
 
     def _is_indexed(self, moment: Moment, ask: Ask) -> bool:
         is_plain = not (ask.space.raw or ask.space.weights or ask.exact)
-        return is_plain and moment.state.indexed and ask.k <= _DEEPEST
+        is_wide = ask.where is None or len(ask.where.ids) > _FEW
+        return is_plain and is_wide and moment.state.indexed and ask.k <= _DEEPEST
 
     def _ask_server(self, moment: Moment, reader: Reader, query: Vectors, ask: Ask) -> Near:
         rows = self._ask_index(moment, query, ask) if self._is_indexed(moment, ask) else []
@@ -105,7 +114,8 @@ class Finder:
 
     def _ask_index(self, moment: Moment, query: Vectors, ask: Ask) -> list[tuple[Any, ...]]:
         """The candidates of the index, twice as many as are wanted."""
-        moment.fetch(f"SET LOCAL hnsw.ef_search = {max(_LEAST_DEPTH, min(1000, 4 * ask.k))}")
+        least = _LEAST_DEPTH if ask.where is None else 3 * _LEAST_DEPTH
+        moment.fetch(f"SET LOCAL hnsw.ef_search = {max(least, min(1000, 4 * ask.k))}")
         width, operator = moment.state.width, _OPERATORS[self._space.metric]
         compared = "v.vector" if width <= _FULL_DIM else f"v.vector::halfvec({width})"
         kind = "vector" if width <= _FULL_DIM else "halfvec"
@@ -206,12 +216,14 @@ def _table(moment: Moment, space: SearchSpace) -> str:
     return f"vector_{moment.state.epoch} v"
 
 
-def _source(table: str, where: Predicate | None) -> tuple[str, str, list[Any]]:
-    """The tables to search, the condition, and its values."""
+def _source(table: str, where: Narrowed | None) -> tuple[str, str, list[Any]]:
+    """The tables to search, the condition, and its values: few records by their ids, many by the filter."""
     if where is None:
         return table, "", []
+    if len(where.ids) <= _FEW:
+        return table, f"WHERE {'i.id' if ' JOIN ' in table else 'v.id'} = ANY(%b::bigint[])", [where.ids.tolist()]
     source = table if " JOIN " in table else f"{table} JOIN item i ON i.id = v.id"
-    return source, f"WHERE {where.text}", where.values
+    return source, f"WHERE {where.predicate.text}", where.predicate.values
 
 
 def _width_sent(rows: list[tuple[Any, ...]]) -> int:

@@ -29,7 +29,16 @@ from lookalike.store.postgresql.address import read_address
 from lookalike.store.postgresql.connections import Connections
 from lookalike.store.postgresql.moment import Moment
 from lookalike.store.postgresql.predicate import Predicate, translate
-from lookalike.store.postgresql.search import INDEXED_DIM, Ask, Finder, find_ids, index_statement, prepare_raw, weigh
+from lookalike.store.postgresql.search import (
+    INDEXED_DIM,
+    Ask,
+    Finder,
+    Narrowed,
+    find_ids,
+    index_statement,
+    prepare_raw,
+    weigh,
+)
 from lookalike.store.postgresql.tables import (
     Reader,
     adapt,
@@ -89,6 +98,7 @@ class PostgresqlStore:
         self._epoch = 1
         self._adapted: tuple[int, Projection | None] | None = None  # by the epoch
         self._described: tuple[int, list[Described]] | None = None  # by the generation
+        self._narrowed: tuple[int, Filter, Narrowed] | None = None
         try:
             self.space = self._open(create)
         except BaseException:
@@ -331,10 +341,11 @@ class PostgresqlStore:
         with self._moment() as moment:
             prepared = self._prepare(moment, queries, space)
             most = min(k, moment.state.embedded)
-            predicate = None if where is None else self._translate(moment, where)
             if most < 1:
+                if where is not None:
+                    self._translate(moment, where)  # raises for a field that no record has
                 return [[] for _ in queries]
-            ask = Ask(most, space, predicate, exact)
+            ask = Ask(most, space, None if where is None else self._narrow(moment, where), exact)
             return self._finder.search(moment, self._reader_at(moment), prepared, ask)
 
     def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
@@ -386,7 +397,8 @@ class PostgresqlStore:
         with self._moment() as moment:
             rows = moment.fetch(
                 "SELECT relname::text, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
-                "AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'gallery'::regclass) ORDER BY relname",
+                "AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'gallery'::regclass) "
+                "ORDER BY relname",
             )
         return {str(name): int(size) for name, size in rows}
 
@@ -460,6 +472,15 @@ class PostgresqlStore:
         colored = find_colored(colors, self.described()) if colors else {}
         return translate(where, moment.fetch, colored)
 
+    def _narrow(self, moment: Moment, where: Filter) -> Narrowed:
+        """The records that a filter lets pass; the last is remembered: many searches have the same filter."""
+        known = self._narrowed
+        if known is None or known[:2] != (moment.state.generation, where):
+            predicate = self._translate(moment, where)
+            ids = find_ids(moment, predicate)
+            self._narrowed = known = moment.state.generation, where, Narrowed(predicate, ids)
+        return known[2]
+
     def _check_fields(self, moment: Moment, asked: set[str]) -> None:
         """Raise UsageError for a field that no record has."""
         if not asked & _FIELDS.keys():
@@ -525,7 +546,7 @@ class PostgresqlStore:
         rows = [to_row(record, new_ids.get(path) or before[path][ID]) for path, record in after.items()]
         change.state = change.state._replace(next_id=next_id + len(new_ids))
         self._replace(change, list(before.values()), rows)
-        write_contents(change, {digest: blob for digest, blob in blobs.items() if digest in wanted})
+        write_contents(change, {digest: blob for digest, blob in blobs.items() if digest in wanted}, self.space.dim)
         write_descriptions(change, {digest: some for digest, some in descriptions.items() if digest in wanted})
         self._write_new_vectors(change, rows, list(before.values()), known & blobs.keys())
         self._drop_orphans(change, {row[DIGEST] for row in before.values()} - wanted)
@@ -533,7 +554,7 @@ class PostgresqlStore:
     def _replace(self, change: Change, before: Sequence[Row], after: Sequence[Row]) -> None:
         """Write rows of items in place of others, and keep the tally."""
         if before:
-            change.fetch("DELETE FROM item WHERE id = ANY(%s::bigint[])", [[row[ID] for row in before]])
+            change.fetch("DELETE FROM item WHERE id = ANY(%b::bigint[])", [[row[ID] for row in before]])
         write_items(change, after)
         state = change.state
         tally = Tally(state.records, state.embedded, state.checksums).minus(before).plus(after)
@@ -545,14 +566,14 @@ class PostgresqlStore:
 
     def _delete_vectors(self, change: Change, ids: list[int]) -> None:
         if ids:
-            change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%s::bigint[])", [ids])
+            change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%b::bigint[])", [ids])
 
     def _write_new_vectors(
         self, change: Change, rows: Sequence[Row], before: Sequence[Row], replaced: set[bytes]
     ) -> None:
         """Write the vectors of these items, and of all others whose embeddings were replaced."""
         reader = self._reader_of(change)
-        others = reader.rows("WHERE i.digest = ANY(%s::bytea[])", [list(replaced)]) if replaced else []
+        others = reader.rows("WHERE i.digest = ANY(%b::bytea[])", [list(replaced)]) if replaced else []
         items = {row[ID]: row[DIGEST] for row in (*others, *rows)}
         self._delete_vectors(change, [row[ID] for row in before if items[row[ID]] is None])
         embedded = {id_: digest for id_, digest in items.items() if digest is not None}
@@ -566,7 +587,7 @@ class PostgresqlStore:
         some = [digest for digest in digests if digest is not None]
         for table in ("content", "description") if some else ():
             change.fetch(
-                f"DELETE FROM {table} t WHERE digest = ANY(%s::bytea[]) "
+                f"DELETE FROM {table} t WHERE digest = ANY(%b::bytea[]) "
                 "AND NOT EXISTS (SELECT 1 FROM item i WHERE i.digest = t.digest)",
                 [some],
             )

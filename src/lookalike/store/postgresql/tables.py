@@ -121,13 +121,13 @@ class Reader:
 
     def by_ids(self, ids: Iterable[int]) -> list[Row]:
         """Checked rows of the items with these ids."""
-        return [row for some in self._split(ids) for row in self.rows("WHERE i.id = ANY(%s::bigint[])", [some])]
+        return [row for some in self._split(ids) for row in self.rows("WHERE i.id = ANY(%b::bigint[])", [some])]
 
     def by_paths(self, paths: Iterable[bytes]) -> list[Row]:
         """Checked rows of the items at these paths."""
         hashes = (hashlib.sha256(path).digest() for path in paths)
         return [
-            row for some in self._split(hashes) for row in self.rows("WHERE sha256(i.path) = ANY(%s::bytea[])", [some])
+            row for some in self._split(hashes) for row in self.rows("WHERE sha256(i.path) = ANY(%b::bytea[])", [some])
         ]
 
     def scan(self, prefix: bytes) -> Iterator[Record]:
@@ -147,12 +147,12 @@ class Reader:
 
     def known(self, digests: Iterable[bytes]) -> set[bytes]:
         """The given digests for which an embedding is stored."""
-        select = "SELECT digest FROM content WHERE digest = ANY(%s::bytea[])"
+        select = "SELECT digest FROM content WHERE digest = ANY(%b::bytea[])"
         return {row[0] for some in self._split(digests) for row in self._fetch(select, [some])}
 
     def contents(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
         """The checked bytes of the embedding of each of these digests that has one."""
-        select = "SELECT digest, exponent, halfvec_send(embedding), crc FROM content WHERE digest = ANY(%s::bytea[])"
+        select = "SELECT digest, exponent, halfvec_send(embedding), crc FROM content WHERE digest = ANY(%b::bytea[])"
         found: dict[bytes, bytes] = {}
         for some in _batched(dict.fromkeys(digests)):
             for digest, exponent, halves, crc in self._fetch(select, [list(some)]):
@@ -188,7 +188,7 @@ class Reader:
                 sent += rows
         else:
             for some in self._split(ids):
-                sent += self._fetch(f"{select} id = ANY(%s::bigint[])", [some])
+                sent += self._fetch(f"{select} id = ANY(%b::bigint[])", [some])
         return np.array([id_ for id_, _ in sent], np.int64), self.unpack([row for _, row in sent], width)
 
     def unpack(self, sent: Sequence[bytes], width: int) -> Vectors:
@@ -200,7 +200,7 @@ class Reader:
 
     def descriptions(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
         """The checked description of each of these digests that has one."""
-        select = "SELECT digest, described, crc FROM description WHERE digest = ANY(%s::bytea[])"
+        select = "SELECT digest, described, crc FROM description WHERE digest = ANY(%b::bytea[])"
         found: dict[bytes, bytes] = {}
         for some in self._split(digests):
             for digest, described, crc in self._fetch(select, [some]):
@@ -234,19 +234,17 @@ def write_items(change: Change, rows: Sequence[Row]) -> None:
     change.connection.copy_in(_ITEM_COLUMNS, pack_rows(map(_encode_item, rows)))
 
 
-def write_contents(change: Change, blobs: Mapping[bytes, bytes]) -> None:
+def write_contents(change: Change, blobs: Mapping[bytes, bytes], dim: int) -> None:
     """Write the embeddings of these digests, in place of any that are there."""
-    change.fetch("DELETE FROM content WHERE digest = ANY(%s::bytea[])", [list(blobs)])
-    rows = []
-    for digest, blob in blobs.items():
-        exponent, halves = to_halves(blob)
-        rows.append((digest, struct.pack(">h", exponent), halves, _int(checksum(digest, blob))))
+    change.fetch("DELETE FROM content WHERE digest = ANY(%b::bytea[])", [list(blobs)])
+    checksums = (_int(checksum(digest, blob)) for digest, blob in blobs.items())
+    rows = zip(blobs, *to_halves(list(blobs.values()), dim), checksums, strict=True)
     change.connection.copy_in("content (digest, exponent, embedding, crc)", pack_rows(rows))
 
 
 def write_descriptions(change: Change, descriptions: Mapping[bytes, bytes]) -> None:
     """Write descriptions by digest, in place of any that are there."""
-    change.fetch("DELETE FROM description WHERE digest = ANY(%s::bytea[])", [list(descriptions)])
+    change.fetch("DELETE FROM description WHERE digest = ANY(%b::bytea[])", [list(descriptions)])
     rows = [(digest, bytes(some), _int(checksum(digest, some))) for digest, some in descriptions.items()]
     change.connection.copy_in("description (digest, described, crc)", pack_rows(rows))
 
@@ -256,7 +254,7 @@ def write_vectors(
 ) -> None:
     """Write the vectors of these items, in place of any that are there; blobs: the bytes of their embeddings."""
     vectors = adapt(from_blobs(blobs, space.dim), projection, space)
-    change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%s::bigint[])", [list(ids)])
+    change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%b::bigint[])", [list(ids)])
     packed = pack_vectors(np.array(ids, np.int64), vectors)
     change.connection.copy_in(f"vector_{change.state.epoch} (id, vector)", packed)
 
