@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed into .venv.
 .DELETE_ON_ERROR:
-.PHONY: help env demo test test-fast check format lock clean
+.PHONY: help env demo engines test test-fast check format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,12 +18,15 @@ env: .venv/run.stamp  ## .venv with the command `lookalike` in it
 demo: env  ## index a collection and answer some queries; PHOTOS=folder for your own
 	@$(BIN)/lookalike demo $(if $(PHOTOS),"$(PHOTOS)")
 
-test: .venv/dev.stamp  ## install what the tests need, then run them all
+engines:  ## the database servers that tests start, into .venv/engines; without them these tests are skipped
+	@$(MAKE) --no-print-directory .venv/engines.stamp || echo "engines: not to be had here; their tests are skipped"
+
+test: .venv/dev.stamp engines  ## install what the tests need, then run them all
 	@sh scripts/install-test-packages.sh
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/dev.stamp  ## the tests that need neither long nor anything installed
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not postgresql and not milvus" $(ARGS)
 
 check: .venv/dev.stamp  ## formatting, lint, strict types, import layers
 	$(BIN)/ruff format --check .
@@ -36,9 +39,9 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix-only .
 
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra hub --extra jxl --extra parquet --extra text --extra train --extra web --group dev -o locks/dev.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra hub --extra jxl --extra parquet --extra postgresql --extra text --extra train --extra web --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra web --group build -c locks/dev.txt -o locks/run.txt
-
+	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines -o locks/engines.txt
 
 clean:  ## remove the environment and every cache of the tools
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -55,4 +58,9 @@ clean:  ## remove the environment and every cache of the tools
 
 .venv/dev.stamp: .venv/run.stamp locks/dev.txt
 	$(INSTALL) --require-hashes -r locks/dev.txt
+	@touch $@
+
+.venv/engines.stamp: .venv/uv.stamp locks/engines.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/engines
+	$(BIN)/uv pip install --quiet --python .venv/engines/bin/python --require-hashes -r locks/engines.txt
 	@touch $@

@@ -29,6 +29,7 @@ from lookalike.files import check_output, expand_home
 from lookalike.indexing import maintenance
 from lookalike.indexing.adapt import adapt, adapt_to_labels
 from lookalike.indexing.calibrate import calibrate_if_grown
+from lookalike.indexing.copying import copy_gallery
 from lookalike.indexing.create import create_store
 from lookalike.indexing.folders import canonical_path, known_roots
 from lookalike.indexing.update import IndexOptions, Report, embed_files
@@ -603,6 +604,22 @@ class Gallery:
         parquet = importlib.import_module("lookalike.store.parquet")
         return int(parquet.write_parquet(self.store, expand_home(Path(file)), force=force, protects=self.protects))
 
+    def copy_to(
+        self,
+        target: str | Path,
+        *,
+        force: bool = False,
+        wait: float = 0.0,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """Copy the gallery to another location, a folder or a URL, and check the copy; return the number of pictures.
+
+        A copy that was interrupted continues. force: remove what only the target holds. Raises EncoderMismatch,
+        StoreBusy, StoreError; UsageError for a target that holds other pictures, and where an encoder that was learned
+        from this gallery's pictures cannot go along.
+        """
+        return copy_gallery(self.store, target, force=force, wait=wait, on_progress=on_progress)[0]
+
     @staticmethod
     def restore(file: str | Path, folder: str | Path, *, force: bool = False) -> int:
         """Make a gallery in `folder` from an exported file; return the number of pictures in it.
@@ -626,6 +643,11 @@ class Gallery:
         The damaged database is kept under another name. The report says what was read again; it is None if nothing was
         wrong. Raises StoreBusy, Corrupt when nothing could be saved, and whatever `open` and `index` raise.
         """
+        if location is not None and not is_folder(location):
+            raise UsageError(
+                f"{locate(location)} is no folder, and only files can be repaired here",
+                hint="restore the server's backup, or index the pictures into a gallery of another name",
+            )
         folder = Path(locate(location)) if location is not None else find_gallery()
         done = cast("Repair", importlib.import_module("lookalike.store.sqlite.repair").repair(folder))
         if not done.problems:

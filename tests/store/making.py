@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.store import Maintained, Near, Record, Space, Store
-from lookalike.store.sqlite.rows import Tally, checksum
+from lookalike.store.rows import Tally, checksum
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.vectors.metric import Metric, distances
 

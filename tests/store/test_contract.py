@@ -20,9 +20,11 @@ from lookalike.errors import ClosedGallery, NoGallery, StoreBusy, UsageError
 from lookalike.store import Maintained, Record, SearchSpace, Space, Store, open_store
 from lookalike.store.concepts import Concept
 from lookalike.store.filter import All, Among, Any, Condition, Not
+from lookalike.store.postgresql.store import PostgresqlStore
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from lookalike.vectors.metric import distances
+from tests.engines import gallery_name, marks_of, postgres
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -51,11 +53,15 @@ STORES: dict[str, Callable[[Path, Space | None], Store]] = {
     "sqlite in lists": lambda folder, create: SqliteStore(
         folder, create=create, tuning=Tuning(approximate_from=12, columns_from=1, added=6)
     ),
+    "postgresql": lambda folder, create: open_store(postgres().url(gallery_name(folder)), create=create),
+    "postgresql indexed": lambda folder, create: PostgresqlStore(
+        postgres().url(gallery_name(folder)), create=create, approximate_from=12
+    ),
 }
 METRICS: list[Metric] = ["cosine", "euclidean"]
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture(params=[pytest.param(name, marks=marks_of(name)) for name in STORES])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Open the store of this test again; with a space, make it if it is not there."""
     return lambda create: STORES[request.param](tmp_path / "gallery", create)

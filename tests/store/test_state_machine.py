@@ -20,8 +20,10 @@ from lookalike.store import Maintained, Record, SearchSpace, Space, Store, open_
 from lookalike.store.filter import All, Condition, Filter, Not
 from lookalike.store.filter import Any as AnyOf
 from lookalike.store.keys import absolute, is_within, moved
+from lookalike.store.postgresql.store import PostgresqlStore
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
+from tests.engines import postgres
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -289,6 +291,17 @@ class StoreInMemoryAsDict(StoreAsDict):
         return open_store(self.location, create=create)
 
 
+class StoreInPostgresqlAsDict(StoreAsDict):
+    """The same on a server, with an index from the eighth item on."""
+
+    def __init__(self) -> None:
+        self.name = f"s{os.getpid()}_{next(_numbers)}"
+        super().__init__()
+
+    def open(self, create: Space | None = None) -> Store:
+        return PostgresqlStore(postgres().url(self.name), create=create, approximate_from=8)
+
+
 _SETTINGS = settings(
     max_examples=20,
     stateful_step_count=25,
@@ -301,3 +314,5 @@ TestStoreInListsAsDict = StoreInListsAsDict.TestCase
 TestStoreInListsAsDict.settings = _SETTINGS
 TestStoreInMemoryAsDict = StoreInMemoryAsDict.TestCase
 TestStoreInMemoryAsDict.settings = _SETTINGS
+TestStoreInPostgresqlAsDict = pytest.mark.postgresql(StoreInPostgresqlAsDict.TestCase)
+TestStoreInPostgresqlAsDict.settings = settings(_SETTINGS, max_examples=8)

@@ -52,6 +52,7 @@ __all__ = [
     "complete_experiment",
     "complete_preset",
     "group",
+    "read_location",
     "read_name",
 ]
 
@@ -115,6 +116,13 @@ def read_name(text: str) -> str:
     if text.startswith("./~"):
         return os.path.abspath(text)  # a Path would forget the dot
     return expand_home(text)
+
+
+def read_location(text: str) -> str:
+    """A gallery's folder or URL as a person typed it, without a password, so that nothing can print one."""
+    from lookalike.store.secrets import hide_secrets  # noqa: PLC0415  (2 ms, and only where a location is given)
+
+    return hide_secrets(read_name(text))
 
 
 class _PathType(TyperPath):
@@ -311,8 +319,8 @@ IndexOption = Annotated[
     typer.Option(
         "-i",
         "--index",
-        metavar="DIR",
-        parser=read_name,
+        metavar="DIR|URL",
+        parser=read_location,
         envvar="LOOKALIKE_INDEX",
         help="Folder or URL of the gallery (default: the nearest .lookalike in this folder or above it).",
     ),

@@ -381,9 +381,10 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     """Open the store at a location; with `create`, make one if none exists there.
 
     A location is a folder, the folder of pictures around it, or a URL: `memory:` for a store that vanishes with its
-    process, `memory:NAME` for one that can be opened again by its name. Raises NoGallery, StoreError; UsageError for a
-    URL with an unknown scheme.
+    process, `memory:NAME` for one that can be opened again by its name, `postgresql://...` for one on a server. Raises
+    NoGallery, StoreError, MissingExtra; UsageError for a URL with an unknown scheme.
     """
+    location = locate(location, create=create is not None)
     scheme = scheme_of(location)
     if scheme is not None and scheme not in _SCHEMES:
         known = ", ".join(["a folder", *(f"{name}:" for name in _SCHEMES)])
@@ -391,7 +392,11 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     module, name = _SCHEMES[scheme].split(":") if scheme else ("sqlite.store", "SqliteStore")
     kind = getattr(importlib.import_module(f"lookalike.store.{module}"), name)
     _log.debug("opening %s with %s", location, name)
-    return cast("Callable[..., Store]", kind)(locate(location, create=create is not None), create=create)
+    return cast("Callable[..., Store]", kind)(location, create=create)
 
 
-_SCHEMES = {"memory": "memory:MemoryStore"}
+_SCHEMES = {
+    "memory": "memory:MemoryStore",
+    "postgresql": "postgresql.store:PostgresqlStore",
+    "postgres": "postgresql.store:PostgresqlStore",
+}

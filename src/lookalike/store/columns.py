@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Numbers = NDArray[np.float64]
 
-__all__ = ["FIELDS", "Coded", "Columns", "Fields", "build_columns", "concat", "place_below", "select"]
+__all__ = ["FIELDS", "Coded", "Columns", "Fields", "build_columns", "concat", "place_below", "select", "to_seconds"]
 
 FIELDS = ("width", "height", "format", "taken_at", "camera")
 """The fields that are kept as coded columns: the keys of `Columns.fields`."""
@@ -91,7 +91,7 @@ def build_columns(rows: Sequence[Fields] | Sequence[tuple[Any, ...]]) -> Columns
         _code(path[0] for path in paths),
         np.frombuffer(os.fsencode("".join(f"{path[2]}/" for path in paths)), np.uint8),
         np.array(sizes, np.float64),
-        _to_seconds(np.array(times, np.float64)),
+        to_seconds(np.array(times, np.float64)),
         {name: _code(values) for name, values in zip(FIELDS, fields, strict=True)},
     )
 
@@ -149,7 +149,7 @@ def _select_coded(column: Coded, stays: Mask) -> Coded:
     return Coded(codes[:-1].astype(np.uint32), [column.values[code - 1] for code in used[1:].tolist()])
 
 
-def _to_seconds(nanoseconds: Numbers) -> Numbers:
+def to_seconds(nanoseconds: Numbers) -> Numbers:
     """Whole seconds, rounded by way of microseconds just as `datetime.fromtimestamp` does."""
     parts, seconds = np.modf(nanoseconds / 1e9)
     micros = np.rint(parts * 1e6)

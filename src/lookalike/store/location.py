@@ -16,6 +16,7 @@ from typing import overload
 from lookalike.errors import NoGallery, UsageError
 from lookalike.files import expand_home
 from lookalike.store.keys import absolute
+from lookalike.store.secrets import hide_secrets
 
 __all__ = ["DATABASE", "FOLDER", "find_gallery", "is_folder", "locate", "name_command", "no_gallery", "scheme_of"]
 
@@ -43,11 +44,11 @@ def locate(location: str | Path, *, create: bool = False) -> str | Path: ...
 def locate(location: str | Path, *, create: bool = False) -> str | Path:
     """The location of the gallery that a person means: by its folder, the folder of its pictures, or its database.
 
-    `~` is the home folder; a folder without a gallery is returned as it is. create: a new gallery for a folder with
-    pictures in it goes into `.lookalike` below it.
+    A URL loses its password, which is remembered. `~` is the home folder; a folder without a gallery is returned as it
+    is. create: a new gallery for a folder with pictures in it goes into `.lookalike` below it.
     """
     if not is_folder(location):
-        return location
+        return hide_secrets(str(location))
     folder = Path(expand_home(location))
     if folder.name == DATABASE and folder.is_file():
         return folder.parent

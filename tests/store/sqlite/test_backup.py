@@ -13,9 +13,9 @@ import pytest
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, StoreBusy, StoreError, UsageError
 from lookalike.store import open_store
 from lookalike.store.concepts import Concept
+from lookalike.store.rows import checksum
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite.backup import export, restore
-from lookalike.store.sqlite.rows import checksum
 from tests.store.child import answer
 from tests.store.making import embedding, put, space
 from tests.store.sqlite.test_faults import go, largest_file, line, started, step_through

@@ -29,11 +29,11 @@ from lookalike.adaptation.projection import fit_projection
 from lookalike.errors import Corrupt, DiskFull, NewerFormat, NoGallery, StoreBusy, StoreError
 from lookalike.store import SearchSpace, Store, open_store
 from lookalike.store.filter import Condition
+from lookalike.store.rows import checksum
 from lookalike.store.sqlite import column_cache
 from lookalike.store.sqlite import schema as layout
 from lookalike.store.sqlite import vector_cache as cache
 from lookalike.store.sqlite.repair import repair
-from lookalike.store.sqlite.rows import checksum
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from tests.store.child import answer, do, model_after

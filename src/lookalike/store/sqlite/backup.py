@@ -15,10 +15,10 @@ from lookalike.files import replace_file, sync_folder
 from lookalike.store.keys import base_of
 from lookalike.store.location import locate
 from lookalike.store.new_folder import make_folder
+from lookalike.store.rows import checksum, is_sound
 from lookalike.store.sqlite import schema
 from lookalike.store.sqlite.errors import corrupt, named_errors
 from lookalike.store.sqlite.lock import WriterLock
-from lookalike.store.sqlite.rows import checksum, is_sound
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.store.rows import Row
     from lookalike.store.sqlite.cache_files import Source, State, Tuning
-    from lookalike.store.sqlite.rows import Row
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.mapped import Segment, Writer
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Described
+from lookalike.store.rows import CRC, ID
 from lookalike.store.sqlite import cache_files
-from lookalike.store.sqlite.rows import CRC, ID
 from lookalike.store.sqlite.sources import check_complete, read_state
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.store.rows import Row
     from lookalike.store.sqlite.cache_files import Source, State, Tuning
-    from lookalike.store.sqlite.rows import Row
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.mapped import Segment, Writer
 

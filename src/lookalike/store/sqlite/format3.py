@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.store import Record, checked
 from lookalike.store.keys import base_of, to_folder_key
+from lookalike.store.rows import PLACEHOLDERS, Row, Tally, checksum, to_row
 from lookalike.store.sqlite.errors import corrupt
-from lookalike.store.sqlite.rows import PLACEHOLDERS, Row, Tally, checksum, to_row
 
 if TYPE_CHECKING:
     import sqlite3

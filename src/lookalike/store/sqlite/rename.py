@@ -6,10 +6,10 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from lookalike.store.keys import key_ranges, moved, to_key, to_path
-from lookalike.store.sqlite.rows import CRC, DIGEST, ID, ITEM, KEY, PLACEHOLDERS, with_key
+from lookalike.store.rows import CRC, DIGEST, ID, ITEM, KEY, PLACEHOLDERS, with_key
 
 if TYPE_CHECKING:
-    from lookalike.store.sqlite.rows import Row
+    from lookalike.store.rows import Row
     from lookalike.store.sqlite.tables import Tables
 
 __all__ = ["has_strays", "rename", "take_in"]

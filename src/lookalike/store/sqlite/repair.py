@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.adaptation.serialize import read_summary
 from lookalike.errors import Corrupt, NewerFormat, StoreError
+from lookalike.store.entries import read_base
 from lookalike.store.keys import base_of, to_path
 from lookalike.store.location import name_command
-from lookalike.store.sqlite import schema
-from lookalike.store.sqlite.errors import named_errors
-from lookalike.store.sqlite.format3 import is_sound_old, relative_roots, to_new_row
-from lookalike.store.sqlite.lock import WriterLock
-from lookalike.store.sqlite.meta import read_base
-from lookalike.store.sqlite.rows import (
+from lookalike.store.rows import (
     COLUMNS,
     DIGEST,
     KEY,
@@ -33,6 +29,10 @@ from lookalike.store.sqlite.rows import (
     is_sound_description,
     is_sound_row,
 )
+from lookalike.store.sqlite import schema
+from lookalike.store.sqlite.errors import named_errors
+from lookalike.store.sqlite.format3 import is_sound_old, relative_roots, to_new_row
+from lookalike.store.sqlite.lock import WriterLock
 from lookalike.store.sqlite.store import DATABASE, SqliteStore
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
+from lookalike.store.float16 import rounded
 from lookalike.store.sqlite import vector_cache
-from lookalike.store.sqlite.float16 import rounded
 from lookalike.store.sqlite.sources import VectorsSource
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.mapped import Damaged

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
+from lookalike.store.entries import fitted_checksum
+from lookalike.store.rows import CRC
 from lookalike.store.sqlite.cache_files import State
 from lookalike.store.sqlite.errors import corrupt
-from lookalike.store.sqlite.meta import fitted_checksum
-from lookalike.store.sqlite.rows import CRC
 from lookalike.store.sqlite.vector_cache import Chunk
 from lookalike.vectors.exact import VERSION, prepare_vectors
 

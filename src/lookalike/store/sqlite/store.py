@@ -25,18 +25,18 @@ from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, NO_DESCRIPTIONS, check_descriptions, checked
 from lookalike.store.calibration import from_json, to_json
 from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
+from lookalike.store.entries import read_base, read_distinct, read_roots, read_space
+from lookalike.store.float16 import from_blobs, to_blobs
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.location import DATABASE, no_gallery
 from lookalike.store.new_folder import make_folder
+from lookalike.store.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
 from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.float16 import from_blobs, to_blobs
 from lookalike.store.sqlite.lock import WriterLock
-from lookalike.store.sqlite.meta import read_base, read_distinct, read_roots, read_space
 from lookalike.store.sqlite.rename import has_strays, rename, take_in
-from lookalike.store.sqlite.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
 from lookalike.store.sqlite.search import Search, Transactions
 from lookalike.store.sqlite.sources import VectorsSource
 from lookalike.store.sqlite.tables import Tables, write_meta
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
-    from lookalike.store.sqlite.rows import Row
+    from lookalike.store.rows import Row
 
 __all__ = ["DATABASE", "SqliteStore"]
 

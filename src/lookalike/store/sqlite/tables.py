@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lookalike.adaptation.serialize import from_entries, read_summary
+from lookalike.store.float16 import from_blobs
 from lookalike.store.keys import to_path
-from lookalike.store.sqlite.errors import corrupt, named_errors
-from lookalike.store.sqlite.float16 import from_blobs
-from lookalike.store.sqlite.rows import (
+from lookalike.store.rows import (
     COLUMNS,
     DIGEST,
     ID,
@@ -28,6 +27,7 @@ from lookalike.store.sqlite.rows import (
     is_sound_description,
     to_records,
 )
+from lookalike.store.sqlite.errors import corrupt, named_errors
 
 if TYPE_CHECKING:
     import sqlite3

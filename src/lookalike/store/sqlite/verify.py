@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lookalike.errors import StoreError
+from lookalike.store.rows import ID, ITEM, is_sound, is_sound_content, is_sound_description, is_sound_row
 from lookalike.store.sqlite.errors import named_errors
-from lookalike.store.sqlite.rows import ID, ITEM, is_sound, is_sound_content, is_sound_description, is_sound_row
 
 if TYPE_CHECKING:
     import sqlite3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.store.sqlite.float16 import blob_size, from_blobs, rounded, to_blobs
+from lookalike.store.float16 import blob_size, from_blobs, rounded, to_blobs
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e-3, 1.0, 1e15])

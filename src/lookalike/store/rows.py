@@ -1,4 +1,4 @@
-"""Records as rows of the table `item`, and the checksums that reveal damage.
+"""Records as rows of a table, and the checksums that reveal damage.
 
 CRC-32 protects against accidents, not against forgery. A checksum also covers what identifies its row, so that a row in
 the place of another is found as well; the tally reveals rows that are missing altogether.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Record
+from lookalike.store.float16 import blob_size
 from lookalike.store.keys import to_key, to_paths
-from lookalike.store.sqlite.float16 import blob_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,22 +121,23 @@ def is_sound_description(crc: object, digest: object, described: object) -> bool
     return is_sound(crc, digest, described) and len(described) == DESCRIPTION_SIZE  # type: ignore[arg-type]
 
 
-def to_row(record: Record, id_: int, base: bytes) -> Row:
-    """Convert a record into a row, for a gallery whose parent folder is `base`."""
+def to_row(record: Record, id_: int, base: bytes | None = None) -> Row:
+    """Convert a record into a row, for a gallery whose parent folder is `base`; by default its key is its path."""
+    key = record.path if base is None else to_key(record.path, base)
     taken_at = record.taken_at.isoformat() if record.taken_at is not None else None
     about = (record.width, record.height, record.format, taken_at, record.camera)
     return _add_checksum(
         (
-            *(id_, to_key(record.path, base), record.digest, record.size, record.mtime_ns),
+            *(id_, key, record.digest, record.size, record.mtime_ns),
             *(*about, record.skipped_because, record.max_megapixels),
         )
     )
 
 
-def to_records(rows: Sequence[Row], base: bytes) -> list[Record]:
-    """Convert sound rows into records, for a gallery whose parent folder is `base`."""
-    records = []
-    for row, path in zip(rows, to_paths([row[KEY] for row in rows], base), strict=True):
+def to_records(rows: Sequence[Row], base: bytes | None = None) -> list[Record]:
+    """Convert sound rows into records, for a gallery whose parent folder is `base`; by default keys are paths."""
+    records, keys = [], [row[KEY] for row in rows]
+    for row, path in zip(rows, keys if base is None else to_paths(keys, base), strict=True):
         id_, _, digest, size, mtime_ns, width, height, format_, taken_at, camera, reason, limit, _ = row
         moment = None if taken_at is None else datetime.fromisoformat(taken_at)
         about = (width, height, format_, moment, camera, reason, limit, id_)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.adaptation.serialize import to_entries
 from lookalike.store import Space
-from lookalike.store.sqlite.rows import checksum
+from lookalike.store.rows import checksum
 
 if TYPE_CHECKING:
     from lookalike.adaptation.projection import Projection

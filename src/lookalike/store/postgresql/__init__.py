@@ -1,0 +1,10 @@
+"""A gallery in PostgreSQL with pgvector: for a team, on a server that somebody looks after."""
+
+from __future__ import annotations
+
+from lookalike.errors import MissingExtra, how_to_install
+
+try:
+    import psycopg as _psycopg  # noqa: F401  (every module here needs it)
+except ImportError as error:
+    raise MissingExtra("a gallery in PostgreSQL needs psycopg", hint=how_to_install("lookalike[postgresql]")) from error

@@ -1,0 +1,635 @@
+"""A gallery in PostgreSQL: the server keeps, filters and searches; see `lookalike.store.Store` for what methods do.
+
+Records, embeddings and their checksums are those of the SQLite store, so hits are the same to the last digit where a
+search is exact. Small galleries are compared as a whole; from 30,000 pictures on, pgvector's index finds candidates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from lookalike.adaptation.serialize import check_projection
+from lookalike.errors import Corrupt, StoreError
+from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
+from lookalike.store.calibration import from_json, to_json
+from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
+from lookalike.store.entries import read_distinct, read_roots
+from lookalike.store.evaluate import check_fields, find_colored, list_conditions
+from lookalike.store.float16 import from_blobs, rounded, to_blobs
+from lookalike.store.keys import is_within, moved
+from lookalike.store.postgresql import schema
+from lookalike.store.postgresql.address import read_address
+from lookalike.store.postgresql.connections import Connections
+from lookalike.store.postgresql.moment import Moment
+from lookalike.store.postgresql.predicate import Predicate, translate
+from lookalike.store.postgresql.search import (
+    INDEXED_DIM,
+    Ask,
+    Finder,
+    Narrowed,
+    find_ids,
+    index_statement,
+    prepare_raw,
+    weigh,
+)
+from lookalike.store.postgresql.tables import (
+    Reader,
+    adapt,
+    write_contents,
+    write_descriptions,
+    write_items,
+    write_meta,
+    write_projection,
+    write_vectors,
+)
+from lookalike.store.postgresql.writer import Change, Writer
+from lookalike.store.rows import DIGEST, ID, KEY, Tally, to_records, to_row, with_key
+from lookalike.vectors.exact import prepare_vectors
+from lookalike.vectors.metric import cosine_distances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lookalike.adaptation.projection import Projection
+    from lookalike.store import Capability, Near, Record, SearchSpace, Space
+    from lookalike.store.calibration import Calibration
+    from lookalike.store.concepts import Concept
+    from lookalike.store.filter import Filter
+    from lookalike.store.rows import Row
+
+    Vectors = NDArray[np.float32]
+
+__all__ = ["PostgresqlStore"]
+
+T = TypeVar("T")
+
+_APPROXIMATE_FROM = 30_000  # pictures: as in the SQLite store; 14 ms for comparing all of them at 280 dimensions
+_CONCEPT = "concept "  # what the name of an entry with a concept begins with
+_FIELDS = {"width": "width", "height": "height", "format": "format", "camera": "camera"}
+
+
+class PostgresqlStore:
+    """A store in one schema of a PostgreSQL database.
+
+    location: `postgresql://USER@HOST:PORT/DATABASE`, with `?gallery=NAME` where a database holds several. It cannot be
+    used in a process forked after it was opened. approximate_from: pictures from which searches use an index.
+    """
+
+    capabilities: frozenset[Capability] = frozenset(("crash-safe", "snapshots", "one writer", "approximate"))
+
+    def __init__(
+        self, location: str | Path, *, create: Space | None = None, approximate_from: int = _APPROXIMATE_FROM
+    ) -> None:
+        self._address = read_address(str(location))
+        self._approximate_from = approximate_from
+        self._connections = Connections(self._address)
+        self._own = threading.local()
+        self._writing: tuple[int, Writer] | None = None
+        self._epoch = 1
+        self._adapted: tuple[int, Projection | None] | None = None  # by the epoch
+        self._described: tuple[int, list[Described]] | None = None  # by the generation
+        self._narrowed: tuple[int, Filter, Narrowed] | None = None
+        try:
+            self.space = self._open(create)
+        except BaseException:
+            self._connections.close()
+            raise
+        self._finder = Finder(self.space)
+
+    @property
+    def location(self) -> str:
+        """The URL of the gallery, without a password."""
+        return self._address.location
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every change."""
+        with self._moment() as moment:
+            return moment.state.generation
+
+    @property
+    def projection(self) -> Projection | None:
+        """The projection of embeddings to the vectors that are compared."""
+        with self._moment() as moment:
+            return self._projection(moment)
+
+    @property
+    def distinct(self) -> list[tuple[bytes, bytes]]:
+        """Pairs of contents that are not duplicates."""
+        with self._reader() as reader:
+            return reader.entry("distinct", [], read_distinct)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How far apart the pictures are; None before that is measured."""
+        with self._reader() as reader:
+            try:
+                return from_json(reader.meta("calibration") or b"null")
+            except (TypeError, ValueError, LookupError, OverflowError):
+                raise reader.corrupt("the entry 'calibration' has an invalid value") from None
+
+    @property
+    def roots(self) -> dict[bytes, dict[str, Any]]:
+        """The indexed paths, each with a small dict of rules."""
+        with self._reader() as reader:
+            return reader.entry("roots", [], read_roots)
+
+    @property
+    def concepts(self) -> dict[str, Concept]:
+        """The concepts that the gallery was taught, by their normalised names."""
+        with self._reader() as reader:
+            return {name: self._concept(reader, name) for name in reader.names(_CONCEPT)}
+
+    @contextlib.contextmanager
+    def writing(self, *, wait: float = 0.0) -> Iterator[None]:
+        """Make this thread the only writer while the context lasts, by a lock of the server."""
+        writer = Writer(self._connections, wait)
+        before, self._writing = self._writing, (threading.get_ident(), writer)
+        try:
+            self._drop_old_vectors(writer)
+            yield
+            self._settle(writer)
+        finally:
+            self._writing = before
+            writer.close()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read everything inside the context as of one moment."""
+        if getattr(self._own, "moment", None) is not None:
+            yield
+            return
+        self._own.moment = moment = Moment(self._connections, self._epoch)
+        try:
+            yield
+        finally:
+            self._own.moment = None
+            moment.end()
+
+    def put(
+        self,
+        records: Sequence[Record],
+        embeddings: Mapping[bytes, Vectors],
+        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
+    ) -> None:
+        """Add or replace records by path: all or none of them, on the server's disk when this returns."""
+        check_descriptions(descriptions)
+        after = {record.path: record for record in checked(records)}
+        blobs = dict(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
+        self._change(lambda change: self._put(change, after, blobs, descriptions))
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Remove the records with these ids, all or none; return how many existed."""
+        wanted = sorted(set(ids))
+
+        def remove(change: Change) -> int:
+            rows = self._reader_of(change).by_ids(wanted)
+            self._delete(change, rows)
+            self._drop_orphans(change, {row[DIGEST] for row in rows})
+            return len(rows)
+
+        return self._change(remove)
+
+    def rename(self, old: bytes, new: bytes) -> int:
+        """Move the record at `old`, all below it and the roots to `new`, all or none; return how many records."""
+
+        def rename(change: Change) -> int:
+            reader = self._reader_of(change)
+            below = old.rstrip(b"/") + b"/"
+            there = {record.id for record in reader.scan(below)} | {row[ID] for row in reader.by_paths([old])}
+            rows = reader.by_ids(there)
+            arrived = [with_key(row, moved(row[KEY], old, new)) for row in rows]
+            if any(row[ID] not in there for row in reader.by_paths(row[KEY] for row in arrived)):
+                raise ValueError("a path would be there twice")
+            self._replace(change, rows, arrived)
+            roots = reader.entry("roots", [], read_roots)
+            _write_roots(change, {moved(path, old, new): how for path, how in roots.items()})
+            return sum(is_within(row[KEY], old) for row in rows)
+
+        return self._change(rename)
+
+    def set_projection(self, projection: Projection | None) -> None:
+        """Store a projection with the embeddings, and all vectors by it."""
+        if projection is not None:
+            check_projection(projection, self.space.dim)
+
+        def set_projection(change: Change) -> None:
+            with change.connection.unhurried():
+                write_projection(change, projection)
+                self._write_all_vectors(change, projection)
+
+        self._change(set_projection)
+
+    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store the pairs of contents that are not duplicates."""
+        content = json.dumps([[one.hex(), other.hex()] for one, other in pairs]).encode()
+        self._change(lambda change: write_meta(change, "distinct", content))
+
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Store how far apart the pictures are."""
+        self._change(lambda change: write_meta(change, "calibration", to_json(calibration)))
+
+    def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
+        """Replace the stored roots by these."""
+        after = {path: dict(how) for path, how in roots.items()}
+        self._change(lambda change: _write_roots(change, after))
+
+    def set_concepts(self, concepts: Iterable[Concept]) -> None:
+        """Replace the stored concepts by these."""
+        after = check_concepts(concepts, self.space.dim)
+
+        def set_concepts(change: Change) -> None:
+            change.fetch("DELETE FROM meta WHERE starts_with(key, %s)", [_CONCEPT])
+            for name, concept in after.items():
+                write_meta(change, f"{_CONCEPT}{name}", to_bytes(concept))
+
+        self._change(set_concepts)
+
+    def known(self, digests: Iterable[bytes]) -> set[bytes]:
+        """The given digests for which an embedding is stored."""
+        with self._reader() as reader:
+            return reader.known(digests)
+
+    def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
+        """The records at these paths."""
+        with self._reader() as reader:
+            return {record.path: record for record in to_records(reader.by_paths(paths))}
+
+    def get(self, ids: Iterable[int]) -> dict[int, Record]:
+        """The records with these ids."""
+        with self._reader() as reader:
+            return {record.id: record for record in to_records(reader.by_ids(ids))}
+
+    def scan(self, prefix: bytes = b"") -> Iterator[Record]:
+        """Every record whose path begins with `prefix`, ordered by path."""
+        with self._moment() as moment:
+            met = 0
+            for record in self._reader_at(moment).scan(prefix):
+                met += 1
+                yield record
+            if not prefix and met != moment.state.records:
+                raise self._reader_at(moment).corrupt("items are missing")
+
+    def count(self) -> tuple[int, int]:
+        """The number of records with an embedding, and the number without."""
+        with self._moment() as moment:
+            return moment.state.embedded, moment.state.records - moment.state.embedded
+
+    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these records."""
+        with self._reader() as reader:
+            for rows, blobs in reader.embedded(ids):
+                yield np.array([row[ID] for row in rows], np.int64), from_blobs(blobs, self.space.dim)
+
+    def described(self) -> list[Described]:
+        """The descriptions of all records that have one, in one part."""
+        with self._moment() as moment:
+            generation, known = moment.state.generation, self._described
+            if known is not None and known[0] == generation:
+                return known[1]
+            found = self._describe_all(self._reader_at(moment))
+            self._described = generation, found
+            return found
+
+    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The descriptions of these records, by id."""
+        with self._reader() as reader:
+            rows = [row for row in reader.by_ids(ids) if row[DIGEST] is not None]
+            found = reader.descriptions({row[DIGEST] for row in rows})
+            return {row[ID]: found[row[DIGEST]] for row in rows if row[DIGEST] in found}
+
+    def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
+        """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
+        with self._moment() as moment:
+            return find_ids(moment, Predicate("TRUE") if where is None else self._translate(moment, where))
+
+    def adapt(self, embeddings: Vectors) -> Vectors:
+        """The vectors that a search compares for these embeddings."""
+        with self._moment() as moment:
+            return adapt(rounded(embeddings, self.space.dim), self._projection(moment), self.space)
+
+    def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
+        """The vectors that a search compares for these records, float32 (n, w)."""
+        wanted = [int(id_) for id_ in ids]
+        with self._moment() as moment:
+            found, vectors = self._vectors(moment, wanted, space)
+        index = {id_: n for n, id_ in enumerate(found)}
+        if missing := sum(id_ not in index for id_ in wanted):
+            raise KeyError(f"{missing} of {len(wanted)} ids have no embedding")
+        return vectors[[index[id_] for id_ in wanted]]
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        space: SearchSpace = ADAPTED,
+        where: Filter | None = None,
+        exact: bool = False,
+    ) -> list[Near]:
+        """The k records nearest to each query, nearest first, ties by id."""
+        with self._moment() as moment:
+            prepared = self._prepare(moment, queries, space)
+            most = min(k, moment.state.embedded)
+            if most < 1:
+                if where is not None:
+                    self._translate(moment, where)  # raises for a field that no record has
+                return [[] for _ in queries]
+            ask = Ask(most, space, None if where is None else self._narrow(moment, where), exact)
+            return self._finder.search(moment, self._reader_at(moment), prepared, ask)
+
+    def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
+        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
+        asked = dict.fromkeys(digests)
+        with self._reader() as reader:
+            blobs = reader.contents({*asked, query} if isinstance(query, bytes) else asked)
+        # The scale of an embedding makes no difference to an angle.
+        numbers = from_blobs(list(blobs.values()), self.space.dim, scaled=False)
+        views = numbers[[digest == query for digest in blobs]] if isinstance(query, bytes) else query
+        if not len(views):
+            return {}
+        found = zip(blobs, cosine_distances(views, numbers).tolist(), strict=True)
+        return {digest: distance for digest, distance in found if digest in asked}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.close()
+
+    # Maintenance
+
+    def prepare(self) -> None:
+        """Nothing: the server is always ready, and a writer makes the index when there are enough pictures."""
+
+    def verify(self) -> list[str]:
+        """The problems found in the stored data, one line each."""
+        verify = importlib.import_module("lookalike.store.postgresql.verify")
+        with self._moment() as moment:
+            return list(verify.problems(moment, self._reader_at(moment), self.space, self._projection))
+
+    def compact(self) -> None:
+        """Drop vectors of earlier adaptations; the server's own autovacuum frees the space of removed rows."""
+        _, writer = self._own_writer()
+        self._drop_old_vectors(writer)
+
+    def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
+        """Copy everything into one file, by way of a temporary gallery in a folder; return the number of pictures."""
+        copy = importlib.import_module("lookalike.store.copy").copy_store
+        sqlite = importlib.import_module("lookalike.store.sqlite.store").SqliteStore
+        with tempfile.TemporaryDirectory(prefix="lookalike-") as folder, contextlib.ExitStack() as stack:
+            with self.reading():
+                local = sqlite(folder, create=self.space, base=b"/")
+                stack.callback(local.close)
+                copy(self, local)
+            return int(local.backup(target, force=force, beside=beside))
+
+    def sizes(self) -> dict[str, int]:
+        """The size of each table with its indexes in bytes, by its name."""
+        with self._moment() as moment:
+            rows = moment.fetch(
+                "SELECT relname::text, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
+                "AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'gallery'::regclass) "
+                "ORDER BY relname",
+            )
+        return {str(name): int(size) for name, size in rows}
+
+    # Opening and reading
+
+    def _open(self, create: Space | None) -> Space:
+        with self._connections.named_errors():
+            if create is not None:
+                with contextlib.closing(self._connections.retry(self._connections.open, at_first=True)) as connection:
+                    schema.create(connection, self._address.schema, create)
+            # A new connection, since the old one may not know yet where pgvector is.
+            with contextlib.closing(self._connections.retry(self._connections.open, at_first=True)) as connection:
+                space = schema.read_space(connection, self.location)
+                self._epoch = schema.read_state(connection.fetch(schema.GALLERY), self.location).epoch
+        return space
+
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[Moment]:
+        """The moment of `reading`, or one for what is done inside this context."""
+        self._connections.check()
+        moment: Moment | None = getattr(self._own, "moment", None)
+        if moment is not None:
+            yield moment
+            return
+        moment = Moment(self._connections, self._epoch)
+        self._epoch = moment.state.epoch
+        try:
+            yield moment
+        finally:
+            moment.end()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        with self._moment() as moment:
+            yield self._reader_at(moment)
+
+    def _reader_at(self, moment: Moment) -> Reader:
+        return Reader(moment.fetch, self.location, self.space)
+
+    def _reader_of(self, change: Change) -> Reader:
+        return Reader(change.fetch, self.location, self.space)
+
+    def _projection(self, moment: Moment | Change) -> Projection | None:
+        known = self._adapted
+        if known is None or known[0] != moment.state.epoch:
+            reader = Reader(moment.fetch, self.location, self.space)
+            self._adapted = known = moment.state.epoch, reader.projection()
+        return known[1]
+
+    def _concept(self, reader: Reader, name: str) -> Concept:
+        try:
+            return from_bytes(reader.meta(f"{_CONCEPT}{name}") or b"", self.space.dim)
+        except (TypeError, ValueError, KeyError):
+            raise reader.corrupt(f"the concept {name!r} has an invalid value") from None
+
+    def _describe_all(self, reader: Reader) -> list[Described]:
+        ids, rows = list[int](), list[bytes]()
+        for items in reader.with_digest():
+            found = reader.descriptions({row[DIGEST] for row in items})
+            for row in items:
+                if row[DIGEST] in found:
+                    ids.append(row[ID])
+                    rows.append(found[row[DIGEST]])
+        array = np.frombuffer(b"".join(rows), np.uint8)
+        return [Described(np.array(ids, np.int64), array.reshape(len(ids), -1) if ids else array.reshape(0, 288))]
+
+    def _translate(self, moment: Moment, where: Filter) -> Predicate:
+        conditions = list(list_conditions(where))
+        self._check_fields(moment, {one.field for one in conditions})
+        colors = {str(one.value) for one in conditions if one.field == "color"}
+        colored = find_colored(colors, self.described()) if colors else {}
+        return translate(where, moment.fetch, colored)
+
+    def _narrow(self, moment: Moment, where: Filter) -> Narrowed:
+        """The records that a filter lets pass; the last is remembered: many searches have the same filter."""
+        known = self._narrowed
+        if known is None or known[:2] != (moment.state.generation, where):
+            predicate = self._translate(moment, where)
+            ids = find_ids(moment, predicate)
+            self._narrowed = known = moment.state.generation, where, Narrowed(predicate, ids)
+        return known[2]
+
+    def _check_fields(self, moment: Moment, asked: set[str]) -> None:
+        """Raise UsageError for a field that no record has."""
+        if not asked & _FIELDS.keys():
+            return
+        each = ", ".join(f"bool_or({name} IS NOT NULL)" for name in (*_FIELDS, "taken_at"))
+        rows = moment.fetch(f"SELECT {each} FROM item WHERE digest IS NOT NULL")
+        used = {name for name, has in zip((*_FIELDS, "taken_at"), rows[0], strict=True) if has}
+        check_fields(used, asked)
+
+    def _prepare(self, moment: Moment, queries: Vectors, space: SearchSpace) -> Vectors:
+        """Queries as the vectors that are compared."""
+        if space.raw:
+            return queries if space.compared else prepare_vectors(queries, "cosine")
+        if space.compared:
+            return queries
+        stored, projection = rounded(np.asarray(queries, np.float32), self.space.dim), self._projection(moment)
+        adapted = projection.apply(stored) if projection else stored
+        if space.weights:
+            adapted = adapted * np.array(space.weights, np.float32)
+        return prepare_vectors(adapted, self.space.metric)
+
+    def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
+        reader, found = self._reader_at(moment), list[int]()
+        if space.raw:
+            parts = [prepare_raw(np.empty((0, self.space.dim), np.float32), space)]
+            for rows, blobs in reader.embedded(sorted(set(ids))):
+                found += [row[ID] for row in rows]
+                parts.append(prepare_raw(from_blobs(blobs, self.space.dim), space))
+            return found, np.concatenate(parts)
+        there, vectors = reader.vectors(moment.state.epoch, moment.state.width, sorted(set(ids)))
+        return there.tolist(), weigh(vectors, space, self.space.metric)
+
+    # Writing
+
+    def _own_writer(self) -> tuple[int, Writer]:
+        self._connections.check()
+        writing = self._writing
+        if writing is None or writing[0] != threading.get_ident():
+            raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
+        return writing
+
+    def _change(self, make: Callable[[Change], T]) -> T:
+        _, writer = self._own_writer()
+        done = writer.change(make)
+        self._epoch = writer.state.epoch
+        return done
+
+    def _put(
+        self,
+        change: Change,
+        after: Mapping[bytes, Record],
+        blobs: Mapping[bytes, bytes],
+        descriptions: Mapping[bytes, bytes],
+    ) -> None:
+        reader = self._reader_of(change)
+        wanted = {record.digest for record in after.values() if record.digest is not None}
+        known = reader.known(wanted)
+        if missing := wanted - known - blobs.keys():
+            raise ValueError(f"no embedding for {len(missing)} of the digests")
+        before = {row[KEY]: row for row in reader.by_paths(after)}
+        next_id = change.state.next_id
+        new_ids = {path: next_id + n for n, path in enumerate(path for path in after if path not in before)}
+        rows = [to_row(record, new_ids.get(path) or before[path][ID]) for path, record in after.items()]
+        change.state = change.state._replace(next_id=next_id + len(new_ids))
+        self._replace(change, list(before.values()), rows)
+        write_contents(change, {digest: blob for digest, blob in blobs.items() if digest in wanted}, self.space.dim)
+        write_descriptions(change, {digest: some for digest, some in descriptions.items() if digest in wanted})
+        self._write_new_vectors(change, rows, list(before.values()), known & blobs.keys())
+        self._drop_orphans(change, {row[DIGEST] for row in before.values()} - wanted)
+
+    def _replace(self, change: Change, before: Sequence[Row], after: Sequence[Row]) -> None:
+        """Write rows of items in place of others, and keep the tally."""
+        if before:
+            change.fetch("DELETE FROM item WHERE id = ANY(%b::bigint[])", [[row[ID] for row in before]])
+        write_items(change, after)
+        state = change.state
+        tally = Tally(state.records, state.embedded, state.checksums).minus(before).plus(after)
+        change.state = state._replace(**tally._asdict())
+
+    def _delete(self, change: Change, rows: Sequence[Row]) -> None:
+        self._replace(change, rows, [])
+        self._delete_vectors(change, [row[ID] for row in rows])
+
+    def _delete_vectors(self, change: Change, ids: list[int]) -> None:
+        if ids:
+            change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%b::bigint[])", [ids])
+
+    def _write_new_vectors(
+        self, change: Change, rows: Sequence[Row], before: Sequence[Row], replaced: set[bytes]
+    ) -> None:
+        """Write the vectors of these items, and of all others whose embeddings were replaced."""
+        reader = self._reader_of(change)
+        others = reader.rows("WHERE i.digest = ANY(%b::bytea[])", [list(replaced)]) if replaced else []
+        items = {row[ID]: row[DIGEST] for row in (*others, *rows)}
+        self._delete_vectors(change, [row[ID] for row in before if items[row[ID]] is None])
+        embedded = {id_: digest for id_, digest in items.items() if digest is not None}
+        if embedded:
+            blobs = reader.contents(embedded.values())
+            there = [blobs[digest] for digest in embedded.values()]
+            write_vectors(change, list(embedded), there, self._projection(change), self.space)
+
+    def _drop_orphans(self, change: Change, digests: set[Any]) -> None:
+        """Delete the contents among these that no record refers to any more, with their descriptions."""
+        some = [digest for digest in digests if digest is not None]
+        for table in ("content", "description") if some else ():
+            change.fetch(
+                f"DELETE FROM {table} t WHERE digest = ANY(%b::bytea[]) "
+                "AND NOT EXISTS (SELECT 1 FROM item i WHERE i.digest = t.digest)",
+                [some],
+            )
+
+    def _write_all_vectors(self, change: Change, projection: Projection | None) -> None:
+        """Make a new table of vectors, with its index if they are many."""
+        width = adapt(np.zeros((1, self.space.dim), np.float32), projection, self.space).shape[1]
+        reader = self._reader_of(change)
+        epoch = change.state.epoch + 1
+        schema.create_vectors(change.connection, epoch, width)
+        change.state = change.state._replace(epoch=epoch, width=width, indexed=False)
+        for rows, blobs in reader.embedded():
+            write_vectors(change, [row[ID] for row in rows], blobs, projection, self.space)
+        if self._wants_index(change):
+            change.connection.run(f"SET LOCAL maintenance_work_mem = '1GB'; {self._index_statement(change.state)}")
+            change.state = change.state._replace(indexed=True)
+
+    def _index_statement(self, state: schema.State) -> str:
+        return index_statement(state.epoch, state.width, self.space.metric)
+
+    def _wants_index(self, at: Change | Writer) -> bool:
+        state = at.state
+        return not state.indexed and state.embedded >= self._approximate_from and state.width <= INDEXED_DIM
+
+    def _settle(self, writer: Writer) -> None:
+        """Make the index when the gallery has become large: at the end, since a full table is indexed faster."""
+        if not self._wants_index(writer):
+            return
+
+        def make_index(change: Change) -> None:
+            with change.connection.unhurried():
+                change.connection.run(f"SET LOCAL maintenance_work_mem = '1GB'; {self._index_statement(change.state)}")
+            change.state = change.state._replace(indexed=True, generation=change.state.generation - 1)
+
+        writer.change(make_index)
+
+    def _drop_old_vectors(self, writer: Writer) -> None:
+        """Drop the vectors of earlier adaptations, unless a reader of an earlier moment still holds them."""
+        with contextlib.suppress(StoreError, Corrupt):
+            writer.drop_vectors_before(writer.state.epoch)
+
+
+def _write_roots(change: Change, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
+    entries = [[path.decode("latin-1"), dict(how)] for path, how in roots.items()]
+    write_meta(change, "roots", json.dumps(entries).encode())

