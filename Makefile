@@ -36,8 +36,8 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix-only .
 
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra hub --extra jxl --extra parquet --extra text --extra train --group dev -o locks/dev.txt
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --group build -c locks/dev.txt -o locks/run.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra text --extra train --extra watch --group dev -o locks/dev.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --group build -c locks/dev.txt -o locks/run.txt
 
 
 clean:  ## remove the environment and every cache of the tools

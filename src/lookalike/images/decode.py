@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, cast
 
-import pillow_heif
 from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports all of its own at the first TIFF
     AvifImagePlugin,
     BmpImagePlugin,
@@ -83,8 +82,10 @@ _PLUGINS = (
     AvifImagePlugin,
     PpmImagePlugin,
 )
-FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "HEIF"]
-pillow_heif.register_heif_opener()
+FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM"]
+with contextlib.suppress(ImportError):  # the extra `heic`
+    importlib.import_module("pillow_heif").register_heif_opener()
+    FORMATS.append("HEIF")
 with contextlib.suppress(ImportError):  # the extra `jxl`
     importlib.import_module("pillow_jxl")
     FORMATS.append("JXL")
@@ -92,8 +93,8 @@ with contextlib.suppress(ImportError):  # the extra `jxl`
 _HEIF = rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif[12]|msf1)"
 # First bytes of the formats of FORMATS: a file that begins like this and cannot be opened is a damaged picture.
 _OWN = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|P[1-6f]\s|....ftypavi[fs]|"
-    + _HEIF
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|P[1-6f]\s|....ftypavi[fs]"
+    + (b"|" + _HEIF if "HEIF" in FORMATS else b"")
     + (b"|" + jxl.MAGIC if "JXL" in FORMATS else b""),
     re.DOTALL,
 )
@@ -106,7 +107,8 @@ _FOREIGN = (
     (rb"P7\s", "PAM"),
     (rb"PF\s", "PFM in colour"),
     (rb"FUJIFILMCCD-RAW |....ftypcrx |II(RO|RS|U\x00)|MMOR|FOVb", "RAW without an embedded JPEG"),
-    (jxl.MAGIC, "JPEG XL: install the extra `jxl`"),
+    (_HEIF, "HEIC: install lookalike[heic]"),
+    (jxl.MAGIC, "JPEG XL: install lookalike[jxl]"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"....ftyp(qt  |isom|iso[2-6]|mp4[12]|M4V |3g)", "video"),
     (rb"(\xef\xbb\xbf)?\s*<svg", "SVG"),
