@@ -1,9 +1,9 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed into .venv.
 .DELETE_ON_ERROR:
-.PHONY: help env demo test test-fast check format lock clean
+.PHONY: help env demo test test-fast check format lock release-check clean
 
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export UV_HTTP_TIMEOUT ?= 300
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 # Two processes, each test file in one of them: half the time on two cores.
@@ -36,9 +36,11 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix-only .
 
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra text --extra train --extra watch --group dev -o locks/dev.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra plots --extra text --extra train --extra watch --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --group build -c locks/dev.txt -o locks/run.txt
 
+release-check: .venv/dev.stamp  ## build the release, check what is in it, and try it in an empty environment
+	$(BIN)/python scripts/check_release.py $(ARGS)
 
 clean:  ## remove the environment and every cache of the tools
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""Plots of trainings and of their results (extra `train`: matplotlib).
+"""Plots of trainings and of their results (extra `plots`: matplotlib).
 
 Each is written by `lookalike.files.write_output`: an existing file is replaced only if Lookalike made it, or with
 `force`, and never if it is a picture of a gallery.
@@ -298,7 +298,7 @@ def _canvas(width: float, height: float, plots: int = 1) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (0.3 s, and an extra)
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise MissingExtra("plots need the package matplotlib", hint=how_to_install("lookalike[train]")) from None
+        raise MissingExtra("plots need the package matplotlib", hint=how_to_install("lookalike[plots]")) from None
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot() if plots else None
