@@ -181,7 +181,7 @@ def test_without_watchfiles_new_files_are_looked_for(tmp_path: Path) -> None:
     photos, gallery = tmp_path / "photos", tmp_path / "gallery"
     add(photos, "0.png", 0)
     start = "import sys; sys.modules['watchfiles'] = None; from lookalike.__main__ import main; main()"
-    arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--watch"]
+    arguments: list[str | Path] = ["index", photos, "-i", gallery, "-e", "histogram", "--watch"]
     process = subprocess.Popen([sys.executable, "-c", start, *arguments], stderr=subprocess.PIPE)
     try:
         wait_for((gallery / "gallery.db").exists)

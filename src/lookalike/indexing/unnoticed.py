@@ -14,7 +14,7 @@ from lookalike.store.keys import is_within
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    Changes = Iterator[set[tuple[object, str]]]
+    from watchfiles.main import FileChange
 
 __all__ = ["FAILURES", "describe_failure", "find_cause", "watch_files"]
 
@@ -27,7 +27,7 @@ _REMOTE = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|davfs|lustre|gluster
 _RAISE_LIMIT = "to raise the limit: sysctl fs.inotify.max_user_watches=1048576"
 
 
-def watch_files(*folders: str, beat: int, recursive: bool = True) -> Changes:
+def watch_files(*folders: str, beat: int, recursive: bool = True) -> Iterator[set[FileChange]]:
     """Yield what the system reports of these folders, every `beat` milliseconds, as watchfiles does.
 
     Raises one of FAILURES, ImportError without the extra `watch`.
