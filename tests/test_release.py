@@ -57,7 +57,8 @@ def test_plots_are_drawn_without_tensorflow(tmp_path: Path) -> None:
         from pathlib import Path
         sys.modules.update(tensorflow=None, keras=None)
         from lookalike.training import Epoch, plots
-        plots.draw_losses([Epoch(n, 1 / n, 1 / n, 2 / n, 2 / n, 0.001, 1.0) for n in (1, 2, 3)], "title", Path(sys.argv[1]))
+        epochs = [Epoch(n, 1 / n, 1 / n, 2 / n, 2 / n, 0.001, 1.0) for n in range(1, 4)]
+        plots.draw_losses(epochs, "title", Path(sys.argv[1]))
     """
     subprocess.run([sys.executable, "-c", code, tmp_path / "plot.png"], check=True)
     assert (tmp_path / "plot.png").stat().st_size > 10_000
