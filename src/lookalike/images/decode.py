@@ -1,10 +1,10 @@
 """Turn one picture file into pixels, or into the reason why not.
 
 What is decoded is decided by content, never by the file's name, and only by the decoders in `FORMATS`.
-Of an animation or a document one frame is shown: the first, or, where that shows nothing, the first that does. The
+One frame stands for an animation or a document: the first, or, where that shows nothing, the first that does. The
 others count in the description of the whole picture alone.
-Of the metadata, only the orientation is read wherever a picture is opened. `decode`, which runs in the bounded worker,
-also reads when and with which camera it was taken.
+The orientation is the only metadata that is read wherever a picture is opened. `decode`, which runs in the bounded
+worker, also reads when and with which camera it was taken.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ _ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 class View:
     """How a picture is cut for an encoder: the middle `crop` of its short side, square, scaled to `size` pixels.
 
-    size: pixels of a side, crop: fraction in (0, 1]. detail: at least so many pixels of a picture's side are decoded
+    size: pixels of a side, crop: fraction in (0, 1]. detail: at least this many pixels of a picture's side are decoded
     for each of the view's: with 2 the last step of making it smaller is left to our own filter, with 1 to a JPEG's
     decoder, which has half the work. Part of an encoder's fingerprint.
     """

@@ -118,7 +118,7 @@ class _Clock:
         self._first = min(self._first, self._last)
 
     def looked(self, seconds: float = 0.0) -> None:
-        """Note that a run, which took so many seconds, has covered all changes."""
+        """Note that a run, which took this long, has covered all changes."""
         self._first = self._last = math.inf
         self._looked = time.monotonic()
         self._pause = max(_OFTEN, _SHARE * seconds)

@@ -1,8 +1,8 @@
 """How a store names pictures: relative to the folder that contains its gallery, wherever possible.
 
 A gallery in `Photos/.lookalike` keeps `Photos/beach/1.jpg` as `./beach/1.jpg`, so that the two can be moved together;
-a picture elsewhere keeps its absolute path. Keys have slashes on every system, so that a gallery on a disk that is carried
-from one to another is still that of its pictures. Paths and keys are bytes: file names need not be valid text.
+a picture elsewhere keeps its absolute path. Keys have slashes on every system, so that a gallery on a disk that is
+carried from one to another is still that of its pictures. Paths and keys are bytes: file names need not be valid text.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ _CURVES = (  # of `lookalike bench search`: field, factor to milliseconds, label
 )
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
 _ACROSS = 4  # small plots in a row
-_FEW = 15  # up to so many epochs each has a mark
+_FEW = 15  # epochs: up to this number, each has a mark
 _GAP, _HEAD = 6, 34
 _TILE = 128  # the smallest side in pixels
 
