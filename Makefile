@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed into .venv.
 .DELETE_ON_ERROR:
-.PHONY: help env demo test test-fast check format lock release-check clean
+.PHONY: help env demo test test-fast check format lock docs release-check clean
 
 PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -38,6 +38,11 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra plots --extra text --extra train --extra watch --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --group build -c locks/dev.txt -o locks/run.txt
+	$(BIN)/uv pip compile $(COMPILE) --group docs -c locks/dev.txt -o locks/docs.txt
+
+docs: .venv/docs.stamp  ## the documentation as a site: site/index.html, which needs no network
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
+	@echo site/index.html
 
 release-check: .venv/dev.stamp  ## build the release, check what is in it, and try it in an empty environment
 	$(BIN)/python scripts/check_release.py $(ARGS)
@@ -53,6 +58,10 @@ clean:  ## remove the environment and every cache of the tools
 .venv/run.stamp: .venv/uv.stamp locks/run.txt pyproject.toml
 	$(INSTALL) --require-hashes -r locks/run.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/docs.stamp: .venv/run.stamp locks/docs.txt
+	$(INSTALL) --require-hashes -r locks/docs.txt
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp locks/dev.txt

@@ -17,7 +17,7 @@ from tests.encoders.exports import write_pair_export
 from tests.pairs import write_pair
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 OLD_PROJECT = """
@@ -89,7 +89,8 @@ def test_every_python_example_of_a_page_works(page: Path, sandbox: Path) -> None
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        is_generated = target.startswith(("reference/", "../reference/"))  # by `make docs`; tests/test_site.py
+        assert is_generated or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_the_readme_stays_short() -> None:
