@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+FETCHED = "https://unpkg.com/iframe-worker/shim"
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -35,6 +36,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str: 
         return f"]({config['repo_url'].rstrip('/')}/{kind}/main/{target}{found[2] or ''})"
 
     return LINK.sub(lead, markdown)
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:  # noqa: ANN401, ARG001  (MkDocs')
+    """Take the one script that the theme would fetch, for searching in a page that is not served, from the site."""
+    here = posixpath.dirname(page.url) or "."
+    return output.replace(FETCHED, posixpath.relpath("javascripts/iframe-worker.js", here))
 
 
 def make_reference() -> dict[str, str]:

@@ -58,7 +58,16 @@ def test_the_reference_has_every_command_with_every_option_and_every_public_name
 def test_the_site_is_built_whole_and_needs_no_network(tmp_path: Path) -> None:
     if find_spec("material") is None:
         pytest.skip("mkdocs-material is not installed: make .venv/docs.stamp")
-    command: list[str | Path] = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", tmp_path / "site"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--quiet",
+        "--strict",
+        "--site-dir",
+        tmp_path / "site",
+    ]
     silent = os.environ | {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
     done = subprocess.run(command, cwd=ROOT, env=silent, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")  # strict: a link that leads nowhere is an error
