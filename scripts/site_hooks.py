@@ -44,6 +44,11 @@ def on_post_page(output: str, page: Any, config: Any) -> str:  # noqa: ANN401, A
     return output.replace(FETCHED, posixpath.relpath("javascripts/iframe-worker.js", here))
 
 
+def on_post_template(output_content: str, template_name: str, config: Any) -> str:  # noqa: ANN401, ARG001  (MkDocs')
+    """The same for the page that says that there is none."""
+    return output_content.replace(FETCHED, "javascripts/iframe-worker.js")
+
+
 def make_reference() -> dict[str, str]:
     """The pages of the reference by their names, as Markdown."""
     return {
