@@ -1,9 +1,9 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed into .venv.
 .DELETE_ON_ERROR:
-.PHONY: help env demo engines test test-fast check format lock clean
+.PHONY: help env demo engines test test-fast check format lock docs release-check clean
 
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export UV_HTTP_TIMEOUT ?= 300
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 # Two processes, each test file in one of them: half the time on two cores.
@@ -39,9 +39,17 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix-only .
 
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra hub --extra jxl --extra parquet --extra postgresql --extra text --extra train --extra web --group dev -o locks/dev.txt
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra web --group build -c locks/dev.txt -o locks/run.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra plots --extra postgresql --extra text --extra train --extra watch --extra web --group dev -o locks/dev.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --extra web --group build -c locks/dev.txt -o locks/run.txt
+	$(BIN)/uv pip compile $(COMPILE) --group docs -c locks/dev.txt -o locks/docs.txt
 	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines -o locks/engines.txt
+
+docs: .venv/docs.stamp  ## the documentation as a site: site/index.html, which needs no network
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
+	@echo site/index.html
+
+release-check: .venv/dev.stamp  ## build the release, check what is in it, and try it in an empty environment
+	$(BIN)/python scripts/check_release.py $(ARGS)
 
 clean:  ## remove the environment and every cache of the tools
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -54,6 +62,10 @@ clean:  ## remove the environment and every cache of the tools
 .venv/run.stamp: .venv/uv.stamp locks/run.txt pyproject.toml
 	$(INSTALL) --require-hashes -r locks/run.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/docs.stamp: .venv/run.stamp locks/docs.txt
+	$(INSTALL) --require-hashes -r locks/docs.txt
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp locks/dev.txt

@@ -4,8 +4,8 @@
 
 map: the share of the 10 nearest that are among the 10 nearest on the map, and trustworthiness (Venna & Kaski 2001).
 groups: normalized mutual information with the classes. outliers: pictures of the other collections planted, 1%; the
-precision at as many as were planted. labels: 3% of them replaced by a random other class, likewise. What umap-learn,
-openTSNE and leidenalg do is measured where they are installed; the package needs none of them.
+precision at as many as were planted. labels: 3% of them replaced by a random other class, measured in the same way.
+What umap-learn, openTSNE and leidenalg do is measured where they are installed; the package needs none of them.
 """
 
 from __future__ import annotations

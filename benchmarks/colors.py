@@ -43,7 +43,7 @@ LEVELS = 64  # of a channel, by which pixels are counted
 
 
 def make_lattice(levels: int) -> Numbers:
-    """The colours whose channels have so many levels, in CIELAB, float64 (levels ** 3, 3)."""
+    """The colours whose channels have this many levels, in CIELAB, float64 (levels ** 3, 3)."""
     one = (np.arange(levels) + 0.5) * (256 / levels) - 0.5
     return to_lab(np.stack(np.meshgrid(one, one, one, indexing="ij"), axis=-1).reshape(-1, 3))
 
@@ -81,7 +81,7 @@ def correlate(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
 
 
 def time_search(pictures: int) -> float:
-    """Milliseconds for one colour over so many histograms, the median of 50."""
+    """Milliseconds for one colour over this many histograms, the median of 50."""
     rows = np.random.default_rng(0).integers(0, 40, (pictures, 256), np.uint8)
     times = []
     for _ in range(50):

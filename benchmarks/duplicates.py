@@ -106,7 +106,7 @@ def judge_recall(found: Any, made: dict[str, tuple[str, str]]) -> dict[str, Any]
 
 
 def judge_precision(found: Any, made: dict[str, tuple[str, str]], listed: dict[frozenset[str], str]) -> dict[str, Any]:
-    """Precision over the proven pairs. Of what is beyond the list, pairs of originals are named, and count nowhere."""
+    """Precision over the proven pairs. Pairs of originals beyond the list are named, and count nowhere."""
     pairs = [[str(each.path) for each in (pair.a, pair.b)] for pair in _copies(found)]
     bases = [frozenset(made.get(path, (path, ""))[0] for path in paths) for paths in pairs]
     beyond = {
@@ -137,7 +137,7 @@ def _shorten(path: str) -> str:
 
 
 def time_groups(count: int, seed: int) -> dict[str, Any]:
-    """Seconds until all groups of so many embeddings are listed, 1% of them copies; no file is there to be read."""
+    """Seconds until all groups of this many embeddings are listed, 1% of them copies; no file is there to be read."""
     random = np.random.default_rng(seed)
     copies, dim = count // 100, 256
     centres = random.normal(size=(count // 50, dim)).astype(np.float32)

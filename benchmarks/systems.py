@@ -5,7 +5,7 @@
 FOLDER has a folder for each class. Every system indexes all pictures and gives the ten nearest others of each; P@10
 is how many of them are of the picture's own class (for all pictures, so other figures than those of `evaluate`).
 `lookalike` is the command as it is, adapted, with neighbours of all pictures; `lookalike-160` and `lookalike-128` are
-the same with the encoders that look at so many pixels. fastdup runs in an environment of its own, with its telemetry
+the same with the encoders that look at as many pixels. fastdup runs in an environment of its own, with its telemetry
 off; its licence (CC BY-NC-ND) is not for commercial use: it is run here, never shipped. imagededup's hashes get their
 environment without torch, and a stub for the torchvision they import and never call.
 """

@@ -1,7 +1,7 @@
 """What a training costs beyond the bare model: time of a step, rate of the pictures, memory.
 
 The same model learns the same pictures in turns: by a training's own stream from the disk, and by Keras's `fit` on an
-array in memory. Memory is what a process of its own has at the most, of which the file of pictures is no part.
+array in memory. Memory is what a process of its own has at the most, to which the file of pictures does not belong.
 
     python benchmarks/training.py FOLDER [--preset exp6d] [--size 256] [--rounds 3]
 """

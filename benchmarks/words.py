@@ -1,12 +1,12 @@
-"""How a text should be compared with an adapted gallery: a pair of towers, trained here, asked for classes by name.
+"""How a text should be compared with an adapted gallery: a pair of encoders, trained here, asked for classes by name.
 
     python benchmarks/words.py FOLDER SPLIT.csv
 
-Half of the gallery's pictures teach the towers: linear over frozen features, with the contrastive loss of CLIP (Radford
-et al. 2021), captions of a class's name, a word for the picture's tone and some that say nothing. The other half is the
-gallery that is asked "a picture of NAME", "a TONE picture" and "a TONE picture of NAME". Only pictures of the split's
-gallery are looked at. Each way of comparing is measured over several trainings; the gap is between the means of both
-kinds of embeddings, of length 1 each.
+Half of the gallery's pictures teach the two encoders: linear over frozen features, with the contrastive loss of CLIP
+(Radford et al. 2021), captions of a class's name, a word for the picture's tone and some that say nothing. The other
+half is the gallery that is asked "a picture of NAME", "a TONE picture" and "a TONE picture of NAME". Only pictures of
+the split's gallery are looked at. Each way of comparing is measured over several trainings; the gap is between the
+means of both kinds of embeddings, of length 1 each.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Protects = Callable[[Path], bool]
-    """Whether a path belongs to a picture that must never be written over, whatever a person asks for."""
+    """Whether a path belongs to a picture that must never be overwritten, whatever a person asks for."""
 
 __all__ = [
     "MARK",
@@ -198,7 +198,7 @@ def stage_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: Path, *, older_than: float = 0.0) -> None:
-    """Remove what processes that were killed while they wrote `path` left beside it, older than so many seconds.
+    """Remove what processes that were killed while they wrote `path` left beside it, older than this many seconds.
 
     With 0, what another process is writing at this moment goes as well. Nothing is raised.
     """

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-__all__ = ["ask", "bound_memory", "start"]
+__all__ = ["ask", "bound_memory", "lacks_memory_bound", "start"]
 
 _BOOT = """
 import importlib, json, sys
@@ -55,6 +55,11 @@ def ask(function: str, *arguments: Any, seconds: float, content: bytes = b"") ->
         return dict(json.loads(output))
     except (ValueError, TypeError):
         raise ChildProcessError(f"exit status {process.returncode}") from None
+
+
+def lacks_memory_bound() -> bool:
+    """Whether this system does not bound the memory of a process: Windows has no such call, macOS ignores it."""
+    return sys.platform in {"darwin", "win32"}
 
 
 def bound_memory(mib: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -206,3 +208,20 @@ def test_a_raw_file_of_lies_costs_nothing(tmp_path: Path) -> None:
         except Unreadable as reason:
             assert str(reason).startswith(("unsupported", "file is", "not an", "needs more"))  # noqa: PT017
         assert time.monotonic() - start < 2
+
+
+def test_without_its_decoder_a_heic_is_skipped_and_the_package_that_reads_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "phone.heic"
+    write(os.fsencode(path), encoded(picture(), "HEIF"))
+    code = """if True:
+        import os, sys
+        sys.modules["pillow_heif"] = None
+        from lookalike.images.decode import FORMATS, Unreadable, View, decode
+        from lookalike.images.unreadable import needs_known_decoder
+        try:
+            decode(os.fsencode(sys.argv[1]), View())
+        except Unreadable as reason:
+            print(reason, "HEIF" in FORMATS, needs_known_decoder(str(reason), ["HEIF"]))
+    """
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout == "unsupported format (HEIC: install lookalike[heic]) False True\n"

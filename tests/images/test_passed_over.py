@@ -20,11 +20,19 @@ DERIVED = (
     *("@eaDir", "@EADIR", ".@__thumb", "@__thumb", ".thumbnails", "#snapshot", "@Recently-Snapshot", ".picasa"),
     *("Catalog Previews.lrdata", "Photos Library.photoslibrary/resources/derivatives", "X.PHOTOSLIBRARY/database"),
     *("X.photoslibrary/scopes", "X.aplibrary/Previews", "iPhoto Library/Thumbnails", "X.cocatalog/Cache/Proxies"),
+    *(
+        "Library/Caches/com.apple.Safari",
+        "me/Library/Application Support/App",
+        "Library/Group Containers/x",
+        ".fseventsd",
+    ),
+    *("me/AppData/Local/Packages", "ProgramData/x", "Windows.old/Users", "$WinREAgent", "Backups.backupdb/Mac/2024"),
     *("CaptureOne/Cache/Thumbnails", "2024/captureone/Settings", "__MACOSX", "node_modules"),
 )
 ORIGINAL = (
     *("X.photoslibrary/originals/4", "X.photoslibrary/Masters/2015", "iPhoto Library/Originals", "X.aplibrary/Masters"),
     *("X.cocatalog/Originals", "CaptureOne/Output", "recycle", "Recycled art", "Trash", "snapshots", "Thumbnails"),
+    *("Library/Birds", "Caches", "Containers", "Windows", "Program", "App Data"),
     *("Previews", "lost and found", "derivatives"),
 )
 

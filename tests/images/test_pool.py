@@ -424,3 +424,13 @@ def test_workers_end_by_themselves_when_their_parent_is_killed(tmp_path: Path) -
     process.communicate()
     assert len(workers) == 2
     assert _gone(workers, 12)
+
+
+def test_a_system_without_a_limit_of_memory_is_said_to_have_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for platform, says in (("darwin", True), ("win32", True), ("linux", False)):
+        caplog.clear()
+        monkeypatch.setattr(sys, "platform", platform)
+        with caplog.at_level("INFO", "lookalike"), DecoderPool(VIEW, workers=1):
+            assert ("does not limit the memory" in caplog.text) == says

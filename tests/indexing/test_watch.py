@@ -177,6 +177,26 @@ def test_where_the_system_watches_no_more_folders_that_is_said_and_new_files_are
     assert process.returncode == -signal.SIGTERM
 
 
+def test_without_watchfiles_new_files_are_looked_for(tmp_path: Path) -> None:
+    photos, gallery = tmp_path / "photos", tmp_path / "gallery"
+    add(photos, "0.png", 0)
+    start = "import sys; sys.modules['watchfiles'] = None; from lookalike.__main__ import main; main()"
+    arguments: list[str | Path] = ["index", photos, "-i", gallery, "-e", "histogram", "--watch"]
+    process = subprocess.Popen([sys.executable, "-c", start, *arguments], stderr=subprocess.PIPE)
+    try:
+        wait_for((gallery / "gallery.db").exists)
+        with Gallery.open(gallery) as opened:
+            wait_for(lambda: len(opened) == 1)
+            add(photos, "1.png", 1)
+            wait_for(lambda: len(opened) == 2)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert b"lookalike[watch]" in errors
+    assert b"every 5 s instead" in errors
+    assert process.returncode == 130
+
+
 def test_file_systems_that_other_machines_change_are_recognized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,7 +88,7 @@ class _Loudness:
                 default=0,
                 expose_value=False,
                 callback=_set_verbose,
-                help="Say what happens; -vv says more.",
+                help="Log what happens to stderr; -vv logs more.",
             ),
             TyperOption(
                 param_decls=["-q", "--quiet"],

@@ -65,7 +65,7 @@ def bench_search(
     ] = None,
     draw: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw time against size into this picture file; needs the extra `train`."),
+        typer.Option(metavar="FILE", help="Draw time against size into this picture file; needs the extra `plots`."),
     ] = None,
     force: ForceOption = False,
     json: JsonOption = False,

@@ -152,8 +152,8 @@ def outliers(
 ) -> None:
     """List the pictures that are least like all others.
 
-    The distance is the mean to the ten nearest others; it is also given as so many times that of the median picture,
-    and of the pictures around. Beyond 2 times the median, one is probably a stranger.
+    The distance is the mean to the ten nearest others; it is also given relative to that of the median picture and
+    of the pictures around. Beyond 2 times the median, a picture probably does not belong.
     """
     with lookalike.Gallery.open(gallery) as opened:
         _note_selection(opened, where)

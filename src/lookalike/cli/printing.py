@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import shlex
 import sys
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lookalike.errors import counted
+from lookalike.errors import counted, how_to_install
 from lookalike.images.paths import path_fields, show_path, show_text
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _IF_ANY = ("changed", "excluded")
 _SLOWEST = 0.05  # pictures a second: a lower rate would be printed as 0.0
 _KINDS = 8  # kinds of files that are named in a line
 _LISTED = 20  # skipped files named after a run; `lookalike skipped` names them all
+_MISSING = re.compile(r"install (lookalike\[\w+\])")  # the extra that reads a skipped file
 
 
 class _Stderr(logging.Handler):
@@ -304,6 +306,8 @@ def _warn_of_skipped(skipped: Sequence[tuple[Path, str]], gallery: str | Path | 
         note(f"skipped {path_fields(path)['display']}: {reason}")
     if len(skipped) > _LISTED:
         note(f"... and {len(skipped) - _LISTED:,} more: lookalike skipped{_of(gallery)}")
+    for extra in sorted({found[1] for _, reason in skipped if (found := _MISSING.search(reason))}):
+        note(f"hint: {how_to_install(extra)}, then index again")
 
 
 def _of(gallery: str | Path | None) -> str:

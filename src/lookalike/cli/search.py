@@ -137,10 +137,10 @@ def search(
     csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV, for spreadsheets.")] = False,
     tsv: Annotated[bool, typer.Option("--tsv", help="Print the hits with tabs between the columns.")] = False,
     copy_to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy the hits into this folder; nothing is written over.")
+        Path | None, typer.Option(metavar="DIR", help="Copy the hits into this folder; existing files stay.")
     ] = None,
     link_to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Make links to the hits in this folder; nothing is written over.")
+        Path | None, typer.Option(metavar="DIR", help="Make links to the hits in this folder; existing files stay.")
     ] = None,
     open_: Annotated[
         bool, typer.Option("--open", help="Open the page of --html, or the --montage; alone, a page of its own.")

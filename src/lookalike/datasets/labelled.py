@@ -12,6 +12,7 @@ from lookalike.datasets.digests import file_digest, fixed_split
 from lookalike.errors import DatasetError
 from lookalike.files import expands_home
 from lookalike.images.walk import walk
+from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,7 +142,7 @@ def _find_problem(row: dict[str, str], picture: LabelledPicture, root: bytes) ->
         return f"split is {row['split']!r}, expected train or test"
     if not picture.label:
         return f"{row['file']} has no class"
-    if not picture.path.startswith(root.rstrip(b"/") + b"/"):
+    if NATIVE.relative(picture.path, root) is None:
         return f"{row['file']} is outside {os.fsdecode(root)}"
     if not os.path.isfile(picture.path):
         return f"{row['file']} is not in {os.fsdecode(root)}"

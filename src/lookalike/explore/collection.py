@@ -68,7 +68,7 @@ class Collection:
 
     @cached_property
     def graph(self) -> Graph:
-        """Every picture's nearest others, `GROUPING` of them if there are so many."""
+        """Every picture's nearest others, at most `GROUPING` of them."""
         return build_graph(self.vectors, GROUPING, self.metric)
 
 

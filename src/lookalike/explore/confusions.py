@@ -66,7 +66,7 @@ class WrongLabel(Picture):
 
 @dataclass(frozen=True, slots=True)
 class Confusions:
-    """The pairs of classes that are mixed up, the worst first, and the labels that are probably wrong, likewise.
+    """The pairs of classes that are mixed up and the labels that are probably wrong, the worst first in both.
 
     pictures, classes: how many were compared.
     """

@@ -112,7 +112,7 @@ class _Layout:
         self._push = (degrees * _PUSHES / 2 / _NEGATIVES).astype(np.float32)
 
     def run(self, steps: int, on_progress: Callable[[int, int], None] | None) -> None:
-        """Move all points so many times, each time less."""
+        """Move all points this many times, each time less."""
         x, y = (np.ascontiguousarray(axis) for axis in self._points.T)
         for step in range(steps):
             rate = np.float32(1 - step / steps)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outlier", "Outliers", "find_outliers"]
 
-_NEIGHBOURS = 10  # whose mean distance counts: a few foreign pictures of one kind do not vouch for each other
+_NEIGHBOURS = 10  # whose mean distance counts: a few foreign pictures of one kind must not hide each other
 
 
 @dataclass(frozen=True, slots=True)

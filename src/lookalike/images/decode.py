@@ -1,10 +1,10 @@
 """Turn one picture file into pixels, or into the reason why not.
 
 What is decoded is decided by content, never by the file's name, and only by the decoders in `FORMATS`.
-Of an animation or a document one frame is shown: the first, or, where that shows nothing, the first that does. The
+One frame stands for an animation or a document: the first, or, where that shows nothing, the first that does. The
 others count in the description of the whole picture alone.
-Of the metadata, only the orientation is read wherever a picture is opened. `decode`, which runs in the bounded worker,
-also reads when and with which camera it was taken.
+The orientation is the only metadata that is read wherever a picture is opened. `decode`, which runs in the bounded
+worker, also reads when and with which camera it was taken.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, cast
 
-import pillow_heif
 from PIL import (  # the decoders of FORMATS, by name: otherwise Pillow imports all of its own at the first TIFF
     AvifImagePlugin,
     BmpImagePlugin,
@@ -83,8 +82,10 @@ _PLUGINS = (
     AvifImagePlugin,
     PpmImagePlugin,
 )
-FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "HEIF"]
-pillow_heif.register_heif_opener()
+FORMATS: list[str] = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM"]
+with contextlib.suppress(ImportError):  # the extra `heic`
+    importlib.import_module("pillow_heif").register_heif_opener()
+    FORMATS.append("HEIF")
 with contextlib.suppress(ImportError):  # the extra `jxl`
     importlib.import_module("pillow_jxl")
     FORMATS.append("JXL")
@@ -92,8 +93,8 @@ with contextlib.suppress(ImportError):  # the extra `jxl`
 _HEIF = rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif[12]|msf1)"
 # First bytes of the formats of FORMATS: a file that begins like this and cannot be opened is a damaged picture.
 _OWN = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|P[1-6f]\s|....ftypavi[fs]|"
-    + _HEIF
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|II\*\x00|MM\x00\*|II\+\x00|MM\x00\+|P[1-6f]\s|....ftypavi[fs]"
+    + (b"|" + _HEIF if "HEIF" in FORMATS else b"")
     + (b"|" + jxl.MAGIC if "JXL" in FORMATS else b""),
     re.DOTALL,
 )
@@ -106,7 +107,8 @@ _FOREIGN = (
     (rb"P7\s", "PAM"),
     (rb"PF\s", "PFM in colour"),
     (rb"FUJIFILMCCD-RAW |....ftypcrx |II(RO|RS|U\x00)|MMOR|FOVb", "RAW without an embedded JPEG"),
-    (jxl.MAGIC, "JPEG XL: install the extra `jxl`"),
+    (_HEIF, "HEIC: install lookalike[heic]"),
+    (jxl.MAGIC, "JPEG XL: install lookalike[jxl]"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"....ftyp(qt  |isom|iso[2-6]|mp4[12]|M4V |3g)", "video"),
     (rb"(\xef\xbb\xbf)?\s*<svg", "SVG"),
@@ -144,7 +146,7 @@ _ON_ITS_SIDE = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 class View:
     """How a picture is cut for an encoder: the middle `crop` of its short side, square, scaled to `size` pixels.
 
-    size: pixels of a side, crop: fraction in (0, 1]. detail: at least so many pixels of a picture's side are decoded
+    size: pixels of a side, crop: fraction in (0, 1]. detail: at least this many pixels of a picture's side are decoded
     for each of the view's: with 2 the last step of making it smaller is left to our own filter, with 1 to a JPEG's
     decoder, which has half the work. Part of an encoder's fingerprint.
     """

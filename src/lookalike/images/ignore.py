@@ -119,7 +119,7 @@ def is_left_out(path: bytes, patterns: Patterns, *, is_folder: bool) -> bool:
 
 def split(path: str) -> list[str]:
     """The names that make a path, composed: a Mac writes an accent as a character of its own."""
-    return (path if path.isascii() else unicodedata.normalize("NFC", path)).split("/")
+    return (path if path.isascii() else unicodedata.normalize("NFC", path)).replace(os.sep, "/").split("/")
 
 
 def _parents(path: bytes) -> Iterator[bytes]:

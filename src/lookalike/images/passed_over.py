@@ -2,7 +2,8 @@
 
 The names are those that the programs themselves give, compared without regard to case: the recycle bins of Windows,
 Linux, macOS, Synology, QNAP and Samba; the thumbnails and snapshots of network drives; previews and caches of
-Lightroom, Capture One and Photos. In the library of a photo program, only the folder of the original pictures is looked
+Lightroom, Capture One and Photos; what macOS and Windows keep on a disk and in a home folder for themselves and for
+programs. In the library of a photo program, only the folder of the original pictures is looked
 at.
 """
 
@@ -21,6 +22,9 @@ _FOLDERS = re.compile(
     | [#.~@]snapshots? | @recently-snapshot
     | .*\.lrdata | .*\.lrcat-data | .*\.imovielibrary | .*\.fcpbundle | .*\.theater | .*\.tvlibrary | .*\.musiclibrary
     | node_modules | __macosx | system\ volume\ information
+    | \.spotlight-v100 | \.fseventsd | \.documentrevisions-v100 | \.temporaryitems | \.mobilebackups
+    | backups\.backupdb | .*\.backupbundle
+    | appdata | programdata | inetcache | \$winreagent | \$windows\.~\w+ | \$sysreset | windows\.old | config\.msi
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -29,6 +33,10 @@ _LIBRARIES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ORIGINALS = {b"originals", b"masters"}
+_MAC = {  # in a folder `Library`, as every home folder of macOS has one; the name alone is one that people use
+    *(b"application support", b"caches", b"containers", b"group containers", b"developer", b"httpstorages", b"webkit"),
+    *(b"daemon containers", b"metadata", b"messages", b"mail", b"safari", b"saved application state"),
+}
 _CAPTURE_ONE = {b"cache", b"settings"}  # in a folder `CaptureOne` beside the pictures
 
 
@@ -36,6 +44,8 @@ def belongs_to_another_program(name: bytes, parent: bytes) -> bool:
     """Whether a file or folder of this name, in a folder named `parent`, is something that another program keeps."""
     if _LIBRARIES.fullmatch(parent):
         return name.lower() not in _ORIGINALS
+    if parent.lower() == b"library" and name.lower() in _MAC:
+        return True
     if parent.lower() == b"captureone":
         return name.lower() in _CAPTURE_ONE
     return _FOLDERS.fullmatch(name) is not None

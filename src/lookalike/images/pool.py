@@ -77,6 +77,8 @@ class DecoderPool:
     ) -> None:
         self.limits = _check_limits(limits or Limits())
         self.workers = workers or _affordable(self.limits)
+        if sandbox.lacks_memory_bound():
+            _log.info("this system does not limit the memory of a process; pictures are limited in size and time alone")
         name = f"{decoder.__module__}:{decoder.__qualname__}"
         arguments = name, asdict(view), asdict(self.limits)
         length = cuts * view.size**2 * 3

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lookalike.images import ignore
 from lookalike.images.passed_over import belongs_to_another_program
 from lookalike.images.sniff import begins_like_a_picture, kind_of, odd_names
+from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -162,7 +163,7 @@ def may_be_picture(name: bytes) -> bool:
 
 def is_passed_over(path: bytes, root: Root) -> bool:
     """Whether a walk never reaches this path, relative to its root, because of the name of one of its parts."""
-    parts = path.split(b"/")
+    parts = NATIVE.split(path)
     parents = [os.path.basename(root.path), *parts]
     return any(_is_passed_over(name, above, root.rules) for name, above in zip(parts, parents, strict=False))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.images.walk import Root, Rules, is_excluded, is_passed_over
 from lookalike.indexing.patterns import localize_rules
+from lookalike.paths import NATIVE
 from lookalike.store import is_folder
 from lookalike.store.keys import absolute, is_within, moved
 
@@ -190,7 +191,7 @@ def _identity(path: bytes) -> Identity | None:
 
 
 def _depth(path: bytes) -> int:
-    return len(os.path.realpath(path).rstrip(b"/").split(b"/"))
+    return len(NATIVE.split(NATIVE.below(os.path.realpath(path)))) - 1
 
 
 def _covers(outer: Root, inner: Root) -> bool:
@@ -250,7 +251,7 @@ def _seek(old: bytes, sample: Sequence[tuple[bytes, int]], roots: Sequence[bytes
 def _candidates(old: bytes, roots: Sequence[bytes]) -> Iterator[bytes]:
     """Yield folders that a missing one may have become, the most likely first."""
     there = next(folder for folder in with_parents(os.path.dirname(old)) if os.path.isdir(folder))
-    tail = os.path.relpath(old, there).partition(b"/")[2]  # in case a folder above it was renamed instead
+    tail = os.path.relpath(old, there).partition(NATIVE.separator)[2]  # in case a folder above it was renamed instead
     yield from (os.path.join(folder, tail) if tail else folder for folder in _folders_in(there))
     for root in roots:
         if root != old and not is_within(root, old) and os.path.isdir(root):

@@ -7,23 +7,41 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from watchfiles import watch as watch_files
-
+from lookalike.errors import how_to_install
 from lookalike.images.paths import show_path
 from lookalike.store.keys import is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["FAILURES", "describe_failure", "find_cause"]
+    from watchfiles.main import FileChange
 
-FAILURES = (OSError, RuntimeError)
-"""What the library raises that watches folders, the second by a class that it does not export."""
+__all__ = ["FAILURES", "describe_failure", "find_cause", "watch_files"]
+
+FAILURES = (ImportError, OSError, RuntimeError)
+"""What the library raises that watches folders, the last by a class that it does not export; it may be missing."""
 
 _MOUNTS = "/proc/self/mountinfo"
 # What other machines change there is never reported; of FUSE, only what this machine changes.
 _REMOTE = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|davfs|lustre|glusterfs|vboxsf|prl_fs|vmhgfs|drvfs|fuse\..+")
 _RAISE_LIMIT = "to raise the limit: sysctl fs.inotify.max_user_watches=1048576"
+
+
+def watch_files(*folders: str, beat: int, recursive: bool = True) -> Iterator[set[FileChange]]:
+    """Yield what the system reports of these folders, every `beat` milliseconds, as watchfiles does.
+
+    Raises one of FAILURES, ImportError without the extra `watch`.
+    """
+    from watchfiles import watch  # noqa: PLC0415  (an extra)
+
+    return watch(
+        *folders,
+        watch_filter=None,
+        rust_timeout=beat,
+        yield_on_timeout=True,
+        recursive=recursive,
+        ignore_permission_denied=recursive,  # which would hide that a limit is reached
+    )
 
 
 def find_cause(folders: Sequence[bytes]) -> str:
@@ -36,7 +54,7 @@ def find_cause(folders: Sequence[bytes]) -> str:
         if _REMOTE.fullmatch(kind := _file_system(os.path.realpath(folder))):
             return f"{show_path(folder)} is on a file system ({kind}) that does not report all changes"
     try:
-        next(watch_files(os.sep, recursive=False, rust_timeout=1, yield_on_timeout=True, watch_filter=None))
+        next(watch_files(os.sep, recursive=False, beat=1))
     except FAILURES as error:
         return describe_failure(error)
     return ""
@@ -44,6 +62,8 @@ def find_cause(folders: Sequence[bytes]) -> str:
 
 def describe_failure(error: Exception) -> str:
     """Why the system does not watch a folder."""
+    if isinstance(error, ImportError):
+        return f"changes are only reported with watchfiles ({how_to_install('lookalike[watch]')})"
     if "watch limit" in str(error):
         return f"the limit of watched folders (inotify) is reached; {_RAISE_LIMIT}"
     if "os error 24" in str(error):

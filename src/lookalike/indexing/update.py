@@ -19,6 +19,7 @@ from lookalike.images.unreadable import needs_known_decoder
 from lookalike.images.walk import Root, Rules, Tally, walk
 from lookalike.indexing.encode import BATCH, Embedded, batched, encode_pictures
 from lookalike.indexing.folders import with_parents
+from lookalike.paths import NATIVE
 from lookalike.store import NO_DESCRIPTIONS, Record
 from lookalike.store.keys import is_within
 
@@ -379,7 +380,7 @@ class _Run:
         for root in self.roots:
             if not _is_nested(root, paths):
                 yield from self.store.find([root.path]).values()
-                yield from self.store.scan(root.path.rstrip(b"/") + b"/")
+                yield from self.store.scan(NATIVE.below(root.path))
 
     def _is_kept_for_now(self, path: bytes) -> bool:
         return any(is_within(path, folder) for folder in (*self._unreadable, *self._missing))

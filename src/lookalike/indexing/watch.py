@@ -9,12 +9,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from watchfiles import watch as watch_files
-
 from lookalike.errors import StoreBusy, UsageError
 from lookalike.images import ignore
 from lookalike.images.walk import is_passed_over, may_be_picture
-from lookalike.indexing.unnoticed import FAILURES, describe_failure, find_cause
+from lookalike.indexing.unnoticed import FAILURES, describe_failure, find_cause, watch_files
 from lookalike.indexing.update import Report
 from lookalike.store.keys import is_within
 
@@ -120,7 +118,7 @@ class _Clock:
         self._first = min(self._first, self._last)
 
     def looked(self, seconds: float = 0.0) -> None:
-        """Note that a run, which took so many seconds, has covered all changes."""
+        """Note that a run, which took this long, has covered all changes."""
         self._first = self._last = math.inf
         self._looked = time.monotonic()
         self._pause = max(_OFTEN, _SHARE * seconds)
@@ -152,9 +150,7 @@ def _changes(roots: Sequence[Root], eyes: _Eyes) -> Iterator[set[str]]:
     """Yield, at every beat, the paths below the roots that have changed since the last one, until a root is missing."""
     paths = [os.fsdecode(root.path) for root in roots]
     try:
-        for changes in watch_files(
-            *paths, watch_filter=None, rust_timeout=_BEAT, yield_on_timeout=True, ignore_permission_denied=True
-        ):
+        for changes in watch_files(*paths, beat=_BEAT):
             yield {path for _, path in changes}
     except FileNotFoundError:
         return

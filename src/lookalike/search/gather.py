@@ -1,4 +1,4 @@
-"""Copy the pictures that were found into a folder, or link to them there. Nothing is ever written over."""
+"""Copy the pictures that were found into a folder, or link to them there. Nothing is ever overwritten."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.decode import VANISHED, Unreadable, open_file
 from lookalike.images.drawing import as_drawing
 from lookalike.images.ground import on_ground
 
@@ -101,7 +101,8 @@ def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) 
             _paste(sheet, image, corner)
     except Unreadable as reason:
         draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)
-        draw.text((left + 8, top + 8), str(reason), fill=_FAINT, font=ImageFont.load_default(14))
+        why = "file not found" if str(reason) == VANISHED else str(reason)
+        draw.text((left + 8, top + 8), why, fill=_FAINT, font=ImageFont.load_default(14))
     _caption(draw, caption, (left, top + _TILE))
 
 

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lookalike.paths import NATIVE
 from lookalike.search.concepts import resolve_tags
 from lookalike.search.filters import parse_filter, parse_filters, split_filter
 
@@ -94,7 +95,7 @@ def _folders(value: str, records: Iterable[Record]) -> Iterable[str]:
     """As many names of each folder above the pictures as the value has, innermost first; or whole paths."""
     wanted = value.strip("/").count("/") + 1
     for record in records:
-        parts = os.fsdecode(record.path).split("/")[:-1]
+        parts = os.fsdecode(NATIVE.slashed(record.path)).split("/")[:-1]
         if value.startswith("/"):
             yield "/".join(parts)
         else:

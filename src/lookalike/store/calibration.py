@@ -32,7 +32,7 @@ class Calibration:
 
     pictures: how many there were. adapted: how they were adapted. nearest: quantiles of the distance of a picture to
     its nearest other, float64 (q,), from the least to the largest; empty if there were too few pictures to say.
-    around: the distances within which a picture has on average so many others as `counts` says, both float64 (c,).
+    around: the distances within which a picture has on average as many others as `counts` says, both float64 (c,).
     """
 
     pictures: int

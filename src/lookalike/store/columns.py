@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lookalike.paths import NATIVE
 from lookalike.store.keys import to_path
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def select(columns: Columns, stays: Mask) -> Columns:
 
 def place_below(columns: Columns, base: bytes) -> Columns:
     """Turn columns of keys into columns of paths, for a gallery whose parent folder is `base`."""
-    folders = [os.fsdecode(to_path(os.fsencode(folder), base)) for folder in columns.folders.values]
+    folders = [os.fsdecode(NATIVE.slashed(to_path(os.fsencode(folder), base))) for folder in columns.folders.values]
     return replace(columns, folders=Coded(columns.folders.codes, folders))
 
 

@@ -1,7 +1,8 @@
 """How a store names pictures: relative to the folder that contains its gallery, wherever possible.
 
 A gallery in `Photos/.lookalike` keeps `Photos/beach/1.jpg` as `./beach/1.jpg`, so that the two can be moved together;
-a picture elsewhere keeps its absolute path. Paths and keys are bytes, because file names need not be valid text.
+a picture elsewhere keeps its absolute path. Keys have slashes on every system, so that a gallery on a disk that is
+carried from one to another is still that of its pictures. Paths and keys are bytes: file names need not be valid text.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
 from lookalike.files import expand_home
+from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from lookalike.paths import Style
 
 __all__ = ["absolute", "base_of", "is_within", "key_ranges", "moved", "to_folder_key", "to_key", "to_path", "to_paths"]
 
@@ -43,27 +47,27 @@ def base_of(folder: str | bytes | os.PathLike[str]) -> bytes:
     return os.path.dirname(absolute(folder))
 
 
-def is_within(path: bytes, folder: bytes) -> bool:
+def is_within(path: bytes, folder: bytes, style: Style = NATIVE) -> bool:
     """Whether `path` is `folder` or below it."""
-    return path == folder or path.startswith(_with_slash(folder))
+    return style.is_within(path, folder)
 
 
-def to_key(path: bytes, base: bytes) -> bytes:
+def to_key(path: bytes, base: bytes, style: Style = NATIVE) -> bytes:
     """The key of a picture's path in a gallery whose parent folder is `base`."""
-    below = _with_slash(base)
-    return _BELOW + path[len(below) :] if path.startswith(below) else path
+    below = style.relative(path, base)
+    return style.slashed(path) if below is None else _BELOW + style.slashed(below)
 
 
-def to_folder_key(path: bytes, base: bytes) -> bytes:
+def to_folder_key(path: bytes, base: bytes, style: Style = NATIVE) -> bytes:
     """The key of a folder, which may be `base` itself."""
-    return _HERE if path == base else to_key(path, base)
+    return _HERE if style.fold(path) == style.fold(base) else to_key(path, base, style)
 
 
-def to_path(key: bytes, base: bytes) -> bytes:
+def to_path(key: bytes, base: bytes, style: Style = NATIVE) -> bytes:
     """The path of a picture or folder that has this key in a gallery whose parent folder is `base`."""
     if key.startswith(_BELOW):
-        return _with_slash(base) + key[len(_BELOW) :]
-    return base if key == _HERE else key
+        return style.below(base) + style.native(key[len(_BELOW) :])
+    return base if key == _HERE else style.native(key)
 
 
 def to_paths(keys: Iterable[bytes], base: bytes) -> list[bytes]:
@@ -71,21 +75,17 @@ def to_paths(keys: Iterable[bytes], base: bytes) -> list[bytes]:
     return [to_path(key, base) for key in keys]
 
 
-def key_ranges(prefix: bytes, base: bytes) -> list[bytes]:
+def key_ranges(prefix: bytes, base: bytes, style: Style = NATIVE) -> list[bytes]:
     """The prefixes of the keys whose paths begin with `prefix`: below the base, elsewhere, or both."""
-    below = _with_slash(base)
-    if prefix.startswith(below):
+    prefix, below = style.slashed(prefix), style.slashed(style.below(base))
+    if style.fold(prefix).startswith(style.fold(below)):
         return [_BELOW + prefix[len(below) :]]
-    return [_BELOW, prefix] if below.startswith(prefix) else [prefix]
+    return [_BELOW, prefix] if style.fold(below).startswith(style.fold(prefix)) else [prefix]
 
 
-def moved(path: bytes, old: bytes, new: bytes) -> bytes:
+def moved(path: bytes, old: bytes, new: bytes, style: Style = NATIVE) -> bytes:
     """The path that `path` becomes when `old`, and everything below it, moves to `new`."""
-    if path == old:
+    if style.fold(path) == style.fold(old):
         return new
-    below = _with_slash(old)
-    return _with_slash(new) + path[len(below) :] if path.startswith(below) else path
-
-
-def _with_slash(folder: bytes) -> bytes:
-    return folder.rstrip(b"/") + b"/"
+    rest = style.relative(path, old)
+    return path if rest is None else style.below(new) + rest

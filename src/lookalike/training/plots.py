@@ -1,4 +1,4 @@
-"""Plots of trainings and of their results (extra `train`: matplotlib).
+"""Plots of trainings and of their results (extra `plots`: matplotlib).
 
 Each is written by `lookalike.files.write_output`: an existing file is replaced only if Lookalike made it, or with
 `force`, and never if it is a picture of a gallery.
@@ -52,7 +52,7 @@ _CURVES = (  # of `lookalike bench search`: field, factor to milliseconds, label
 )
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
 _ACROSS = 4  # small plots in a row
-_FEW = 15  # up to so many epochs each has a mark
+_FEW = 15  # epochs: up to this number, each has a mark
 _GAP, _HEAD = 6, 34
 _TILE = 128  # the smallest side in pixels
 
@@ -298,7 +298,7 @@ def _canvas(width: float, height: float, plots: int = 1) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (0.3 s, and an extra)
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise MissingExtra("plots need the package matplotlib", hint=how_to_install("lookalike[train]")) from None
+        raise MissingExtra("plots need the package matplotlib", hint=how_to_install("lookalike[plots]")) from None
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot() if plots else None

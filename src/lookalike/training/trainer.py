@@ -82,7 +82,7 @@ def train(  # noqa: PLR0913  (what, where, how; the rest is optional)
 ) -> Finished:
     """Train `preset` on the pictures below `folder`, in the folder `run`; resumes a training that was begun there.
 
-    patience: stop after so many epochs without a smaller held-out error. Raises UsageError for a missing folder;
+    patience: stop after this many epochs without a smaller held-out error. Raises UsageError for a missing folder;
     TrainingError when `run` holds another training, the pictures have changed, the loss is not finite or the disk is
     full; StoreBusy when another process trains there; MissingExtra without Keras.
     """

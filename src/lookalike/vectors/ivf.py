@@ -72,7 +72,7 @@ def cluster(rows: Rows, metric: Metric) -> Clusters:
 def calibrate(rows: Rows, clusters: Clusters, metric: Metric) -> tuple[list[int], float]:
     """How many lists to probe for each of DEPTHS neighbours, and the largest error of a similarity by bytes.
 
-    Measured by searching with some of the vectors themselves: so many lists that _SHARE of their neighbours are found.
+    Measured by searching with some of the vectors themselves: enough lists to find _SHARE of their neighbours.
     """
     indices = np.unique(np.linspace(0, len(rows) - 1, _CALIBRATED).astype(np.int64))
     queries, matrix = rows[indices], Matrix(np.arange(len(rows)), rows, metric)

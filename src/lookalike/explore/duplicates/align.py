@@ -236,7 +236,7 @@ def _is_near(one: Alignment, other: Alignment) -> bool:
 
 
 def _resize(grey: Grey, side: float) -> Plane:
-    """A grey picture with a long side of so many pixels, at least one each, float32."""
+    """A grey picture with a long side of this many pixels, at least one each, float32."""
     factor = side / max(grey.shape)
     height, width = (max(1, round(length * factor)) for length in grey.shape)
     image = Image.fromarray(np.ascontiguousarray(grey)).resize((width, height), Image.Resampling.BICUBIC)

@@ -3,7 +3,7 @@
 Four lists are joined, because each misses some kind of copy (docs/decisions.md): the nearest 20 by the vectors that the
 gallery compares, which miss turned pictures; the nearest by the perceptual hash in all eight orientations, which miss
 cropped ones; the nearest by their colours, whatever their shape, which miss toned and grey ones; and the nearest by
-the layout of colours in all eight orientations. Of each list those are taken that stand out: that are clearly nearer
+the layout of colours in all eight orientations. Only those that stand out in a list are taken: that are clearly nearer
 than what a picture resembles anyway, its later neighbours.
 
 All pairs are never compared: beyond 20,000 pictures the nearest are found by inverted lists.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+from lookalike.paths import NATIVE
 from lookalike.store.keys import key_ranges, moved, to_key, to_path
 from lookalike.store.rows import CRC, DIGEST, ID, ITEM, KEY, PLACEHOLDERS, with_key
 
@@ -65,7 +66,7 @@ def take_in(tables: Tables) -> list[Row]:
 
 
 def _limits(base: bytes) -> tuple[bytes, bytes]:
-    below = base.rstrip(b"/") + b"/"
+    below = NATIVE.slashed(NATIVE.below(base))
     return below, below[:-1] + b"0"  # 0 follows / in ASCII
 
 
@@ -73,7 +74,7 @@ def _send_away(tables: Tables, old: bytes) -> int:
     """Mark the item at `old` and all items below it; return how many there are."""
     send = "UPDATE item SET key = CAST(? || key AS BLOB) WHERE "
     count = tables.db.execute(send + "key = ?", (_AWAY, to_key(old, tables.base))).rowcount
-    for prefix in key_ranges(old.rstrip(b"/") + b"/", tables.base):
+    for prefix in key_ranges(NATIVE.below(old), tables.base):
         ends = prefix[:-1] + b"0"  # 0 follows / in ASCII; all of these prefixes end with one
         count += tables.db.execute(send + "key >= ? AND key < ?", (_AWAY, prefix, ends)).rowcount
     return count

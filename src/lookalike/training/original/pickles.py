@@ -1,6 +1,6 @@
 """Numbers and numpy arrays out of a pickle, read as data: nothing that the pickle names is ever run.
 
-Of the names that a pickle may ask for eight mean something here, all of them ways of writing numpy's arrays and
+Eight of the names that a pickle may ask for mean something here, all of them ways of writing numpy's arrays and
 numbers down (`lookalike.encoders.untrusted.pickles` refuses all others).
 """
 
