@@ -14,9 +14,11 @@ import pytest
 
 from tests.conftest import make_picture, make_two_classes
 from tests.encoders.exports import write_pair_export
+from tests.engines import gallery_name, postgres
 from tests.pairs import write_pair
 
 ROOT = Path(__file__).parents[1]
+TEAM = "postgresql://team@db.example/photos"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
@@ -53,7 +55,10 @@ def sandbox(tmp_path: Path) -> Path:
     return folder
 
 
-def as_run(line: str) -> list[str]:
+def as_run(line: str, folder: Path) -> list[str]:
+    """The command to run for a line; servers of the pages are the one that the tests start."""
+    if TEAM in line:
+        line = line.replace(TEAM, shlex.quote(postgres().url(gallery_name(folder))))
     words = shlex.split(line, comments=True)
     return [sys.executable, "-m", *words, *QUICK.get(words[1], [])]
 
@@ -69,7 +74,7 @@ def test_every_command_of_a_page_works(page: Path, sandbox: Path) -> None:
                 assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), line
                 continue
             assert words[0] == "lookalike", f"{page.name}: {line} is no command of ours; fence it as text"
-            done = subprocess.run(as_run(line), cwd=sandbox, capture_output=True, text=True)
+            done = subprocess.run(as_run(line, sandbox), cwd=sandbox, capture_output=True, text=True)
             assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"
 
 
