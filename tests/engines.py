@@ -78,18 +78,15 @@ class Postgres:
     def start(self) -> None:
         options = [part for option in (*self._options, "listen_addresses=127.0.0.1") for part in ("-c", option)]
         log = (self.folder / "log").open("ab")
-        self._process = (
-            _starter()
-            .submit(
-                subprocess.Popen,
-                [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "", *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                **self._as(),
-            )
-            .result()
+        start = functools.partial(
+            subprocess.Popen[bytes],
+            [self._bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **self._as(),
         )
+        self._process = _starter().submit(start).result()
         log.close()
         self._wait()
 

@@ -18,12 +18,14 @@ import pytest
 
 from tests.conftest import make_picture, make_two_classes
 from tests.encoders.exports import write_pair_export
+from tests.engines import gallery_name, postgres
 from tests.pairs import write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+TEAM = "postgresql://team@db.example/photos"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
@@ -63,7 +65,7 @@ def sandbox(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def served(line: str, folder: Path) -> Iterator[None]:
     """Run a command that serves until it is ended; inside, its page answers."""
-    with subprocess.Popen(as_run(line), cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(as_run(line, folder), cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         with urlopen(process.stdout.readline().strip(), timeout=60) as answer:
             assert answer.status == 200
@@ -72,7 +74,10 @@ def served(line: str, folder: Path) -> Iterator[None]:
     assert process.returncode == 130
 
 
-def as_run(line: str) -> list[str]:
+def as_run(line: str, folder: Path) -> list[str]:
+    """The command to run for a line; servers of the pages are the one that the tests start."""
+    if TEAM in line:
+        line = line.replace(TEAM, shlex.quote(postgres().url(gallery_name(folder))))
     words = shlex.split(line, comments=True)
     return [sys.executable, "-m", *words, *QUICK.get(words[1], [])]
 
@@ -91,7 +96,7 @@ def test_every_command_of_a_page_works(page: Path, sandbox: Path) -> None:
             if words[1] == "serve":
                 with served(line, sandbox):
                     continue
-            done = subprocess.run(as_run(line), cwd=sandbox, capture_output=True, text=True)
+            done = subprocess.run(as_run(line, sandbox), cwd=sandbox, capture_output=True, text=True)
             assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"
 
 

@@ -645,7 +645,7 @@ class Gallery:
         """
         if location is not None and not is_folder(location):
             raise UsageError(
-                f"{locate(location)} is no folder, and only files can be repaired here",
+                f"{locate(location)} is not a folder, and only files can be repaired here",
                 hint="restore the server's backup, or index the pictures into a gallery of another name",
             )
         folder = Path(locate(location)) if location is not None else find_gallery()

@@ -1,4 +1,4 @@
-"""A gallery in PostgreSQL with pgvector: for a team, on a server that somebody looks after."""
+"""A gallery in PostgreSQL with pgvector: for a team, or for more than one machine."""
 
 from __future__ import annotations
 
