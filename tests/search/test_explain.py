@@ -8,6 +8,7 @@ from PIL import Image
 
 from lookalike import Gallery
 from lookalike.errors import UnreadableImage
+from lookalike.search.explain import Inspection
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:
@@ -72,3 +73,14 @@ def test_a_flat_picture_is_drawn_without_heat(gallery: Gallery) -> None:
 def test_a_picture_that_cannot_be_read_is_an_error(gallery: Gallery, tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage):
         gallery.explain(tmp_path / "none.jpg", make_picture(1))
+
+
+def test_pictures_that_hardly_match_are_drawn_pale_and_the_colours_have_a_scale() -> None:
+    image, heat = Image.new("RGB", (400, 400), "#808080"), np.zeros((12, 12), np.float32)
+    heat[3:6, 3:6] = 0.05
+    spread = []
+    for scale in (0.05, 1.0):
+        pixels = np.asarray(Inspection(image, image, 0.5, heat, heat, scale).draw().convert("RGB"), int)
+        spread.append(np.ptp(pixels[20:400, 20:400], axis=2).max())
+        assert np.ptp(pixels[440:480, 80:280], axis=2).max() > 100
+    assert spread[0] > 5 * spread[1]

@@ -47,7 +47,8 @@ class Inspection:
     """Two pictures as the encoder sees them, their distance, and where they match.
 
     query_heat, hit_heat: float32 (12, 12), how much the distance grows when that part is covered; below 0 where the
-    pictures would be more similar without it.
+    pictures would be more similar without it. scale: what is drawn in full colour, the most that covering a part of one
+    of the two takes it away from itself; so pictures that hardly match are drawn pale.
     """
 
     query: Image.Image
@@ -55,6 +56,7 @@ class Inspection:
     distance: float
     query_heat: NDArray[np.float32]
     hit_heat: NDArray[np.float32]
+    scale: float
 
     def to_dict(self) -> dict[str, Any]:
         """The distance and both heat maps as JSON-compatible values."""
@@ -64,12 +66,12 @@ class Inspection:
     def draw(self) -> Image.Image:
         """Draw both side by side: red parts match more than the rest of their picture, blue ones less, on one scale."""
         heats = [heat - np.median(heat) for heat in (self.query_heat, self.hit_heat)]
-        most = max(float(np.abs(heat).max()) for heat in heats)
-        sheet = Image.new("RGB", (2 * _TILE + 3 * _GAP, _TILE + 2 * _GAP + _CAPTION), _PAPER)
+        sheet = Image.new("RGB", (2 * _TILE + 3 * _GAP, _TILE + 2 * _GAP + 2 * _CAPTION), _PAPER)
         for number, (image, heat) in enumerate(zip((self.query, self.hit), heats, strict=True)):
-            sheet.paste(_draw_heat(image, heat / (most or 1)), (_GAP + number * (_TILE + _GAP), _GAP))
+            sheet.paste(_draw_heat(image, heat / (self.scale or 1)), (_GAP + number * (_TILE + _GAP), _GAP))
         text = f"distance {self.distance:.3f}; red matches more than the rest of its picture, blue less"
         ImageDraw.Draw(sheet).text((_GAP, _TILE + 1.5 * _GAP), text, _INK, ImageFont.load_default(16))
+        _draw_scale(sheet, self.scale, _TILE + 1.5 * _GAP + _CAPTION)
         return as_drawing(sheet)
 
 
@@ -90,22 +92,28 @@ def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query)
     seen = [np.asarray(fit(image, encoder.view)) for image in images]
     wholes = [describe_whole(image) for image in images]
     own = encode_whole(encoder, np.stack(seen), wholes, store.space.dim)
-    heats = [_heat(store, encoder, (seen[one], wholes[one]), own[1 - one : 2 - one]) for one in range(2)]
+    found = [_heat(store, encoder, (seen[one], wholes[one]), own[[1 - one, one]]) for one in range(2)]
+    heats, scale = [heat for heat, _ in found], max(float(np.ptp(itself)) for _, itself in found)
     heats = [heat - np.float32(_distances(store, own[:1], own[1:])[0]) for heat in heats]
     view = View(_TILE, encoder.view.crop)
-    return Inspection(fit(images[0], view), fit(images[1], view), distance, heats[0], heats[1])
+    return Inspection(fit(images[0], view), fit(images[1], view), distance, heats[0], heats[1], scale)
 
 
 def _heat(
-    store: Store, encoder: Encoder, seen: tuple[NDArray[np.uint8], bytes], other: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The mean distance to the other picture when a piece is covered, float32 (_POSITIONS + 1, _POSITIONS + 1).
+    store: Store, encoder: Encoder, seen: tuple[NDArray[np.uint8], bytes], others: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """The mean distance to each other picture when a piece is covered, float32 (_POSITIONS + 1, _POSITIONS + 1) each.
 
-    seen: the picture's view and the description of the whole, which stays as it is.
+    seen: the picture's view and the description of the whole, which stays as it is. others: embeddings (n, dim).
     """
     covered = _cover(seen[0])
     embeddings = encode_whole(encoder, covered, [seen[1]] * len(covered), store.space.dim)
-    far = _distances(store, embeddings, other).reshape(_POSITIONS, _POSITIONS)
+    return [_spread(_distances(store, embeddings, other[None])) for other in others]
+
+
+def _spread(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The mean, for each piece of a picture, of the values (_POSITIONS ** 2,) of the squares that it belongs to."""
+    far = values.reshape(_POSITIONS, _POSITIONS)
     total, count = np.zeros((2, _POSITIONS + 1, _POSITIONS + 1))
     for down in range(2):
         for right in range(2):  # the square is two pieces wide
@@ -129,6 +137,17 @@ def _cover(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _distances(store: Store, embeddings: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     """The distance of each embedding (n, dim) to the other (1, dim), as the gallery measures it."""
     return distances(store.adapt(other)[0], store.adapt(embeddings), store.space.metric)
+
+
+def _draw_scale(sheet: Image.Image, scale: float, top: float) -> None:
+    """Draw the colours from the strongest blue to the strongest red, and what they stand for."""
+    ramp = np.repeat(np.linspace(-1, 1, _TILE // 2, dtype=np.float32)[None], _CAPTION // 2, axis=0)
+    grey = Image.new("RGB", (ramp.shape[1], ramp.shape[0]), "#808080")
+    left = _GAP + 60
+    sheet.paste(_draw_heat(grey, ramp), (left, round(top)))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    draw.text((left - 8, top), f"-{scale:.2f}", _INK, font, anchor="ra")
+    draw.text((left + grey.width + 8, top), f"+{scale:.2f} in distance when that part is covered", _INK, font)
 
 
 def _draw_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:

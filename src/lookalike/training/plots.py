@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     LoggedEpoch = tuple[int, float, float | None]
     """An epoch in a log: its number, the loss with penalties, and the held-out one if it is logged."""
 
+    Training = tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]
+    """A title, what was measured after each epoch, and the log to compare it with."""
+
 
 __all__ = [
     "draw_comparison",
@@ -75,55 +78,47 @@ def draw_losses(history: Sequence[Epoch], title: str, path: Path, *, force: bool
     _write(figure, path, force=force)
 
 
-def draw_curves(
-    trainings: Sequence[tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]], path: Path, *, force: bool = False
-) -> None:
-    """Plot the errors of several trainings, with their titles, in a small panel each and all on one scale.
+def draw_curves(groups: Sequence[Sequence[Training]], path: Path, *, force: bool = False) -> None:
+    """Plot the errors of several trainings in a small panel each, on one scale for each group that can be compared.
 
     Where a log is given for comparison, the panel also has the losses with their penalties, ours and the logged ones.
     """
-    columns = min(_ACROSS, len(trainings))
-    rows = -(-len(trainings) // columns)
-    figure, _ = _canvas(3.1 * columns, 0.4 + 2.1 * rows, plots=0)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, (title, history, logged) in zip(grid, trainings, strict=False):
-        _draw_panel(axes, title, history)
-        _draw_log(axes, history, logged)
-    for axes in grid[len(trainings) :]:
-        axes.set_axis_off()
-    handles = [line for axes in grid[: len(trainings)] for line in axes.lines if len(line.get_xdata()) != 1]
-    by_label = {line.get_label(): line for line in handles}
-    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    columns = min(_ACROSS, max(map(len, groups)))
+    rows = sum(-(-len(group) // columns) for group in groups)
+    figure, _ = _canvas(3.2 * columns, 0.4 + 2.3 * rows, plots=0)
+    grid, panels, row = figure.add_gridspec(rows, columns), [], 0
+    for group in groups:
+        first = None
+        for number, (title, history, logged) in enumerate(group):
+            axes = figure.add_subplot(grid[row + number // columns, number % columns], sharey=first)
+            first = first or axes
+            _draw_panel(axes, title, history)
+            _draw_log(axes, history, logged)
+            axes.set_ylabel("" if number % columns else "mean squared error", fontsize=7)
+            panels.append(axes)
+        row += -(-len(group) // columns)
+    by_label = {line.get_label(): line for axes in panels for line in axes.lines if len(line.get_xdata()) != 1}
+    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     _write(figure, path, force=force)
 
 
-def draw_errors(rows: Sequence[tuple[str, float | None, float]], path: Path, *, force: bool = False) -> None:
-    """Plot the held-out error of every row, if it has one, and the error of the trained pictures."""
-    figure, axes = _canvas(9, 1.0 + 0.28 * len(rows))
-    for number, (_, held_out, trained) in enumerate(rows):
-        if held_out is not None:
-            axes.plot([trained, held_out], [number, number], color=_PALE, linewidth=3, zorder=1)
-            axes.scatter([held_out], [number], color=_HELD_OUT, s=34, zorder=2, label="held out")
-            axes.annotate(
-                f"{held_out:.4f}",
-                (max(held_out, trained), number),
-                (9, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-            )
-        axes.scatter([trained], [number], color=_TRAIN, s=34, zorder=2, label="trained on")
-    axes.set_yticks(range(len(rows)), [title for title, _, _ in rows], fontsize=8)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel("mean squared error", fontsize=9)
-    axes.grid(axis="x", color="#e6e6e6")
-    axes.set_axisbelow(True)
-    axes.margins(x=0.12)
-    axes.set_xlim(left=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0)
-    by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False)
+def draw_errors(
+    groups: Mapping[str, Sequence[tuple[str, float | None, float]]], path: Path, *, force: bool = False
+) -> None:
+    """Plot the held-out error of every row, if it has one, and the error of the trained pictures.
+
+    groups: rows that can be compared, by what they have in common; each group has an axis of its own.
+    """
+    counts = [len(rows) for rows in groups.values()]
+    figure, _ = _canvas(9, 0.5 + sum(0.9 + 0.28 * count for count in counts), plots=0)
+    panels = figure.subplots(len(groups), squeeze=False, height_ratios=[count + 1 for count in counts]).ravel()
+    for axes, (heading, rows) in zip(panels, groups.items(), strict=True):
+        _draw_rows(axes, rows)
+        axes.set_title(heading, loc="left", fontsize=9)
+        axes.set_xlabel(f"mean squared error, {heading}", fontsize=8)
+    found = [axes.get_legend_handles_labels() for axes in panels]
+    by_label = {name: mark for marks, names in found for mark, name in zip(marks, names, strict=True)}
+    figure.legend(by_label.values(), by_label.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     _write(figure, path, force=force)
 
 
@@ -133,7 +128,7 @@ def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path, *, force: boo
     Dotted lines extrapolate the last two sizes to ten times as many pictures.
     """
     figure, axes = _canvas(8, 5)
-    _label(axes, "Time against the number of pictures (dotted: extrapolated)")
+    axes.set_title("Time against the number of pictures (dotted: extrapolated)", loc="left")
     sizes = [one["pictures"] for one in figures]
     for name, scale, label in _CURVES:
         times = [one[name] * scale for one in figures]
@@ -142,8 +137,10 @@ def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path, *, force: boo
             growth = math.log(times[-1] / times[-2]) / math.log(sizes[-1] / sizes[-2])
             ahead = times[-1] * 10**growth
             axes.plot([sizes[-1], 10 * sizes[-1]], [times[-1], ahead], color=line.get_color(), linestyle=":")
-    axes.set(xscale="log", yscale="log", xlabel="pictures", ylabel="milliseconds")
-    axes.legend(frameon=False, fontsize=8)
+    axes.set(xscale="log", yscale="log", xlabel="pictures in the gallery", ylabel="milliseconds")
+    axes.grid(axis="y", color="#e6e6e6")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, fontsize=8)
     _write(figure, path, force=force)
 
 
@@ -233,6 +230,25 @@ def _image(values: NDArray[np.float32], side: int) -> Image.Image:
     return image if image.width == side else image.resize((side, side), Image.Resampling.BICUBIC)
 
 
+def _draw_rows(axes: Any, rows: Sequence[tuple[str, float | None, float]]) -> None:  # noqa: ANN401
+    """Draw a line for each row: the error of trained pictures and, with its value, that of held-out ones."""
+    for number, (_, held_out, trained) in enumerate(rows):
+        if held_out is not None:
+            axes.plot([trained, held_out], [number, number], color=_PALE, linewidth=3, zorder=1)
+            axes.scatter([held_out], [number], color=_HELD_OUT, s=34, zorder=2, label="held out")
+            at = (max(held_out, trained), number)
+            axes.annotate(f"{held_out:.4f}", at, (9, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.scatter([trained], [number], color=_TRAIN, s=34, zorder=2, label="trained on")
+    axes.set_yticks(range(len(rows)), [title for title, _, _ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="x", color="#e6e6e6")
+    axes.set_axisbelow(True)
+    axes.margins(x=0.12)
+    axes.set_xlim(left=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0, labelsize=8)
+
+
 def _draw_panel(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: ANN401
     """Draw one panel: trained and held-out errors, and where the latter is smallest."""
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
@@ -254,6 +270,7 @@ def _draw_panel(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noq
                 fontsize=7,
             )
     axes.set_title(title, loc="left", fontsize=8)
+    axes.set_xlabel("epoch", fontsize=7)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(ScalarFormatter(useMathText=False))

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,6 +90,13 @@ def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
 def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no results"):
         write_page(tmp_path, tmp_path / "page.md")
+
+
+def test_the_page_of_the_project_is_what_its_results_give(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    shutil.copytree(docs / "results", tmp_path / "results")
+    write_page(tmp_path / "results", tmp_path / "experiments.md")
+    assert (tmp_path / "experiments.md").read_text(encoding="utf-8") == (docs / "experiments.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"preset": {"name": "nonsense", "description": ""}}'])

@@ -44,6 +44,7 @@ was not run, and no figure from the log is passed off as a result of this projec
   channels in [0, 1], after the last epoch, for the quarter of the pictures that was held out, and for the rest.
 - Errors at different sizes are not comparable: smaller pictures have less detail to lose. Errors of brightness and of
   colours are not comparable either. Runs at less than the full length or size of the experiment are in *italics*.
+- Every row is one training with one seed. So there are no intervals, and differences of a few per cent may be chance.
 """
 
 
@@ -70,11 +71,27 @@ def write_page(results: Path, page: Path, *, force: bool = False) -> int:
 
 
 def _draw(results: Sequence[Result], images: Path, *, force: bool) -> None:
-    ordered = sorted(results, key=lambda result: -result.preset.size)  # those that can be compared beside each other
-    curves = [(_title(r), r.history, logged_epochs(r.preset.name) if r.is_full else []) for r in ordered]
+    groups = _comparable(results)
+    curves = [
+        [(_title(r), r.history, logged_epochs(r.preset.name) if r.is_full else []) for r in group]
+        for group in groups.values()
+    ]
     plots.draw_curves(curves, images / _CURVES, force=force)
-    errors = [(_title(r), r.held_out_mse, r.train_mse) for r in ordered if r.train_mse is not None]
+    errors = {
+        heading: rows
+        for heading, group in groups.items()
+        if (rows := [(_title(r), r.held_out_mse, r.train_mse) for r in group if r.train_mse is not None])
+    }
     plots.draw_errors(errors, images / _ERRORS, force=force)
+
+
+def _comparable(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results whose errors can be compared, by what they have in common, the largest pictures first."""
+    groups: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda result: (-result.preset.size, result.preset.grey)):
+        of = "brightness at " if result.preset.grey else ""
+        groups.setdefault(f"{of}{result.preset.size} pixels", []).append(result)
+    return groups
 
 
 def _sections(results: Sequence[Result], folder: str) -> Iterator[str]:
@@ -86,10 +103,10 @@ def _sections(results: Sequence[Result], folder: str) -> Iterator[str]:
     yield from _steps(results)
     yield "## Curves\n"
     yield _wrapped(
-        "Errors without penalties over the epochs, on one scale; the mark is the smallest held-out error. Errors of "
-        "trained pictures are means over the epoch, while the weights change; those in the table are measured after "
-        "the last epoch. Where the described experiment was run unchanged, dots are the losses in its log and dotted "
-        "lines the losses here, both including penalties."
+        "Errors without penalties over the epochs, on one scale for each size; the mark is the smallest held-out "
+        "error. Errors of trained pictures are means over the epoch, while the weights change; those in the table are "
+        "measured after the last epoch. Where the described experiment was run unchanged, dots are the losses in its "
+        "log and dotted lines the losses here, both including penalties."
     )
     yield f"![Errors over the epochs](images/{_CURVES})\n"
     yield "## Retrieval with the embeddings\n"

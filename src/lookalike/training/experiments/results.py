@@ -94,11 +94,21 @@ def record(run: Path, folder: Path, results: Path, *, on_progress: OnProgress | 
 def read_results(folder: Path) -> list[Result]:
     """Read every result in a folder: in the order of the presets, full runs first, then by size.
 
-    Raises DatasetError for a file that is not a result.
+    Files with the results of something else than a training are passed over. Raises DatasetError for a file that is
+    neither.
     """
     order = list(PRESETS)
-    results = [_read(path) for path in sorted(folder.glob("*.json"))]
+    results = [_read(path) for path in sorted(folder.glob("*.json")) if not _is_of_something_else(path)]
     return sorted(results, key=lambda r: (order.index(r.preset.name), not r.is_full, -r.preset.size))
+
+
+def _is_of_something_else(path: Path) -> bool:
+    """Whether a file has the figures of another measurement, as `bench feedback` and the benchmarks write them."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and bool(found) and not {"preset", "history"} & found.keys()
 
 
 def _read(path: Path) -> Result:
