@@ -37,6 +37,7 @@ _TONED = 0.85  # of the variance that tone curves explain: 98% of copies have mo
 _STRETCHED = 0.02  # by which the scales of both directions of a copy differ
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
 _MANY_BLOCKS, _SAME_OF_FEW = 24, 0.95  # two horizons agree in 14 of 16 blocks
+_SAME_MEDIAN = 0.88  # of the correlations of blocks: a full drawing has 0.8 to a striped one, copies 0.96 or more
 _SAME, _SCENE = 0.85, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
 _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the original does not show
 _CROPPED = 0.95  # of the area: less is left by a crop, not by a strip of text that shifts the alignment a little
@@ -301,11 +302,12 @@ def _name_kind(evidence: Evidence, contained: float, *, is_firm: bool, is_toned:
     if number < _LEAST_BLOCKS or not is_firm:
         return None, replace(evidence, reason="too plain to be compared")
     least = _SAME if number >= _MANY_BLOCKS else _SAME_OF_FEW
-    if share >= least and contained >= _CONTAINED and is_toned:
+    are_details_same = share >= least and (evidence.correlation or 0.0) >= _SAME_MEDIAN
+    if are_details_same and contained >= _CONTAINED and is_toned:
         return "same picture", evidence
     if share >= _SCENE:
-        differ = "some details differ" if share < least else "their tones differ by more than a curve"
-        reason = differ if share < least or not is_toned else "each shows something that the other does not"
+        differ = "their tones differ by more than a curve" if are_details_same else "some details differ"
+        reason = "each shows something that the other does not" if are_details_same and is_toned else differ
         return "same scene", replace(evidence, reason=reason)
     return None, replace(evidence, reason="their details do not agree")
 
