@@ -29,6 +29,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class LookalikeError(Exception):
@@ -42,6 +47,16 @@ class LookalikeError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+@contextmanager
+def name_in_errors(where: str) -> Iterator[None]:
+    """Put what was being read, such as "part 2 of the query", before the message of every error raised inside."""
+    try:
+        yield
+    except LookalikeError as error:
+        error.args = (f"{where}: {error}",)
+        raise
 
 
 class UsageError(LookalikeError):

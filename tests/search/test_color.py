@@ -19,7 +19,7 @@ from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from lookalike.search.hits import Hits
@@ -48,20 +48,8 @@ def draw(parts: dict[str, float], size: int = 80) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("colours") / "photos"
-    folder.mkdir()
-    for name, parts in PICTURES.items():
-        draw(parts).save(folder / f"{name}.png")
-    with Gallery.open(folder.parent / "gallery", encoder="histogram", create=True) as gallery:
-        gallery.index(folder)
-    return folder
-
-
-@pytest.fixture
-def gallery(photos: Path) -> Iterator[Gallery]:
-    with Gallery.open(photos.parent / "gallery") as gallery:
-        yield gallery
+def photos(index_drawings: Callable[[dict[str, Image.Image]], Path]) -> Path:
+    return index_drawings({name: draw(parts) for name, parts in PICTURES.items()})
 
 
 def names(hits: Hits) -> list[str]:

@@ -19,7 +19,7 @@ from lookalike.store.calibration import Calibration, from_json, to_json
 from tests.store.making import digest, put, record, space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,20 +42,8 @@ def draw_foreign(number: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("judged") / "photos"
-    folder.mkdir()
-    for number in range(COUNT):
-        draw_own(number).save(folder / f"{number:02}.png")
-    with Gallery.open(folder.parent / "gallery", encoder="histogram", create=True) as gallery:
-        gallery.index(folder)
-    return folder
-
-
-@pytest.fixture
-def gallery(photos: Path) -> Iterator[Gallery]:
-    with Gallery.open(photos.parent / "gallery") as gallery:
-        yield gallery
+def photos(index_drawings: Callable[[dict[str, Image.Image]], Path]) -> Path:
+    return index_drawings({f"{number:02}": draw_own(number) for number in range(COUNT)})
 
 
 def test_a_foreign_picture_finds_nothing_good(gallery: Gallery) -> None:

@@ -1,4 +1,4 @@
-"""Small stores to test with: items, embeddings and the answer that a search must give."""
+"""Small stores to test with: every kind of store, items, embeddings and the answer that a search must give."""
 
 from __future__ import annotations
 
@@ -12,19 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.store import Maintained, Near, Record, Space, Store
+from lookalike.store import Maintained, Near, Record, Space, Store, open_store
+from lookalike.store.postgresql.store import PostgresqlStore
 from lookalike.store.rows import Tally, checksum
 from lookalike.store.sqlite.store import SqliteStore
+from lookalike.store.sqlite.vector_cache import Tuning
 from lookalike.vectors.metric import Metric, distances
+from tests.engines import gallery_name, postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store.columns import Coded, Columns
 
 DIM = 8
+STORES: dict[str, Callable[[Path, Space | None], Store]] = {
+    "memory": lambda folder, create: open_store(f"memory:{folder}", create=create),
+    "sqlite": lambda folder, create: open_store(folder, create=create),
+    "sqlite in lists": lambda folder, create: SqliteStore(
+        folder, create=create, tuning=Tuning(approximate_from=12, columns_from=1, added=6)
+    ),
+    "postgresql": lambda folder, create: open_store(postgres().url(gallery_name(folder)), create=create),
+    "postgresql indexed": lambda folder, create: PostgresqlStore(
+        postgres().url(gallery_name(folder)), create=create, approximate_from=12
+    ),
+}
 
 
 def space(metric: Metric = "cosine", dim: int = DIM) -> Space:

@@ -1,4 +1,4 @@
-"""What every store does. A new store needs its line in STORES."""
+"""What every store does. A new store needs its line in `tests.store.making.STORES`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ from hypothesis import strategies as st
 from lookalike.adaptation.expansion import Blend
 from lookalike.adaptation.projection import Projection, fit_blends, fit_projection
 from lookalike.errors import ClosedGallery, NoGallery, StoreBusy, UsageError
-from lookalike.store import Maintained, Record, SearchSpace, Space, Store, open_store
+from lookalike.store import Maintained, Record, SearchSpace, Space, Store
 from lookalike.store.concepts import Concept
 from lookalike.store.filter import All, Among, Any, Condition, Not
-from lookalike.store.postgresql.store import PostgresqlStore
-from lookalike.store.sqlite.store import SqliteStore
-from lookalike.store.sqlite.vector_cache import Tuning
 from lookalike.vectors.metric import distances
-from tests.engines import gallery_name, marks_of, postgres
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -40,38 +36,13 @@ from tests.store.making import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from lookalike.store.filter import Filter
     from lookalike.vectors.metric import Metric
 
     Open = Callable[[Space | None], Store]
 
-STORES: dict[str, Callable[[Path, Space | None], Store]] = {
-    "memory": lambda folder, create: open_store(f"memory:{folder}", create=create),
-    "sqlite": lambda folder, create: open_store(folder, create=create),
-    "sqlite in lists": lambda folder, create: SqliteStore(
-        folder, create=create, tuning=Tuning(approximate_from=12, columns_from=1, added=6)
-    ),
-    "postgresql": lambda folder, create: open_store(postgres().url(gallery_name(folder)), create=create),
-    "postgresql indexed": lambda folder, create: PostgresqlStore(
-        postgres().url(gallery_name(folder)), create=create, approximate_from=12
-    ),
-}
 METRICS: list[Metric] = ["cosine", "euclidean"]
-
-
-@pytest.fixture(params=[pytest.param(name, marks=marks_of(name)) for name in STORES])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Open the store of this test again; with a space, make it if it is not there."""
-    return lambda create: STORES[request.param](tmp_path / "gallery", create)
-
-
-@pytest.fixture
-def store(reopen: Open) -> Iterator[Store]:
-    store = reopen(space())
-    yield store
-    store.close()
 
 
 def _state(store: Store) -> object:

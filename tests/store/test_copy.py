@@ -15,8 +15,7 @@ from lookalike.store.calibration import Calibration
 from lookalike.store.concepts import Concept
 from lookalike.store.copy import copy_store
 from tests.engines import marks_of
-from tests.store.making import DIM, digest, embedding, nearest, problems, put, space
-from tests.store.test_contract import STORES
+from tests.store.making import DIM, STORES, digest, embedding, nearest, problems, put, space
 from tests.store.test_descriptions import description
 
 if TYPE_CHECKING:

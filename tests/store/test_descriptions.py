@@ -17,30 +17,15 @@ from lookalike.store.sqlite.backup import restore
 from lookalike.store.sqlite.repair import repair
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
-from tests.engines import marks_of
 from tests.store.making import digest, embedding, problems, put, record, space
-from tests.store.test_contract import STORES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from lookalike.store import Space
 
     Open = Callable[[Space | None], Store]
-
-
-@pytest.fixture(params=[pytest.param(name, marks=marks_of(name)) for name in STORES])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Open the store of this test again; with a space, make it if it is not there."""
-    return lambda create: STORES[request.param](tmp_path / "gallery", create)
-
-
-@pytest.fixture
-def store(reopen: Open) -> Iterator[Store]:
-    store = reopen(space())
-    yield store
-    store.close()
 
 
 def description(content: int) -> bytes:

@@ -31,3 +31,11 @@ def test_nothing_but_zeros_stays_so() -> None:
 def test_others_are_refused(row: np.ndarray) -> None:
     with pytest.raises(ValueError, match="an embedding"):
         to_blobs([row.astype(np.float32)], 3)
+
+
+def test_every_finite_number_is_widened_exactly() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view("<f2")
+    finite = every[np.isfinite(every)]
+    blob = np.int16(0).tobytes() + finite.tobytes()
+    (back,) = from_blobs([blob], len(finite))
+    assert np.array_equal(back.view(np.uint32), finite.astype(np.float32).view(np.uint32))

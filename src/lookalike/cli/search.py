@@ -25,7 +25,7 @@ from lookalike.cli.app import (
 )
 from lookalike.cli.printing import note, note_far, path_fields, print_json, print_table
 from lookalike.cli.results import Results, show_path_here
-from lookalike.errors import UsageError, counted
+from lookalike.errors import UsageError, counted, name_in_errors
 from lookalike.files import check_output
 from lookalike.store.location import name_command
 
@@ -374,8 +374,10 @@ class _Pictures:
         parts = [(1.0, read_clipboard())] if self.clipboard else []
         read = _Stdin().read
         parts += read_expression(self.words, read)
-        parts += [read_part(word, read) for word in self.like]
-        parts += [(-weight, part) for weight, part in (read_part(word, read) for word in self.unlike)]
+        with name_in_errors("--like"):
+            parts += [read_part(word, read) for word in self.like]
+        with name_in_errors("--unlike"):
+            parts += [(-weight, part) for weight, part in (read_part(word, read) for word in self.unlike)]
         self._check_crop(parts)
         if self.crop is not None:
             parts = [(weight, _cut(part, self.crop)) for weight, part in parts]
@@ -401,8 +403,11 @@ def _mark(query: lookalike.Query, good: list[str], bad: list[str]) -> lookalike.
     from lookalike.search.expression import read_part  # noqa: PLC0415  (as above)
     from lookalike.search.feedback import mark_query  # noqa: PLC0415
 
-    parts = [[part for _, part in (read_part(word, _Stdin().read) for word in words)] for words in (good, bad)]
-    return mark_query(query, *parts)
+    marked = []
+    for option, words in (("--good", good), ("--bad", bad)):
+        with name_in_errors(option):
+            marked.append([part for _, part in (read_part(word, _Stdin().read) for word in words)])
+    return mark_query(query, *marked)
 
 
 class _Stdin:

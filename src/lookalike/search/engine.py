@@ -21,7 +21,7 @@ import numpy as np
 
 from lookalike.encoders.composition import divide
 from lookalike.encoders.hybrid import balance, parts_of
-from lookalike.errors import Corrupt, LookalikeError, UnreadableImage, UsageError
+from lookalike.errors import Corrupt, UnreadableImage, UsageError, name_in_errors
 from lookalike.images.paths import show_path
 from lookalike.images.viewed import ViewedPicture
 from lookalike.search.blend import Blend, Likeness, find_blended
@@ -589,11 +589,8 @@ class _Reader:
             return [(weight, self._read(part)) for weight, part in terms]
         read = []
         for number, (weight, part) in enumerate(terms, 1):
-            try:
+            with name_in_errors(f"part {number} of the query"):
                 read.append((weight, self._read(part)))
-            except LookalikeError as error:
-                error.args = (f"part {number} of the query: {error}",)
-                raise
         return read
 
     def _read(self, query: Query) -> Asked:
@@ -715,8 +712,9 @@ class _Reader:
         """Colours together, or with what else is wanted; the share of the colours is that of their weights."""
         by_color = [(weight, one) for weight, one in terms if one.colors]
         others = [(weight, one) for weight, one in terms if not one.colors]
-        if min(weight for weight, _ in by_color) <= 0:
-            raise UsageError("a colour can only be wanted: its weight must be more than 0")
+        unwanted = next((number for number, (weight, one) in enumerate(terms, 1) if one.colors and weight <= 0), None)
+        if unwanted is not None:
+            raise UsageError(f"part {unwanted} of the query is a colour, which can only be wanted: + and not -")
         named = [(weight, one.query) for weight, one in by_color if isinstance(one.query, ColorQuery)]
         colors = [(weight, one.colors[0][1]) for weight, one in by_color if not isinstance(one.query, ColorQuery)]
         if named:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 import os
 import re
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from lookalike.errors import UsageError
+from lookalike.errors import UsageError, name_in_errors
 from lookalike.files import expand_home
 from lookalike.search.query import Query
 
@@ -36,8 +37,10 @@ def read_expression(words: Sequence[str], read_stdin: Callable[[], Query]) -> li
     read_stdin: the query for `-`; it is called once at most.
     """
     parts: list[tuple[float, Query]] = []
-    for sign, word in _split(words):
-        weight, part = read_part(word, read_stdin)
+    split = _split(words)
+    for number, (sign, word) in enumerate(split, 1):
+        with name_in_errors(f"part {number} of the query") if len(split) > 1 else nullcontext():
+            weight, part = read_part(word, read_stdin)
         parts.append((sign * weight, part))
     return parts
 
@@ -84,9 +87,11 @@ def _is_stdin(words: Sequence[str], index: int, *, is_signed: bool = False) -> b
 
 
 def _read(word: str, read_stdin: Callable[[], Query]) -> Query:
-    kind, colon, rest = word.partition(":")
+    if not word:
+        raise UsageError("an empty word is given as a picture", hint="is a variable of the shell empty?")
     if word == STDIN:
         return read_stdin()
+    kind, colon, rest = word.partition(":")
     if not colon or kind not in {"id", "text", "color"} or _is_file(word):
         return Query.picture(expand_home(word))
     if kind == "text":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,15 +77,39 @@ def test_the_document_has_the_shape_that_scripts_rely_on(gallery: Gallery) -> No
             assert {"found", "sure"} <= pair["evidence"].keys()
 
 
-def test_one_drawing_in_two_colours_is_not_the_same_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"colour": "green"}, {"colour": "red"}),
+        ({"colour": "green", "outline": 2}, {"colour": "purple", "outline": 2}),
+        ({"colour": "#4e695a", "outline": 3}, {"colour": "#695772", "outline": 3}),
+        ({"colour": "green"}, {"colour": "green", "outline": 8, "stripes": 2}),
+    ],
+    ids=["two colours", "outlines", "pale outlines", "striped"],
+)
+def test_drawings_that_differ_in_little_are_not_the_same_picture(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any]
+) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for colour in ("green", "red", "purple"):
-        drawn = Image.new("RGB", (240, 320), "#c8c8c8")
-        draw = ImageDraw.Draw(drawn)
-        for top in (40, 130, 220):
-            draw.polygon([(40, top), (200, top + 20), (180, top + 60), (60, top + 70)], fill=colour)
-        drawn.save(folder / f"{colour}.png")
+    draw_card(**one).save(folder / "one.png")
+    draw_card(**other).save(folder / "other.png")
+    assert_nothing_is_a_copy(folder)
+
+
+def draw_card(colour: str, outline: int = 0, stripes: int = 0) -> Image.Image:
+    """Three shapes on a grey card: full, or outlines of some width with stripes so many pixels apart."""
+    drawn = Image.new("RGB", (240, 320), "#c8c8c8")
+    draw = ImageDraw.Draw(drawn)
+    for top in (40, 130, 220):
+        corners = [(40, top), (200, top + 20), (180, top + 60), (60, top + 70)]
+        draw.polygon(corners, outline=colour, width=outline, fill=None if outline else colour)
+        for x in range(64, 180, stripes) if stripes else ():
+            draw.line([(x, top + 4), (x, top + 62)], fill=colour)
+    return drawn
+
+
+def assert_nothing_is_a_copy(folder: Path) -> None:
     with Gallery.open(folder, encoder="histogram", create=True) as gallery:
         gallery.index(folder, options=IndexOptions(workers=1))
         found = gallery.duplicates(options=IndexOptions(workers=1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["Chunk", "Kind", "Source", "State", "Tuning", "discard", "load"]
+__all__ = ["Chunk", "Kind", "OneForm", "Source", "State", "Tuning", "discard", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,27 @@ class Kind(Protocol[C, U_co]):
 
     def open(self, base: Segment, more: Segment | None, alive: Mask | None) -> U_co:
         """Open both files for use. alive: which items of the first still count; None for all. Raises Damaged."""
+
+
+class OneForm(ABC, Generic[C]):
+    """The part of a kind of cache that is the same for all whose content has one form at any size, in both files."""
+
+    def serves(self, _header: dict[str, Any], _state: State) -> bool:
+        """Return True: the content has the same form at any size."""
+        return True
+
+    def build(self, source: Source[C]) -> Callable[[Writer], dict[str, Any]]:
+        """Read everything; return a function that writes it."""
+        whole = self.concat(list(source.rows()))
+        return lambda writer: self.write(writer, whole)
+
+    @abstractmethod
+    def write(self, writer: Writer, chunk: C) -> dict[str, Any]:
+        """See `Kind.write`."""
+
+    @abstractmethod
+    def concat(self, chunks: Sequence[C]) -> C:
+        """See `Kind.concat`."""
 
 
 def load(folder: Path, source: Source[C], kind: Kind[C, U], tuning: Tuning) -> U:

@@ -15,22 +15,22 @@ import numpy as np
 
 from lookalike.store.columns import FIELDS, Coded, Columns, Fields, build_columns, concat, select
 from lookalike.store.sqlite import cache_files
-from lookalike.store.sqlite.sources import check_complete, read_state
+from lookalike.store.sqlite.sources import RowsSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.store.rows import Row
-    from lookalike.store.sqlite.cache_files import Source, State, Tuning
+    from lookalike.store.sqlite.cache_files import Source, Tuning
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.mapped import Segment, Writer
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["FILES", "ColumnsSource", "load"]
+__all__ = ["FILES", "load", "open_source"]
 
 FILES = ("facts.cache", "facts.more")
 _VERSION = 2  # of the content of the files; files of other versions are not read
@@ -48,33 +48,19 @@ def load(folder: Path, source: Source[Columns], tuning: Tuning) -> list[Columns]
     return cache_files.load(folder, source, _Kind(), tuning)
 
 
-class ColumnsSource:
-    """The columns that filters evaluate. It must be created and used inside one transaction."""
+def open_source(tables: Tables) -> RowsSource[Columns]:
+    """The columns that filters evaluate, of the database at this moment."""
 
-    def __init__(self, tables: Tables) -> None:
-        self.state = read_state(tables, f"columns {_VERSION}")
-        self._tables = tables
-        self.changed = tables.changed
+    def read(ids: Sequence[int] | None) -> Iterator[Columns]:
+        return (build_columns([_to_fields(row) for row in rows]) for rows in tables.with_embedding(ids))
 
-    def rows(self, ids: Sequence[int] | None = None) -> Iterator[Columns]:
-        """The columns of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
-        chunks = (build_columns([_to_fields(row) for row in rows]) for rows in self._tables.with_embedding(ids))
-        return chunks if ids is not None else check_complete(self._tables, self.state, chunks)
+    return RowsSource(tables, f"columns {_VERSION}", read)
 
 
-class _Kind:
+class _Kind(cache_files.OneForm[Columns]):
     """The columns of records as a kind of cache: see `cache_files.Kind`."""
 
     files = FILES
-
-    def serves(self, _header: dict[str, Any], _state: State) -> bool:
-        """Return True: columns have the same form at any size."""
-        return True
-
-    def build(self, source: Source[Columns]) -> Callable[[Writer], dict[str, Any]]:
-        """Compute the columns of all records; return a function that writes them."""
-        whole = concat(list(source.rows()))
-        return lambda writer: self.write(writer, whole)
 
     def write(self, writer: Writer, chunk: Columns) -> dict[str, Any]:
         """Write columns one after another."""

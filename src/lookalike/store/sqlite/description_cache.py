@@ -14,22 +14,22 @@ from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Described
 from lookalike.store.rows import CRC, ID
 from lookalike.store.sqlite import cache_files
-from lookalike.store.sqlite.sources import check_complete, read_state
+from lookalike.store.sqlite.sources import RowsSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.store.rows import Row
-    from lookalike.store.sqlite.cache_files import Source, State, Tuning
+    from lookalike.store.sqlite.cache_files import Source, Tuning
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.mapped import Segment, Writer
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["FILES", "DescriptionsSource", "load", "load_in_memory"]
+__all__ = ["FILES", "load", "load_in_memory", "open_source"]
 
 FILES = ("described.cache", "described.more")
 _VERSION = 1  # of the content of the files; files of other versions are not read
@@ -63,33 +63,15 @@ def load_in_memory(source: Source[_Chunk]) -> list[Described]:
     return [_to_described(_concat(list(source.rows())))]
 
 
-class DescriptionsSource:
-    """The descriptions of a database. It must be created and used inside one transaction."""
-
-    def __init__(self, tables: Tables) -> None:
-        self.state = read_state(tables, f"descriptions {_VERSION}")
-        self._tables = tables
-        self.changed = tables.changed
-
-    def rows(self, ids: Sequence[int] | None = None) -> Iterator[_Chunk]:
-        """Checked descriptions, in chunks. Raises Corrupt for damaged rows, and if items are missing."""
-        chunks = map(_to_chunk, self._tables.described(ids))
-        return chunks if ids is not None else check_complete(self._tables, self.state, chunks)
+def open_source(tables: Tables) -> RowsSource[_Chunk]:
+    """The descriptions of all pictures, of the database at this moment."""
+    return RowsSource(tables, f"descriptions {_VERSION}", lambda ids: map(_to_chunk, tables.described(ids)))
 
 
-class _Kind:
+class _Kind(cache_files.OneForm[_Chunk]):
     """Descriptions as a kind of cache: see `cache_files.Kind`."""
 
     files = FILES
-
-    def serves(self, _header: dict[str, Any], _state: State) -> bool:
-        """Return True: descriptions have the same form at any size."""
-        return True
-
-    def build(self, source: Source[_Chunk]) -> Callable[[Writer], dict[str, Any]]:
-        """Read the descriptions of all items; return a function that writes them."""
-        whole = _concat(list(source.rows()))
-        return lambda writer: self.write(writer, whole)
 
     def write(self, writer: Writer, chunk: _Chunk) -> dict[str, Any]:
         """Write one array after another."""

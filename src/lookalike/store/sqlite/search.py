@@ -124,7 +124,7 @@ class Search:
             known = self._described
             if known is not None and known[0] == generation:
                 return known[1]
-            source = description_cache.DescriptionsSource(self._tables)
+            source = description_cache.open_source(self._tables)
             if known is not None and known[0] > generation:
                 return description_cache.load_in_memory(source)
             self._described = generation, description_cache.load(self._folder, source, self._tuning)
@@ -237,7 +237,7 @@ class Search:
             known = self._columns
             if known is not None and known[0] == generation:
                 return known[1]
-            source = column_cache.ColumnsSource(self._tables)
+            source = column_cache.open_source(self._tables)
             if known is not None and known[0] > generation:
                 return [place_below(concat(list(source.rows())), self._tables.base)]
             parts = column_cache.load(self._folder, source, self._tuning)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lookalike.store.sqlite.vector_cache import Chunk
 from lookalike.vectors.exact import VERSION, prepare_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lookalike.store.sqlite.tables import Tables
     from lookalike.vectors.metric import Metric
 
-__all__ = ["VectorsSource", "check_complete", "read_state"]
+__all__ = ["RowsSource", "VectorsSource"]
 
 
 class _Counted(Protocol):
@@ -45,7 +45,7 @@ class VectorsSource:
         self.projection = tables.projection(space.dim) if raw is None else None
         fitted = fitted_checksum(self.projection) if self.projection else 0
         made_by = f"{fitted}" if raw is None else f"as put {raw.start} {raw.stop}"
-        self.state = read_state(tables, f"{space.fingerprint} {made_by} {VERSION}")
+        self.state = _read_state(tables, f"{space.fingerprint} {made_by} {VERSION}")
         self.metric: Metric = space.metric if raw is None else "cosine"
         self._tables, self._dim, self._columns = tables, space.dim, raw or slice(None)
         self.changed = tables.changed
@@ -54,7 +54,7 @@ class VectorsSource:
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[Chunk]:
         """The vectors of checked rows, in chunks. Raises Corrupt for damaged rows, and if rows are missing."""
         chunks = self._read(ids)
-        return chunks if ids is not None else check_complete(self._tables, self.state, chunks, "embeddings")
+        return chunks if ids is not None else _check_complete(self._tables, self.state, chunks, "embeddings")
 
     def _read(self, ids: Sequence[int] | None) -> Iterator[Chunk]:
         last = 0
@@ -71,7 +71,24 @@ class VectorsSource:
         return prepare_vectors(adapted[:, self._columns], self.metric)
 
 
-def check_complete(tables: Tables, state: State, chunks: Iterable[_Counts], what: str = "items") -> Iterator[_Counts]:
+class RowsSource(Generic[_Counts]):
+    """What is computed from the rows of items, besides vectors. It must be created and used inside one transaction.
+
+    read: computes the chunks of these items, or of all, from checked rows.
+    """
+
+    def __init__(self, tables: Tables, made_by: str, read: Callable[[Sequence[int] | None], Iterable[_Counts]]) -> None:
+        self.state = _read_state(tables, made_by)
+        self._tables, self._read = tables, read
+        self.changed = tables.changed
+
+    def rows(self, ids: Sequence[int] | None = None) -> Iterator[_Counts]:
+        """What `read` computes, in chunks. Raises Corrupt for damaged rows, and if items are missing."""
+        chunks = self._read(ids)
+        return iter(chunks) if ids is not None else _check_complete(self._tables, self.state, chunks)
+
+
+def _check_complete(tables: Tables, state: State, chunks: Iterable[_Counts], what: str = "items") -> Iterator[_Counts]:
     """Hand on the chunks of all items. Raises Corrupt behind the last if their number or checksums are not the state's.
 
     what: what to call them in the error.
@@ -84,6 +101,6 @@ def check_complete(tables: Tables, state: State, chunks: Iterable[_Counts], what
         raise corrupt(tables.path, f"{what} are missing, or there twice")
 
 
-def read_state(tables: Tables, made_by: str) -> State:
+def _read_state(tables: Tables, made_by: str) -> State:
     """Read the current state of the database, for values that are computed as `made_by` says."""
     return State(made_by, tables.number("generation"), tables.number("next_id"), *tables.tally()[1:])
