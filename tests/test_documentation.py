@@ -112,7 +112,7 @@ def test_every_python_example_of_a_page_works(page: Path, sandbox: Path) -> None
     with contextlib.ExitStack() as stack:
         if page.name == "web.md":
             index, serve = blocks(page, "sh")[0].strip().splitlines()
-            subprocess.run(as_run(index), cwd=sandbox, check=True)
+            subprocess.run(as_run(index, sandbox), cwd=sandbox, check=True)
             stack.enter_context(served(serve, sandbox))
         done = subprocess.run([sys.executable, script], cwd=sandbox, capture_output=True, text=True)
     assert done.returncode == 0, f"{page.name}\n{done.stderr}"
