@@ -20,7 +20,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -86,7 +86,7 @@ class Postgres:
             stderr=log,
             **self._as(),
         )
-        self._process = _starter().submit(start).result()
+        self._process = cast("subprocess.Popen[bytes]", _starter().submit(start).result())
         log.close()
         self._wait()
 
@@ -127,7 +127,7 @@ class Postgres:
         import psycopg
 
         assert self._process is not None
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 120  # half a second on an idle machine
         while time.monotonic() < ends and self._process.poll() is None:
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._address, connect_timeout=2):
                 return

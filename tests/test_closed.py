@@ -19,6 +19,7 @@ ALLOWED = {"close", "plan_moves"}  # the latter looks at files alone
 DUNDERS = ["__len__", "__iter__", "__enter__", "__contains__"]
 NAMES = [name for name in dir(Gallery) if not name.startswith("_") and name not in ALLOWED]
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "copy_to": ("memory:copy",),
     "relocate": ("/old", "/new"),
     "adapt_to_labels": ({},),
     "explain": ("a.jpg", "b.jpg"),

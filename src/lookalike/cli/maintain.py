@@ -323,7 +323,7 @@ def copy(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Copy a gallery to another folder, or to a server and back, and check the copy.
+    """Copy a gallery to a folder or a server, and check the copy.
 
     Everything goes along: embeddings, adaptation, taught names and folders. No picture is read. A copy that was
     interrupted continues. With --force, what only TARGET holds is removed there.
