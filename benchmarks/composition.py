@@ -19,6 +19,7 @@ from lookalike.adaptation import expansion
 from lookalike.adaptation.plan import Plan, fit_plan
 from lookalike.datasets.labelled import load_labelled, read_split, split_by_content
 from lookalike.encoders import DEFAULT, composition, load_encoder
+from lookalike.encoders.groups import EncoderGroup, groups_of
 from lookalike.images.pool import DecoderPool
 from lookalike.metrics import average_precision, precision_at
 
@@ -101,7 +102,9 @@ def measure(collection: Collection, encoder: Any, variant: Variant) -> np.ndarra
 def compose(collection: Collection, encoder: Any, variant: Variant) -> np.ndarray:
     """The embeddings of this variant; the constants under test are set where the package has them."""
     dims = encoder.layers if len(variant.shares) > 1 else (encoder.dim,)
-    encoder.groups, encoder.exponent = tuple(zip(dims, variant.shares, strict=True)), variant.exponent
+    encoder.groups = [
+        EncoderGroup(dim, share, variant.exponent) for dim, share in zip(dims, variant.shares, strict=True)
+    ]
     composition._LAYOUT_SHARE, expansion._SHARE = variant.layout, variant.whitened_share
     dim = composition.composed_dim(encoder)
     return np.asarray(composition.compose(encoder, collection.rows, collection.wholes, dim))
@@ -113,7 +116,7 @@ def main() -> None:
     parser.add_argument("-e", "--encoder", default=DEFAULT)
     arguments = parser.parse_args()
     encoder: Any = load_encoder(arguments.encoder)
-    encoder.layers = [dim for dim, _ in encoder.groups] or [encoder.dim]
+    encoder.layers = [group.dim for group in groups_of(encoder)]
     collections = {folder.name: load(folder, encoder) for folder in arguments.folders}
     print("| variant | " + " | ".join([*collections, "mean"]) + " |\n" + "|---" * (len(collections) + 2) + "|")
     for name, variant in VARIANTS.items():

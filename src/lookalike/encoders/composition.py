@@ -4,7 +4,7 @@ An encoder sees the middle of a picture, and not every pixel of that. Two pictur
 at distance 0, and people delete by it. So an embedding that is compared by cosine is composed of groups, each of length
 1 times the root of its share, which makes the similarity of two embeddings the weighted mean of their groups':
 
-    the encoder's embedding, or the groups that the encoder divides it into, each value raised to the encoder's exponent
+    the encoder's embedding, or the groups that the encoder divides it into, each value raised to the group's exponent
     the layout: the colours of 4 x 4 cells over the whole picture, as in MPEG-7's colour layout (Manjunath et al. 2001)
     the pixels: a digest of all pixels as a direction, with a share so small that it never decides between two pictures;
     it keeps the distance of unequal pictures above 0
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lookalike.encoders.groups import groups_of
 from lookalike.encoders.hybrid import HybridEncoder
 from lookalike.images import whole
 from lookalike.vectors.metric import unit
@@ -44,8 +45,7 @@ _FAINT = 48.0  # the length, in levels of 255, below which a layout counts for l
 class Group(NamedTuple):
     """Some dimensions of an embedding: how many, their share of the similarity, and the encoder that makes them.
 
-    encoder: None for the layout and the pixels. exponent: the power to which the absolute value of each dimension is
-    raised; below 1 it keeps a few strong features from deciding alone.
+    encoder: None for the layout and the pixels. exponent: as in `lookalike.encoders.groups.EncoderGroup`.
     """
 
     dim: int
@@ -72,8 +72,7 @@ def divide(encoder: Encoder, dim: int) -> list[Group]:
     elif dim == encoder.dim:
         return [Group(dim, 1.0, encoder)]
     else:
-        sizes, exponent = getattr(encoder, "groups", ()) or [(encoder.dim, 1.0)], getattr(encoder, "exponent", 1.0)
-        own = [Group(size, share, encoder, exponent) for size, share in sizes]
+        own = [Group(group.dim, group.share, encoder, group.exponent) for group in groups_of(encoder)]
     if dim == encoder.dim:
         return own
     rest = 1 - _LAYOUT_SHARE - _PIXELS_SHARE

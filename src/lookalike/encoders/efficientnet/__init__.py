@@ -16,6 +16,7 @@ from lookalike.encoders.efficientnet.network import ALL, DIM, FEATURES
 from lookalike.encoders.efficientnet.shipped import NETWORK, read_shipped
 from lookalike.encoders.efficientnet.weights import CONVERTER, DIGEST
 from lookalike.encoders.efficientnet.words import load_vocabulary
+from lookalike.encoders.groups import EncoderGroup
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.images.decode import View
 
@@ -24,8 +25,9 @@ __all__ = [
     "efficientnet_lite0_layers_int8_128", "efficientnet_lite0_layers_int8_160",
 ]  # fmt: skip
 
-_SHARES = (0.6, 0.4)  # of the features and of the earlier stages, in a gallery (docs/decisions.md)
-_EXPONENT = 0.7  # of both (docs/decisions.md)
+_EXPONENT = 0.7
+_GROUPS = (EncoderGroup(DIM, 0.6, _EXPONENT), EncoderGroup(ALL - DIM, 0.4, _EXPONENT))
+"""The features and the earlier stages, in a gallery (docs/decisions.md)."""
 _MIDDLE = 0.875  # the crop that the network was trained and measured with
 _USUAL = View(224, _MIDDLE)
 
@@ -88,8 +90,7 @@ def _build(form: _Form) -> OnnxEncoder:
         card,
         dim=ALL if form.is_layered else DIM,
         source=_source(form.graph),
-        groups=[(DIM, _SHARES[0]), (ALL - DIM, _SHARES[1])] if form.is_layered else (),
-        exponent=_EXPONENT if form.is_layered else 1.0,
+        groups=_GROUPS if form.is_layered else (),
         load_vocabulary=load_vocabulary,
         suits_cpu=form.is_integer,  # ONNX Runtime computes in integers on processors only, elsewhere in floats
     )
