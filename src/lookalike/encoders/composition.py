@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lookalike.encoders.groups import groups_of
+from lookalike.encoders.groups import Weighing, groups_of
 from lookalike.encoders.hybrid import HybridEncoder
 from lookalike.images import whole
 from lookalike.vectors.metric import unit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Group", "compose", "composed_dim", "divide", "encode_whole", "layout_columns"]
+__all__ = ["Group", "choose_shares", "compose", "composed_dim", "divide", "encode_whole", "layout_columns"]
 
 _LAYOUT_SHARE = 0.05
 _PIXELS_SHARE = 1e-6
@@ -78,6 +78,18 @@ def divide(encoder: Encoder, dim: int) -> list[Group]:
     rest = 1 - _LAYOUT_SHARE - _PIXELS_SHARE
     beside = [Group(_LAYOUT, _LAYOUT_SHARE, None), Group(whole.PIXELS, _PIXELS_SHARE, None)]
     return [*(group._replace(share=group.share * rest) for group in own), *beside]
+
+
+def choose_shares(encoder: Encoder, rows: Rows) -> list[float]:
+    """The share of each group for these embeddings, float32 (n, dim): as the encoder chooses, or else as usual."""
+    groups = divide(encoder, rows.shape[1])
+    if rows.shape[1] == encoder.dim or not len(rows) or not isinstance(encoder, Weighing):
+        return [group.share for group in groups]
+    own = [group for group in groups if group.encoder is not None]
+    parts = np.split(rows, np.cumsum([group.dim for group in groups])[:-1], axis=1)
+    before = [unit(_raise(unit(part), 1 / group.exponent)) for part, group in zip(parts, own, strict=False)]
+    chosen, together = encoder.choose_shares(np.concatenate(before, axis=1)), sum(group.share for group in own)
+    return [*(share * together for share in chosen), *(group.share for group in groups[len(own) :])]
 
 
 def encode_whole(encoder: Encoder, images: NDArray[np.uint8], wholes: Sequence[bytes], dim: int) -> Rows:

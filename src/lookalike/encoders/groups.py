@@ -2,7 +2,8 @@
 
 The last features of a network and its earlier stages, say, answer different questions. As one group, the wider spread
 of one hides the other. An encoder says how its embedding is divided by a member `groups`; without it, all dimensions
-are one group.
+are one group. An encoder may also choose, for the pictures of one gallery, how much each group counts (`Weighing`);
+otherwise each has its usual share.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from lookalike.errors import EncoderError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lookalike.encoders import Encoder
 
-__all__ = ["EncoderGroup", "Grouped", "groups_of"]
+__all__ = ["EncoderGroup", "Grouped", "Weighing", "groups_of"]
 
 
 class EncoderGroup(NamedTuple):
@@ -39,6 +43,14 @@ class Grouped(Protocol):
     @property
     def groups(self) -> Sequence[EncoderGroup]:
         """One or more groups."""
+
+
+@runtime_checkable
+class Weighing(Grouped, Protocol):
+    """An encoder that can say of a gallery's pictures, without labels, which groups should count more in it."""
+
+    def choose_shares(self, embeddings: NDArray[np.float32]) -> Sequence[float]:
+        """The share of each group, together 1, for embeddings float32 (n, dim), n >= 1, whose groups have length 1."""
 
 
 def groups_of(encoder: Encoder) -> list[EncoderGroup]:
