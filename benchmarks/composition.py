@@ -19,6 +19,7 @@ from lookalike.adaptation import expansion
 from lookalike.adaptation.plan import Plan, fit_plan
 from lookalike.datasets.labelled import load_labelled, read_split, split_by_content
 from lookalike.encoders import DEFAULT, composition, load_encoder
+from lookalike.encoders.groups import EncoderGroup, groups_of
 from lookalike.images.pool import DecoderPool
 from lookalike.metrics import average_precision, precision_at
 
@@ -27,7 +28,7 @@ FOLDS = 3
 
 class Variant(NamedTuple):
     """The shares of the encoder's groups, the exponent of their values, the layout's share, and the smoothed and
-    whitened dimensions of each group with the share of the whitened ones.
+    whitened dimensions of each group with the share of the whitened ones; whether each gallery chooses its shares.
     """
 
     shares: tuple[float, ...] = (0.6, 0.4)
@@ -35,10 +36,12 @@ class Variant(NamedTuple):
     layout: float = 0.05
     whitened_share: float = 0.33
     dims: tuple[int, int] = (116, 16)
+    is_chosen: bool = False
 
 
 VARIANTS = {
-    "as built": Variant(),
+    "as built": Variant(is_chosen=True),
+    "shares 0.6 / 0.4 in every gallery": Variant(),
     "the encoder's embedding as one group": Variant(shares=(1.0,)),
     "without the layout": Variant(layout=0.0),
     "layout 0.1": Variant(layout=0.1),
@@ -85,10 +88,11 @@ def measure(collection: Collection, encoder: Any, variant: Variant) -> np.ndarra
     most: list[int | None] = [variant.dims[0] if blend else variant.dims[1] for blend in blends]
     if len(variant.shares) == 1:
         most[0] = 2 * variant.dims[0]
-    plan = Plan([group.dim for group in groups], [group.share for group in groups], blends, most)
     fold, figures = np.random.default_rng(0).permutation(len(rows)) % FOLDS, []
     for number in range(FOLDS):
         own, asked = fold != number, fold == number
+        shares = composition.choose_shares(encoder, rows[own]) if variant.is_chosen else [one.share for one in groups]
+        plan = Plan([group.dim for group in groups], shares, blends, most)
         projection = fit_plan(plan, functools.partial(np.split, rows[own], 1))
         similarity = projection.apply(rows[asked]) @ projection.apply(rows[own]).T
         order = np.argsort(-similarity, axis=1, kind="stable")
@@ -101,7 +105,9 @@ def measure(collection: Collection, encoder: Any, variant: Variant) -> np.ndarra
 def compose(collection: Collection, encoder: Any, variant: Variant) -> np.ndarray:
     """The embeddings of this variant; the constants under test are set where the package has them."""
     dims = encoder.layers if len(variant.shares) > 1 else (encoder.dim,)
-    encoder.groups, encoder.exponent = tuple(zip(dims, variant.shares, strict=True)), variant.exponent
+    encoder.groups = [
+        EncoderGroup(dim, share, variant.exponent) for dim, share in zip(dims, variant.shares, strict=True)
+    ]
     composition._LAYOUT_SHARE, expansion._SHARE = variant.layout, variant.whitened_share
     dim = composition.composed_dim(encoder)
     return np.asarray(composition.compose(encoder, collection.rows, collection.wholes, dim))
@@ -113,7 +119,7 @@ def main() -> None:
     parser.add_argument("-e", "--encoder", default=DEFAULT)
     arguments = parser.parse_args()
     encoder: Any = load_encoder(arguments.encoder)
-    encoder.layers = [dim for dim, _ in encoder.groups] or [encoder.dim]
+    encoder.layers = [group.dim for group in groups_of(encoder)]
     collections = {folder.name: load(folder, encoder) for folder in arguments.folders}
     print("| variant | " + " | ".join([*collections, "mean"]) + " |\n" + "|---" * (len(collections) + 2) + "|")
     for name, variant in VARIANTS.items():

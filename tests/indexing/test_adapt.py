@@ -11,6 +11,7 @@ import pytest
 from lookalike import Gallery
 from lookalike.adaptation.projection import Projection
 from lookalike.encoders import DEFAULT
+from lookalike.encoders.composition import choose_shares
 from lookalike.images.augment import cut_part
 from lookalike.images.decode import fit
 from lookalike.vectors.metric import unit
@@ -42,6 +43,14 @@ def test_pretrained_features_are_blended_by_themselves(gallery: Gallery) -> None
     assert info["blended"]
     assert info["adapted_on"] == COUNT
     assert info["dim"] == 2 * (29 + COUNT // 4) + WHOLE  # whitened: a quarter as many as pictures
+
+
+def test_a_gallery_chooses_the_shares_of_its_groups_by_its_own_pictures(gallery: Gallery) -> None:
+    embeddings = np.concatenate([rows for _, rows in gallery.store.embeddings()])
+    projection = gallery.store.projection
+    assert projection is not None
+    assert projection.shares == pytest.approx(choose_shares(gallery.encoder, embeddings))
+    assert sum(projection.shares) == pytest.approx(1)
 
 
 def test_every_picture_is_at_distance_0_from_itself(gallery: Gallery) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lookalike.encoders.devices import DEVICES, Device, check_device, on_device, wanted_device
+from lookalike.encoders.groups import EncoderGroup, Grouped, Weighing
 from lookalike.encoders.registry import (
     CARD,
     DEFAULT,
@@ -49,7 +50,10 @@ __all__ = [
     "TOKENIZER",
     "Device",
     "Encoder",
+    "EncoderGroup",
+    "Grouped",
     "Learner",
+    "Weighing",
     "check_device",
     "encoder_names",
     "fetch",
@@ -66,7 +70,11 @@ __all__ = [
 
 
 class Encoder(Protocol):
-    """What every encoder offers. Its members are read-only; `encode` is called from one thread at a time."""
+    """What every encoder offers. Its members are read-only; `encode` is called from one thread at a time.
+
+    An encoder may also have a member `groups` (`Grouped`), which divides its embeddings; by default they are one group.
+    With `choose_shares` (`Weighing`) it chooses, for the pictures of a gallery, how much each group counts.
+    """
 
     @property
     def name(self) -> str:

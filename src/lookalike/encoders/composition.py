@@ -4,7 +4,7 @@ An encoder sees the middle of a picture, and not every pixel of that. Two pictur
 at distance 0, and people delete by it. So an embedding that is compared by cosine is composed of groups, each of length
 1 times the root of its share, which makes the similarity of two embeddings the weighted mean of their groups':
 
-    the encoder's embedding, or the groups that the encoder divides it into, each value raised to the encoder's exponent
+    the encoder's embedding, or the groups that the encoder divides it into, each value raised to the group's exponent
     the layout: the colours of 4 x 4 cells over the whole picture, as in MPEG-7's colour layout (Manjunath et al. 2001)
     the pixels: a digest of all pixels as a direction, with a share so small that it never decides between two pictures;
     it keeps the distance of unequal pictures above 0
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lookalike.encoders.groups import Weighing, groups_of
 from lookalike.encoders.hybrid import HybridEncoder
 from lookalike.images import whole
 from lookalike.vectors.metric import unit
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
-__all__ = ["Group", "compose", "composed_dim", "divide", "encode_whole", "layout_columns"]
+__all__ = ["Group", "choose_shares", "compose", "composed_dim", "divide", "encode_whole", "layout_columns"]
 
 _LAYOUT_SHARE = 0.05
 _PIXELS_SHARE = 1e-6
@@ -44,8 +45,7 @@ _FAINT = 48.0  # the length, in levels of 255, below which a layout counts for l
 class Group(NamedTuple):
     """Some dimensions of an embedding: how many, their share of the similarity, and the encoder that makes them.
 
-    encoder: None for the layout and the pixels. exponent: the power to which the absolute value of each dimension is
-    raised; below 1 it keeps a few strong features from deciding alone.
+    encoder: None for the layout and the pixels. exponent: as in `lookalike.encoders.groups.EncoderGroup`.
     """
 
     dim: int
@@ -72,13 +72,24 @@ def divide(encoder: Encoder, dim: int) -> list[Group]:
     elif dim == encoder.dim:
         return [Group(dim, 1.0, encoder)]
     else:
-        sizes, exponent = getattr(encoder, "groups", ()) or [(encoder.dim, 1.0)], getattr(encoder, "exponent", 1.0)
-        own = [Group(size, share, encoder, exponent) for size, share in sizes]
+        own = [Group(group.dim, group.share, encoder, group.exponent) for group in groups_of(encoder)]
     if dim == encoder.dim:
         return own
     rest = 1 - _LAYOUT_SHARE - _PIXELS_SHARE
     beside = [Group(_LAYOUT, _LAYOUT_SHARE, None), Group(whole.PIXELS, _PIXELS_SHARE, None)]
     return [*(group._replace(share=group.share * rest) for group in own), *beside]
+
+
+def choose_shares(encoder: Encoder, rows: Rows) -> list[float]:
+    """The share of each group for these embeddings, float32 (n, dim): as the encoder chooses, or else as usual."""
+    groups = divide(encoder, rows.shape[1])
+    if rows.shape[1] == encoder.dim or not len(rows) or not isinstance(encoder, Weighing):
+        return [group.share for group in groups]
+    own = [group for group in groups if group.encoder is not None]
+    parts = np.split(rows, np.cumsum([group.dim for group in groups])[:-1], axis=1)
+    before = [unit(_raise(unit(part), 1 / group.exponent)) for part, group in zip(parts, own, strict=False)]
+    chosen, together = encoder.choose_shares(np.concatenate(before, axis=1)), sum(group.share for group in own)
+    return [*(share * together for share in chosen), *(group.share for group in groups[len(own) :])]
 
 
 def encode_whole(encoder: Encoder, images: NDArray[np.uint8], wholes: Sequence[bytes], dim: int) -> Rows:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 
 from lookalike.encoders.devices import wanted_device
+from lookalike.encoders.groups import EncoderGroup
 from lookalike.encoders.sessions import find_output, offered_devices, open_session
 from lookalike.errors import EncoderError
 from lookalike.images.decode import View
@@ -139,16 +140,16 @@ class OnnxEncoder:
         *,
         dim: int | None = None,
         source: str = "",
-        groups: Sequence[tuple[int, float]] = (),
-        exponent: float = 1.0,
+        groups: Sequence[EncoderGroup] = (),
+        choose_shares: Callable[[NDArray[np.float32]], Sequence[float]] | None = None,
         encode_texts: EncodeTexts | None = None,
         load_vocabulary: Callable[[], Vocabulary] | None = None,
         suits_cpu: bool = False,
     ) -> None:
         """dim: the dimensions of its embeddings if they are known; otherwise the model is tried.
 
-        groups: how a gallery divides an embedding, as the dimensions and the share of each group; empty for one group.
-        exponent: the power of each value that a gallery keeps; its sign is kept too.
+        groups: how a gallery divides an embedding; empty for one group. choose_shares: as in
+        `lookalike.encoders.groups.Weighing`; without it, each group has its usual share.
         source: what a built-in model was made from; any other model is known by its digest. encode_texts: of the text
         encoder that the model was trained with, if any; not part of the fingerprint, as it never sees a picture. The
         same is true of load_vocabulary, which returns the words of a model that was trained to classify.
@@ -160,8 +161,7 @@ class OnnxEncoder:
         self.metric = card.metric
         self.trained_on = card.trained_on
         self.model = model
-        self.groups = tuple(groups)
-        self.exponent = exponent
+        self._choose_shares = choose_shares
         self.encode_texts = encode_texts
         self.load_vocabulary = load_vocabulary
         self._source = source or hashlib.sha256(model).hexdigest()
@@ -172,6 +172,7 @@ class OnnxEncoder:
         self._output = find_output(self._session, card.output, f"model {card.name}")
         self._takes_bytes = self._input.type == "tensor(uint8)"
         self.dim = dim or self._try_out()
+        self.groups = tuple(groups) or (EncoderGroup(self.dim),)
         device = wanted_device()
         if device == "auto":
             device = "cpu" if suits_cpu else offered_devices()[0]
@@ -190,6 +191,10 @@ class OnnxEncoder:
             del fields["view"]["detail"]
         fields["model"] = self._source
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+    def choose_shares(self, embeddings: NDArray[np.float32]) -> Sequence[float]:
+        """The share of each group in a gallery of these pictures; see `lookalike.encoders.groups.Weighing`."""
+        return self._choose_shares(embeddings) if self._choose_shares else [group.share for group in self.groups]
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, size, size, 3) in, float32 (n, dim) out; each core runs its own small batches."""

@@ -13,7 +13,7 @@ import numpy as np
 from lookalike.adaptation.lda import MIN_PER_CLASS, Validation, cross_validate, fit_classes
 from lookalike.adaptation.plan import Plan, adapts_at, fit_plan, is_blended
 from lookalike.adaptation.projection import fit_projection
-from lookalike.encoders.composition import divide
+from lookalike.encoders.composition import choose_shares, divide
 from lookalike.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = ["adapt", "adapt_if_grown", "adapt_to_labels", "plan_for"]
 _log = logging.getLogger(__name__)
 
 _SAMPLE = 32768  # most embeddings that anything is fitted to, spread evenly over the gallery
+_JUDGED = 2048  # most embeddings by which the shares of groups are chosen: their means move by less than 0.01
 _TOGETHER = 232  # dimensions of the groups of one encoder, which with those of the whole picture are 256
 _LAYOUT, _PIXELS = 16, 8  # of the layout of the whole picture: more change nothing (docs/decisions.md)
 _DIM = 64  # dimensions of a vector in addition to those of its classes
@@ -66,7 +67,7 @@ def adapt(store: Store, encoder: Encoder, *, dim: int | None = None, blend: bool
 def plan_for(store: Store, encoder: Encoder, dim: int | None = None, *, blend: bool | None = None) -> Plan:
     """The plan by which `adapt` would fit the projection of this store."""
     groups = divide(encoder, store.space.dim)
-    shares = [group.share for group in groups] if len(groups) > 1 else []
+    shares = _choose_shares(store, encoder) if len(groups) > 1 else []
     blends = _choose_blends(store, groups, blend=blend)
     return Plan([group.dim for group in groups], shares, blends, _choose_widths(groups, blends, dim))
 
@@ -103,6 +104,11 @@ def adapt_to_labels(
         return choice
 
 
+def _choose_shares(store: Store, encoder: Encoder) -> list[float]:
+    sample = [np.empty((0, store.space.dim), np.float32), *_sample(store, _JUDGED)]
+    return choose_shares(encoder, np.concatenate(sample))
+
+
 def _choose_blends(store: Store, groups: Sequence[Group], *, blend: bool | None) -> list[bool]:
     known = store.projection
     if blend is None and known is not None and not known.classes:
@@ -131,10 +137,10 @@ def _suits(dim: int, encoder: Encoder, *, blend: bool | None) -> bool:
     return is_blended(dim, encoder.metric, encoder.trained_on) if blend is None else blend
 
 
-def _sample(store: Store) -> Iterator[NDArray[np.float32]]:
-    """At most _SAMPLE embeddings, spread evenly over the gallery, in chunks."""
+def _sample(store: Store, most: int = _SAMPLE) -> Iterator[NDArray[np.float32]]:
+    """At most `most` embeddings, spread evenly over the gallery, in chunks."""
     ids = store.ids()
-    step = -(-len(ids) // _SAMPLE)
+    step = -(-len(ids) // most)
     # Reading by id fetches only the sample: a twentieth of a gallery of 700,000.
     return (embeddings for _, embeddings in store.embeddings(ids[::step].tolist() if step > 1 else None))
 

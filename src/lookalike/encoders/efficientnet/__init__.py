@@ -11,21 +11,31 @@ mAP.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from lookalike.encoders.efficientnet.classifier import measure_confidence
 from lookalike.encoders.efficientnet.network import ALL, DIM, FEATURES
 from lookalike.encoders.efficientnet.shipped import NETWORK, read_shipped
 from lookalike.encoders.efficientnet.weights import CONVERTER, DIGEST
 from lookalike.encoders.efficientnet.words import load_vocabulary
+from lookalike.encoders.groups import EncoderGroup
 from lookalike.encoders.onnx import Card, OnnxEncoder
 from lookalike.images.decode import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "efficientnet_lite0", "efficientnet_lite0_int8", "efficientnet_lite0_layers", "efficientnet_lite0_layers_int8",
     "efficientnet_lite0_layers_int8_128", "efficientnet_lite0_layers_int8_160",
 ]  # fmt: skip
 
-_SHARES = (0.6, 0.4)  # of the features and of the earlier stages, in a gallery (docs/decisions.md)
-_EXPONENT = 0.7  # of both (docs/decisions.md)
+_SHARE, _EXPONENT = 0.6, 0.7  # of the features in a gallery, and of all values (docs/decisions.md)
+_GROUPS = (EncoderGroup(DIM, _SHARE, _EXPONENT), EncoderGroup(ALL - DIM, 1 - _SHARE, _EXPONENT))
+_SURE, _SLOPE, _MOST = 0.63, 2.0, 0.9  # from which confidence on, how fast and how far that share rises
 _MIDDLE = 0.875  # the crop that the network was trained and measured with
 _USUAL = View(224, _MIDDLE)
 
@@ -88,11 +98,18 @@ def _build(form: _Form) -> OnnxEncoder:
         card,
         dim=ALL if form.is_layered else DIM,
         source=_source(form.graph),
-        groups=[(DIM, _SHARES[0]), (ALL - DIM, _SHARES[1])] if form.is_layered else (),
-        exponent=_EXPONENT if form.is_layered else 1.0,
+        groups=_GROUPS if form.is_layered else (),
+        choose_shares=_choose_shares if form.is_layered else None,
         load_vocabulary=load_vocabulary,
         suits_cpu=form.is_integer,  # ONNX Runtime computes in integers on processors only, elsewhere in floats
     )
+
+
+def _choose_shares(embeddings: NDArray[np.float32]) -> Sequence[float]:
+    """The more surely the network recognises the pictures as things that it knows, the more its last features count."""
+    confidence = measure_confidence(embeddings[:, :DIM])
+    share = min(_MOST, _SHARE + _SLOPE * max(0.0, confidence - _SURE))
+    return share, 1 - share
 
 
 def _source(graph: str) -> str:

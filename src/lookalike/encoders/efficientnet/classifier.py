@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike.encoders.efficientnet.shipped import CLASSIFIER, read_shipped
+from lookalike.vectors.metric import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["load_classifier", "pack_classifier"]
+__all__ = ["load_classifier", "measure_confidence", "pack_classifier"]
 
 _TOP = 127  # the largest weight
+_LENGTH = np.float32(25)  # of features whose classes are compared; their own is about 14, which is less decided
 
 
 def load_classifier() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -28,6 +30,16 @@ def load_classifier() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """
     with np.load(io.BytesIO(read_shipped(CLASSIFIER)), allow_pickle=False) as file:
         return file["weights"] * file["steps"][:, None], file["biases"]
+
+
+def measure_confidence(features: NDArray[np.float32]) -> float:
+    """The mean probability of each picture's likeliest class, for features float32 (n, 1280) of any length, n >= 1.
+
+    They are compared at one length, because a gallery does not store theirs.
+    """
+    weights, biases = load_classifier()
+    logits = _LENGTH * unit(features) @ weights.T + biases
+    return float(np.mean(1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)))
 
 
 def pack_classifier(weights: NDArray[np.float32], biases: NDArray[np.float32]) -> bytes:
