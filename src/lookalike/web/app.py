@@ -46,7 +46,7 @@ def create_app(desk: Desk, settings: Settings) -> ASGIApp:
 
     kinds: tuple[type[Exception], ...] = (Problem, LookalikeError, HTTPException, Exception)
     pages = Starlette(
-        routes=[*health_routes(desk, counters), *page_routes(desk)],
+        routes=[*health_routes(desk, counters), *page_routes(desk, allow_write=settings.allow_write)],
         exception_handlers=dict.fromkeys(kinds, answer_error),
     )
     api = _Api(desk)

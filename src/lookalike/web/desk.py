@@ -60,7 +60,7 @@ class Thumbnail:
 class Desk:
     """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
 
-    when_ready: called in the background when that is done.
+    when_ready: called in the background when that is done. when_closed: called before anything else is closed.
     """
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
@@ -69,6 +69,7 @@ class Desk:
         self.failure: Exception | None = None
         self.started = time.time()
         self.when_ready: list[Callable[[], object]] = []
+        self.when_closed: list[Callable[[], None]] = []
         waiting = max(2 * _CORES, 16)
         self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
         self.searches = Lane("searches", threads=_CORES, waiting=64)
@@ -106,6 +107,8 @@ class Desk:
         """End the decoders and threads, and forget what was dropped."""
         if self._starting is not None:
             self._starting.join()
+        for call in self.when_closed:
+            call()
         with self._lock:
             pools = [*self._decoders.values(), *([self._queries] if self._queries else [])]
         for pool in pools:

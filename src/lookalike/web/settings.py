@@ -19,13 +19,15 @@ class Settings:
     """Where a gallery is served and to whom.
 
     token: what a client has to know; needed for every address but that of this machine. hosts: further names by which
-    clients may reach the server, such as that of a reverse proxy.
+    clients may reach the server, such as that of a reverse proxy. allow_write: whether files and the gallery may be
+    changed.
     """
 
     host: str = "127.0.0.1"
     port: int = 8765
     token: str = ""
     hosts: tuple[str, ...] = ()
+    allow_write: bool = False
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.token:
