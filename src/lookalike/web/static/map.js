@@ -4,7 +4,7 @@
 /** @typedef {{ids: number[], names: string[], x: number[], y: number[], group: number[], groups: {name: string, x: number, y: number, size: number}[]}} Points */
 
 const MOST_IMAGES = 600; // that are kept, at 128 pixels
-const AT_ONCE = 6; // that are fetched
+const AT_ONCE = 8; // that are fetched
 const LONGEST = 7000; // characters of an address
 
 /** @param {HTMLElement} chart @param {(address: string) => void} visit */
