@@ -313,7 +313,7 @@ def _read_choice(parameters: QueryParams) -> Choice:
 
 
 async def _read_form(request: Request) -> dict[str, Any]:
-    """The fields of a small form: `choice` as parameters, `moves`, and `ids`. Raises Problem."""
+    """The fields of a small form: `choice` as parameters, `moves`, and `picture`, repeatable. Raises Problem."""
     from starlette.datastructures import QueryParams as Parameters  # noqa: PLC0415  (a name for types above)
 
     body = b""
@@ -323,5 +323,5 @@ async def _read_form(request: Request) -> dict[str, Any]:
             raise Problem(413, "too_large", "the form is too large")
     pairs = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=_MOST)
     fields = Parameters(pairs)
-    ids = [read_count(text, least=1, most=_ANYWHERE) for text in fields.getlist("id")]
+    ids = [read_count(text, least=1, most=_ANYWHERE) for text in fields.getlist("picture")]
     return {"choice": Parameters(fields.get("choice", "")), "moves": fields.get("moves", ""), "ids": ids}

@@ -191,7 +191,7 @@ KEEP = {
     "largest": "the largest",
     "oldest": "the oldest",
     "path order": "the first by name",
-    "most metadata": "the one with the most facts, such as date and camera",
+    "most metadata": "the one with date and camera",
 }
 """The rules for what is kept of copies."""
 

@@ -105,12 +105,14 @@ async function visit(address, { init = {}, isPushed = true, isQuiet = false, gro
     const page = read(await answer.text());
     if (own.signal.aborted) return;
     say("");
-    if (isPushed) pages.set(number, remember());
-    for (const old of [...pages.keys()].slice(0, -REMEMBERED)) pages.delete(old);
     const url = answer.url + (new URL(address, location.href).hash || "");
-    if (isPushed) history.pushState({ number: (number = Date.now()) }, "", url);
-    if (keepsPlace) page.y = scrollY;
-    move(() => put(page), grows);
+    move(() => {
+      if (isPushed) pages.set(number, remember());
+      for (const old of [...pages.keys()].slice(0, -REMEMBERED)) pages.delete(old);
+      if (keepsPlace) page.y = scrollY;
+      if (isPushed) history.pushState({ number: (number = Date.now()) }, "", url);
+      put(page);
+    }, grows);
     if (!isQuiet) announce();
   } catch (error) {
     if (!own.signal.aborted) say(texts.gone ?? "");
@@ -156,7 +158,6 @@ document.addEventListener("click", (event) => {
   if (link.origin !== location.origin || link.hasAttribute("download") || link.matches(".skip, [target]")) return;
   event.preventDefault();
   if (link.id === "more") return void loadMore(link);
-  if (link.id === "back" && history.state?.from === "grid") return history.back();
   const grows = link.matches(".open") ? find("img", HTMLImageElement, link.closest(".tile") ?? undefined) : null;
   visit(link.href, { grows, keepsPlace: Boolean(link.hash) || link.matches(".plus, .minus") });
 });
