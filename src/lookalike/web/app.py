@@ -49,7 +49,7 @@ def create_app(desk: Desk, settings: Settings) -> ASGIApp:
         routes=[*health_routes(desk, counters), *page_routes(desk)],
         exception_handlers=dict.fromkeys(kinds, answer_error),
     )
-    api = _Api(desk)
+    api = _Api(desk, settings)
     desk.when_ready.append(api.load)
     return _Counted(Safety(_Divided(pages, api), settings, answer), counters)
 
@@ -68,8 +68,8 @@ class _Divided:
 class _Api:
     """The API, imported (FastAPI: 0.3 s) once searching is possible, or by its first request."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        self._desk, self._settings = desk, settings
         self._app: ASGIApp | None = None
         self._lock = threading.Lock()
 
@@ -80,7 +80,7 @@ class _Api:
             if app is None:
                 from lookalike.web.api import create_api  # noqa: PLC0415  (see above)
 
-                self._app = app = create_api(self._desk)
+                self._app = app = create_api(self._desk, self._settings)
             return app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

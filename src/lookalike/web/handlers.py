@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lookalike.web.desk import Desk
 
-__all__ = ["answer_problem", "base_of", "read_file", "send_thumbnail", "to_answerable"]
+__all__ = ["answer_problem", "base_of", "read_file", "read_form", "send_thumbnail", "to_answerable"]
 
 _FOREVER = "private, max-age=31536000, immutable"
 
@@ -45,11 +45,24 @@ def base_of(request: Request, desk: Desk) -> bytes:
 
 async def read_file(request: Request) -> bytes:
     """The picture in a form with one field, `file`. Raises Problem."""
+    content, crop = await read_form(request)
+    if crop:
+        raise _no_file()
+    return content
+
+
+async def read_form(request: Request) -> tuple[bytes, str]:
+    """The picture in a form with the field `file` and perhaps `crop`, and the latter's text. Raises Problem."""
     async with request.form(max_files=1, max_fields=1) as form:
         files = [value for name, value in form.multi_items() if name == "file" and isinstance(value, UploadFile)]
-        if len(files) != 1 or len(form) != 1:
-            raise Problem(400, "no_file", "send one picture as the field `file`, and nothing else")
-        return await files[0].read()
+        crops = [value for name, value in form.multi_items() if name == "crop" and isinstance(value, str)]
+        if len(files) != 1 or len(form.multi_items()) != 1 + len(crops):
+            raise _no_file()
+        return await files[0].read(), "".join(crops)
+
+
+def _no_file() -> Problem:
+    return Problem(400, "no_file", "send one picture as the field `file`, and nothing else but a `crop`")
 
 
 async def send_thumbnail(request: Request, desk: Desk, id_: int, size: str) -> Response:
