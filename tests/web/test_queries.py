@@ -86,8 +86,8 @@ def test_a_part_of_an_upload_is_cut_out_at_full_size(api: TestClient, gallery: G
     expected = [
         (hit.id, hit.distance) for hit in gallery.search(Query.picture(tmp_path / "query.png", crop="45,70,300,200"), 5)
     ]
-    form = {"files": {"file": ("a.png", content)}, "data": {"crop": "45,70,300,200"}}
-    assert ids(api.post(SEARCH, params={"k": 5}, **form)) == expected
+    file = {"file": ("a.png", content)}
+    assert ids(api.post(SEARCH, params={"k": 5}, files=file, data={"crop": "45,70,300,200"})) == expected
     assert ids(api.post(SEARCH, params={"k": 5, "crop": "45,70,300,200"}, content=content)) == expected
     query = {"dropped": drop(api, content), "crop": "45,70,300,200"}
     answer = api.post(SEARCH, json={"query": query, "k": 5})

@@ -17,6 +17,7 @@ from lookalike.web.handlers import answer_problem, to_answerable
 from lookalike.web.health import health_routes
 from lookalike.web.pages import page_routes, show_problem
 from lookalike.web.problems import Problem
+from lookalike.web.quick import Quick
 from lookalike.web.safety import Safety
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def create_app(desk: Desk, settings: Settings) -> ASGIApp:
     )
     api = _Api(desk, settings)
     desk.when_ready.append(api.load)
-    return _Counted(Safety(_Divided(pages, api), settings, answer), counters)
+    return _Counted(Safety(Quick(_Divided(pages, api), desk), settings, answer), counters)
 
 
 class _Divided:

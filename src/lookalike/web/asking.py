@@ -210,6 +210,8 @@ def find_base(gallery: Gallery, *, is_local: bool) -> bytes:
 def present(hits: Hits, base: bytes) -> dict[str, Any]:
     """The document of a search, with paths as a client may see them."""
     document = hits.to_dict()
+    if not base:
+        return document
     for fields, hit in zip(document["hits"], hits, strict=True):
         fields.update(show(hit.path, base))
     return document
