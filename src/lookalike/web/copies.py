@@ -12,12 +12,12 @@ of each other are POSTs, which are refused unless the server may write.
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from lookalike.explore.duplicates.actions import find_trash
@@ -27,7 +27,6 @@ from lookalike.images.paths import show_path
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.asking import show as show_to
-from lookalike.web.background import Background
 from lookalike.web.handlers import base_of
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import show
@@ -42,14 +41,16 @@ if TYPE_CHECKING:
     from lookalike.explore.duplicates.groups import Duplicates, Group, Picture
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.web.desk import Desk
+    from lookalike.web.surveys import Found
 
-__all__ = ["copies_routes", "find_copies"]
+__all__ = ["copies_routes"]
 
 _SHOWN = 20  # groups of a page
 _MOST = 400  # groups in which a person has chosen
 _MOST_FORM = 16 << 10
 _PATIENCE = 0.5  # seconds that a page waits for the search before it shows how far that is
 _ANYWHERE = 2**63 - 1
+_REMEMBERED = 4  # plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +130,12 @@ class Shown:
     ids: tuple[int, ...]
 
 
-def find_copies(desk: Desk) -> Background[Duplicates]:
-    """The search for copies, which runs in the background once it is asked for."""
-    return Background(lambda on_progress: desk.gallery.duplicates(on_progress=on_progress))
-
-
-def copies_routes(desk: Desk, search: Background[Duplicates], *, allow_write: bool) -> list[Route]:
+def copies_routes(desk: Desk, *, allow_write: bool) -> list[Route]:
     """The view of copies and what it leads to."""
-    view = _View(desk, search, allow_write=allow_write)
+    view = _View(desk, allow_write=allow_write)
 
     async def page(request: Request) -> Response:
         return await desk.searches.run(request, view.show, request)
-
-    async def progress(request: Request) -> Response:
-        job = await desk.searches.run(request, view.ask)
-        return JSONResponse({"done": job.done, "total": job.total, "has_ended": job.has_ended})
 
     async def plan(request: Request) -> Response:
         return await desk.searches.run(request, view.export, request, request.path_params["ending"])
@@ -158,7 +150,6 @@ def copies_routes(desk: Desk, search: Background[Duplicates], *, allow_write: bo
 
     return [
         Route("/copies", page, name="copies"),
-        Route("/copies/progress", progress, name="copies-progress"),
         Route("/copies/plan.{ending}", plan, name="plan"),
         Route("/copies/move", move, methods=["POST"], name="move"),
         Route("/copies/distinct", distinct, methods=["POST"], name="distinct"),
@@ -166,29 +157,24 @@ def copies_routes(desk: Desk, search: Background[Duplicates], *, allow_write: bo
 
 
 class _View:
-    def __init__(self, desk: Desk, search: Background[Duplicates], *, allow_write: bool) -> None:
-        self._desk, self._search, self._allow_write = desk, search, allow_write
-        self._plan = lru_cache(4)(self._make_plan)
-
-    def ask(self) -> Any:  # noqa: ANN401  (a job)
-        """The search, begun unless it was already."""
-        return self._search.ask(self._desk.gallery.store.generation, patience=_PATIENCE)
+    def __init__(self, desk: Desk, *, allow_write: bool) -> None:
+        self._desk, self._search, self._allow_write = desk, desk.surveys.duplicates, allow_write
+        self._plans: OrderedDict[tuple[int, Choice], tuple[Duplicates, Plan]] = OrderedDict()
 
     def show(self, request: Request) -> Response:
         """The page."""
         choice = _read_choice(request.query_params)
-        job = self.ask()
-        if job.error is not None:
-            self._search.forget()
-            raise job.error
         base = {"title": texts.TEXTS["copies"], "section": "copies", "state": State(), "choice": choice, "rules": KEEP}
-        if job.result is None:
-            return show("waiting.html", self._desk, base | {"job": job, "what": texts.TEXTS["copies_looking"]})
-        found, plan = self._plan(job.result, choice.keep, choice.pick, choice.leave)
+        if (survey := self._search.wait(_PATIENCE)) is None:
+            waiting = {"progress": self._search.progress, "what": texts.TEXTS["copies_looking"]}
+            return show("waiting.html", self._desk, base | waiting)
+        found, plan = self._plan(survey, choice)
         shown = found.groups[choice.start : choice.start + _SHOWN]
         local = is_local(request.scope)
         page = base | {
-            "groups": [self._show_group(found, plan, number, choice, request) for number in self._numbers(choice, found)],
+            "groups": [
+                self._show_group(found, plan, number, choice, request) for number in self._numbers(choice, found)
+            ],
             "total": len(found.groups),
             "moves": len(plan.moves),
             "saved": texts.write_bytes(sum(move.copy.size or 0 for move in plan.moves)),
@@ -208,17 +194,25 @@ class _View:
     def _numbers(choice: Choice, found: Duplicates) -> range:
         return range(choice.start, min(choice.start + _SHOWN, len(found.groups)))
 
-    def _make_plan(
-        self, found: Duplicates, keep: str, pick: tuple[int, ...], leave: tuple[int, ...]
-    ) -> tuple[Duplicates, Plan]:
-        chosen = Choice(keep, pick, leave).apply(found)
-        return chosen, self._desk.gallery.plan_moves(chosen, keep)
+    def _plan(self, survey: Found[Duplicates], choice: Choice) -> tuple[Duplicates, Plan]:
+        """The groups as a person has chosen, and what would be moved; remembered, as it may compare pictures."""
+        key = survey.generation, replace(choice, start=0)
+        if key not in self._plans:
+            chosen = choice.apply(survey.value)
+            self._plans[key] = chosen, self._desk.gallery.plan_moves(chosen, choice.keep)
+        while len(self._plans) > _REMEMBERED:
+            self._plans.popitem(last=False)
+        return self._plans[key]
+
+    def _forget(self) -> None:
+        self._plans.clear()
+        self._search.forget()
 
     def _show_group(self, found: Duplicates, plan: Plan, index: int, choice: Choice, request: Request) -> Shown:
         group, base = found.groups[index], base_of(request, self._desk)
         moved = {move.copy.id for move in plan.moves if move.group == index + 1}
         kept = plan.kept.get(index + 1)
-        copies = tuple(_show_copy(group, one, kept, one.id in moved, choice, base) for one in group.pictures)
+        copies = tuple(_show_copy(group, one, (kept, moved), choice, base) for one in group.pictures)
         ids = tuple(one.id for one in group.pictures)
         kind = texts.KINDS_OF_COPIES[group.kind if group.proven else "guess"]
         is_left = bool(set(ids) & set(choice.leave))
@@ -233,7 +227,9 @@ class _View:
             data, kind = as_script(plan, find_trash(self._desk.gallery.location)), "application/x-sh"
         else:
             raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
-        return Response(data, media_type=kind, headers={"content-disposition": f'attachment; filename="copies.{ending}"'})
+        return Response(
+            data, media_type=kind, headers={"content-disposition": f'attachment; filename="copies.{ending}"'}
+        )
 
     def move(self, request: Request, fields: dict[str, Any]) -> Response:
         """Move the copies of the plan into the trash folder, if the page that was looked at said how many they are."""
@@ -243,7 +239,7 @@ class _View:
         if str(len(plan.moves)) != fields["moves"]:
             raise Problem(409, "plan_changed", texts.PROBLEMS["plan_changed"])
         done = self._desk.gallery.move_duplicates(plan)
-        self._search.forget()
+        self._forget()
         page = {
             "title": texts.TEXTS["copies"],
             "section": "copies",
@@ -260,28 +256,30 @@ class _View:
         first, *others = [self._desk.record(id_) for id_ in fields["ids"]]
         for other in others:
             self._desk.gallery.mark_distinct(first.path, other.path)
-        self._search.forget()
+        self._forget()
         return RedirectResponse(_read_choice(cast("QueryParams", fields["choice"])).url, 303)
 
     def _read_plan(self, request: Request, choice: Choice) -> tuple[Duplicates, Plan]:
         if not is_local(request.scope):
             raise Problem(403, "not_here", texts.PROBLEMS["not_here"])
-        job = self.ask()
-        if job.result is None:
+        survey = self._search.find()
+        if survey is None:
             raise Problem(503, "busy", texts.TEXTS["copies_looking"], headers={"retry-after": "5"})
-        return self._plan(job.result, choice.keep, choice.pick, choice.leave)
+        return self._plan(survey, choice)
 
     def _check_writing(self, request: Request) -> None:
         if not (self._allow_write and is_local(request.scope)):
             raise Problem(403, "read_only", texts.PROBLEMS["read_only"])
 
 
-def _show_copy(  # noqa: PLR0913, PLR0917  (what a copy is shown by)
-    group: Group, picture: Picture, kept: Picture | None, is_moved: bool, choice: Choice, base: bytes  # noqa: FBT001
+def _show_copy(
+    group: Group, picture: Picture, outcome: tuple[Picture | None, set[int]], choice: Choice, base: bytes
 ) -> Copy:
+    """A picture of a group. outcome: the one that is kept, and the ids of those that are moved."""
+    kept, moved = outcome
     place = show_to(picture.path, base)["display"]
     width, height = picture.width or 4, picture.height or 3
-    sides = f"{picture.width} × {picture.height}" if picture.width else ""
+    sides = texts.write_sides(picture.width, picture.height)
     facts = " · ".join(filter(None, (sides, texts.write_bytes(picture.size))))
     return Copy(
         picture.id,
@@ -293,7 +291,7 @@ def _show_copy(  # noqa: PLR0913, PLR0917  (what a copy is shown by)
         picture.digest.hex()[:12],
         group.explain(picture, kept),
         kept is not None and kept.id == picture.id,
-        is_moved,
+        picture.id in moved,
         choice.picking(group, picture.id).url,
     )
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lookalike.gallery import Gallery
+    from lookalike.search.explain import Inspection
     from lookalike.store import Record
 
 __all__ = ["SIZES", "Desk", "Thumbnail"]
@@ -84,7 +85,7 @@ class _Dropped:
 class Desk:
     """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
 
-    when_ready: called in the background when that is done. when_closed: called before anything else is closed.
+    when_ready: called in the background when that is done.
     """
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
@@ -93,7 +94,6 @@ class Desk:
         self.failure: Exception | None = None
         self.started = time.time()
         self.when_ready: list[Callable[[], object]] = []
-        self.when_closed: list[Callable[[], None]] = []
         waiting = max(2 * _CORES, 16)
         self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
         self.searches = Lane("searches", threads=_CORES, waiting=64)
@@ -133,8 +133,6 @@ class Desk:
         """End the decoders and threads, and forget what was dropped."""
         if self._starting is not None:
             self._starting.join()
-        for call in self.when_closed:
-            call()
         with self._lock:
             pools = [*self._decoders.values(), *([self._queries] if self._queries else [])]
         for pool in pools:
@@ -199,14 +197,17 @@ class Desk:
         one = self._find_dropped(name)
         return encode_jpeg(self._draw_query(one, SIZES[size]) if size else one.picture.small)
 
-    def explain(self, id_: int, *, like: int = 0, dropped: str = "") -> bytes:
-        """A PNG of where a picture matches another one, by its id or the name it was dropped under. Raises Problem."""
+    def inspect(self, id_: int, *, like: int = 0, dropped: str = "") -> Inspection:
+        """Where a picture matches another one, by its id or the name it was dropped under. Raises Problem."""
         query = self._find_dropped(dropped) if dropped else None
         pictures = [self._small(self._real_path(self.record(like))) if query is None else self._draw_query(query)]
         pictures.append(self._small(self._real_path(self.record(id_))))
-        found = self.gallery.explain(*map(Query.picture, pictures))
+        return self.gallery.explain(*map(Query.picture, pictures))
+
+    def explain(self, id_: int, *, like: int = 0, dropped: str = "") -> bytes:
+        """A PNG of where a picture matches another one, as `inspect` finds it. Raises Problem."""
         buffer = io.BytesIO()
-        found.draw().save(buffer, "PNG")
+        self.inspect(id_, like=like, dropped=dropped).draw().save(buffer, "PNG")
         return buffer.getvalue()
 
     def thumbnail(self, id_: int, size: str) -> Thumbnail:

@@ -6,18 +6,16 @@ the same pictures.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import numpy as np
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lookalike.images.paths import show_path
 from lookalike.web import texts
 from lookalike.web.asking import read_count
-from lookalike.web.background import Background
 from lookalike.web.handlers import base_of
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import show
@@ -25,12 +23,13 @@ from lookalike.web.state import FIRST, State
 from lookalike.web.tiles import make_tiles
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from starlette.requests import Request
 
-    from lookalike.explore.map import Map, Point
     from lookalike.web.desk import Desk
+    from lookalike.web.surveys import Places
 
-__all__ = ["make_map", "map_routes"]
+__all__ = ["map_routes"]
 
 _PATIENCE = 0.5  # seconds that a page waits for the map before it shows how far that is
 _EXAMPLES = 6  # pictures of a group in the list
@@ -47,14 +46,9 @@ class Island:
     ids: tuple[int, ...]
 
 
-def make_map(desk: Desk) -> Background[Map]:
-    """The map, which is made in the background once it is asked for."""
-    return Background(lambda on_progress: desk.gallery.map(on_progress=on_progress))
-
-
-def map_routes(desk: Desk, making: Background[Map]) -> list[Route]:
+def map_routes(desk: Desk) -> list[Route]:
     """The map, its points, and the pictures of a part of it."""
-    view = _View(desk, making)
+    view = _View(desk)
 
     async def page(request: Request) -> Response:
         return await desk.searches.run(request, view.show, request)
@@ -62,45 +56,27 @@ def map_routes(desk: Desk, making: Background[Map]) -> list[Route]:
     async def points(request: Request) -> Response:
         return await desk.searches.run(request, view.points)
 
-    async def progress(request: Request) -> Response:
-        job = await desk.searches.run(request, view.ask)
-        return JSONResponse({"done": job.done, "total": job.total, "has_ended": job.has_ended})
-
-    return [
-        Route("/map", page, name="map"),
-        Route("/map/points", points, name="points"),
-        Route("/map/progress", progress, name="map-progress"),
-    ]
+    return [Route("/map", page, name="map"), Route("/map/points", points, name="points")]
 
 
 class _View:
-    def __init__(self, desk: Desk, making: Background[Map]) -> None:
-        self._desk, self._making = desk, making
-
-    def ask(self) -> Any:  # noqa: ANN401  (a job)
-        """The map, begun unless it was already."""
-        return self._making.ask(self._desk.gallery.store.generation, patience=_PATIENCE)
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     def show(self, request: Request) -> Response:
         """The page: the map and its list, one group of it, or the pictures around which a line was drawn."""
         base: dict[str, Any] = {"title": texts.TEXTS["map"], "section": "map", "state": State()}
-        job = self.ask()
-        if job.error is not None:
-            self._making.forget()
-            raise job.error
-        if job.result is None:
-            return show("waiting.html", self._desk, base | {"job": job, "what": texts.TEXTS["map_drawing"]})
-        islands = _group(job.result)
+        survey = self._desk.surveys.map
+        if (found := survey.wait(_PATIENCE)) is None:
+            page = {"progress": survey.progress, "what": texts.TEXTS["map_drawing"]}
+            return show("waiting.html", self._desk, base | page)
         if "group" in request.query_params:
-            return self._show_some(request, base, *_find_island(islands, request.query_params["group"]))
+            return self._show_some(request, base, *_find_group(found.value, request.query_params["group"]))
         if "lasso" in request.query_params:
             ids = _read_ids(request.query_params["lasso"])
             return self._show_some(request, base, texts.TEXTS["lasso_found"], ids)
-        shown = [
-            Island(name, len(some), f"/map?{urlencode({'group': name})}", tuple(point.id for point in some[:_EXAMPLES]))
-            for name, some in islands.items()
-        ]
-        return show("map.html", self._desk, base | {"islands": shown, "total": len(job.result)})
+        islands = [_describe(found.value, number) for number in range(len(found.value.names))]
+        return show("map.html", self._desk, base | {"islands": islands, "total": len(found.value.ids)})
 
     def _show_some(self, request: Request, page: dict[str, Any], name: str, ids: list[int]) -> Response:
         k = read_count(request.query_params.get("k", str(FIRST)), least=1)
@@ -112,35 +88,35 @@ class _View:
 
     def points(self) -> Response:
         """What the browser draws: columns with an entry for each picture, and the groups."""
-        job = self.ask()
-        if job.result is None:
+        found = self._desk.surveys.map.find()
+        if found is None:
             raise Problem(503, "busy", texts.TEXTS["map_drawing"], headers={"retry-after": "2"})
-        return JSONResponse(_collect(job.result))
+        return JSONResponse(_collect(found.value))
 
 
-def _group(map_: Map) -> dict[str, list[Point]]:
-    """The points of each group, the largest group first, and in each those nearest to its middle first."""
-    groups: dict[str, list[Point]] = {}
-    for point in map_:
-        groups.setdefault(point.cluster, []).append(point)
-    ordered = {}
-    for name, some in sorted(groups.items(), key=lambda item: -len(item[1])):
-        x, y = (sorted(getattr(point, axis) for point in some)[len(some) // 2] for axis in "xy")
-        ordered[name] = sorted(some, key=lambda point: ((point.x - x) ** 2 + (point.y - y) ** 2, point.id))
-    return ordered
+def _order(places: Places, number: int) -> NDArray[np.int64]:
+    """The rows of a group, those nearest to its middle first."""
+    rows = np.nonzero(places.group == number)[0]
+    x, y = places.middles[number]
+    return rows[np.argsort((places.x[rows] - x) ** 2 + (places.y[rows] - y) ** 2, kind="stable")]
 
 
-def _find_island(islands: dict[str, list[Point]], name: str) -> tuple[str, list[int]]:
-    if name not in islands:
+def _describe(places: Places, number: int) -> Island:
+    rows, name = _order(places, number), places.names[number]
+    return Island(name, len(rows), f"/map?{urlencode({'group': name})}", tuple(places.ids[rows[:_EXAMPLES]].tolist()))
+
+
+def _find_group(places: Places, name: str) -> tuple[str, list[int]]:
+    if name not in places.names:
         raise Problem(404, "not_found", texts.PROBLEMS["no_group"])
-    return name, [point.id for point in islands[name]]
+    return name, places.ids[_order(places, places.names.index(name))].tolist()
 
 
 def _read_ids(text: str) -> list[int]:
     """Ids as a lasso writes them: in base 36, each the difference to the one before it. Raises Problem."""
     ids, last = [], 0
     for word in text.split(".")[:_MOST]:
-        if not (word.isascii() and word.isalnum() and len(word) <= 13):
+        if not (word.isascii() and word.isalnum() and len(word) <= 12):
             raise Problem(422, "invalid_request", "these are no pictures of the map")
         last += int(word, 36)
         ids.append(last)
@@ -149,25 +125,22 @@ def _read_ids(text: str) -> list[int]:
     return ids
 
 
-def _collect(map_: Map) -> dict[str, Any]:
-    groups = _group(map_)
-    names = list(groups)
-    points = [point for some in _take_turns(list(groups.values())) for point in some]
-    number = {name: index for index, name in enumerate(names)}
+def _collect(places: Places) -> dict[str, Any]:
+    """The points, one of each group after the other: whatever there is room for shows something of every group."""
+    turn = np.zeros(len(places.ids), np.int64)
+    for number in range(len(places.names)):
+        rows = _order(places, number)
+        turn[rows] = np.arange(len(rows))
+    order = np.lexsort((places.group, turn))
+    sizes = np.bincount(places.group, minlength=len(places.names)).tolist()
+    middles = places.middles.astype(np.float64).round(4).tolist()
     return {
-        "ids": [point.id for point in points],
-        "names": [show_path(os.fsencode(point.path.name)) for point in points],
-        "x": [round(point.x, 4) for point in points],
-        "y": [round(point.y, 4) for point in points],
-        "group": [number[point.cluster] for point in points],
+        "ids": places.ids[order].tolist(),
+        "x": places.x[order].astype(np.float64).round(4).tolist(),
+        "y": places.y[order].astype(np.float64).round(4).tolist(),
+        "group": places.group[order].tolist(),
         "groups": [
-            {"name": name, "x": round(some[0].x, 4), "y": round(some[0].y, 4), "size": len(some)}
-            for name, some in groups.items()
+            {"name": name, "x": x, "y": y, "size": size}
+            for name, (x, y), size in zip(places.names, middles, sizes, strict=True)
         ],
     }
-
-
-def _take_turns(groups: list[list[Point]]) -> list[list[Point]]:
-    """The points, one of each group after the other: whatever there is room for shows something of every group."""
-    longest = max(map(len, groups), default=0)
-    return [[some[index] for some in groups if index < len(some)] for index in range(longest)]

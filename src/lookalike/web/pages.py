@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from lookalike.errors import LookalikeError
-from lookalike.search.query import Query
 from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.asking import show as show_to
-from lookalike.web.copies import copies_routes, find_copies
+from lookalike.web.copies import copies_routes
 from lookalike.web.desk import SIZES
 from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail
-from lookalike.web.maps import make_map, map_routes
+from lookalike.web.maps import map_routes
 from lookalike.web.picture import picture_routes
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import render, send_static, show
@@ -46,8 +44,6 @@ _FILTERS = 4  # that are looked at to see which one leaves nothing
 
 def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
     """The pages, what they are made of, and the thumbnails. allow_write: whether copies may be moved."""
-    copies, map_ = find_copies(desk), make_map(desk)
-    desk.when_closed += [copies.close, map_.close]
 
     async def find(request: Request) -> Response:
         return await desk.searches.run(request, _show_find, desk, request)
@@ -55,11 +51,13 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
     async def drop(request: Request) -> Response:
         state = read_state(request.query_params)
         content = await read_file(request)
-        name = await desk.uploads.run(request, lambda: desk.drop(desk.read_upload(content)))
+        name = await desk.uploads.run(request, desk.accept, content)
         return RedirectResponse(state.adding(Part(name, is_dropped=True)).url, 303)
 
     async def dropped(request: Request) -> Response:
-        data = await desk.pictures.run(request, desk.draw_dropped, request.path_params["name"])
+        size = request.query_params.get("size", "")
+        size = size if size in SIZES else ""
+        data = await desk.pictures.run(request, desk.draw_dropped, request.path_params["name"], size)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     async def collection(request: Request) -> Response:
@@ -78,9 +76,9 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
         Route("/collection", collection, name="collection"),
         Route("/thumbnails/{id}/{size}", thumbnail, name="thumbnails"),
         Route("/static/{name}", send_static, name="static"),
-        *picture_routes(desk, copies, list_ids),
-        *copies_routes(desk, copies, allow_write=allow_write),
-        *map_routes(desk, map_),
+        *picture_routes(desk, list_ids),
+        *copies_routes(desk, allow_write=allow_write),
+        *map_routes(desk),
     ]
 
 
@@ -136,7 +134,7 @@ def _show_find(desk: Desk, request: Request) -> Response:
         "state": state,
         "tiles": make_tiles(desk, ids, records, base, hits or ()),
         "chips": make_chips(desk, state),
-        "facets": count_facets(state, _find_counted(desk, state, records, total)),
+        "facets": count_facets(state, _find_counted(desk, state, records, total), base),
         "total": total,
         "hits": hits,
         "asked": _find_asked(state),

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lookalike.search.query import Query
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.asking import show as show_to
@@ -33,10 +32,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lookalike.explore.duplicates.groups import Duplicates
     from lookalike.search.explain import Inspection
     from lookalike.search.hits import Hits
-    from lookalike.web.background import Background
     from lookalike.web.desk import Desk
 
     Listing = Callable[[Desk, State], tuple[list[int], int, Hits | None]]
@@ -55,9 +52,9 @@ _PARTS = {
 }
 
 
-def picture_routes(desk: Desk, copies: Background[Duplicates], list_ids: Listing) -> list[Route]:
+def picture_routes(desk: Desk, list_ids: Listing) -> list[Route]:
     """The large views of pictures, and heat maps. list_ids: gives the hits of a state."""
-    view = _View(desk, copies, list_ids)
+    view = _View(desk, list_ids)
 
     async def picture(request: Request) -> Response:
         return await desk.searches.run(request, view.show, request)
@@ -77,8 +74,8 @@ def picture_routes(desk: Desk, copies: Background[Duplicates], list_ids: Listing
 
 
 class _View:
-    def __init__(self, desk: Desk, copies: Background[Duplicates], list_ids: Listing) -> None:
-        self._desk, self._copies, self._list_ids = desk, copies, list_ids
+    def __init__(self, desk: Desk, list_ids: Listing) -> None:
+        self._desk, self._list_ids = desk, list_ids
         self._heats: OrderedDict[tuple[int, Part], Inspection] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -110,11 +107,11 @@ class _View:
         picture, label = self._desk.dropped(name), texts.TEXTS["your_picture"]
         width, height = picture.width, picture.height
         tile = Tile(0, label[:1].upper() + label[1:], "", width, height, find_shape(width, height), "#8a8a86", "")
-        page = {
+        page: dict[str, Any] = {
             "record": None,
             "path": "",
             "is_there": True,
-            "large": f"/dropped/{name}",
+            "large": f"/dropped/{name}?size=large",
             "asked": "",
             "mode": "",
             "modes": {},
@@ -124,7 +121,7 @@ class _View:
         }
         return self._answer(request, Part(name, is_dropped=True), tile, State(), page)
 
-    def _answer(self, request: Request, part: Part, tile: Tile, state: State, page: dict[str, Any]) -> Response:  # noqa: PLR0913, PLR0917
+    def _answer(self, request: Request, part: Part, tile: Tile, state: State, page: dict[str, Any]) -> Response:
         hits = self._desk.gallery.search(part.query(self._desk), _STRIP)
         records = self._desk.gallery.store.get([hit.id for hit in hits])
         tiles = make_tiles(self._desk, [hit.id for hit in hits], records, base_of(request, self._desk), hits)
@@ -142,7 +139,7 @@ class _View:
 
     def _count_copies(self, id_: int) -> int:
         """How many copies a picture has, if these have been looked for."""
-        found = self._copies.peek(self._desk.gallery.store.generation)
+        found = self._desk.surveys.duplicates.peek()
         groups = found.groups if found is not None else ()
         return sum(
             len(group.pictures) - 1
@@ -166,8 +163,8 @@ class _View:
         """Where two pictures match, remembered for the last few: 2 s of work."""
         with self._lock:
             if (id_, part) not in self._heats:
-                query = part.query(self._desk)
-                self._heats[id_, part] = self._desk.gallery.explain(query, Query.stored(id_))
+                dropped = part.name if part.is_dropped else ""
+                self._heats[id_, part] = self._desk.inspect(id_, like=part.id, dropped=dropped)
             self._heats.move_to_end((id_, part))
             while len(self._heats) > _REMEMBERED:
                 self._heats.popitem(last=False)
@@ -175,7 +172,7 @@ class _View:
 
 
 def _address(part: Part, size: str) -> str:
-    return f"/dropped/{part.name}" if part.is_dropped else f"/thumbnails/{part.id}/{size}"
+    return f"/dropped/{part.name}?size={size}" if part.is_dropped else f"/thumbnails/{part.id}/{size}"
 
 
 def _with_view(state: State, id_: int, mode: str) -> str:

@@ -3,7 +3,7 @@
 /?like=17&like=-4        like one picture, and less like another
 /?like=17*2              a picture that counts twice; up to three times
 /?like=17@10,20,50,50    a part of a picture: left, top, width and height in percent
-/?dropped=NAME           a picture that was dropped, which the server remembers for a while; repeatable, `*` and `@` as above
+/?dropped=NAME           a picture that was dropped, which the server remembers for a while; with `*` and `@` as above
 /?text=boat              words
 /?color=%23ff8800        a colour
 /?good=8&bad=9           hits that were marked, after which the others are ranked again
@@ -41,9 +41,7 @@ _MOST_ID = 2**63 - 1
 _MOST_LIKE = 20
 _LONGEST = 500  # characters of words
 _UNLIKE = 0.5  # of the weight of a picture that hits should not be like
-_PART = re.compile(
-    r"(?P<name>-?[A-Za-z0-9_-]{1,64})(\*(?P<weight>-?[0-9]{1,2}))?(@(?P<crop>[0-9.,]{7,40}))?", re.ASCII
-)
+_PART = re.compile(r"(?P<name>-?[A-Za-z0-9_-]{1,64})(\*(?P<weight>-?[0-9]{1,2}))?(@(?P<crop>[0-9.,]{7,40}))?", re.ASCII)
 _MANY = ("good", "bad", "where")
 
 
@@ -75,10 +73,10 @@ class Part:
 
     def query(self, desk: Desk) -> Query:
         """The query for it alone. Raises Problem when it was dropped and is remembered no longer."""
-        crop = ",".join(f"{side}%" for side in self.crop.split(",")) if self.crop else None
+        crop = ",".join(f"{side}%" for side in self.crop.split(",")) if self.crop else ""
         if self.is_dropped:
-            return Query.picture(desk.dropped(self.name), crop=crop)
-        return Query.stored(self.id, crop=crop)
+            return desk.query(self.name, crop)
+        return Query.picture(desk.read_stored(self.id, crop)) if crop else Query.stored(self.id)
 
 
 @dataclass(frozen=True, slots=True)

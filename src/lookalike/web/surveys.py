@@ -35,6 +35,7 @@ _Value = TypeVar("_Value")
 
 _PAUSE = 3.0  # times as long as it took, before one is computed again while the gallery changes
 _PATIENCE = 30.0  # seconds before it is tried again after a failure
+_LOOK = 0.02  # seconds between two looks at what is waited for
 _ENDING = 10.0  # seconds that closing waits for what is under way
 
 
@@ -116,6 +117,23 @@ class Survey(Generic[_Value]):
             if not is_current and self._thread is None and time.monotonic() >= self._next:
                 self._start(now)
         return Found(value[1], value[0], is_current) if value is not None else None
+
+    def wait(self, seconds: float) -> Found[_Value] | None:
+        """What `find` gives, after waiting so long for it at most."""
+        end = time.monotonic() + seconds
+        while (found := self.find()) is None and time.monotonic() < end:
+            time.sleep(_LOOK)
+        return found
+
+    def peek(self) -> _Value | None:
+        """What was computed last, if that is still so; nothing is computed for it."""
+        value = self._value
+        return value[1] if value is not None and value[0] == self._state() else None
+
+    def forget(self) -> None:
+        """Compute it again as soon as it is asked for, and show what was computed before no longer."""
+        with self._lock:
+            self._value, self._next = None, 0.0
 
     def close(self) -> None:
         """End what is under way, if that looks at its progress."""

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lookalike.search.hits import Hit
 
-__all__ = ["FIELDS", "KEEP", "KINDS_OF_COPIES", "PARTS", "PROBLEMS", "SIZES", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "write_bytes"]
+__all__ = [
+    "FIELDS",
+    "KEEP",
+    "KINDS_OF_COPIES",
+    "PARTS",
+    "PROBLEMS",
+    "TEXTS",
+    "closeness",
+    "count_pictures",
+    "explain_encoder",
+    "numbers",
+    "write_bytes",
+]
 
 TEXTS = {
     "name": "Lookalike",
@@ -20,7 +32,7 @@ TEXTS = {
     "search_label": "Search by words",
     "search_placeholder": "Drop a picture, paste one, or type",
     "search_placeholder_wordless": "Drop a picture here, or paste one",
-    "search_hint_wordless": "Words find nothing here yet: teach one with `lookalike teach`, or index with an encoder that reads texts.",
+    "search_hint_wordless": "Words find nothing here yet: teach some with `lookalike teach`, or use one for texts",
     "suggested": "Do you mean one of these?",
     "search": "Search",
     "choose": "Choose a picture",
@@ -34,7 +46,7 @@ TEXTS = {
     "subtract": "Less like this",
     "weigh_more": "Counts more",
     "weigh_less": "Counts less",
-    "times": "{weight}×",
+    "times": "{weight} times",
     "good": "good:",
     "bad": "not this:",
     "part_of": "part of {name}",
@@ -52,7 +64,7 @@ TEXTS = {
     "sample": "From your collection",
     "hits": "Most alike first",
     "more": "Show more",
-    "nothing_good": "These are the nearest pictures all the same. None is nearer than pictures are to each other by chance.",
+    "nothing_good": "These are the nearest all the same. None is nearer than pictures are to each other by chance.",
     "nothing_good_head": "Nothing here is close",
     "nothing": "No picture found",
     "nothing_filtered": "These filters leave nothing together.",
@@ -93,7 +105,7 @@ TEXTS = {
     "copies_none": "No picture is here more than once",
     "copies_none_how": "Every picture was compared with those that are most like it.",
     "copies_groups": "Copies of {count}",
-    "copies_left": "{count} pairs were not compared, as they are hardly alike; `lookalike duplicates --budget` compares more.",
+    "copies_left": "{count} pairs that are hardly alike were not compared; `lookalike duplicates --budget` can.",
     "keep": "Of each group, keep",
     "kept": "Stays",
     "goes": "To trash folder",
@@ -129,10 +141,10 @@ TEXTS = {
     "map_back": "Back to the map",
     "lasso_found": "Within your line",
     "waiting": "{done} of {total}",
-    "waiting_left": "about {seconds} s left",
     "waiting_how": "The other pages can be used meanwhile.",
+    "indexing": "The collection is growing: {count} pictures so far",
     "words_known": "It can be searched by words.",
-    "words_unknown": "It cannot be searched by words: its way of comparing knows none. Names that you teach it become words.",
+    "words_unknown": "It cannot be searched by words yet. Names that you teach it become words.",
     "gone": "This picture's file is no longer where it was.",
     "lookalikes": "Its lookalikes",
     "find_more": "Find more like this",
@@ -175,9 +187,6 @@ FIELDS = {
 }
 """The fields of filters; others are named by themselves."""
 
-SIZES = {"..500kB": "up to 500 kB", "500kB..2MB": "500 kB to 2 MB", "2MB..": "over 2 MB"}
-"""The values of the filter for the file size, in words."""
-
 PARTS = {
     "middle": "the middle",
     "left": "the left half",
@@ -212,7 +221,7 @@ PROBLEMS = {
     "no_group": "The map has no such group any more.",
     "not_here": "Plans name the files of this computer, so they are only for whoever sits at it.",
     "read_only": "This page may only look. To let it move copies: lookalike serve --allow-write",
-    "plan_changed": "The collection has changed since this page was shown. Look at the copies again before they are moved.",
+    "plan_changed": "The collection has changed since this page was shown. Look at the copies again first.",
     "unknown_picture": "The collection has no such picture any more.",
     "empty": "Choose a picture first: that file is empty.",
     "no_file": "Choose a picture first.",
@@ -264,6 +273,11 @@ def count_pictures(count: int) -> str:
 def explain_encoder(name: str) -> str:
     """How an encoder compares pictures, in a sentence."""
     return next((text for kind, text in _KINDS.items() if name.startswith(kind)), _KIND)
+
+
+def write_sides(width: int | None, height: int | None) -> str:
+    """The size of a picture in pixels; "" where it is not known."""
+    return f"{width} \u00d7 {height}" if width else ""
 
 
 def write_bytes(count: int | None) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lookalike.images.colors import mean_color
@@ -14,6 +12,7 @@ from lookalike.images.paths import show_path
 from lookalike.search.filters import split_filter
 from lookalike.web import texts
 from lookalike.web.asking import show
+from lookalike.web.facets import count_values
 from lookalike.web.state import HEAVIEST
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ __all__ = ["Chip", "Facet", "Tile", "count_facets", "find_shape", "make_chips", 
 _NEUTRAL = "#8a8a86"
 _VALUES = 8  # of each filter
 _NARROWEST, _WIDEST, _STEP = 30, 400, 5  # hundredths: the proportions that the style sheet knows
-_SIZES = ((0, "..500kB"), (500_000, "500kB..2MB"), (2_000_000, "2MB.."))  # from so many bytes
+_FACETS = {"label": "folder", "year": "year", "camera": "camera", "format": "format", "size": "file_size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,10 @@ def make_chips(desk: Desk, state: State) -> list[Chip]:
             chips.append(
                 Chip(_name(records, id_), state.without(kind, id_).url, picture, f"/pictures/{id_}", weight, mark=kind)
             )
-    return [*chips, *(Chip(_name_filter(term), state.without("where", term).url, is_filter=True) for term in state.where)]
+    return [
+        *chips,
+        *(Chip(_name_filter(term), state.without("where", term).url, is_filter=True) for term in state.where),
+    ]
 
 
 def _make_picture_chip(state: State, part: Part, records: dict[int, Record]) -> Chip:
@@ -160,45 +162,16 @@ def _name_filter(term: str) -> str:
     """A filter in words: `label:forest` is "Folder: forest"."""
     is_not, field, values = split_filter(term)
     name = texts.FIELDS.get(field, field.capitalize())
-    shown = [texts.SIZES.get(value, value) for value in values]
+    shown = [value.replace("..", " to ") for value in values]
     return f"{texts.TEXTS['not'] if is_not else ''}{name}: {', '.join(shown)}"
 
 
-def count_facets(state: State, records: Iterable[Record]) -> list[Facet]:
-    """The values that filters could keep, by how many of these pictures have them; none that all of them have."""
-    counts: dict[str, Counter[tuple[str, str]]] = {
-        name: Counter() for name in ("folder", "year", "camera", "format", "size")
-    }
-    for record in records:
-        for name, value, term in _find_values(record):
-            counts[name][value, term] += 1
-    used = set(state.where)
-    facets = []
-    for name, counter in counts.items():
-        values = [(value, count, term) for (value, term), count in counter.most_common(_VALUES)]
-        if len(counter) > 1 and not used & {term for _, _, term in values}:
-            links = tuple((value, count, state.filtered(term).url) for value, count, term in values)
-            facets.append(Facet(texts.TEXTS["file_size" if name == "size" else name], links))
+def count_facets(state: State, records: Iterable[Record], base: bytes) -> list[Facet]:
+    """The values that filters could keep, by how many of these pictures have them; none where all have the same."""
+    counts, facets, used = count_values(records, _VALUES, base), [], set(state.where)
+    for field, name in _FACETS.items():
+        values = counts.get(field, [])
+        if len(values) > 1 and not used & {one["where"] for one in values}:
+            links = tuple((one["value"], one["count"], state.filtered(one["where"]).url) for one in values)
+            facets.append(Facet(texts.TEXTS[name], links))
     return facets
-
-
-def _find_values(record: Record) -> Iterable[tuple[str, str, str]]:
-    """The values of one picture, each with the filter that keeps it."""
-    label = show_path(os.path.basename(os.path.dirname(record.path)))
-    yield "folder", label, f"label:{_quote(label)}"
-    taken_at = record.taken_at or (
-        datetime.fromtimestamp(record.mtime_ns / 1e9, UTC).astimezone() if record.mtime_ns else None
-    )
-    if taken_at:
-        yield "year", str(taken_at.year), f"date:{taken_at.year}"
-    if record.camera:
-        yield "camera", record.camera, f"camera:{_quote(record.camera)}"
-    if record.format:
-        yield "format", record.format, f"format:{_quote(record.format)}"
-    if record.size is not None:
-        term = next(term for least, term in reversed(_SIZES) if record.size >= least)
-        yield "size", texts.SIZES[term], f"size:{term}"
-
-
-def _quote(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"' if {*value} & {*',":'} or value != value.strip() else value

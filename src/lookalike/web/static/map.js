@@ -1,7 +1,7 @@
 // @ts-check
 // The map: points from islands to thumbnails, on a canvas. The list below it shows the same, for keyboards.
 
-/** @typedef {{ids: number[], names: string[], x: number[], y: number[], group: number[], groups: {name: string, x: number, y: number, size: number}[]}} Points */
+/** @typedef {{ids: number[], x: number[], y: number[], group: number[], groups: {name: string, x: number, y: number, size: number}[]}} Points */
 
 const MOST_IMAGES = 600; // that are kept, at 128 pixels
 const AT_ONCE = 8; // that are fetched
@@ -15,7 +15,7 @@ export async function start(chart, visit) {
   const help = said.textContent ?? "";
   /** @type {Points} */
   const data = await (await fetch("/map/points")).json();
-  const { ids, names, x, y, group, groups } = data;
+  const { ids, x, y, group, groups } = data;
   const count = ids.length;
   const view = { x: 0, y: 0, scale: 1 };
   let width = 0;
@@ -192,11 +192,21 @@ export async function start(chart, visit) {
     return best;
   }
 
+  let asking = 0;
+  /** @param {number} i @param {string} island */
+  async function name(i, island) {
+    const answer = await fetch(`/api/v1/images/${ids[i]}`);
+    if (answer.ok && i === at) said.textContent = `${String((await answer.json()).display).split("/").pop()} · ${island}`;
+  }
+
   /** @param {number} i */
   function pick(i) {
     if (i === at) return;
     at = i;
-    said.textContent = i < 0 ? help : `${names[i]} · ${groups[group[i] ?? 0]?.name ?? ""}`;
+    const island = groups[group[i] ?? 0]?.name ?? "";
+    said.textContent = i < 0 ? help : island;
+    clearTimeout(asking);
+    if (i >= 0) asking = setTimeout(() => name(i, island), 200);
     canvas.style.cursor = i < 0 ? "" : "pointer";
     if (i >= 0) images.has(i) || wanted.unshift(i);
     ask();

@@ -460,6 +460,33 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("scroll", () => body.classList.toggle("scrolled", scrollY > 4), { passive: true });
 
+// While the collection is being indexed, here or elsewhere, a line says so. Only the tab that is looked at listens:
+// a browser opens few connections to a server.
+
+/** @type {EventSource | null} */
+let events = null;
+function listen() {
+  events?.close();
+  events = null;
+  if (document.hidden) return;
+  events = new EventSource("/api/v1/events");
+  events.addEventListener("state", (event) => {
+    const state = JSON.parse(event.data);
+    const line = find("#growing", HTMLElement);
+    const bar = find("progress", HTMLProgressElement, line ?? undefined);
+    if (!line || !bar) return;
+    line.hidden = !state.is_changing;
+    const text = find("span", HTMLElement, line);
+    if (text) text.textContent = (texts.growing ?? "").replace("{count}", Number(state.pictures).toLocaleString());
+    if (state.index.total) {
+      bar.max = state.index.total;
+      bar.value = state.index.done;
+    } else bar.removeAttribute("value");
+  });
+}
+document.addEventListener("visibilitychange", listen);
+setTimeout(listen, 2000);
+
 // When the server is gone, say so and look whether it is back.
 
 let wasGone = false;
