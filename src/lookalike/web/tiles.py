@@ -48,6 +48,11 @@ class Tile:
     date: str = ""
     size: str = ""
 
+    @property
+    def facts(self) -> str:
+        """What else is known of it, for those who hover."""
+        return " \u00b7 ".join(filter(None, (self.date, self.size, self.numbers)))
+
 
 @dataclass(frozen=True, slots=True)
 class Chip:
