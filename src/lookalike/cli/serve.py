@@ -37,12 +37,16 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Another name that leads here, as that of a reverse proxy. Repeatable."),
     ] = None,
+    allow_write: Annotated[
+        bool, typer.Option("--allow-write", help="Let clients index and move duplicates; needs --token.")
+    ] = False,
     device: DeviceOption = "auto",
     no_progress: ProgressOption = False,
 ) -> None:
     """Open a page for searching the collection, and an HTTP API.
 
-    It is meant for one person on this machine: nothing can be changed over it, and nobody else can reach it.
+    It is meant for one person on this machine: nothing can be changed over it unless --allow-write is given, and nobody
+    else can reach it.
     """
     if folder is not None and gallery is not None:
         raise UsageError("give the folder either as FOLDER or with --index", hint="lookalike serve --help")
@@ -54,7 +58,7 @@ def serve(
         raise MissingExtra(
             f"serving needs a package that is missing: {error.name}", hint=how_to_install("lookalike[web]")
         ) from None
-    settings = Settings(host, port, _check_token(token), tuple(name.lower() for name in allow_host or ()))
+    settings = Settings(host, port, _check_token(token), tuple(name.lower() for name in allow_host or ()), allow_write)
     with lookalike.Gallery.open(folder or gallery) as opened:
         run(opened, settings, on_address=_print_address, open_browser=not no_open)
 

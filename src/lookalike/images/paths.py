@@ -55,9 +55,13 @@ def path_fields(path: bytes | str | os.PathLike[str]) -> dict[str, str]:
 
     A percent sign stays as it is, unless that would look like such a byte: then it is `%25`.
     """
-    text = _AMBIGUOUS.sub("%25", os.fsencode(path).decode("utf-8", "surrogateescape"))
+    whole = os.fsencode(path)
+    if whole.isascii() and b"%" not in whole:  # 2 of 12 microseconds, for each hit of a search
+        name = whole.decode("ascii")
+        return {"path": name, "display": _escape(name)}
+    text = _AMBIGUOUS.sub("%25", whole.decode("utf-8", "surrogateescape"))
     encoded = "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
-    return {"path": encoded, "display": show_path(path)}
+    return {"path": encoded, "display": show_path(whole)}
 
 
 def read_path(text: str) -> str:

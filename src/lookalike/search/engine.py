@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lookalike.encoders import Encoder
+    from lookalike.images.crop import Crop
     from lookalike.search.color import Palette, Wanted
-    from lookalike.search.crop import Crop
     from lookalike.search.judge import Verdict
     from lookalike.search.query import Query, Source
     from lookalike.store import Near, Record, Store
@@ -621,9 +621,8 @@ class _Reader:
     def _read_picture(self, query: Query, source: Source) -> Asked:
         if isinstance(source, IN_MEMORY):
             picture = read_picture(source, self._load().view)
-            return self._wait(
-                Asked(query, picture, _name(source)), source if isinstance(source, ViewedPicture) else None
-            )
+            viewed = source if isinstance(source, ViewedPicture) else None
+            return self._wait(Asked(query, picture, _name(source), own=_own(source)), viewed)
         path = absolute(source)
         record = self._store.find([path]).get(path)
         asked = Asked(query, partial(read_picture, path), show_path(os.path.basename(path)))
@@ -659,7 +658,8 @@ class _Reader:
         source = cast("PictureQuery", like).source
         palette = _color().read_palette(self._store, source)
         if isinstance(source, IN_MEMORY):
-            return Asked(query, partial(read_picture, source), _name(source), colors=[(1.0, palette)], share=1.0)
+            image = partial(read_picture, source)
+            return Asked(query, image, _name(source), own=_own(source), colors=[(1.0, palette)], share=1.0)
         path = absolute(source)
         own = {record.id for record in self._store.find([path]).values()}
         title = show_path(os.path.basename(path))
@@ -725,6 +725,11 @@ class _Reader:
         like, weight = self._add_up(query, others), sum(weight for weight, _ in by_color)
         share = weight / (weight + sum(weight for weight, _ in others))
         return replace(like, query=query, colors=colors, share=share, own=own)
+
+
+def _own(source: Source) -> set[int]:
+    """The gallery's picture that a picture in memory was cut from."""
+    return {source.part_of} if isinstance(source, ViewedPicture) and source.part_of else set()
 
 
 def _name(source: Source) -> str:

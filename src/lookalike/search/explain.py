@@ -65,14 +65,19 @@ class Inspection:
 
     def draw(self) -> Image.Image:
         """Draw both side by side: red parts match more than the rest of their picture, blue ones less, on one scale."""
-        heats = [heat - np.median(heat) for heat in (self.query_heat, self.hit_heat)]
         sheet = Image.new("RGB", (2 * _TILE + 3 * _GAP, _TILE + 2 * _GAP + 2 * _CAPTION), _PAPER)
-        for number, (image, heat) in enumerate(zip((self.query, self.hit), heats, strict=True)):
-            sheet.paste(_draw_heat(image, heat / (self.scale or 1)), (_GAP + number * (_TILE + _GAP), _GAP))
+        for number, part in enumerate(self.draw_parts()):
+            sheet.paste(part, (_GAP + number * (_TILE + _GAP), _GAP))
         text = f"distance {self.distance:.3f}; red matches more than the rest of its picture, blue less"
         ImageDraw.Draw(sheet).text((_GAP, _TILE + 1.5 * _GAP), text, _INK, ImageFont.load_default(16))
         _draw_scale(sheet, self.scale, _TILE + 1.5 * _GAP + _CAPTION)
         return as_drawing(sheet)
+
+    def draw_parts(self) -> list[Image.Image]:
+        """Draw the query and the hit alone, as in `draw`, each as the encoder sees it."""
+        heats = [heat - np.median(heat) for heat in (self.query_heat, self.hit_heat)]
+        pairs = zip((self.query, self.hit), heats, strict=True)
+        return [_draw_heat(image, heat / (self.scale or 1)) for image, heat in pairs]
 
 
 def inspect(store: Store, load: Callable[[], Encoder], query: Query, hit: Query) -> Inspection:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.encoders import Encoder
+    from lookalike.images.crop import Crop
     from lookalike.images.decode import View
-    from lookalike.search.crop import Crop
     from lookalike.search.query import Source
 
 __all__ = ["draw_text", "encode_views", "query_views", "read_crop_of", "read_picture"]

@@ -24,9 +24,9 @@ import numpy as np
 from PIL import Image
 
 from lookalike.errors import UsageError
+from lookalike.images.crop import Crop, read_crop
 from lookalike.images.paths import path_fields, read_path
 from lookalike.images.viewed import ViewedPicture
-from lookalike.search.crop import Crop, read_crop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,168 +4,78 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Path, Query
+from fastapi import Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import lookalike
 from lookalike.errors import LookalikeError
-from lookalike.search.query import Query as Wanted
-from lookalike.web.asking import Options, describe, present, read_count, read_document, show
-from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail, to_answerable
+from lookalike.images.crop import read_crop
+from lookalike.search.feedback import mark_query
+from lookalike.search.query import Query as Query_
+from lookalike.web.asking import MOST_TERMS, Options, Wanted, describe, present, read_document, read_json, show
+from lookalike.web.changes import add_changes
+from lookalike.web.collection import add_collection
+from lookalike.web.documents import PROBLEMS, Dropped, Found, Picture, Pictures, SkippedFiles
+from lookalike.web.handlers import answer_problem, base_of, read_form, send_thumbnail, to_answerable
+from lookalike.web.parameters import LISTED, MOST_ID, After, Asked, Count, Crop, Id, Limit, Where, check_parameters
 from lookalike.web.problems import Problem
-from lookalike.web.settings import MOST_HITS
 
 if TYPE_CHECKING:
+    from lookalike.search.query import Query as AnyQuery
     from lookalike.web.desk import Desk
+    from lookalike.web.settings import Settings
 
 __all__ = ["create_api"]
 
 _MOST_JSON = 256 << 10
-_MOST_ID = 2**63 - 1
-_LISTED = 500
-_FORM = {
-    "schema": {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
-}
 _RAW = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "schema": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary"},
+            "crop": {"type": "string", "description": "A part of it: `x,y,width,height` in pixels or percent."},
+        },
+    }
+}
 _EXAMPLES: dict[str, Any] = {
     "more like a picture": {"value": {"query": {"id": 1}, "k": 20}},
+    "a part of a picture": {"value": {"query": {"id": 1, "crop": "10%,10%,50%,50%"}}},
     "words": {"value": {"query": {"text": "boat"}}},
     "a colour": {"value": {"query": {"colors": [{"color": "#ff8800", "weight": 1}]}}},
     "like one, and less like another": {
         "value": {"query": {"sum": [{"weight": 2, "id": 1}, {"weight": -1, "id": 2}]}, "where": ["folder:beach"]}
     },
 }
-_BODY = {
+_QUERY = {"application/json": {"schema": {"type": "object"}, "examples": _EXAMPLES}}
+_PICTURE = {"multipart/form-data": _FORM, "image/*": _RAW}
+_BODY = {"requestBody": {"required": True, "content": {**_PICTURE, **_QUERY}}}
+_UPLOAD = {"requestBody": {"required": True, "content": _PICTURE}}
+_IDS = {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": MOST_TERMS}
+_MARKS: dict[str, Any] = {
+    "type": "object",
+    "required": ["query"],
+    "properties": {"query": {"type": "object"}, "good": _IDS, "bad": _IDS},
+}
+_MARKED = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": _FORM,
-            "image/*": _RAW,
-            "application/json": {"schema": {"type": "object"}, "examples": _EXAMPLES},
+            "application/json": {"schema": _MARKS, "example": {"query": {"id": 1}, "good": [2], "bad": [3], "k": 20}}
         },
     }
 }
-
-
-def _as_count(value: object) -> object:
-    return read_count(value, least=0, most=_MOST_ID) if isinstance(value, str) else value
-
-
-_Count = Annotated[int, BeforeValidator(_as_count)]
-_K = Annotated[_Count, Query(ge=1, le=MOST_HITS, description="How many hits to return.", examples=[10])]
-_Where = Annotated[
-    list[str], Query(description="Only pictures that match, as `field:value`. Repeatable.", examples=[["folder:beach"]])
-]
-_Order = Annotated[Literal["distance", "diffusion"], Query(description="Nearest first, or re-ranked.")]
-_Id = Annotated[_Count, Path(ge=1, le=_MOST_ID, description="A picture's id.", examples=[1])]
-_Flag = Annotated[bool, Query()]
-
-
-class Hit(BaseModel):
-    """One picture that was found."""
-
-    rank: int
-    path: str
-    display: str
-    distance: float
-    id: int
-    chance: float | None = None
-    expected: float | None = None
-    missing: bool = False
-
-
-class Found(BaseModel):
-    """A search: the document of `lookalike search --json`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "query": {"id": 1},
-                "hits": [{"rank": 1, "path": "/p/b.jpg", "display": "/p/b.jpg", "distance": 0.21, "id": 2}],
-                "encoder": "efficientnet-lite0-int8",
-            }
-        }
-    )
-    query: dict[str, Any]
-    hits: list[Hit]
-    encoder: str
-    nothing_good: bool | None = None
-    undescribed: int = 0
-
-
-class Picture(BaseModel):
-    """A picture of the collection."""
-
-    id: int
-    path: str
-    display: str
-    width: int | None
-    height: int | None
-    format: str | None
-    size: int | None
-    camera: str | None
-    taken_at: str | None
-
-
-class Pictures(BaseModel):
-    """Some pictures by id, how many there are, and where to continue."""
-
-    images: list[Picture]
-    total: int
-    next: int | None = Field(description="The value of `after` for the next page.")
-
-
-class Skipped(BaseModel):
-    """A file that was found but could not be read."""
-
-    path: str
-    display: str
-    reason: str
-
-
-class SkippedFiles(BaseModel):
-    """Files that could not be read, how many there are, and where to continue."""
-
-    skipped: list[Skipped]
-    total: int
-    next: int | None
-
-
-class Details(BaseModel):
-    """What is wrong. id: also in the server's log."""
-
-    code: str
-    message: str
-    hint: str = ""
-    id: str = ""
-
-
-class Failure(BaseModel):
-    """The answer to every request that cannot be fulfilled."""
-
-    error: Details
-
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure, "description": text}
-    for status, text in {
-        400: "Not a request that can be read.",
-        401: "The token is missing or wrong.",
-        403: "A page of another site has asked.",
-        404: "There is no such picture.",
-        413: "The picture is too large.",
-        415: "Neither a picture nor JSON.",
-        422: "The request asks for something impossible, or the picture cannot be read.",
-        503: "Too much to do, or not ready; try again after `Retry-After` seconds.",
-    }.items()
+_SOME = {"type": "object", "required": ["ids"], "properties": {"ids": {**_IDS, "maxItems": LISTED}}}
+_LISTED = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _SOME, "example": {"ids": [1, 2]}}}}
 }
 
 
-def create_api(desk: Desk) -> FastAPI:
+def create_api(desk: Desk, settings: Settings) -> FastAPI:
     """The API for one gallery."""
     api = FastAPI(
         title="Lookalike",
@@ -173,79 +83,157 @@ def create_api(desk: Desk) -> FastAPI:
         description="Find the pictures of one collection that look alike.",
         docs_url=None,
         redoc_url=None,
-        responses=_PROBLEMS,
-        dependencies=[Depends(_check_parameters)],
+        responses=PROBLEMS,
+        dependencies=[Depends(check_parameters)],
     )
     for kind in (Problem, LookalikeError, HTTPException, RequestValidationError, Exception):
         api.add_exception_handler(kind, _answer_error)
     _add_search(api, desk)
+    _add_similar(api, desk)
     _add_pictures(api, desk)
     _add_facts(api, desk)
+    add_collection(api, desk)
+    add_changes(api, desk, settings)
     return api
 
 
 def _add_search(api: FastAPI, desk: Desk) -> None:
     @api.post("/api/v1/search", response_model=Found, openapi_extra=_BODY, tags=["search"], name="search")
-    async def search(  # noqa: PLR0913  (the parameters of a search)
-        request: Request,
-        k: _K = 10,
-        where: _Where = [],  # noqa: B006  (never changed)
-        order: _Order = "distance",
-        exact: _Flag = False,
-        unique: _Flag = False,
-    ) -> Response:
+    async def search(request: Request, asked: Annotated[Asked, Depends()], crop: Crop = "") -> Response:
         """Find the pictures most like a picture that is sent (as the form field `file`, or as the body), or a query.
 
-        A query is JSON: `{"query": {"id": 17}}`, `{"text": "boat"}`, `{"colors": [...]}`, or a weighted `sum` of such.
+        A query is JSON: `{"query": {"id": 17}}`, `{"text": "boat"}`, `{"colors": [...]}`, `{"dropped": NAME}`, or a
+        weighted `sum` of such. crop: a part of a picture that is sent; in a query it stands beside the id.
         """
-        options = Options(k, tuple(where), order, exact, unique)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "application/json":
-            query, options = read_document(await _read_body(request, _MOST_JSON), options)
-            hits = await desk.searches.run(request, options.search, desk.gallery, query)
-        else:
-            content = await _read_picture(request, kind)
-            hits = await desk.uploads.run(request, _search_upload, desk, content, options)
+        if _kind_of(request) == "application/json":
+            if crop:
+                raise Problem(422, "invalid_request", "in a query the crop stands beside the picture's id")
+            wanted, options = read_document(read_json(await _read_body(request)), asked.options)
+            return await _search(request, desk, wanted, options)
+        content, part = await _read_picture(request, crop)
+        hits = await desk.uploads.run(request, _search_upload, desk, (content, part), asked.options)
         return JSONResponse(await desk.searches.run(request, present, hits, base_of(request, desk)))
 
+    @api.post("/api/v1/feedback", response_model=Found, openapi_extra=_MARKED, tags=["search"], name="feedback")
+    async def feedback(request: Request) -> Response:
+        """Search again with pictures that were marked as good or bad, by id. Options stand beside the query.
+
+        The server remembers nothing: send all marks each time. Marked pictures are not shown again, unless
+        `include_self` is set.
+        """
+        fields = read_json(await _read_body(request))
+        marks = [_read_ids(fields.pop(name, []), name) for name in ("good", "bad")]
+        wanted, options = read_document(fields, Options())
+        return await _search(request, desk, wanted, options, marks)
+
+    @api.post("/api/v1/dropped", response_model=Dropped, openapi_extra=_UPLOAD, tags=["search"], name="drop-picture")
+    async def drop(request: Request) -> Response:
+        """Remember a picture for some later queries `{"dropped": NAME}`, which may be of parts of it."""
+        content, part = await _read_picture(request, "")
+        if part:
+            raise Problem(422, "invalid_request", "the crop belongs to the query")
+        return JSONResponse(await desk.uploads.run(request, _drop, desk, content))
+
+
+def _add_similar(api: FastAPI, desk: Desk) -> None:
     @api.get("/api/v1/images/{id}/similar", response_model=Found, tags=["search"], name="similar")
-    async def similar(  # noqa: PLR0913  (as above)
+    async def similar(
         request: Request,
-        id: _Id,  # noqa: A002  (its name in the address)
-        k: _K = 10,
-        where: _Where = [],  # noqa: B006
-        order: _Order = "distance",
-        exact: _Flag = False,
-        unique: _Flag = False,
+        id: Id,  # noqa: A002  (its name in the address)
+        asked: Annotated[Asked, Depends()],
+        crop: Crop = "",
     ) -> Response:
-        """Find the pictures most like one of the collection."""
-        options = Options(k, tuple(where), order, exact, unique)
-        return JSONResponse(await desk.searches.run(request, _search_similar, desk, id, options, request))
+        """Find the pictures most like one of the collection, or most like a part of it."""
+        if crop:
+            wanted, options = read_document({"query": {"id": id, "crop": crop}}, asked.options)
+            return await _search(request, desk, wanted, options)
+        return JSONResponse(await desk.searches.run(request, _search_similar, desk, id, asked.options, request))
+
+    @api.get(
+        "/api/v1/images/{id}/explain",
+        tags=["search"],
+        name="explain",
+        response_class=Response,
+        responses={200: {"content": {"image/png": _RAW}}},
+    )
+    async def explain(
+        request: Request,
+        id: Id,  # noqa: A002
+        like: Annotated[Count, Query(ge=0, le=MOST_ID, description="The id of the query's picture.")] = 0,
+        dropped: Annotated[str, Query(max_length=64, description="The query, if it is a dropped picture.")] = "",
+    ) -> Response:
+        """Draw where a hit and the query's picture match: a heat map on each of the two."""
+        if bool(like) == bool(dropped):
+            raise Problem(422, "invalid_request", "name the query's picture, either by `like` or by `dropped`")
+        data = await desk.uploads.run(request, desk.explain, id, like=like, dropped=dropped)
+        return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
-def _search_upload(desk: Desk, content: bytes, options: Options) -> Any:  # noqa: ANN401  (Hits)
-    return options.search(desk.gallery, Wanted.picture(desk.read_upload(content)))
+async def _search(
+    request: Request, desk: Desk, wanted: Wanted, options: Options, marks: list[list[int]] | None = None
+) -> Response:
+    lane = desk.uploads if wanted.needs_decoding else desk.searches
+    hits = await lane.run(request, _search_wanted, desk, wanted, options, marks)
+    document = await desk.searches.run(request, present, hits, base_of(request, desk))
+    return JSONResponse(document if marks else wanted.show(document))
+
+
+def _search_wanted(desk: Desk, wanted: Wanted, options: Options, marks: list[list[int]] | None) -> Any:  # noqa: ANN401
+    query: AnyQuery = wanted.build(desk)
+    if marks is not None:
+        good, bad = ([Query_.stored(id_) for id_ in some] for some in marks)
+        query = mark_query(query, good, bad)
+    return options.search(desk.gallery, query)
+
+
+def _search_upload(desk: Desk, picture: tuple[bytes, str], options: Options) -> Any:  # noqa: ANN401  (Hits)
+    return options.search(desk.gallery, Query_.picture(desk.read_upload(*picture)))
 
 
 def _search_similar(desk: Desk, id_: int, options: Options, request: Request) -> dict[str, Any]:
     desk.record(id_)
-    return present(options.search(desk.gallery, Wanted.stored(id_)), base_of(request, desk))
+    return present(options.search(desk.gallery, Query_.stored(id_)), base_of(request, desk))
+
+
+def _drop(desk: Desk, content: bytes) -> dict[str, Any]:
+    name = desk.accept(content)
+    picture = desk.dropped(name)
+    return {"dropped": name, "width": picture.width, "height": picture.height}
+
+
+def _read_ids(given: object, name: str) -> list[int]:
+    """Ids in a document. Raises Problem."""
+    most = LISTED if name == "ids" else MOST_TERMS
+    if not isinstance(given, list) or len(given) > most or not all(type(one) is int for one in given):
+        raise Problem(422, "invalid_request", f"{name} is not a list of at most {most} ids")
+    if not all(0 < one <= MOST_ID for one in given):
+        raise Problem(422, "invalid_request", f"{name} has a number that is not an id")
+    return list(dict.fromkeys(given))
 
 
 def _add_pictures(api: FastAPI, desk: Desk) -> None:
     @api.get("/api/v1/images", response_model=Pictures, tags=["pictures"], name="images")
     async def images(
         request: Request,
-        where: _Where = [],  # noqa: B006
-        limit: Annotated[_Count, Query(ge=1, le=_LISTED)] = 100,
-        after: Annotated[_Count, Query(ge=0, le=_MOST_ID, description="The id after which to continue.")] = 0,
+        where: Where = [],  # noqa: B006  (never changed)
+        limit: Limit = 100,
+        after: After = 0,
     ) -> Response:
         """List pictures by id: all, or those that match the filters."""
         terms = Options(1, tuple(where)).where
         return JSONResponse(await desk.searches.run(request, _list, desk, terms, (limit, after), request))
 
+    @api.post("/api/v1/images", response_model=Pictures, openapi_extra=_LISTED, tags=["pictures"], name="images-by-id")
+    async def some(request: Request) -> Response:
+        """Say what is known of some pictures, by id, in the order that they are asked for; unknown ids are left out."""
+        fields = read_json(await _read_body(request))
+        if fields.keys() != {"ids"}:
+            raise Problem(422, "invalid_request", "the document has one field, ids")
+        ids = _read_ids(fields["ids"], "ids")
+        return JSONResponse(await desk.searches.run(request, _describe_some, desk, ids, request))
+
     @api.get("/api/v1/images/{id}", response_model=Picture, tags=["pictures"], name="image")
-    async def image(request: Request, id: _Id) -> Response:  # noqa: A002
+    async def image(request: Request, id: Id) -> Response:  # noqa: A002
         """Say what is known of a picture."""
         record = await desk.searches.run(request, desk.record, id)
         return JSONResponse(describe(record, base_of(request, desk)))
@@ -255,11 +243,11 @@ def _add_pictures(api: FastAPI, desk: Desk) -> None:
         tags=["pictures"],
         name="thumbnail",
         response_class=Response,
-        responses={200: {"content": {"image/jpeg": _RAW}}, 304: {"description": "Unchanged."}, 410: _PROBLEMS[404]},
+        responses={200: {"content": {"image/jpeg": _RAW}}, 304: {"description": "Unchanged."}, 410: PROBLEMS[404]},
     )
     async def thumbnail(
         request: Request,
-        id: _Id,  # noqa: A002
+        id: Id,  # noqa: A002
         size: Literal["small", "large"] = "small",
         v: Annotated[str, Query(max_length=64, description="Anything; the answer may then be kept for ever.")] = "",  # noqa: ARG001
     ) -> Response:
@@ -276,6 +264,12 @@ def _list(desk: Desk, where: tuple[str, ...], page: tuple[int, int], request: Re
     return {"images": images, "total": len(ids), "next": chosen[limit - 1] if len(chosen) > limit else None}
 
 
+def _describe_some(desk: Desk, ids: list[int], request: Request) -> dict[str, Any]:
+    records, base = desk.gallery.store.get(ids), base_of(request, desk)
+    known = [records[id_] for id_ in ids if id_ in records and records[id_].digest is not None]
+    return {"images": [describe(record, base) for record in known], "total": len(known), "next": None}
+
+
 def _add_facts(api: FastAPI, desk: Desk) -> None:
     @api.get("/api/v1/info", tags=["collection"], name="info")
     async def info(request: Request) -> Response:
@@ -285,8 +279,8 @@ def _add_facts(api: FastAPI, desk: Desk) -> None:
     @api.get("/api/v1/skipped", response_model=SkippedFiles, tags=["collection"], name="skipped")
     async def skipped(
         request: Request,
-        limit: Annotated[_Count, Query(ge=1, le=_LISTED)] = 100,
-        after: Annotated[_Count, Query(ge=0, le=_MOST_ID, description="How many to pass over.")] = 0,
+        limit: Limit = 100,
+        after: After = 0,
     ) -> Response:
         """List the files that were found but could not be read, with the reasons."""
         found = await desk.searches.run(request, desk.gallery.skipped)
@@ -295,37 +289,35 @@ def _add_facts(api: FastAPI, desk: Desk) -> None:
         return JSONResponse({"skipped": some, "total": len(found), "next": end if end < len(found) else None})
 
 
-def _check_parameters(request: Request) -> None:
-    """Refuse parameters that are unknown or, but for filters, repeated: they would be ignored without a word."""
-    route = request.scope.get("route")
-    known = {field.alias for field in route.dependant.query_params} if route is not None else set()
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
-        if name not in known:
-            raise Problem(422, "invalid_request", f"there is no parameter {name!r:.60}")
-        if name != "where" and names.count(name) > 1:
-            raise Problem(422, "invalid_request", f"the parameter {name!r:.60} is given more than once")
+def _kind_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read_body(request: Request, most: int) -> bytes:
+async def _read_body(request: Request) -> bytes:
     content = await request.body()
-    if len(content) > most:
-        raise Problem(413, "too_large", f"a document may have {most >> 10} KiB")
+    if len(content) > _MOST_JSON:
+        raise Problem(413, "too_large", f"a document may have {_MOST_JSON >> 10} KiB")
     return content
 
 
-async def _read_picture(request: Request, kind: str) -> bytes:
-    """The picture in a request, as a form or as it is. Raises Problem."""
+async def _read_picture(request: Request, crop: str) -> tuple[bytes, str]:
+    """The picture in a request, as a form or as it is, and the part of it that is meant. Raises Problem, UsageError."""
+    kind = _kind_of(request)
     if kind == "multipart/form-data":
-        return await read_file(request)
-    if kind and not kind.startswith("image/") and kind != "application/octet-stream":
+        content, part = await read_form(request)
+        if part and crop:
+            raise Problem(422, "invalid_request", "the crop is given more than once")
+        crop = part or crop
+    elif kind and not kind.startswith("image/") and kind != "application/octet-stream":
         raise Problem(
             415,
             "wrong_type",
             "the body is neither a picture nor JSON",
             hint="send the form field `file`, or a Content-Type of image/jpeg or application/json",
         )
-    return await request.body()
+    else:
+        content = await request.body()
+    return content, str(read_crop(crop)) if crop else ""
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

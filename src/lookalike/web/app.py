@@ -17,6 +17,7 @@ from lookalike.web.handlers import answer_problem, to_answerable
 from lookalike.web.health import health_routes
 from lookalike.web.pages import page_routes, show_problem
 from lookalike.web.problems import Problem
+from lookalike.web.quick import Quick
 from lookalike.web.safety import Safety
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def create_app(desk: Desk, settings: Settings) -> ASGIApp:
 
     kinds: tuple[type[Exception], ...] = (Problem, LookalikeError, HTTPException, Exception)
     pages = Starlette(
-        routes=[*health_routes(desk, counters), *page_routes(desk)],
+        routes=[*health_routes(desk, counters), *page_routes(desk, allow_write=settings.allow_write)],
         exception_handlers=dict.fromkeys(kinds, answer_error),
     )
-    api = _Api(desk)
+    api = _Api(desk, settings)
     desk.when_ready.append(api.load)
-    return _Counted(Safety(_Divided(pages, api), settings, answer), counters)
+    return _Counted(Safety(Quick(_Divided(pages, api), desk), settings, answer), counters)
 
 
 class _Divided:
@@ -68,8 +69,8 @@ class _Divided:
 class _Api:
     """The API, imported (FastAPI: 0.3 s) once searching is possible, or by its first request."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        self._desk, self._settings = desk, settings
         self._app: ASGIApp | None = None
         self._lock = threading.Lock()
 
@@ -80,7 +81,7 @@ class _Api:
             if app is None:
                 from lookalike.web.api import create_api  # noqa: PLC0415  (see above)
 
-                self._app = app = create_api(self._desk)
+                self._app = app = create_api(self._desk, self._settings)
             return app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

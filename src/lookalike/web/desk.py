@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import logging
 import os
 import secrets
@@ -16,23 +17,37 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import ClosedGallery, LookalikeError, NoTextEncoder
 from lookalike.images.decode import DecodedPicture, Limits, View
 from lookalike.images.pool import DecoderPool
-from lookalike.images.viewed import CUTS, ViewedPicture, decode_small, decode_views, take_small, take_views
+from lookalike.images.viewed import (
+    CUTS,
+    OUTSIDE,
+    ViewedPicture,
+    decode_small,
+    decode_views,
+    name_part,
+    take_small,
+    take_views,
+)
 from lookalike.search.query import Query
+from lookalike.web.jobs import IndexJob
 from lookalike.web.lanes import Lane
 from lookalike.web.problems import Problem
+from lookalike.web.surveys import Surveys
 from lookalike.web.thumbnails import Thumbnails, encode_jpeg, find_cache, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PIL import Image
+
     from lookalike.gallery import Gallery
+    from lookalike.search.explain import Inspection
     from lookalike.store import Record
 
 __all__ = ["SIZES", "Desk", "Thumbnail"]
@@ -44,6 +59,7 @@ _log = logging.getLogger(__name__)
 
 _LIMITS = Limits(seconds=10.0)
 _DROPPED = 64  # pictures that are remembered: some 450 kB each
+_MOST_DROPPED = 256 << 20  # bytes of their files on disk, for parts of them
 _MOST_ID = 2**63 - 1
 _CORES = os.cpu_count() or 1
 
@@ -55,6 +71,15 @@ class Thumbnail:
     data: bytes
     etag: str
     is_lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """A picture that was dropped; file: with its content, as long as there is room; "" without."""
+
+    picture: ViewedPicture
+    file: str
+    size: int
 
 
 class Desk:
@@ -73,10 +98,12 @@ class Desk:
         self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
         self.searches = Lane("searches", threads=_CORES, waiting=64)
         self.pictures = Lane("pictures", threads=2 * _CORES, waiting=400)
+        self.surveys = Surveys(gallery)
+        self.index = IndexJob(gallery)
         self._folder = Path(tempfile.mkdtemp(prefix="lookalike-"))
         self._decoders: dict[int, DecoderPool] = {}
         self._queries: DecoderPool | None = None
-        self._dropped: OrderedDict[str, ViewedPicture] = OrderedDict()
+        self._dropped: OrderedDict[str, _Dropped] = OrderedDict()
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self.knows_words = True
@@ -112,6 +139,8 @@ class Desk:
             pool.close()
         for lane in self.lanes:
             lane.close()
+        self.index.close()
+        self.surveys.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def record(self, id_: int) -> Record:
@@ -121,51 +150,65 @@ class Desk:
             raise Problem(404, "unknown_picture", "the collection has no picture with this id")
         return record
 
-    def read_upload(self, content: bytes) -> ViewedPicture:
-        """A picture that a client has sent, decoded in a worker. Raises Problem, UnreadableImage."""
-        if not content:
-            raise Problem(400, "empty", "the file is empty")
-        if self._starting is not None:
-            self.wait()
-        if self.failure is not None:
-            raise self.failure
-        pool = self._query_pool()
-        descriptor, name = tempfile.mkstemp(dir=self._folder)
+    def read_upload(self, content: bytes, part: str = "") -> ViewedPicture:
+        """A picture that a client has sent, or a part of it, decoded in a worker. Raises Problem, UnreadableImage."""
+        name = self._write_file(content)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            ((_, picture),) = pool.read([os.fsencode(name)])
+            return self._decode(os.fsencode(name), part)
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-        if not isinstance(picture, DecodedPicture):
-            raise unreadable(picture)
-        return take_views(picture, self.gallery.encoder.view)
+            _unlink(name)
+
+    def read_stored(self, id_: int, part: str = "") -> ViewedPicture:
+        """A picture of the collection, or a part of it, decoded in a worker. Raises Problem, UnreadableImage."""
+        return replace(self._decode(self._real_path(self.record(id_)), part), part_of=id_)
+
+    def accept(self, content: bytes) -> str:
+        """Remember a picture that a client has sent, with its content, so that parts of it can be searched for.
+
+        Returns its name as `drop` does. Raises Problem, UnreadableImage.
+        """
+        file = self._write_file(content)
+        try:
+            picture = self._decode(os.fsencode(file), "")
+        except BaseException:
+            _unlink(file)
+            raise
+        return self._remember(_Dropped(picture, file, len(content)))
 
     def drop(self, picture: ViewedPicture) -> str:
         """Remember a picture for later requests; its name, which cannot be guessed."""
-        name = secrets.token_urlsafe(12)
-        with self._lock:
-            self._dropped[name] = picture
-            while len(self._dropped) > _DROPPED:
-                self._dropped.popitem(last=False)
-        return name
+        return self._remember(_Dropped(picture, "", 0))
 
-    def dropped(self, name: str) -> ViewedPicture:
-        """A picture that was dropped. Raises Problem when it is remembered no longer."""
-        with self._lock:
-            if name in self._dropped:
-                self._dropped.move_to_end(name)
-                return self._dropped[name]
-        raise Problem(404, "forgotten", "this picture is remembered no longer", hint="drop it again")
+    def dropped(self, name: str, part: str = "") -> ViewedPicture:
+        """A picture that was dropped, or a part of it. Raises Problem when it is remembered no longer."""
+        one = self._find_dropped(name)
+        if not part:
+            return one.picture
+        if not one.file:
+            raise _forgotten()
+        return self._decode(os.fsencode(one.file), part)
 
-    def query(self, name: str) -> Query:
-        """The query for a picture that was dropped. Raises Problem."""
-        return Query.picture(self.dropped(name))
+    def query(self, name: str, part: str = "") -> Query:
+        """The query for a picture that was dropped, or for a part of it. Raises Problem, UnreadableImage."""
+        return Query.picture(self.dropped(name, part))
 
-    def draw_dropped(self, name: str) -> bytes:
-        """The JPEG of a picture that was dropped. Raises Problem."""
-        return encode_jpeg(self.dropped(name).small)
+    def draw_dropped(self, name: str, size: str = "") -> bytes:
+        """The JPEG of a picture that was dropped: as small as a query, or of a size of `SIZES`. Raises Problem."""
+        one = self._find_dropped(name)
+        return encode_jpeg(self._draw_query(one, SIZES[size]) if size else one.picture.small)
+
+    def inspect(self, id_: int, *, like: int = 0, dropped: str = "") -> Inspection:
+        """Where a picture matches another one, by its id or the name it was dropped under. Raises Problem."""
+        query = self._find_dropped(dropped) if dropped else None
+        pictures = [self._small(self._real_path(self.record(like))) if query is None else self._draw_query(query)]
+        pictures.append(self._small(self._real_path(self.record(id_))))
+        return self.gallery.explain(*map(Query.picture, pictures))
+
+    def explain(self, id_: int, *, like: int = 0, dropped: str = "") -> bytes:
+        """A PNG of where a picture matches another one, as `inspect` finds it. Raises Problem."""
+        buffer = io.BytesIO()
+        self.inspect(id_, like=like, dropped=dropped).draw().save(buffer, "PNG")
+        return buffer.getvalue()
 
     def thumbnail(self, id_: int, size: str) -> Thumbnail:
         """The thumbnail of a picture. Raises Problem if it is unknown, gone or cannot be read."""
@@ -179,6 +222,53 @@ class Desk:
         mark = digest if is_same else hashlib.sha256(data).digest()
         return Thumbnail(data, f'"{mark.hex()[:32]}-{size}"', is_same)
 
+    def _write_file(self, content: bytes) -> str:
+        """The name of a new file with this content, which only this server knows. Raises Problem if it is empty."""
+        if not content:
+            raise Problem(400, "empty", "the file is empty")
+        descriptor, name = tempfile.mkstemp(dir=self._folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        return name
+
+    def _decode(self, path: bytes, part: str) -> ViewedPicture:
+        """A query picture, or a part of it. Raises Problem, UnreadableImage, and whatever keeps the search from it."""
+        if self._starting is not None:
+            self.wait()
+        if self.failure is not None:
+            raise self.failure
+        ((_, picture),) = self._query_pool().read([name_part(path, part)])
+        if isinstance(picture, DecodedPicture):
+            return take_views(picture, self.gallery.encoder.view)
+        if picture.startswith(OUTSIDE):
+            raise Problem(422, "invalid_request", picture)
+        raise unreadable(picture)
+
+    def _remember(self, one: _Dropped) -> str:
+        name = secrets.token_urlsafe(12)
+        with self._lock:
+            self._dropped[name] = one
+            while len(self._dropped) > _DROPPED:
+                _unlink(self._dropped.popitem(last=False)[1].file)
+            self._keep_small()
+        return name
+
+    def _keep_small(self) -> None:
+        """Remove the files of the pictures that were not used for longest, until all together are small enough."""
+        total = sum(one.size for one in self._dropped.values())
+        for name, one in list(self._dropped.items()):
+            if total <= _MOST_DROPPED:
+                return
+            _unlink(one.file)
+            self._dropped[name], total = _Dropped(one.picture, "", 0), total - one.size
+
+    def _find_dropped(self, name: str) -> _Dropped:
+        with self._lock:
+            if name in self._dropped:
+                self._dropped.move_to_end(name)
+                return self._dropped[name]
+        raise _forgotten()
+
     def _draw(self, record: Record, pixels: int) -> tuple[bytes, bool]:
         """The JPEG of a picture's file, and whether that is as it was indexed."""
         path = self._real_path(record)
@@ -188,6 +278,17 @@ class Desk:
             raise Problem(422, "unreadable_image", f"the picture cannot be read: {picture}")
         is_same = (before.st_size, before.st_mtime_ns) == (record.size, record.mtime_ns)
         return encode_jpeg(take_small(picture, pixels)), is_same
+
+    def _draw_query(self, one: _Dropped, pixels: int = SIZES["small"]) -> Image.Image:
+        """A picture that was dropped, smaller where its file is kept no longer."""
+        return self._small(os.fsencode(one.file), pixels) if one.file else one.picture.small
+
+    def _small(self, path: bytes, pixels: int = SIZES["small"]) -> Image.Image:
+        """The picture in a file, decoded in a worker, with sides of at most so many pixels. Raises UnreadableImage."""
+        ((_, picture),) = self._decoder(pixels).read([path])
+        if not isinstance(picture, DecodedPicture):
+            raise unreadable(picture)
+        return take_small(picture, pixels)
 
     def _real_path(self, record: Record) -> bytes:
         """Where a picture's file is, if that is still inside one of the folders that were indexed. Raises Problem."""
@@ -241,3 +342,12 @@ class Desk:
         except LookalikeError:  # a word that it does not know
             return True
         return True
+
+
+def _unlink(file: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(file)
+
+
+def _forgotten() -> Problem:
+    return Problem(404, "forgotten", "this picture is remembered no longer", hint="drop it again")

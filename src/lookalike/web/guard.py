@@ -23,6 +23,7 @@ __all__ = ["BODY", "HEADERS", "MOST_CONNECTIONS", "STUCK", "GuardedProtocol"]
 HEADERS = 5.0
 BODY = 20.0
 STUCK = 20.0
+_LARGE = 1 << 16  # bytes that are sent at once, so that a client that takes nothing is noticed
 MOST_CONNECTIONS = 600
 """Connections at once; beyond it, the one that has waited longest for its headers gives way to a new one."""
 
@@ -39,7 +40,7 @@ class GuardedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first request its deadline."""
-        super().connection_made(transport)
+        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
         connection = transport.get_extra_info("socket")
         if connection is not None:  # without this, a body waits 40 ms for the client to acknowledge its headers
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -112,6 +113,44 @@ class GuardedProtocol(H11Protocol):
 
     def _cut(self) -> None:
         self.transport.abort()
+
+
+class _Joining:
+    """A transport that sends what is written within one turn of the event loop together.
+
+    uvicorn writes the headers of an answer and then its body: two system calls, of 0.1 ms each where the client wakes.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (whatever else a transport can do)
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send data, in the next turn of the loop at the latest."""
+        if not data:
+            return
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written.append(data)
+        if len(data) > _LARGE:
+            self._flush()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that are still to be sent."""
+        return self._transport.get_write_buffer_size() + sum(map(len, self._written))
+
+    def close(self) -> None:
+        """End the connection once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        written, self._written = self._written, []
+        if written and not self._transport.is_closing():
+            self._transport.write(b"".join(written))
 
 
 def _drop_one(newest: GuardedProtocol) -> None:

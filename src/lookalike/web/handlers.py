@@ -15,10 +15,19 @@ from lookalike.web.safety import is_local
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.desk import Desk, Thumbnail
 
-__all__ = ["answer_problem", "base_of", "read_file", "send_thumbnail", "to_answerable"]
+__all__ = [
+    "answer_problem",
+    "base_of",
+    "describe_thumbnail",
+    "read_file",
+    "read_form",
+    "send_thumbnail",
+    "to_answerable",
+]
 
+_SHORT = "private, max-age=60"
 _FOREVER = "private, max-age=31536000, immutable"
 
 
@@ -45,18 +54,35 @@ def base_of(request: Request, desk: Desk) -> bytes:
 
 async def read_file(request: Request) -> bytes:
     """The picture in a form with one field, `file`. Raises Problem."""
+    content, crop = await read_form(request)
+    if crop:
+        raise _no_file()
+    return content
+
+
+async def read_form(request: Request) -> tuple[bytes, str]:
+    """The picture in a form with the field `file` and perhaps `crop`, and the latter's text. Raises Problem."""
     async with request.form(max_files=1, max_fields=1) as form:
         files = [value for name, value in form.multi_items() if name == "file" and isinstance(value, UploadFile)]
-        if len(files) != 1 or len(form) != 1:
-            raise Problem(400, "no_file", "send one picture as the field `file`, and nothing else")
-        return await files[0].read()
+        crops = [value for name, value in form.multi_items() if name == "crop" and isinstance(value, str)]
+        if len(files) != 1 or len(form.multi_items()) != 1 + len(crops):
+            raise _no_file()
+        return await files[0].read(), "".join(crops)
+
+
+def _no_file() -> Problem:
+    return Problem(400, "no_file", "send one picture as the field `file`, and nothing else but a `crop`")
+
+
+def describe_thumbnail(found: Thumbnail, *, is_versioned: bool) -> dict[str, str]:
+    """The headers of a thumbnail. is_versioned: whether its address changes with its content."""
+    return {"etag": found.etag, "cache-control": _FOREVER if found.is_lasting and is_versioned else _SHORT}
 
 
 async def send_thumbnail(request: Request, desk: Desk, id_: int, size: str) -> Response:
     """The thumbnail of a picture; 304 if the client has it already."""
     found = await desk.pictures.run(request, desk.thumbnail, id_, size)
-    keep = _FOREVER if found.is_lasting and "v" in request.query_params else "private, max-age=60"
-    headers = {"etag": found.etag, "cache-control": keep}
+    headers = describe_thumbnail(found, is_versioned="v" in request.query_params)
     if found.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(found.data, media_type="image/jpeg", headers=headers)

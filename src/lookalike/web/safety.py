@@ -15,7 +15,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 
 from lookalike.web.problems import Problem
 from lookalike.web.settings import MOST_BYTES, is_loopback
@@ -36,14 +36,15 @@ _POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _ALWAYS = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
+    b"content-security-policy": _POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(self), geolocation=(), microphone=()",
 }
+_NOT_KEPT = ((b"cache-control", b"no-cache"),)
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?", re.ASCII)
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _LONGEST_URL = 8192
@@ -173,10 +174,9 @@ def _carrying(send: Send) -> Callable[[Message], Awaitable[None]]:
 
     async def carry(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in _ALWAYS.items():
-                headers[name] = value
-            headers.setdefault("cache-control", "no-cache")
+            own = [pair for pair in message["headers"] if pair[0] not in _ALWAYS]
+            is_kept = any(name == b"cache-control" for name, _ in own)
+            message["headers"] = [*own, *_ALWAYS.items(), *(() if is_kept else _NOT_KEPT)]
         await send(message)
 
     return carry

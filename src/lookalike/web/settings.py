@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from lookalike.errors import UsageError
 
-__all__ = ["MOST_BYTES", "MOST_HITS", "Settings", "is_loopback"]
+__all__ = ["MOST_BYTES", "MOST_HITS", "MOST_OFFSET", "Settings", "is_loopback"]
 
 MOST_BYTES = 32 << 20
 """The largest upload, as in Qdrant by default."""
 MOST_HITS = 1000
+MOST_OFFSET = 10_000
+"""The most hits that can be left out for a later page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +21,22 @@ class Settings:
     """Where a gallery is served and to whom.
 
     token: what a client has to know; needed for every address but that of this machine. hosts: further names by which
-    clients may reach the server, such as that of a reverse proxy.
+    clients may reach the server, such as that of a reverse proxy. allow_write: whether clients may index and move
+    duplicates; it needs a token on this machine too, where other programs and users could reach the server.
     """
 
     host: str = "127.0.0.1"
     port: int = 8765
     token: str = ""
     hosts: tuple[str, ...] = ()
+    allow_write: bool = False
 
     def __post_init__(self) -> None:
+        if self.allow_write and not self.token:
+            raise UsageError(
+                "letting clients change the collection needs a token, which they have to know",
+                hint="LOOKALIKE_TOKEN=$(openssl rand -hex 16) lookalike serve ... --allow-write",
+            )
         if not is_loopback(self.host) and not self.token:
             raise UsageError(
                 f"serving on {self.host} lets others in: that needs a token, which they have to know",

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lookalike.search.hits import Hit
 
-__all__ = ["FIELDS", "PROBLEMS", "TEXTS", "closeness", "count_pictures", "explain_encoder", "numbers", "show_size"]
+__all__ = [
+    "FIELDS",
+    "KEEP",
+    "KINDS_OF_COPIES",
+    "PARTS",
+    "PROBLEMS",
+    "TEXTS",
+    "closeness",
+    "count_pictures",
+    "explain_encoder",
+    "numbers",
+    "show_size",
+]
 
 TEXTS = {
     "name": "Lookalike",
@@ -20,6 +32,7 @@ TEXTS = {
     "search_label": "Search by words",
     "search_placeholder": "Drop a picture, paste one, or type",
     "search_placeholder_wordless": "Drop a picture here, or paste one",
+    "search_hint_wordless": "Words find nothing here yet: teach some with `lookalike teach`, or use one for texts",
     "suggested": "Do you mean one of these?",
     "search": "Search",
     "choose": "Choose a picture",
@@ -27,9 +40,20 @@ TEXTS = {
     "color": "Search by colour",
     "color_go": "Find this colour",
     "drop_here": "Drop it anywhere to find its lookalikes",
-    "more_like": "More like this",
-    "add": "Add: more like this",
-    "subtract": "Add: less like this",
+    "add_picture": "Add a picture",
+    "add_go": "Add it",
+    "add": "More like this as well",
+    "subtract": "Less like this",
+    "weigh_more": "Counts more",
+    "weigh_less": "Counts less",
+    "times": "{weight} times",
+    "good": "good:",
+    "bad": "not this:",
+    "part_of": "part of {name}",
+    "mix": "What counts: what the pictures show, or their colours",
+    "mix_content": "What it shows",
+    "mix_colors": "Its colours",
+    "mix_go": "Apply",
     "open": "Open this picture",
     "remove": "Remove",
     "clear": "Clear all",
@@ -40,24 +64,87 @@ TEXTS = {
     "sample": "From your collection",
     "hits": "Most alike first",
     "more": "Show more",
-    "nothing_good": "Nothing in the collection is close to this. These are the nearest.",
-    "nothing": "No picture found.",
+    "nothing_good": "These are the nearest all the same. None is nearer than pictures are to each other by chance.",
+    "nothing_good_head": "Nothing here is close",
+    "nothing": "No picture found",
+    "nothing_filtered": "These filters leave nothing together.",
+    "drop_filter": "Without “{name}”: {count}",
     "undescribed": "Some pictures have no colours noted yet, so they cannot be found by colour.",
     "empty": "This collection is empty",
     "empty_how": "Add a folder of pictures with this command, then load this page again:",
-    "filter": "Filter",
+    "add_how": "Add a folder, or bring these up to date:",
+    "filter": "Filters",
     "filtered": "Only",
     "folder": "Folder",
     "year": "Year",
     "camera": "Camera",
     "format": "Format",
+    "file_size": "File size",
     "facts": "Facts",
     "where": "Where it is",
     "copy": "Copy the path",
     "copied": "Copied",
     "taken": "Taken",
     "size": "Size",
-    "back": "Back",
+    "back": "Back to the pictures",
+    "before": "The one before",
+    "after": "The next one",
+    "of": "of",
+    "whole": "Picture",
+    "compare": "Compare",
+    "compare_wipe": "Show more of one or the other",
+    "compare_query": "What was searched for",
+    "heat": "What matches",
+    "heat_note": "Red parts match more than the rest of their picture, blue ones less.",
+    "heat_waiting": "Looking at what matches…",
+    "a_part": "Search with a part of it",
+    "a_part_how": "Drag a box on the picture, or take",
+    "copies_of": "See its copies",
+    "copies": "Copies",
+    "copies_looking": "Looking for copies",
+    "copies_none": "No picture is here more than once",
+    "copies_none_how": "Every picture was compared with those that are most like it.",
+    "copies_groups": "Copies of {count}",
+    "copies_left": "{count} pairs that are hardly alike were not compared; `lookalike duplicates --budget` can.",
+    "keep": "Of each group, keep",
+    "kept": "Stays",
+    "goes": "To trash folder",
+    "stays": "Stays too",
+    "pick": "Keep this one",
+    "leave": "Keep all of these",
+    "left_alone": "All of these stay.",
+    "distinct": "Not copies of each other",
+    "plan": "{count} would move to the trash folder, {size} in all.",
+    "plan_none": "Nothing would move.",
+    "plan_safe": "Nothing has been moved, and nothing is ever deleted.",
+    "plan_csv": "Plan as a table",
+    "plan_sh": "Plan as a script",
+    "plan_how": "The script moves them, and so does this page when it is served with --allow-write.",
+    "move": "Move {count} to trash folder…",
+    "move_sure": "They go to {trash}. This command brings them back: lookalike duplicates --undo",
+    "move_go": "Move them",
+    "moved": "{count} moved to the trash folder",
+    "moved_none": "Nothing was moved",
+    "moved_how": "They are in {trash}. This command brings them back:",
+    "failed": "These stayed where they were:",
+    "earlier": "Earlier groups",
+    "later": "More groups",
+    "map": "Map",
+    "map_drawing": "Drawing the map of the collection",
+    "map_label": "Map of the collection. The list below it shows the same groups.",
+    "map_keys": "Drag to move, scroll to zoom in, click a picture to open it. Shift and drag draws a line around some.",
+    "map_closer": "Closer",
+    "map_farther": "Farther",
+    "map_all": "All",
+    "map_lasso": "Draw a line around some",
+    "map_list": "The same as a list",
+    "map_back": "Back to the map",
+    "lasso_found": "Within your line",
+    "waiting": "{done} of {total}",
+    "waiting_how": "The other pages can be used meanwhile.",
+    "indexing": "The collection is growing: {count} pictures so far",
+    "words_known": "It can be searched by words.",
+    "words_unknown": "It cannot be searched by words yet. Names that you teach it become words.",
     "gone": "This picture's file is no longer where it was.",
     "lookalikes": "Its lookalikes",
     "find_more": "Find more like this",
@@ -73,22 +160,57 @@ TEXTS = {
     "server_gone": "Lookalike has stopped. This page tries again until it is back.",
     "looking": "Looking…",
     "loading": "Getting ready to search…",
-    "captions": "Names",
+    "captions": "Names below the pictures",
     "row_size": "Size of the pictures",
     "keys": "Keys",
     "keys_search": "search by words",
     "keys_move": "move among the pictures",
     "keys_enter": "find more like this picture",
     "keys_open": "open it",
-    "keys_add": "more, or less, like this as well",
+    "keys_add": "more like this one too, or less",
+    "keys_type": "anything else that you type searches too",
+    "keys_compare": "in the large view: compare, what matches",
+    "keys_walk": "in the large view: the one before, the next",
     "keys_back": "one step back",
     "keys_help": "show or hide this",
     "close": "Close",
     "private": "Nothing leaves this computer.",
 }
 
-FIELDS = {"label": "Folder", "folder": "In folder", "date": "Date", "tag": "Taught name", "color": "Colour"}
+FIELDS = {
+    "label": "Folder",
+    "folder": "In folder",
+    "date": "Date",
+    "tag": "Taught name",
+    "color": "Colour",
+    "size": "File size",
+}
 """The fields of filters; others are named by themselves."""
+
+PARTS = {
+    "middle": "the middle",
+    "left": "the left half",
+    "right": "the right half",
+    "top": "the upper half",
+    "bottom": "the lower half",
+}
+"""Parts of a picture that can be searched with by a click."""
+
+KEEP = {
+    "largest": "the largest",
+    "oldest": "the oldest",
+    "path order": "the first by name",
+    "most metadata": "the one with date and camera",
+}
+"""The rules for what is kept of copies."""
+
+KINDS_OF_COPIES = {
+    "identical": "The same file, more than once",
+    "same picture": "The same picture",
+    "same scene": "The same scene, from another moment; none of these would move",
+    "guess": "Perhaps the same picture: not compared closely; none of these would move",
+}
+"""What the pictures of a group are to each other."""
 
 PROBLEMS = {
     "too_large": "That file is larger than 32 MB. A smaller copy of the picture finds the same.",
@@ -96,6 +218,10 @@ PROBLEMS = {
     "no_words": "This collection cannot be searched by words yet. A picture or a colour finds its lookalikes.",
     "forgotten": "That picture is remembered no longer. Drop it again to find its lookalikes.",
     "not_found": "There is no such page.",
+    "no_group": "The map has no such group any more.",
+    "not_here": "Plans name the files of this computer, so they are only for whoever sits at it.",
+    "read_only": "This page may only look. To let it move copies: lookalike serve --allow-write",
+    "plan_changed": "The collection has changed since this page was shown. Look at the copies again first.",
     "unknown_picture": "The collection has no such picture any more.",
     "empty": "Choose a picture first: that file is empty.",
     "no_file": "Choose a picture first.",
@@ -147,6 +273,11 @@ def count_pictures(count: int) -> str:
 def explain_encoder(name: str) -> str:
     """How an encoder compares pictures, in a sentence."""
     return next((text for kind, text in _KINDS.items() if name.startswith(kind)), _KIND)
+
+
+def write_sides(width: int | None, height: int | None) -> str:
+    """The size of a picture in pixels; "" where it is not known."""
+    return f"{width} \u00d7 {height}" if width else ""
 
 
 def show_size(count: int | None) -> str:

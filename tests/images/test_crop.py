@@ -9,7 +9,7 @@ from PIL import Image
 
 from lookalike import Query
 from lookalike.errors import UsageError
-from lookalike.search.crop import read_crop
+from lookalike.images.crop import read_crop
 from tests.conftest import make_picture
 
 if TYPE_CHECKING:

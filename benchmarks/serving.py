@@ -1,0 +1,344 @@
+"""What `lookalike serve` takes: a process of its own, asked over loopback by clients that keep their connections.
+
+    python benchmarks/serving.py --gallery GALLERY [--write FILE.json] [--seconds 10] [PART...]
+
+The parts: `cold` (from the start of the command to a page), `upload` (a picture of 256 pixels to hits in JSON, beside
+the same work in process), `similar` (by id), `thumbnails` (from the cache), `slow` (400 sockets that send a byte now
+and then), `map` (until it is there, and once it is). All of them by default.
+
+    python benchmarks/serving.py --make 100000 --gallery NEW
+
+makes a gallery of so many made-up pictures in clusters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from house_driver import make_numbered
+from measuring import write_figures
+from PIL import Image
+
+from lookalike import Gallery, Query, load_encoder
+from lookalike.encoders.composition import composed_dim
+from lookalike.store import Space, open_store
+from lookalike.store.location import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_BATCH = 1024
+_SLOW = 400
+_ENCODER = "efficientnet-lite0-int8"
+
+
+class Client:
+    """One connection that is kept. Answers are read by their length."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def get(self, path: str, headers: str = "") -> tuple[int, bytes]:
+        return self.send(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\n{headers}\r\n".encode())
+
+    def post(self, path: str, body: bytes, kind: str = "application/octet-stream") -> tuple[int, bytes]:
+        head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\ncontent-type: {kind}\r\n"
+        return self.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+
+    def send(self, request: bytes) -> tuple[int, bytes]:
+        self._socket.sendall(request)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, body = data.partition(b"\r\n\r\n")
+        found = _LENGTH.search(head)
+        parts, missing = [body], (int(found[1]) if found else 0) - len(body)
+        while missing > 0:
+            parts.append(self._more())
+            missing -= len(parts[-1])
+        return int(head[9:12]), b"".join(parts)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _more(self) -> bytes:
+        data = self._socket.recv(1 << 18)
+        if not data:
+            raise ConnectionError("the server has closed the connection")
+        return data
+
+
+class Served:
+    """`lookalike serve` for one gallery, and how long it took to be usable."""
+
+    def __init__(self, gallery: Path, *arguments: str) -> None:
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "lookalike", "serve", "-i", str(gallery), "--port", "0", "--no-open"]
+        self.process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+        self.address_after = time.perf_counter() - began
+        client = Client(self.port)
+        assert client.get("/", "accept: text/html\r\n")[0] == 200
+        self.page_after = time.perf_counter() - began
+        while client.get("/healthz")[0] != 200:
+            time.sleep(0.02)
+        self.ready_after = time.perf_counter() - began
+        client.close()
+        self.seen = psutil.Process(self.process.pid)
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@contextmanager
+def served(gallery: Path, *arguments: str) -> Iterator[Served]:
+    server = Served(gallery, *arguments)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def press(
+    server: Served, clients: int, seconds: float, ask: Callable[[Client, np.random.Generator], int]
+) -> dict[str, Any]:
+    """Let clients ask for some seconds, each as soon as it is answered; the rate, the times, and the work in ms.
+
+    busy_ms: of the server's processors for each request, which says most where other programs run beside it.
+    """
+    before = server.seen.cpu_times()
+    times: list[list[float]] = [[] for _ in range(clients)]
+    statuses: dict[int, int] = {}
+    lock, end = threading.Lock(), time.perf_counter() + seconds
+
+    def run(number: int) -> None:
+        random, client = np.random.default_rng(number), Client(server.port)
+        own: dict[int, int] = {}
+        while (began := time.perf_counter()) < end:
+            status = ask(client, random)
+            times[number].append(time.perf_counter() - began)
+            own[status] = own.get(status, 0) + 1
+        client.close()
+        with lock:
+            for status, count in own.items():
+                statuses[status] = statuses.get(status, 0) + count
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - began
+    after = server.seen.cpu_times()
+    busy = after.user + after.system - before.user - before.system
+    every = 1e3 * np.concatenate([np.array(some) for some in times])
+    return {
+        "clients": clients,
+        "per_second": round(len(every) / took, 1),
+        **{f"p{share}_ms": round(float(np.percentile(every, share)), 2) for share in (50, 90, 99)},
+        "busy_ms": round(1e3 * busy / len(every), 2),
+        "statuses": {str(status): count for status, count in sorted(statuses.items())},
+    }
+
+
+def measure_cold(gallery: Path) -> dict[str, Any]:
+    """The median of five starts, in seconds."""
+    found = []
+    for _ in range(5):
+        with served(gallery) as server:
+            found.append((server.address_after, server.page_after, server.ready_after))
+    middle = np.median(np.array(found), axis=0)
+    return dict(zip(("address_s", "page_s", "search_s"), (round(float(each), 3) for each in middle), strict=True))
+
+
+def make_uploads(gallery: Gallery, count: int) -> list[bytes]:
+    """JPEGs with a side of at most 256 pixels, of pictures of the gallery or, if their files are gone, made up."""
+    found = []
+    random = np.random.default_rng(0)
+    ids = gallery.store.ids().tolist()
+    for id_ in random.choice(ids, count, replace=False).tolist():
+        path = gallery.store.get([id_])[id_].path
+        image = Image.fromarray(random.integers(0, 255, (256, 256, 3), np.uint8))
+        with suppress(OSError):
+            image = Image.open(os.fsdecode(path)).convert("RGB")
+        image.thumbnail((256, 256))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=90)
+        found.append(buffer.getvalue())
+    return found
+
+
+def measure_upload(location: Path, seconds: float) -> dict[str, Any]:
+    with Gallery.open(location) as gallery:
+        uploads = make_uploads(gallery, 64)
+        times = []
+        for number in range(len(uploads) * 2):
+            began = time.perf_counter()
+            json.dumps(gallery.search(Query.content(uploads[number % len(uploads)])).to_dict())
+            times.append(time.perf_counter() - began)
+        inside = 1e3 * np.array(times[8:])
+
+    def ask(client: Client, random: np.random.Generator) -> int:
+        return client.post("/api/v1/search", uploads[int(random.integers(len(uploads)))])[0]
+
+    with served(location) as server:
+        press(server, 2, 2.0, ask)
+        found = [press(server, clients, seconds, ask) for clients in (1, 8)]
+    inside_ms = {f"p{share}_ms": round(float(np.percentile(inside, share)), 2) for share in (50, 99)}
+    ratio = round(found[0]["p50_ms"] / inside_ms["p50_ms"], 2)
+    spread = round(found[1]["p99_ms"] / found[1]["p50_ms"], 2)
+    return {"in_process": inside_ms, "http": found, "p50_to_in_process": ratio, "p99_to_p50_at_8": spread}
+
+
+def list_ids(location: Path) -> list[int]:
+    with Gallery.open(location) as gallery:
+        ids: list[int] = gallery.store.ids().tolist()
+    return ids
+
+
+def measure_similar(location: Path, seconds: float) -> dict[str, Any]:
+    ids = list_ids(location)
+
+    def ask(client: Client, random: np.random.Generator) -> int:
+        return client.get(f"/api/v1/images/{ids[int(random.integers(len(ids)))]}/similar")[0]
+
+    with served(location) as server:
+        press(server, 4, 2.0, ask)
+        return {"pictures": len(ids), "http": [press(server, clients, seconds, ask) for clients in (1, 16)]}
+
+
+def measure_thumbnails(location: Path, seconds: float) -> dict[str, Any]:
+    ids = list_ids(location)[:500]
+
+    def ask(client: Client, random: np.random.Generator) -> int:
+        return client.get(f"/thumbnails/{ids[int(random.integers(len(ids)))]}/small?v=1")[0]
+
+    with served(location) as server:
+        client = Client(server.port)
+        for id_ in ids:
+            assert client.get(f"/thumbnails/{id_}/small")[0] == 200
+        return {"pictures": len(ids), "http": [press(server, clients, seconds, ask) for clients in (1, 16)]}
+
+
+def measure_slow(location: Path, seconds: float) -> dict[str, Any]:
+    """Healthy requests while 400 sockets send a byte of their headers each second; and when the last one is cut."""
+    with served(location) as server:
+        some = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(_SLOW)]
+        for one in some:
+            one.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ")
+            one.settimeout(0)
+        began, times, alive, cut = time.perf_counter(), [], set(some), 0.0
+        while time.perf_counter() - began < max(seconds, 8):
+            start = time.perf_counter()
+            client = Client(server.port)
+            assert client.get("/healthz")[0] == 200
+            times.append(time.perf_counter() - start)
+            client.close()
+            alive = {one for one in alive if _is_alive(one)}
+            if not alive and not cut:
+                cut = time.perf_counter() - began
+            time.sleep(0.2)
+    return {"sockets": _SLOW, "slowest_healthy_ms": round(1e3 * max(times), 1), "all_cut_after_s": round(cut, 2)}
+
+
+def _is_alive(one: socket.socket) -> bool:
+    try:
+        one.send(b"x")
+    except OSError:
+        one.close()
+        return False
+    return True
+
+
+def measure_map(location: Path, _seconds: float) -> dict[str, Any]:
+    with served(location) as server:
+        client, began = Client(server.port), time.perf_counter()
+        while client.get("/api/v1/map?format=binary")[0] == 202:
+            time.sleep(0.2)
+        computed, found = time.perf_counter() - began, {}
+        for kind in ("binary", "json"):
+            start = time.perf_counter()
+            status, data = client.get(f"/api/v1/map?format={kind}")
+            assert status == 200
+            found[kind] = {"seconds": round(time.perf_counter() - start, 3), "bytes": len(data)}
+    with served(location) as server:
+        client, began = Client(server.port), time.perf_counter()
+        while client.get("/api/v1/map?format=binary")[0] == 202:
+            time.sleep(0.02)
+        again = time.perf_counter() - began
+    return {"pictures": len(list_ids(location)), "computed_s": round(computed, 1), "again_s": round(again, 2), **found}
+
+
+def make_gallery(location: Path, count: int) -> None:
+    """A gallery of made-up pictures: clusters of a hundred, as the default encoder's embeddings are long."""
+    encoder, random = load_encoder(_ENCODER), np.random.default_rng(0)
+    dim = composed_dim(encoder)
+    space = Space(encoder.name, encoder.fingerprint, dim, encoder.metric, encoder.name)
+    with Gallery(open_store(locate(location, create=True), create=space), encoder) as gallery:
+        for start in range(0, count, _BATCH):
+            numbers = range(start, min(start + _BATCH, count))
+            rows = _make_rows(random, len(numbers), dim)
+            records = [make_numbered(str(location), number) for number in numbers]
+            with gallery.store.writing():
+                gallery.store.put(records, {one.digest: row for one, row in zip(records, rows, strict=True)})
+        gallery.adapt()
+
+
+def _make_rows(random: np.random.Generator, count: int, dim: int) -> np.ndarray:
+    """Embeddings in clusters, not below 0, as those of a network behind a ReLU."""
+    middles = random.standard_normal((max(1, count // 100), dim), np.float32)
+    rows = middles[random.integers(0, len(middles), count)] + 0.5 * random.standard_normal((count, dim), np.float32)
+    return np.maximum(rows, 0)
+
+
+_PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
+    "cold": lambda location, _seconds: measure_cold(location),
+    "upload": measure_upload,
+    "similar": measure_similar,
+    "thumbnails": measure_thumbnails,
+    "slow": measure_slow,
+    "map": measure_map,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *_PARTS], metavar="PART")
+    parser.add_argument("--gallery", type=Path, required=True)
+    parser.add_argument("--make", type=int, metavar="N")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--write", type=Path)
+    given = parser.parse_args(arguments)
+    if given.make:
+        make_gallery(given.gallery, given.make)
+        return
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache
+        load = os.getloadavg()[0]
+        figures = {part: _PARTS[part](given.gallery, given.seconds) for part in given.parts or _PARTS}
+    write_figures(given.write, __file__, {"load_before": round(load, 2), **figures})
+
+
+if __name__ == "__main__":
+    main()

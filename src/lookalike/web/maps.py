@@ -1,0 +1,146 @@
+"""The view of the whole collection as a map, and its twin, a list of groups, for keyboards and screen readers.
+
+The map itself is drawn by the browser from `/map/points`; without a script the list is all there is, and it leads to
+the same pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import numpy as np
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lookalike.web import texts
+from lookalike.web.asking import read_count
+from lookalike.web.handlers import base_of
+from lookalike.web.problems import Problem
+from lookalike.web.rendering import show
+from lookalike.web.state import FIRST, State
+from lookalike.web.tiles import make_tiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from starlette.requests import Request
+
+    from lookalike.web.desk import Desk
+    from lookalike.web.surveys import Places
+
+__all__ = ["map_routes"]
+
+_PATIENCE = 0.5  # seconds that a page waits for the map before it shows how far that is
+_EXAMPLES = 6  # pictures of a group in the list
+_MOST = 1000  # pictures of a lasso
+
+
+@dataclass(frozen=True, slots=True)
+class Island:
+    """A group of the list: its name, its size, its address, and some of its pictures."""
+
+    name: str
+    size: int
+    url: str
+    ids: tuple[int, ...]
+
+
+def map_routes(desk: Desk) -> list[Route]:
+    """The map, its points, and the pictures of a part of it."""
+    view = _View(desk)
+
+    async def page(request: Request) -> Response:
+        return await desk.searches.run(request, view.show, request)
+
+    async def points(request: Request) -> Response:
+        return await desk.searches.run(request, view.points)
+
+    return [Route("/map", page, name="map"), Route("/map/points", points, name="points")]
+
+
+class _View:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def show(self, request: Request) -> Response:
+        """The page: the map and its list, one group of it, or the pictures around which a line was drawn."""
+        base: dict[str, Any] = {"title": texts.TEXTS["map"], "section": "map", "state": State()}
+        survey = self._desk.surveys.map
+        if (found := survey.wait(_PATIENCE)) is None:
+            page = {"progress": survey.progress, "what": texts.TEXTS["map_drawing"]}
+            return show("waiting.html", self._desk, base | page)
+        if "group" in request.query_params:
+            return self._show_some(request, base, *_find_group(found.value, request.query_params["group"]))
+        if "lasso" in request.query_params:
+            ids = _read_ids(request.query_params["lasso"])
+            return self._show_some(request, base, texts.TEXTS["lasso_found"], ids)
+        islands = [_describe(found.value, number) for number in range(len(found.value.names))]
+        return show("map.html", self._desk, base | {"islands": islands, "total": len(found.value.ids)})
+
+    def _show_some(self, request: Request, page: dict[str, Any], name: str, ids: list[int]) -> Response:
+        k = read_count(request.query_params.get("k", str(FIRST)), least=1)
+        records = self._desk.gallery.store.get(ids[:k])
+        tiles = make_tiles(self._desk, ids[:k], records, base_of(request, self._desk))
+        pairs = [(key, value) for key, value in request.query_params.multi_items() if key != "k"]
+        more = f"/map?{urlencode([*pairs, ('k', k + FIRST)])}" if k < len(ids) and k + FIRST <= _MOST else ""
+        return show("some.html", self._desk, page | {"name": name, "tiles": tiles, "total": len(ids), "more": more})
+
+    def points(self) -> Response:
+        """What the browser draws: columns with an entry for each picture, and the groups."""
+        found = self._desk.surveys.map.find()
+        if found is None:
+            raise Problem(503, "busy", texts.TEXTS["map_drawing"], headers={"retry-after": "2"})
+        return JSONResponse(_collect(found.value))
+
+
+def _order(places: Places, number: int) -> NDArray[np.int64]:
+    """The rows of a group, those nearest to its middle first."""
+    rows = np.nonzero(places.group == number)[0]
+    x, y = places.middles[number]
+    return rows[np.argsort((places.x[rows] - x) ** 2 + (places.y[rows] - y) ** 2, kind="stable")]
+
+
+def _describe(places: Places, number: int) -> Island:
+    rows, name = _order(places, number), places.names[number]
+    return Island(name, len(rows), f"/map?{urlencode({'group': name})}", tuple(places.ids[rows[:_EXAMPLES]].tolist()))
+
+
+def _find_group(places: Places, name: str) -> tuple[str, list[int]]:
+    if name not in places.names:
+        raise Problem(404, "not_found", texts.PROBLEMS["no_group"])
+    return name, places.ids[_order(places, places.names.index(name))].tolist()
+
+
+def _read_ids(text: str) -> list[int]:
+    """Ids as a lasso writes them: in base 36, each the difference to the one before it. Raises Problem."""
+    ids, last = [], 0
+    for word in text.split(".")[:_MOST]:
+        if not (word.isascii() and word.isalnum() and len(word) <= 12):
+            raise Problem(422, "invalid_request", "these are no pictures of the map")
+        last += int(word, 36)
+        ids.append(last)
+    if last >= 2**63:
+        raise Problem(422, "invalid_request", "these are no pictures of the map")
+    return ids
+
+
+def _collect(places: Places) -> dict[str, Any]:
+    """The points, one of each group after the other: whatever there is room for shows something of every group."""
+    turn = np.zeros(len(places.ids), np.int64)
+    for number in range(len(places.names)):
+        rows = _order(places, number)
+        turn[rows] = np.arange(len(rows))
+    order = np.lexsort((places.group, turn))
+    sizes = np.bincount(places.group, minlength=len(places.names)).tolist()
+    middles = places.middles.astype(np.float64).round(4).tolist()
+    return {
+        "ids": places.ids[order].tolist(),
+        "x": places.x[order].astype(np.float64).round(4).tolist(),
+        "y": places.y[order].astype(np.float64).round(4).tolist(),
+        "group": places.group[order].tolist(),
+        "groups": [
+            {"name": name, "x": x, "y": y, "size": size}
+            for name, (x, y), size in zip(places.names, middles, sizes, strict=True)
+        ],
+    }
