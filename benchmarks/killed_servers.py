@@ -15,13 +15,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lookalike.errors import StoreError
-from lookalike.store.postgresql.store import PostgresqlStore
 from tests.engines import Postgres
 from tests.store.making import embedding, nearest, problems, put, space
+
+from lookalike.errors import StoreError
+from lookalike.store.postgresql.store import PostgresqlStore
 
 BATCHES = 25
 
@@ -67,7 +69,8 @@ def main() -> None:
     began = time.monotonic()
     write(quiet)
     took, expected = time.monotonic() - began, content(quiet)
-    same, met = 0, {"answers": 0, "errors": []}
+    same = 0
+    met: dict[str, Any] = {"answers": 0, "errors": []}
     for n in range(rounds):
         store = PostgresqlStore(server.url(f"g{n}"), create=space())
         done = threading.Event()
