@@ -26,7 +26,7 @@ test: .venv/dev.stamp engines  ## install what the tests need, then run them all
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/dev.stamp  ## the tests that need neither long nor anything installed
-	$(PYTEST) -m "not slow and not postgresql and not milvus" $(ARGS)
+	$(PYTEST) -m "not slow and not postgresql" $(ARGS)
 
 check: .venv/dev.stamp  ## formatting, lint, strict types, import layers
 	$(BIN)/ruff format --check .

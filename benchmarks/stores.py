@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import platform
 import statistics
 import sys
@@ -128,9 +129,11 @@ def recall(found, exact) -> float:
 
 
 def copy(source: Store, target: Store) -> dict:
+    cpu = time.process_time()
     _, seconds = timed(lambda: copy_store(source, target))
-    count = target.count()[0]
-    return {"seconds": round(seconds, 2), "per_second": round(count / seconds)}
+    cpu, count = time.process_time() - cpu, target.count()[0]
+    of_cpu = {"client_cpu_seconds": round(cpu, 2), "per_second_of_client_cpu": round(count / cpu)}
+    return {"seconds": round(seconds, 2), "per_second": round(count / seconds), **of_cpu}
 
 
 def main() -> None:
@@ -143,7 +146,7 @@ def main() -> None:
     space = Space("drawn", "drawn-1", asked.dim, "cosine", "drawn")
     result = {
         "command": f"python benchmarks/stores.py {asked.engine} --pictures {asked.pictures} --dim {asked.dim}",
-        "machine": f"{platform.machine()}, 2 cores shared with other work",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} from other work",
         "server": server.version,
         "pictures": asked.pictures,
         "dim": asked.dim,

@@ -1,0 +1,133 @@
+"""A filter selects on a server what it selects everywhere."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lookalike.images.description import DESCRIPTION_SIZE
+from lookalike.store import Record, Store, open_store
+from lookalike.store.filter import All, Condition, Filter, Not
+from lookalike.store.filter import Any as AnyOf
+from lookalike.store.postgresql.store import PostgresqlStore
+from tests.engines import gallery_name, postgres
+from tests.store.making import digest, embedding, nearest, space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.postgresql
+
+NAMES = [
+    *("/p/a/1.jpg", "/p/a/100%.jpg", "/p/b/a_b.JPG", "/p/b/a\\b.jpg", "/p/b/[x].png", "/p/c/caf\u00e9.jpg"),
+    *("/p/c/cafe\u0301.jpg", "/p/caf\u00e9/x", "/p/cafe\u0301/y\n.jpg", "/p/c/\udcff.jpg", "/p/c/\U0010ff80.jpg"),
+    *("/p/a/b/deep", "/p/A/b/deep", "/top", "/p/a/\ufffe0.jpg"),
+]
+CAMERAS = ["Canon EOS", "CANON eos", "stra\u00dfe", "STRASSE", "a%b", "", "x\0y", "\ufffe0", None]
+PATTERNS = ["*", "?", "*.jpg", "a_b*", "a%b", "100%*", "[[]x]*", "[a-c]*", "[!a]*", "caf\u00e9*", "cafe\u0301*", "*\\*"]
+PATTERNS += ["?.jpg", "[z-a]*", "\udcff*", "x\0y", "[", "deep", "canon*", "strasse", "\ufffe0*", ""]
+MIDNIGHT = int(datetime(2024, 3, 31).timestamp())  # noqa: DTZ001  (local, as filters are; clocks change in Europe)
+SECONDS = [0, 1, -1, 59, 3599, 3600, 7200, -3600, 86_399, 86_400, 90_000, -86_401, 31 * 86_400, -(10**9), 7 * 10**9]
+
+
+def _records() -> Iterator[Record]:
+    for n, name in enumerate(NAMES * 3):
+        camera = CAMERAS[n % len(CAMERAS)]
+        moment = None
+        if n % 3 == 0:
+            zone = timezone(timedelta(hours=n % 5)) if n % 2 else None
+            moment = datetime(2024, 1 + n % 12, 28, 23, 59, n, tzinfo=zone)
+        path = name.encode("utf-8", "surrogateescape") + b"~" * (n // len(NAMES))
+        mtime = None if n % 11 == 10 else (MIDNIGHT + SECONDS[n % len(SECONDS)]) * 10**9 + n * 10**8 * 7
+        yield Record(path, n or None, mtime, digest(n), 100 * n, 2**40 + n, "PNG" if n % 2 else "jpeg", moment, camera)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Store]]:
+    folder = tmp_path_factory.mktemp("stores")
+    server = PostgresqlStore(postgres().url(gallery_name(folder)), create=space(), approximate_from=10)
+    memory = open_store(f"memory:{folder}", create=space())
+    records = list(_records())
+    for store in (server, memory):
+        with store.writing():
+            described = {digest(n): bytes([n]) * DESCRIPTION_SIZE for n in range(0, len(records), 2)}
+            store.put(records, {digest(n): embedding(n) for n in range(len(records))}, described)
+            store.put([Record(b"/skipped", skipped_because="odd", camera="Skipped")], {})
+    yield server, memory
+    server.close()
+    memory.close()
+
+
+CONDITIONS: list[Filter] = [
+    *(Condition(field, "=", text) for field in ("name", "format", "camera") for text in PATTERNS),
+    *(
+        Condition(field, "=", text)
+        for field in ("folder", "label")
+        for text in ("a", "b", "a/b", "/p/a", "caf\u00e9", "", "/")
+    ),
+    *(
+        Condition("date", operator, text)
+        for operator in ("=", "<", "<=", ">", ">=")
+        for text in (
+            "2024",
+            "2024-03",
+            "2024-03-31",
+            "2024-03-30",
+            "2024-04-01",
+            "1970",
+            "0001-01-01",
+            "9999",
+            "2024-99",
+        )
+    ),
+    *(
+        Condition(field, operator, value)
+        for field in ("size", "width", "height")
+        for operator in ("=", "<", "<=", ">", ">=")
+        for value in (0.0, 7.0, 700.5, 1e300, float("inf"))
+    ),
+    Condition("color", "=", "#7f7f7f"),
+    Not(AnyOf((Condition("camera", "=", "*"), Condition("date", "=", "2024-03")))),
+    All((Condition("name", "=", "*.jpg*"), Not(Condition("size", ">", 9.0)))),
+    *(All(()), AnyOf(()), Not(All(()))),
+]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Auckland"])
+def test_every_filter_selects_the_same_as_in_memory(
+    stores: tuple[Store, Store], zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        server, memory = stores
+        for where in CONDITIONS:
+            assert server.ids(where).tolist() == memory.ids(where).tolist(), where
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_search_with_a_filter_finds_the_same_as_in_memory(stores: tuple[Store, Store]) -> None:
+    server, memory = stores
+    for where in CONDITIONS[::7]:
+        for k in (1, 5, 100):
+            found, wanted = (nearest(store, embedding(3), k, where=where, exact=True) for store in (server, memory))
+            assert found == wanted
+            assert {id_ for id_, _ in nearest(server, embedding(3), k, where=where)} <= set(memory.ids(where).tolist())
+
+
+def test_long_paths_are_kept_and_listed_in_order(tmp_path: Path) -> None:
+    server = PostgresqlStore(postgres().url(gallery_name(tmp_path)), create=space())
+    paths = [b"/" + b"x" * 4000 + b"/%d" % n for n in range(5)] + [b"/" + b"\xff" * 3000, b"/\xff", b"/x"]
+    with server.writing():
+        server.put([Record(path, skipped_because="odd") for path in paths], {})
+    assert [one.path for one in server.scan()] == sorted(paths)
+    assert [one.path for one in server.scan(b"/" + b"x" * 2000)] == sorted(paths[:5])
+    assert [one.path for one in server.scan(b"/\xff\xff")] == [paths[5]]
+    assert set(server.find(paths)) == set(paths)
+    server.close()
