@@ -38,7 +38,8 @@ _STRETCHED = 0.02  # by which the scales of both directions of a copy differ
 _NARROW = 24  # pixels: an overlap that is narrower than this says nothing
 _MANY_BLOCKS, _SAME_OF_FEW = 24, 0.95  # two horizons agree in 14 of 16 blocks
 _SAME_MEDIAN = 0.88  # of the correlations of blocks: a full drawing has 0.8 to a striped one, copies 0.96 or more
-_SAME, _SCENE = 0.85, 0.3  # shares of the blocks that agree in the same picture, and in the same scene
+_SAME = 0.85  # the share of the blocks that agree in the same picture
+_SCENE = 0.5  # and in the same scene, strips included: a stereo pair has 0.6, two beaches hardly ever
 _CONTAINED = 0.9  # of the smaller picture's area: a copy shows nothing that the original does not show
 _CROPPED = 0.95  # of the area: less is left by a crop, not by a strip of text that shifts the alignment a little
 _BAND = 2  # of the eight rows or columns that a strip of text or a border may cover
@@ -288,7 +289,8 @@ def _judge(one: Prepared, other: Prepared, alignment: Alignment, blocks: _Blocks
     )
     is_toned = blocks.tone >= _TONED
     is_firm = int((blocks.cornered & counted & agree).sum()) >= _LEAST_CORNERS or _is_exact(alignment)
-    return _name_kind(evidence, contained, is_firm=is_firm, is_toned=is_toned)
+    whole = _share(agree, blocks.detailed)
+    return _name_kind(evidence, contained, whole=whole, is_firm=is_firm, is_toned=is_toned)
 
 
 def _is_exact(alignment: Alignment) -> bool:
@@ -297,7 +299,10 @@ def _is_exact(alignment: Alignment) -> bool:
     return bool(stretched <= _STRETCHED and alignment.agreement >= _AGREES)
 
 
-def _name_kind(evidence: Evidence, contained: float, *, is_firm: bool, is_toned: bool) -> tuple[Kind | None, Evidence]:
+def _name_kind(
+    evidence: Evidence, contained: float, *, whole: float, is_firm: bool, is_toned: bool
+) -> tuple[Kind | None, Evidence]:
+    """The kind of a pair. contained: how much of the smaller picture is in the larger. whole: of all blocks, agree."""
     number, share = evidence.blocks, evidence.agreement or 0.0
     if number < _LEAST_BLOCKS or not is_firm:
         return None, replace(evidence, reason="too plain to be compared")
@@ -305,7 +310,7 @@ def _name_kind(evidence: Evidence, contained: float, *, is_firm: bool, is_toned:
     are_details_same = share >= least and (evidence.correlation or 0.0) >= _SAME_MEDIAN
     if are_details_same and contained >= _CONTAINED and is_toned:
         return "same picture", evidence
-    if share >= _SCENE:
+    if whole >= _SCENE:
         differ = "their tones differ by more than a curve" if are_details_same else "some details differ"
         reason = "each shows something that the other does not" if are_details_same and is_toned else differ
         return "same scene", replace(evidence, reason=reason)
