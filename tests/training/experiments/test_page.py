@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -16,9 +15,6 @@ from lookalike.training.experiments import write_page
 from lookalike.training.experiments.logged import LOGGED
 from lookalike.training.presets import PRESETS
 from tests.training.experiments.making import write_result
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def cells(page: Path, name: str) -> list[list[str]]:
