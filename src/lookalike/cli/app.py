@@ -67,6 +67,7 @@ FIND, GALLERY, ENCODERS, RESEARCH = (
 LONGEST_TIMEOUT = 3600
 """The most seconds that one picture may be given."""
 
+# Deprecated since 0.1, until 0.2; CHANGELOG.md says so.
 OLD_SPELLINGS = {
     "adapt": {"--numbers": "--dim", "-n": "-d"},
     "bench search": {"--rows": "--embeddings"},
