@@ -188,8 +188,8 @@ def _warn_of_few_steps(steps: int, preset: Preset) -> None:
     if steps < _FEW_STEPS and preset.model == "convolutional":
         note(
             f"warning: an epoch is only {counted(steps, 'step')} of {counted(preset.batch_size, 'picture')}, so the "
-            f"errors of {counted(preset.epochs, 'epoch')} say little; for more steps: --epochs {10 * preset.epochs}, or "
-            "--set batch_size=8"
+            f"errors of {counted(preset.epochs, 'epoch')} say little; for more steps: "
+            f"--epochs {10 * preset.epochs}, or --set batch_size=8"
         )
 
 
