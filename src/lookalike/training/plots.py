@@ -227,7 +227,7 @@ def draw_comparison(
     axes.set_yticks(range(len(rows)), costs, fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("means over the queries, with 95% intervals", fontsize=8)
+    axes.set_xlabel("quality from 0 to 1, which is best: means over the queries, with 95% intervals", fontsize=8)
     axes.grid(color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
