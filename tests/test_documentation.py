@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 TEAM = "postgresql://team@db.example/photos"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 OLD_PROJECT = """
@@ -132,3 +132,21 @@ def test_the_readme_stays_short() -> None:
 def test_no_page_names_a_folder_of_the_authors_machine() -> None:
     for page in PAGES:
         assert os.fspath(ROOT) not in page.read_text(encoding="utf-8")
+
+
+def test_every_decision_is_in_the_contents_and_begins_with_its_answer() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    contents, *decisions = text.split("\n## ")[1:]
+    assert re.findall(r"^- \[(.+)\]\(#", contents, re.MULTILINE) == [each.partition("\n")[0] for each in decisions]
+    for each in decisions:
+        assert each.partition("\n\n")[2].startswith("**In short:** "), each.partition("\n")[0]
+
+
+def test_the_figures_of_the_default_are_the_same_on_every_page() -> None:
+    found = {}
+    for page in ("README.md", "docs/evaluation.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        row = re.search(r"^\| `[\w-]+`, adapted.*\(the default\) \|(.*)\|$", text, re.MULTILINE)
+        assert row is not None, page
+        found[page] = [re.split(r"[ ±]", cell.strip())[0] for cell in row[1].split("|")]
+    assert len(set(map(tuple, found.values()))) == 1, found

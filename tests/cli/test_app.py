@@ -162,7 +162,10 @@ def test_an_option_that_never_was_is_still_refused(run: Run) -> None:
 
 
 def test_an_old_spelling_does_what_the_new_one_does(run: Run, gallery: Path) -> None:
-    assert run("adapt", "-i", gallery, "--numbers", 5, "--json").json["dim"] == 5
+    done = run("adapt", "-i", gallery, "--numbers", 5, "--json")
+    assert done.json["dim"] == 5
+    assert done.err == "warning: --numbers is called --dim since 0.1; the old spelling works until 0.2\n"
+    assert run("-q", "adapt", "-i", gallery, "--numbers=5", "--json").err == ""
     assert run("adapt", "-i", gallery, "-n4", "--json").json["dim"] == 4
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from lookalike.training import has_collapsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,3 +118,18 @@ def test_selfsup_takes_labels_and_others_say_that_they_do_not(
             "train", tmp_path / "set", "--preset", preset, "-o", tmp_path / "no", "--labels", tmp_path / "set"
         )
         assert (refused.status, "--labels" in refused.err) == (2, True)
+
+
+def test_a_first_training_on_few_pictures_says_why_it_looks_broken(
+    run: Run, make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    done = run("train", make_photos(12, "set"), "-o", tmp_path / "out", *QUICK)
+    assert done.status == 0
+    assert "an epoch is only" in done.err
+    assert "mean squared error with the final weights" in done.err
+
+
+def test_reconstructions_that_are_all_the_same_are_called_collapsed() -> None:
+    pictures = np.random.default_rng(1).random((6, 8, 8, 3), dtype=np.float32)
+    assert has_collapsed(pictures, np.repeat(pictures.mean(axis=0)[None], 6, axis=0))
+    assert not has_collapsed(pictures, pictures * np.float32(0.5))

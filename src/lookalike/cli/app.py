@@ -68,6 +68,7 @@ FIND, GALLERY, ENCODERS, RESEARCH = (
 LONGEST_TIMEOUT = 3600
 """The most seconds that one picture may be given."""
 
+# Deprecated since 0.1, until 0.2; CHANGELOG.md says so.
 OLD_SPELLINGS = {
     "adapt": {"--numbers": "--dim", "-n": "-d"},
     "bench search": {"--rows": "--embeddings"},
@@ -170,6 +171,14 @@ class _Command(_Loudness, TyperCommand):
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]  # as others write it
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        given = {each.partition("=")[0] for each in args}
+        used = [(old, new) for old, new in OLD_SPELLINGS.get(_path(ctx), {}).items() if old in given]
+        rest = super().parse_args(ctx, args)
+        for old, new in used:
+            _warn_of_old_spelling(old, new)
+        return rest
+
     def make_parser(self, ctx: Context) -> _OptionParser:
         parser = super().make_parser(ctx)
         known = parser._long_opt, parser._short_opt  # noqa: SLF001  (the one way to an option that no help shows)
@@ -197,6 +206,12 @@ class _Group(_Loudness, TyperGroup):
         for name, each in self.commands.items():
             panels.setdefault(getattr(each, "rich_help_panel", None) or "Commands", []).append(name)
         return {name: panels[name] for name in (FIND, GALLERY, ENCODERS, RESEARCH, "Commands") if name in panels}
+
+
+def _warn_of_old_spelling(old: str, new: str) -> None:
+    from lookalike.cli.printing import note  # noqa: PLC0415  (json and more, only where something is to be said)
+
+    note(f"warning: {old} is called {new} since 0.1; the old spelling works until 0.2")
 
 
 def _summary(text: str | None) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["EpochsOption", "SizeOption", "train_and_draw", "varied"]
 
 _DRAWINGS = ("loss.png", "model.png", "reconstructions.png")
+_SIDES = ("on trained pictures", "on held-out ones")
+_FEW_STEPS = 10  # in an epoch
 _SHOWN = 5  # epochs of the history that are printed
 
 
@@ -94,13 +96,15 @@ def train(
     if fresh:
         training.start_afresh(home)
     board = training.Board(home, chosen.epochs) if tensorboard else None
-    done = train_and_draw(folder, home, chosen, patience=early_stopping, on_epoch=board, hidden=no_progress or json)
+    done, errors = train_and_draw(
+        folder, home, chosen, patience=early_stopping, on_epoch=board, hidden=no_progress or json
+    )
     if board is not None:
         board.add(done.history)  # of a training that was finished before
     if json:
-        print_json(_fields(done, chosen))
+        print_json(_fields(done, chosen) | errors)
     else:
-        _print(done)
+        _print(done, errors)
 
 
 def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: bool, json: bool, hidden: bool) -> None:
@@ -150,24 +154,43 @@ def train_and_draw(
     patience: int | None = None,
     on_epoch: OnEpoch | None = None,
     hidden: bool,
-) -> Finished:
-    """Train with a bar for each of its two parts, and draw the losses, the layers and some reconstructions."""
+) -> tuple[Finished, dict[str, float | None]]:
+    """Train with a bar for each of its two parts, and draw the losses, the layers and some reconstructions.
+
+    Returned with the training are `train_mse` and `held_out_mse`, both measured with its final weights.
+    """
     from lookalike import training  # noqa: PLC0415
     from lookalike.gallery import protected  # noqa: PLC0415
 
     for name in _DRAWINGS:
         _check_drawing(home / name, protected)  # now rather than after hours
     with progress_bar("decoding", hidden=hidden) as decoding, progress_bar(preset.name, hidden=hidden) as bar:
+        steps: list[int] = []
 
         def watch(step: Step) -> None:
+            steps[:] = [step.total // preset.epochs]
             if bar is not None:
                 bar(step.done, step.total)
 
         done = training.train(
             folder, home, preset, on_progress=decoding, on_step=watch, on_epoch=on_epoch, patience=patience
         )
-    _draw(done, folder, preset)
-    return done
+    _warn_of_few_steps(steps[0] if steps else _FEW_STEPS, preset)
+    with progress_bar("measuring", hidden=hidden) as measuring:
+        found = training.reconstruction_error(home, folder, on_progress=measuring)
+    errors = {name: found[name] for name in ("train_mse", "held_out_mse")}
+    _draw(done, folder, preset, errors)
+    return done, errors
+
+
+def _warn_of_few_steps(steps: int, preset: Preset) -> None:
+    """Say why a training on few pictures looks broken: a network learns by steps, not by epochs."""
+    if steps < _FEW_STEPS and preset.model == "convolutional":
+        note(
+            f"warning: an epoch is only {counted(steps, 'step')} of {counted(preset.batch_size, 'picture')}, so the "
+            f"errors of {counted(preset.epochs, 'epoch')} say little; for more steps: "
+            f"--epochs {10 * preset.epochs}, or --set batch_size=8"
+        )
 
 
 def _check_drawing(file: Path, protects: Protects) -> None:
@@ -177,15 +200,19 @@ def _check_drawing(file: Path, protects: Protects) -> None:
         raise UsageError(str(error), hint="choose another --output") from None
 
 
-def _draw(done: Finished, folder: Path, preset: Preset) -> None:
+def _draw(done: Finished, folder: Path, preset: Preset, errors: dict[str, float | None]) -> None:
     from lookalike import training  # noqa: PLC0415  (matplotlib)
     from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
     title = f"{preset.name}: {preset.latent_dim} dimensions, {preset.size} pixels"
-    plots.draw_losses(done.history, title, done.folder / _DRAWINGS[0])
+    plots.draw_losses(done.history, title, done.folder / _DRAWINGS[0], final=errors)
     plots.draw_layers(done.layers, title, done.folder / _DRAWINGS[1])
     originals, made = training.reconstructions(done.folder, folder)
     title = f"Pictures and, below them, their reconstructions by {preset.name} from {preset.latent_dim} dimensions"
+    if training.has_collapsed(originals, made):
+        title = f"Collapsed: {preset.name} gives nearly the same picture for all of these"
+        rate = f"--set learning_rate={preset.learning_rate / 10:g}"
+        note(f"warning: the training has collapsed: all reconstructions are nearly the same; train longer, or {rate}")
     plots.draw_reconstructions(originals, made, title, done.folder / _DRAWINGS[2])
 
 
@@ -204,10 +231,12 @@ def _finite(fields: dict[str, float]) -> dict[str, float | None]:
     return {key: value if math.isfinite(value) else None for key, value in fields.items()}
 
 
-def _print(done: Finished) -> None:
+def _print(done: Finished, errors: dict[str, float | None]) -> None:
     columns = ["epoch", "loss", "mse", "val_loss", "val_mse", "seconds"]
     rows = [[getattr(epoch, column) for column in columns] for epoch in done.history[-_SHOWN:]]
     print_table(columns, rows)
+    shown = [f"{value:.4f} {of}" for of, value in zip(_SIDES, errors.values(), strict=True) if value is not None]
+    note(f"mean squared error with the final weights: {', '.join(shown)}; mse above is a mean while learning")
     if done.skipped:
         note(f"{counted(done.skipped, 'file')} skipped: {done.folder / 'skipped.csv'}")
     note(f"everything is in {done.folder}; use it: lookalike index FOLDER -e {done.folder}")

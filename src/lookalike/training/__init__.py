@@ -10,7 +10,14 @@ when a network is trained or measured (3 s).
 from lookalike.training.board import Board
 from lookalike.training.folder import Epoch
 from lookalike.training.models.trainable import Layer
-from lookalike.training.reconstruction import Measured, measure, reconstruction_error, reconstructions, summary
+from lookalike.training.reconstruction import (
+    Measured,
+    has_collapsed,
+    measure,
+    reconstruction_error,
+    reconstructions,
+    summary,
+)
 from lookalike.training.split import count_trained, own_split, seen_by
 from lookalike.training.trainer import Finished, Step, start_afresh, train
 
@@ -22,6 +29,7 @@ __all__ = [
     "Measured",
     "Step",
     "count_trained",
+    "has_collapsed",
     "measure",
     "own_split",
     "reconstruction_error",

@@ -60,18 +60,36 @@ _GAP, _HEAD = 6, 34
 _TILE = 128  # the smallest side in pixels
 
 
-def draw_losses(history: Sequence[Epoch], title: str, path: Path, *, force: bool = False) -> None:
-    """Plot the error of every epoch, and faintly the losses with their penalties where they differ."""
+def draw_losses(
+    history: Sequence[Epoch],
+    title: str,
+    path: Path,
+    *,
+    final: Mapping[str, float | None] | None = None,
+    force: bool = False,
+) -> None:
+    """Plot the error of every epoch, and faintly the losses with their penalties where they differ.
+
+    final: `train_mse` and `held_out_mse` with the final weights. Those of an epoch are means while the weights change,
+    for trained pictures, so that only these two can be compared.
+    """
     figure, axes = _canvas(8, 4.5)
     _label(axes, title)
     epochs = [epoch.epoch for epoch in history]
-    for of, colour, label in (("", _TRAIN, "trained on"), ("val_", _HELD_OUT, "held out")):
+    known = final or {}
+    for of, colour, label, last in (
+        ("", _TRAIN, "trained on, mean while learning", known.get("train_mse")),
+        ("val_", _HELD_OUT, "held out, after the epoch", known.get("held_out_mse")),
+    ):
         errors = np.array([getattr(epoch, f"{of}mse") for epoch in history])
         losses = np.array([getattr(epoch, f"{of}loss") for epoch in history])
         if not np.isfinite(errors).any():
             continue
         axes.plot(epochs, errors, color=colour, label=label, marker="o" if len(epochs) <= _FEW else None, markersize=5)
-        axes.annotate(f"{errors[-1]:.4f}", (epochs[-1], errors[-1]), (8, 0), textcoords="offset points", va="center")
+        end = errors[-1] if last is None else last
+        if last is not None:
+            axes.plot(epochs[-1:], [last], "D", color=colour, markersize=7, label=f"{label.split(',')[0]}, at the end")
+        axes.annotate(f"{end:.4f}", (epochs[-1], end), (8, 0), textcoords="offset points", va="center")
         if not np.allclose(losses, errors, rtol=1e-2):
             axes.plot(epochs, losses, color=colour, alpha=0.45, linestyle=":", label=f"{label}, with penalties")
     axes.legend(frameon=False)
@@ -209,7 +227,7 @@ def draw_comparison(
     axes.set_yticks(range(len(rows)), costs, fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("means over the queries, with 95% intervals", fontsize=8)
+    axes.set_xlabel("quality from 0 to 1, which is best: means over the queries, with 95% intervals", fontsize=8)
     axes.grid(color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from lookalike.training.models.trainable import Trainable
     from lookalike.training.presets import Preset
 
-__all__ = ["Measured", "measure", "reconstruction_error", "reconstructions", "summary"]
+__all__ = ["Measured", "has_collapsed", "measure", "reconstruction_error", "reconstructions", "summary"]
+
+
+_COLLAPSED = 0.01  # of the originals' variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,14 @@ def reconstructions(
         raise TrainingError(f"none of the pictures can be found in {folder}")
     originals = _to_floats(read)
     return originals, np.concatenate([trainable.reconstruct(originals[at : at + 8]) for at in range(0, len(read), 8)])
+
+
+def has_collapsed(originals: NDArray[np.float32], made: NDArray[np.float32]) -> bool:
+    """Whether reconstructions of different pictures are nearly the same: the network has learned only their mean.
+
+    Their variance over the pictures is then below a hundredth of the originals'.
+    """
+    return bool(made.var(axis=0).mean() < _COLLAPSED * originals.var(axis=0).mean())
 
 
 def _reopen(run: Path) -> tuple[Preset, Trainable]:
