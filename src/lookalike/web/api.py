@@ -271,7 +271,7 @@ def _describe_some(desk: Desk, ids: list[int], request: Request) -> dict[str, An
 
 
 def _add_facts(api: FastAPI, desk: Desk) -> None:
-    @api.get("/api/v1/info", tags=["collection"], name="info")
+    @api.get("/api/v1/info", response_model=dict[str, Any], tags=["collection"], name="info")
     async def info(request: Request) -> Response:
         """Facts about the collection: the document of `lookalike info --json`."""
         return JSONResponse(await desk.searches.run(request, desk.gallery.info))
