@@ -264,7 +264,7 @@ class Desk:
         raise _forgotten()
 
     def _find_changed(self, record: Record, pixels: int) -> tuple[bytes, bytes | None]:
-        """The JPEG of a picture's file as it is now, and its name in the cache: the digest if it is as it was indexed."""
+        """The JPEG of a picture's file as it is now, and its name in the cache: the digest if it was not changed."""
         path = self._real_path(record)
         now = os.stat(path)
         mark = record.digest
