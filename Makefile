@@ -28,11 +28,12 @@ test: .venv/dev.stamp engines  ## install what the tests need, then run them all
 test-fast: .venv/dev.stamp  ## the tests that need neither long nor anything installed
 	$(PYTEST) -m "not slow and not postgresql" $(ARGS)
 
-check: .venv/dev.stamp  ## formatting, lint, strict types, import layers
+check: .venv/dev.stamp  ## formatting, lint, strict types (also of the page's scripts), import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@sh scripts/types/check.sh
 
 format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff format .

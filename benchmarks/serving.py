@@ -4,7 +4,8 @@
 
 The parts: `cold` (from the start of the command to a page), `upload` (a picture of 256 pixels to hits in JSON, beside
 the same work in process), `similar` (by id), `thumbnails` (from the cache), `slow` (400 sockets that send a byte now
-and then), `map` (until it is there, and once it is). All of them by default.
+and then), `map` (until it is there, and once it is). All of them by default. `mixed` is for --seconds 1800: good and
+bad requests of all kinds while the gallery is being indexed, with memory and descriptors.
 
     python benchmarks/serving.py --make 100000 --gallery NEW
 
@@ -290,6 +291,96 @@ def measure_map(location: Path, _seconds: float) -> dict[str, Any]:
     return {"pictures": len(list_ids(location)), "computed_s": round(computed, 1), "again_s": round(again, 2), **found}
 
 
+def measure_mixed(location: Path, seconds: float) -> dict[str, Any]:
+    """All kinds of requests, good and bad, while another process adds and removes pictures; memory and descriptors."""
+    ids, statuses, samples, stop = list_ids(location), dict[int, int](), [], threading.Event()
+    with Gallery.open(location) as gallery:
+        uploads = make_uploads(gallery, min(16, len(ids)))
+    with served(location) as server, tempfile.TemporaryDirectory() as folder:
+        workers = [
+            threading.Thread(target=_ask_anything, args=(server.port, number, (ids, uploads), statuses, stop))
+            for number in range(6)
+        ]
+        indexer = threading.Thread(target=_keep_indexing, args=(location, Path(folder), stop))
+        for thread in (*workers, indexer):
+            thread.start()
+        began = time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            time.sleep(0.5)
+            samples.append((server.seen.memory_info().rss, server.seen.num_fds()))
+        stop.set()
+        for thread in (*workers, indexer):
+            thread.join()
+        time.sleep(6)  # until idle connections are closed
+        left = server.seen.num_fds()
+    third = max(1, len(samples) // 3)
+    early, late = (np.median(np.array(some), axis=0) for some in (samples[third : 2 * third], samples[-third:]))
+    return {
+        "seconds": seconds,
+        "statuses": {str(status): count for status, count in sorted(statuses.items())},
+        "faults": sum(count for status, count in statuses.items() if status >= 500 and status != 503),
+        "memory_mb": [round(float(one[0]) / 1e6, 1) for one in (early, late)],
+        "memory_growth": round(float(late[0] / early[0]) - 1, 4),
+        "descriptors": [int(early[1]), int(late[1]), left],
+    }
+
+
+def _ask_anything(
+    port: int, seed: int, given: tuple[list[int], list[bytes]], statuses: dict[int, int], stop: threading.Event
+) -> None:
+    random, (ids, uploads) = np.random.default_rng(seed), given
+    client = Client(port)
+    while not stop.is_set():
+        id_, upload = ids[int(random.integers(len(ids)))], uploads[int(random.integers(len(uploads)))]
+        try:
+            status = client.send(_choose_request(int(random.integers(14)), id_, upload))[0]
+        except (OSError, ValueError):  # cut, as bad requests are
+            status = 0
+        statuses[status] = statuses.get(status, 0) + 1
+        if status in {0, 400, 413}:
+            client.close()
+            client = Client(port)
+    client.close()
+
+
+def _choose_request(number: int, id_: int, upload: bytes) -> bytes:
+    """One of ten good and four bad requests."""
+    paths = [
+        f"/api/v1/images/{id_}/similar",
+        f"/thumbnails/{id_}/small",
+        "/",
+        f"/?like={id_}",
+        f"/api/v1/images/{id_}",
+        "/api/v1/filters",
+        "/api/v1/state",
+        "/metrics",
+        "/api/v1/images/999999999/similar",
+        "/thumbnails/..%2f..%2fetc%2fpasswd/small",
+        f"/api/v1/images/{id_}/similar?k=0",
+    ]
+    host = b"host: 127.0.0.1\r\n"
+    if number < len(paths):
+        return b"GET " + paths[number].encode() + b" HTTP/1.1\r\n" + host + b"\r\n"
+    if number == 11:
+        return b"GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n"
+    body = upload if number == 12 else b'{"query": {"sum": [{"id": 1e999'
+    kind = b"image/jpeg" if number == 12 else b"application/json"
+    length = b"content-length: %d\r\n" % len(body)
+    return b"POST /api/v1/search HTTP/1.1\r\n" + host + b"content-type: " + kind + b"\r\n" + length + b"\r\n" + body
+
+
+def _keep_indexing(location: Path, folder: Path, stop: threading.Event) -> None:
+    """Add some pictures to the gallery and take them away again, in processes of their own."""
+    random, command = np.random.default_rng(1), [sys.executable, "-m", "lookalike", "index", "-i", str(location)]
+    while not stop.is_set():
+        for number in range(4):
+            Image.fromarray(random.integers(0, 255, (64, 64, 3), np.uint8)).save(folder / f"{number}.png")
+        subprocess.run([*command, str(folder)], check=True, capture_output=True)
+        for file in folder.iterdir():
+            file.unlink()
+        subprocess.run([*command, str(folder)], check=False, capture_output=True)
+
+
 def make_gallery(location: Path, count: int) -> None:
     """A gallery of made-up pictures: clusters of a hundred, as the default encoder's embeddings are long."""
     encoder, random = load_encoder(_ENCODER), np.random.default_rng(0)
@@ -319,7 +410,11 @@ _PARTS: dict[str, Callable[[Path, float], dict[str, Any]]] = {
     "thumbnails": measure_thumbnails,
     "slow": measure_slow,
     "map": measure_map,
+    "mixed": measure_mixed,
 }
+
+
+_DEFAULT = [part for part in _PARTS if part != "mixed"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -336,7 +431,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
         load = os.getloadavg()[0]
-        figures = {part: _PARTS[part](given.gallery, given.seconds) for part in given.parts or _PARTS}
+        figures = {part: _PARTS[part](given.gallery, given.seconds) for part in given.parts or _DEFAULT}
     write_figures(given.write, __file__, {"load_before": round(load, 2), **figures})
 
 

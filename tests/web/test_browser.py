@@ -35,6 +35,7 @@ CHROMIUM = next(
 OUTPUT = Path(__file__).parents[2] / "output" / "page"
 SIZES = {390: 844, 1024: 768, 1920: 1080}
 TOKEN = "a-token-for-the-tests"
+WHO = {"username": "me", "password": TOKEN}
 WAIT = 20_000  # milliseconds, on two cores that others use as well
 
 _SERVE = """
@@ -99,13 +100,8 @@ def context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         wrong: list[str] = []
 
         def make(**options: Any) -> BrowserContext:
-            made: BrowserContext = browser.new_context(
-                **{
-                    "viewport": {"width": 1280, "height": 800},
-                    "http_credentials": {"username": "me", "password": TOKEN},
-                }
-                | options
-            )
+            usual: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, "http_credentials": WHO}
+            made: BrowserContext = browser.new_context(**(usual | options))
             made.set_default_timeout(WAIT)
             stack.callback(made.close)
             made.on("console", lambda line: wrong.append(line.text) if line.type in {"error", "warning"} else None)

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from lookalike import Gallery, Query, web
+from lookalike.search.feedback import mark_query
 from lookalike.search.hits import Hit
 from lookalike.web import texts
 from lookalike.web.desk import Desk
@@ -118,10 +119,62 @@ def test_only_so_many_dropped_pictures_are_remembered(desk: Desk) -> None:
     assert len(desk._dropped) == 64
 
 
+def test_marks_weights_parts_and_colours_are_an_address(browser: TestClient, gallery: Gallery) -> None:
+    page = read(browser, "/?like=1*2&good=3&bad=4")
+    query = mark_query(2 * Query.stored(1), [Query.stored(3)], [Query.stored(4)])
+    assert page.ids == [hit.id for hit in gallery.search(query, 60)]
+    assert not {1, 3, 4} & {*page.ids}
+    only_colours = read(browser, "/?like=1&mix=100")
+    assert only_colours.ids == [hit.id for hit in gallery.search(Query.palette(Query.stored(1)), 60)]
+    part = read(browser, "/?like=1@10,10,50,50")
+    assert 1 not in part.ids
+    assert part.all("li", "chip")
+
+
+def test_several_pictures_are_dropped_and_a_part_of_one_is_searched_for(browser: TestClient) -> None:
+    first = browser.post("/find?where=width:>10", files={"file": ("a.png", make_upload(3))}).headers["location"]
+    second = browser.post(f"/find?{first.partition('?')[2]}", files={"file": ("b.png", make_upload(4))})
+    page = read(browser, second.headers["location"])
+    assert len(page.all("li", "chip")) == 3
+    name = re.search(r"dropped=([\w-]+)", first)
+    assert name
+    large = read(browser, f"/dropped/{name[1]}/large")
+    parts = [link["href"] for link in large.all("a") if "@" in link["href"]]
+    assert len(parts) == len(texts.PARTS)
+    assert read(browser, parts[0]).ids
+
+
+def test_a_picture_shows_the_hits_around_it_and_what_it_matches(browser: TestClient, gallery: Gallery) -> None:
+    hits = [hit.id for hit in gallery.search(Query.stored(1), 60)]
+    page = read(browser, f"/pictures/{hits[1]}?like=1")
+    rels = {link["rel"]: link["href"] for link in page.all("a") if "rel" in link}
+    assert rels == {"prev": f"/pictures/{hits[0]}?like=1", "next": f"/pictures/{hits[2]}?like=1"}
+    compared = read(browser, f"/pictures/{hits[1]}?like=1&view=compare")
+    assert next(image["src"] for image in compared.all("img")) == "/thumbnails/1/large"
+    for side in ("query", "hit"):
+        assert browser.get(f"/heat/{hits[1]}/{side}?like=1").headers["content-type"] == "image/jpeg"
+    assert browser.get(f"/heat/{hits[1]}/hit").status_code == 404
+
+
+@pytest.mark.parametrize("address", ["/copies/move", "/copies/distinct"])
+def test_a_page_that_may_only_look_changes_nothing(browser: TestClient, address: str) -> None:
+    answer = browser.post(address, data={"moves": "0", "picture": ["1", "2"]})
+    assert answer.status_code == 403
+    assert "--allow-write" in answer.text
+
+
 @pytest.mark.parametrize(
     ("address", "status"),
     [
         ("/nowhere", 404),
+        ("/pictures/1?like=x", 422),
+        ("/?like=1*9", 422),
+        ("/?like=1*0", 422),
+        ("/?like=1@200,0,1,1", 422),
+        ("/?like=1@......,", 422),
+        ("/?like=1&mix=101", 422),
+        ("/?good=x", 422),
+        ("/dropped/unknown/large", 404),
         ("/pictures/99", 404),
         ("/pictures/x", 422),
         ("/?like=99", 422),

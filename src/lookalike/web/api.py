@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import Depends, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 import lookalike
@@ -86,7 +86,7 @@ def create_api(desk: Desk, settings: Settings) -> FastAPI:
         responses=PROBLEMS,
         dependencies=[Depends(check_parameters)],
     )
-    for kind in (Problem, LookalikeError, HTTPException, RequestValidationError, Exception):
+    for kind in (Problem, LookalikeError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         api.add_exception_handler(kind, _answer_error)
     _add_search(api, desk)
     _add_similar(api, desk)
@@ -271,7 +271,7 @@ def _describe_some(desk: Desk, ids: list[int], request: Request) -> dict[str, An
 
 
 def _add_facts(api: FastAPI, desk: Desk) -> None:
-    @api.get("/api/v1/info", tags=["collection"], name="info")
+    @api.get("/api/v1/info", response_model=dict[str, Any], tags=["collection"], name="info")
     async def info(request: Request) -> Response:
         """Facts about the collection: the document of `lookalike info --json`."""
         return JSONResponse(await desk.searches.run(request, desk.gallery.info))

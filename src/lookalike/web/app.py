@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from lookalike.errors import LookalikeError
 from lookalike.web.counters import Counters
@@ -45,7 +45,7 @@ def create_app(desk: Desk, settings: Settings) -> ASGIApp:
             return answer_problem(problem)
         return show_problem(desk, Request(scope), problem)
 
-    kinds: tuple[type[Exception], ...] = (Problem, LookalikeError, HTTPException, Exception)
+    kinds: tuple[type[Exception], ...] = (Problem, LookalikeError, HTTPException, ClientDisconnect, Exception)
     pages = Starlette(
         routes=[*health_routes(desk, counters), *page_routes(desk, allow_write=settings.allow_write)],
         exception_handlers=dict.fromkeys(kinds, answer_error),

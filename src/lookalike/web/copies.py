@@ -165,7 +165,7 @@ class _View:
         """The page."""
         choice = _read_choice(request.query_params)
         base = {"title": texts.TEXTS["copies"], "section": "copies", "state": State(), "choice": choice, "rules": KEEP}
-        if (survey := self._search.wait(_PATIENCE)) is None:
+        if (survey := self._search.find_within(_PATIENCE)) is None:
             waiting = {"progress": self._search.progress, "what": texts.TEXTS["copies_looking"]}
             return show("waiting.html", self._desk, base | waiting)
         found, plan = self._plan(survey, choice)

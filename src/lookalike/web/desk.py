@@ -213,14 +213,12 @@ class Desk:
     def thumbnail(self, id_: int, size: str) -> Thumbnail:
         """The thumbnail of a picture. Raises Problem if it is unknown, gone or cannot be read."""
         record = self.record(id_)
-        digest, pixels = record.digest or b"", SIZES[size]
-        data, is_same = self.thumbnails.find(digest, pixels), True
+        pixels = SIZES[size]
+        data, mark = self.thumbnails.find(record.digest or b"", pixels), record.digest
         if data is None:
-            data, is_same = self._draw(record, pixels)
-            if is_same:
-                self.thumbnails.keep(digest, pixels, data)
-        mark = digest if is_same else hashlib.sha256(data).digest()
-        return Thumbnail(data, f'"{mark.hex()[:32]}-{size}"', is_same)
+            data, mark = self._find_changed(record, pixels)
+        is_lasting = mark == record.digest
+        return Thumbnail(data, f'"{(mark or b"").hex()[:32]}-{size}"', is_lasting)
 
     def _write_file(self, content: bytes) -> str:
         """The name of a new file with this content, which only this server knows. Raises Problem if it is empty."""
@@ -269,15 +267,25 @@ class Desk:
                 return self._dropped[name]
         raise _forgotten()
 
-    def _draw(self, record: Record, pixels: int) -> tuple[bytes, bool]:
-        """The JPEG of a picture's file, and whether that is as it was indexed."""
+    def _find_changed(self, record: Record, pixels: int) -> tuple[bytes, bytes | None]:
+        """The JPEG of a picture's file as it is now, and its name in the cache: the digest if it was not changed."""
         path = self._real_path(record)
-        before = os.stat(path)
+        now = os.stat(path)
+        mark = record.digest
+        if (now.st_size, now.st_mtime_ns) != (record.size, record.mtime_ns):
+            mark = hashlib.sha256(b"%d %d " % (now.st_size, now.st_mtime_ns) + path).digest()
+            if (data := self.thumbnails.find(mark, pixels)) is not None:
+                return data, mark
+        data = self._draw(path, pixels)
+        self.thumbnails.keep(mark or b"", pixels, data)
+        return data, mark
+
+    def _draw(self, path: bytes, pixels: int) -> bytes:
+        """The JPEG of a picture's file. Raises Problem."""
         ((_, picture),) = self._decoder(pixels).read([path])
         if not isinstance(picture, DecodedPicture):
             raise Problem(422, "unreadable_image", f"the picture cannot be read: {picture}")
-        is_same = (before.st_size, before.st_mtime_ns) == (record.size, record.mtime_ns)
-        return encode_jpeg(take_small(picture, pixels)), is_same
+        return encode_jpeg(take_small(picture, pixels))
 
     def _draw_query(self, one: _Dropped, pixels: int = SIZES["small"]) -> Image.Image:
         """A picture that was dropped, smaller where its file is kept no longer."""

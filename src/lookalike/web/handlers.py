@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from lookalike.web.asking import find_base
@@ -38,6 +39,8 @@ def answer_problem(problem: Problem) -> Response:
 
 def to_answerable(request: Request, error: Exception) -> Problem:
     """The problem that an error of any kind is to a client."""
+    if isinstance(error, ClientDisconnect):
+        return Problem(400, "gone", "the client has gone before all of its request was here")
     if isinstance(error, HTTPException):
         codes = {404: "not_found", 405: "wrong_method"}
         headers = dict(error.headers or {})

@@ -67,7 +67,7 @@ class _View:
         """The page: the map and its list, one group of it, or the pictures around which a line was drawn."""
         base: dict[str, Any] = {"title": texts.TEXTS["map"], "section": "map", "state": State()}
         survey = self._desk.surveys.map
-        if (found := survey.wait(_PATIENCE)) is None:
+        if (found := survey.find_within(_PATIENCE)) is None:
             page = {"progress": survey.progress, "what": texts.TEXTS["map_drawing"]}
             return show("waiting.html", self._desk, base | page)
         if "group" in request.query_params:

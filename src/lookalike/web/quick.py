@@ -41,18 +41,25 @@ class Quick:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["method"] == "GET":
-            try:
-                if (found := _SIMILAR.fullmatch(scope["path"])) and (k := _read_k(scope["query_string"])):
-                    return await self._send_similar(scope, receive, send, (int(found[1]), k))
-                if (found := _THUMBNAIL.fullmatch(scope["path"])) and _VERSION.fullmatch(scope["query_string"]):
-                    return await self._send_thumbnail(scope, receive, send, (int(found[1]), found[2]))
-            except LookalikeError:
-                pass  # found again behind, and explained
-            except Problem as problem:
-                if problem.status == 503:
-                    raise
-        await self._app(scope, receive, send)
+        if scope["method"] != "GET" or not await self._answers(scope, receive, send):
+            await self._app(scope, receive, send)
+
+    async def _answers(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether a request could be answered; then it was. Raises Problem where there is too much to do."""
+        path, query = scope["path"], scope["query_string"]
+        try:
+            if (found := _SIMILAR.fullmatch(path)) and (k := _read_k(query)):
+                await self._send_similar(scope, receive, send, (int(found[1]), k))
+                return True
+            if (found := _THUMBNAIL.fullmatch(path)) and _VERSION.fullmatch(query):
+                await self._send_thumbnail(scope, receive, send, (int(found[1]), found[2]))
+                return True
+        except LookalikeError:
+            return False  # it is found again behind, and explained
+        except Problem as problem:
+            if problem.status == 503:
+                raise
+        return False
 
     async def _send_similar(self, scope: Scope, receive: Receive, send: Send, wanted: tuple[int, int]) -> None:
         lane = self._desk.searches

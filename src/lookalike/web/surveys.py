@@ -36,7 +36,7 @@ _Value = TypeVar("_Value")
 _PAUSE = 3.0  # times as long as it took, before one is computed again while the gallery changes
 _PATIENCE = 30.0  # seconds before it is tried again after a failure
 _LOOK = 0.02  # seconds between two looks at what is waited for
-_ENDING = 10.0  # seconds that closing waits for what is under way
+_ENDING = 3.0  # seconds that closing waits for what is under way; the threads end with the process
 
 
 class Progress(NamedTuple):
@@ -118,7 +118,7 @@ class Survey(Generic[_Value]):
                 self._start(now)
         return Found(value[1], value[0], is_current) if value is not None else None
 
-    def wait(self, seconds: float) -> Found[_Value] | None:
+    def find_within(self, seconds: float) -> Found[_Value] | None:
         """What `find` gives, after waiting so long for it at most."""
         end = time.monotonic() + seconds
         while (found := self.find()) is None and time.monotonic() < end:
@@ -135,12 +135,15 @@ class Survey(Generic[_Value]):
         with self._lock:
             self._value, self._next = None, 0.0
 
-    def close(self) -> None:
-        """End what is under way, if that looks at its progress."""
+    def end(self) -> None:
+        """End what is under way when it next says how far it is, and compute nothing more."""
         with self._lock:
-            self._ends, thread = True, self._thread
-        if thread is not None:
-            thread.join(_ENDING)
+            self._ends = True
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of what is under way."""
+        if (thread := self._thread) is not None:
+            thread.join(max(0.0, seconds))
 
     def _start(self, generation: int) -> None:
         if self._ends:
@@ -199,8 +202,11 @@ class Surveys:
 
     def close(self) -> None:
         """End what is under way."""
-        for survey in self.every:
-            survey.close()
+        every, last = self.every, time.monotonic() + _ENDING
+        for survey in every:
+            survey.end()
+        for survey in every:
+            survey.wait(last - time.monotonic())
 
     def _alone(self, compute: Callable[[OnProgress], _Value]) -> Callable[[OnProgress], _Value]:
         def run(on_progress: OnProgress) -> _Value:

@@ -1,0 +1,76 @@
+"""The views of copies and of the map, as the server writes them; a browser looks at them in `test_browser.py`."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lookalike.web import texts
+from lookalike.web.settings import Settings
+from tests.conftest import make_picture
+from tests.web.test_pages import Page, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.testclient import TestClient
+
+    from lookalike import Gallery
+    from tests.web.conftest import Serve
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures, of which two are the same: few enough to be compared quickly."""
+    folder = tmp_path_factory.mktemp("home") / "photos"
+    folder.mkdir()
+    for seed in range(3):
+        make_picture(seed).save(folder / f"{seed:03}.jpg", quality=90)
+    shutil.copy(folder / "000.jpg", folder / "again.jpg")
+    return folder
+
+
+def wait_for(browser: TestClient, address: str) -> Page:
+    """A page that is computed in the background, once it is there."""
+    for _ in range(600):
+        page = read(browser, address)
+        if not page.all("progress")[1:]:
+            return page
+        time.sleep(0.1)
+    raise AssertionError(address)
+
+
+def test_the_map_has_a_list_that_leads_to_every_picture(browser: TestClient, gallery: Gallery) -> None:
+    page = wait_for(browser, "/map")
+    links = [link["href"] for link in page.all("a") if link["href"].startswith("/map?group=")]
+    found = [id_ for link in links for id_ in read(browser, link).ids]
+    assert sorted(found) == gallery.select().tolist()
+    points = browser.get("/map/points").json()
+    assert sorted(points["ids"]) == sorted(found)
+    assert {*map(len, (points["x"], points["y"], points["group"]))} == {len(found)}
+    assert read(browser, "/map?lasso=1.2.1").ids == [1, 3, 4]  # each the difference to the one before
+    for wrong in ("lasso=-1", "lasso=%21", "lasso=zzzzzzzzzzzz.zzzzzzzzzzzz.zzzzzzzzzzzz", "k=0&lasso=1"):
+        assert browser.get(f"/map?{wrong}").status_code == 422
+    assert browser.get("/map?group=nothing").status_code == 404
+
+
+def test_copies_are_shown_to_everybody_and_plans_only_on_this_machine(serve: Serve, browser: TestClient) -> None:
+    page = wait_for(browser, "/copies")
+    assert len(page.all("li", "goes")) == 1
+    assert texts.TEXTS["plan"].format(count="1 picture", size="1.6 kB")[:12] in "".join(page.words)
+    (pick,) = [link["href"] for link in page.all("a") if "pick=" in link["href"]]
+    parameters = pick.partition("?")[2].partition("#")[0]
+    first, chosen = (browser.get(f"/copies/plan.csv?{one}").text for one in ("", parameters))
+    assert first.startswith("group,")
+    assert [line.split(",")[3] for line in first.splitlines()[1:3]] == ["keep", "move"]
+    assert [line.split(",")[3] for line in chosen.splitlines()[1:3]] == ["move", "keep"]
+    assert browser.get("/copies/plan.zip").status_code == 404
+    for wrong in ("keep=nothing", "pick=x", "from=-1", "&".join(["pick=1"] * 401)):
+        assert browser.get(f"/copies?{wrong}").status_code == 422
+    other = serve(Settings(host="0.0.0.0", token="a-token-that-is-long"), "192.0.2.1", "http://192.0.2.9:8765")
+    other.headers.update({"accept": "text/html", "authorization": "Bearer a-token-that-is-long"})
+    assert other.get("/copies").status_code == 200
+    assert other.get("/copies/plan.csv").status_code == 403
