@@ -38,7 +38,7 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra hub --extra jxl --extra parquet --extra text --extra train --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --group build -c locks/dev.txt -o locks/run.txt
-
+	$(BIN)/uv pip compile $(COMPILE) --extra ray --extra s3 --group cluster -c locks/dev.txt -o locks/cluster.txt
 
 clean:  ## remove the environment and every cache of the tools
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

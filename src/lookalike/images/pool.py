@@ -27,6 +27,7 @@ from lookalike import sandbox
 from lookalike.errors import LookalikeError, UsageError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
+from lookalike.images.origins import local_files
 from lookalike.images.paths import show_path
 from lookalike.images.perceptual import HASH_SIZE
 from lookalike.images.sample import SIZE as SAMPLE_SIZE
@@ -81,7 +82,8 @@ class DecoderPool:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(self.workers, "lookalike-decoder")
+        # More threads than workers, so that objects are fetched while other files are decoded.
+        self._threads = ThreadPoolExecutor(_AHEAD * self.workers, "lookalike-decoder")
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._stop_late_workers, name="lookalike-watch", daemon=True)
         self._watch.start()
@@ -120,9 +122,15 @@ class DecoderPool:
                 future.cancel()
 
     def _decode(self, chunk: list[bytes]) -> list[Outcome]:
+        """The outcome for each path; objects are fetched first. Raises Unreachable."""
+        with local_files(chunk) as files:
+            outcomes = iter(self._decode_files([file for file in files if isinstance(file, bytes)]))
+            return [file if isinstance(file, str) else next(outcomes) for file in files]
+
+    def _decode_files(self, files: list[bytes]) -> list[Outcome]:
         worker = self._idle.get()
         try:
-            return worker.decode(chunk)
+            return worker.decode(files)
         finally:
             self._idle.put(worker)
 

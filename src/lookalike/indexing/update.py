@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -12,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookalike.errors import Unreachable
 from lookalike.images.decode import FORMATS, VANISHED, DecodedPicture, Limits
+from lookalike.images.origins import exists, holds_files, walk_root
 from lookalike.images.paths import path_fields, show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.unreadable import needs_known_decoder
-from lookalike.images.walk import Root, Rules, Tally, walk
+from lookalike.images.walk import Root, Rules, Tally
 from lookalike.indexing.encode import BATCH, Embedded, batched, encode_pictures
 from lookalike.indexing.folders import with_parents
 from lookalike.store import NO_DESCRIPTIONS, Record
@@ -144,7 +147,7 @@ def update(
     start = time.monotonic()
     run = _Run(store, embedder, options or IndexOptions(), on_progress)
     for root in roots:
-        if os.path.lexists(root.path) or is_lost_file(store, root.path):
+        if _may_be_there(root.path) or is_lost_file(store, root.path):
             run.roots.append(root)
         else:
             run.note_missing(root)
@@ -158,7 +161,9 @@ def update(
 
 def is_lost_file(store: Store, path: bytes) -> bool:
     """Whether a path that does not exist was a single file, whose folder is still there."""
-    return not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)) and bool(store.find([path]))
+    with contextlib.suppress(Unreachable):
+        return bool(store.find([path])) and not exists(path) and holds_files(os.path.dirname(path))
+    return False
 
 
 def embed_files(
@@ -229,7 +234,7 @@ class _Run:
         """What the walks of the roots find, each path by the rules of the innermost root that contains it."""
         paths = {root.path for root in self.roots}
         for root in self.roots:
-            yield from walk(root.path, root.rules, base=root.base, skip=paths - {root.path}, tally=tally)
+            yield from walk_root(root, skip=paths - {root.path}, tally=tally)
 
     def note_passed_over(self) -> None:
         """Report what the walks have passed over, and which patterns had no effect."""
@@ -241,7 +246,7 @@ class _Run:
 
     def clear_out(self) -> None:
         """Remove the records below the roots whose files were not found."""
-        gone = [root for root in self.roots if not os.path.lexists(root.path)]
+        gone = [root for root in self.roots if not _may_be_there(root.path)]
         for root in gone:
             if not is_lost_file(self.store, root.path):  # unplugged during the run
                 self.note_missing(root)
@@ -396,6 +401,14 @@ class _Run:
         self._done += files
         if self._on_progress is not None:
             self._on_progress(self._done, max(self._total, self._done))
+
+
+def _may_be_there(path: bytes) -> bool:
+    """Whether something is at a path, as far as can be found out: a walk says why it cannot be listed."""
+    try:
+        return exists(path)
+    except Unreachable:
+        return True
 
 
 def _innermost(path: bytes, roots: Collection[bytes]) -> bytes | None:
