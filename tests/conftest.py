@@ -33,7 +33,14 @@ SLOW = (
     ),
     *("cli/test_import_original.py", "cli/test_train.py", "encoders/huggingface", "encoders/test_patches.py"),
     *("encoders/test_selfsup.py", "encoders/untrusted", "evaluation", "indexing/test_adapt_to_labels.py"),
-    *("indexing/test_badfiles.py", "indexing/test_update.py", "indexing/test_watch.py", "store/sqlite"),
+    *(
+        "indexing/test_badfiles.py",
+        "indexing/test_objects.py",
+        "indexing/test_ray.py",
+        "indexing/test_update.py",
+        "indexing/test_watch.py",
+        "store/sqlite",
+    ),
     *("store/test_state_machine.py", "test_documentation.py", "test_signals.py", "training"),
 )
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from lookalike import Gallery, IndexOptions, Limits, Rules
-from lookalike.errors import LookalikeError, Unreachable, UnreadableImage, UsageError
+from lookalike import Gallery, IndexOptions, Rules
+from lookalike.errors import Unreachable, UnreadableImage, UsageError
 from lookalike.images import object_store
 from lookalike.images.origins import exists
-from lookalike.indexing.encode import LocalEmbedder
-from lookalike.indexing.update import update
-from lookalike.store import open_store
 from tests.buckets import BUCKET, SECRET, needs_s3, serve
 from tests.conftest import make_picture
 from tests.indexing.test_encode import content
@@ -116,7 +113,7 @@ def test_what_is_unchanged_is_not_fetched_again(bucket: Bucket, empty: Gallery) 
 def test_a_change_within_the_same_second_and_of_the_same_size_is_seen_by_its_etag(
     bucket: Bucket, empty: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import moto.s3.models as models
+    from moto.s3 import models
 
     size = max(len(encoded(seed)) for seed in (1, 2))
     when = models.utcnow()
@@ -195,8 +192,7 @@ def test_what_was_found_is_shown_compared_and_copied(bucket: Bucket, empty: Gall
         assert hits[0].to_dict()["path"] in {f"{ROOT}/copy.png", f"{ROOT}/other.jpg"}
         assert not hits[0].is_missing
     sheet = np.asarray(hits.montage())
-    shown = hits.montage()
-    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000, shown
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
     assert hits._repr_html_().count("data:image/jpeg") == 4
     assert f'href="{ROOT}/' in hits.to_html()
     done = hits.copy_to(tmp_path / "copies")
@@ -207,7 +203,6 @@ def test_what_was_found_is_shown_compared_and_copied(bucket: Bucket, empty: Gall
     assert [reason for _, reason in linked.failed] == ["an object cannot be linked to, only copied"] * 3
     outside = empty.search(make_picture(3), 1)
     assert outside[0].distance < 0.05
-    assert str(outside[0]).count("s3://") <= 1
 
 
 def _jpeg(seed: int) -> bytes:
@@ -217,15 +212,17 @@ def _jpeg(seed: int) -> bytes:
 
 
 def test_copies_in_a_bucket_are_proven_and_never_moved(bucket: Bucket, empty: Gallery, tmp_path: Path) -> None:
-    fill(bucket)
+    fill(bucket, 4)
     bucket.put("all/copy.png", encoded(3))
     index(empty, ROOT)
     found = empty.duplicates()
     group = next(group for group in found.groups if group.kind == "identical")
     assert sorted(picture.display for picture in group.pictures) == [f"{ROOT}/b/003.png", f"{ROOT}/copy.png"]
-    plan = empty.plan_duplicates(found) if hasattr(empty, "plan_duplicates") else None
-    if plan is not None:
-        assert not plan.moves
+    plan = empty.plan_moves(found)
+    assert not plan.moves
+    assert [left.reason for left in plan.left] == [
+        "it, or the picture to keep, is in an object store, where nothing is moved"
+    ]
 
 
 def test_a_gallery_moves_from_a_folder_into_a_bucket_without_encoding(
@@ -278,7 +275,7 @@ def test_a_server_that_takes_too_long_is_given_up_with_a_reason(
     assert len(empty) == 6
 
 
-@pytest.mark.parametrize("after", [4, 9, 20])
+@pytest.mark.parametrize("after", [0, 9, 20])
 def test_a_run_that_the_server_cuts_short_is_resumed_to_the_same_gallery(
     bucket: Bucket, empty: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -286,20 +283,33 @@ def test_a_run_that_the_server_cuts_short_is_resumed_to_the_same_gallery(
     with Gallery.open(tmp_path / "undisturbed", encoder="histogram", create=True) as undisturbed:
         index(undisturbed, ROOT)
         expected = content(undisturbed.store)
+        assert len(undisturbed) == 30
     monkeypatch.setattr(object_store, "_RETRIES", 1)
     object_store._open.cache_clear()
     bucket.gate.requests.clear()
     bucket.gate.close_after = after
-    with pytest.raises(Unreachable, match="s3://pictures cannot be reached") as failed:
-        index(empty, ROOT)
-    assert failed.value.hint
+    with contextlib.suppress(Unreachable):  # not raised if fewer fail in a row than are needed to give up
+        assert len(index(empty, ROOT).skipped) == 30 - len(empty)
     saved = len(empty)
+    assert saved <= after
     bucket.gate.close_after, bucket.gate.closed = None, False
     bucket.gate.requests.clear()
     report = index(empty, ROOT)
     assert (report.unchanged, report.added) == (saved, 30 - saved)
     assert len([each for each in bucket.gate.requests if ".png" in each]) == 30 - saved
     assert content(empty.store) == expected
+
+
+def test_a_server_that_has_stopped_is_given_up_soon(
+    bucket: Bucket, empty: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(bucket, 30)
+    monkeypatch.setattr(object_store, "_RETRIES", 1)
+    object_store._open.cache_clear()
+    bucket.gate.close_after = 0
+    with pytest.raises(Unreachable, match="s3://pictures cannot be reached: the server does not answer") as failed:
+        index(empty, ROOT)
+    assert failed.value.hint == "try again later"
 
 
 def test_a_root_that_cannot_be_listed_keeps_its_pictures_and_the_others_are_indexed(
@@ -368,12 +378,9 @@ def test_the_commands_take_addresses(bucket: Bucket, tmp_path: Path) -> None:
     assert (done.returncode, "4 pictures" in done.stderr) == (0, True), done.stderr
     found = run("search", f"{ROOT}/a/000.png", "-i", str(home), "-k", "2")
     assert found.stdout.count(f"{ROOT}/") == 2, found.stderr
-    assert ROOT in run("info", "-i", str(home)).stdout
-    wrong = run("index", "s3://no-such-bucket/x", "-i", str(home))
-    assert (wrong.returncode, "no such file or folder: s3://no-such-bucket/x" in wrong.stderr) == (2, True)
     watched = run("index", "--watch", "-i", str(home))
     assert watched.returncode == 2
-    assert "cannot be watched" in " ".join(watched.stderr.split()) or "nothing can be watched" in watched.stderr
+    assert "nothing can be watched" in " ".join(watched.stderr.split())
 
 
 def test_whoever_uses_folders_imports_nothing_of_object_stores(tmp_path: Path, photos: Path) -> None:
@@ -386,9 +393,3 @@ def test_whoever_uses_folders_imports_nothing_of_object_stores(tmp_path: Path, p
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert LookalikeError
-    assert replace
-    assert LocalEmbedder
-    assert Limits
-    assert update
-    assert open_store

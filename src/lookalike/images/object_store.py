@@ -37,7 +37,15 @@ _AT_ONCE = 16  # objects whose first bytes are fetched side by side
 _GIVE_UP = 8  # requests in a row that fail, each after its retries, before the store counts as unreachable
 _OPTIONS = {"connect_timeout": "5s", "timeout": "120s"}  # AWS_CONNECT_TIMEOUT and AWS_TIMEOUT override them
 # Options of the connection that obstore reads from the environment only where none is given to it.
-_FROM_ENVIRONMENT = "allow_http allow_invalid_certificates connect_timeout http1_only http2_only proxy_url timeout".split()
+_FROM_ENVIRONMENT = [
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "http1_only",
+    "http2_only",
+    "proxy_url",
+    "timeout",
+]
 _RETRIES, _FIRST_PAUSE, _LONGEST_PAUSE, _RETRIED_FOR = 6, 0.1, 5.0, 60.0  # a number, and seconds
 _STEP = 1_000_000_000  # nanoseconds in a second
 
@@ -46,6 +54,7 @@ TOO_LARGE = f"larger than {_MOST_BYTES >> 30} GiB"
 
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
+_TOO_LATE = re.compile(r"timed out|TimedOut|\bTimeout")
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _CREDENTIALS = "give credentials in the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION"
 
@@ -245,6 +254,6 @@ def _explain(error: Exception) -> str:
         return {"401": "AccessDenied", "403": "AccessDenied"}.get(status[1], f"the server answers {status[1]}")
     if "instance metadata" in text.lower() or "169.254." in text:
         return "no credentials were found"
-    if "timed out" in text or "timeout" in text.lower().partition("retry_timeout")[0]:
+    if _TOO_LATE.search(text):
         return "the server takes too long"
     return "the server does not answer" if "HTTP error" in text else "the connection failed"

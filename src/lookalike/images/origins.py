@@ -14,6 +14,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, cast
 
+from lookalike.errors import Unreachable
 from lookalike.images.decode import open_file
 from lookalike.images.paths import is_remote, to_bytes
 from lookalike.images.unreadable import Unreadable
@@ -34,6 +35,7 @@ __all__ = [
     "local_file",
     "local_files",
     "look_up",
+    "may_exist",
     "open_picture",
     "real_path",
     "walk_root",
@@ -72,6 +74,14 @@ def walk_root(root: Root, *, skip: Collection[bytes] = (), tally: Tally | None =
 def exists(path: bytes) -> bool:
     """Whether something is at a path. Raises Unreachable."""
     return _origin(path).exists(path) if is_remote(path) else os.path.lexists(path)
+
+
+def may_exist(path: bytes) -> bool:
+    """Whether something is at a path, as far as can be found out: a walk says why an address cannot be listed."""
+    try:
+        return exists(path)
+    except Unreachable:
+        return True
 
 
 def holds_files(path: bytes) -> bool:

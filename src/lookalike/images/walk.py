@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.images import ignore
 from lookalike.images.passed_over import belongs_to_another_program
+from lookalike.images.paths import is_remote
 from lookalike.images.sniff import begins_like_a_picture, kind_of, odd_names
 
 if TYPE_CHECKING:
@@ -190,7 +191,12 @@ def is_excluded(path: bytes, root: Root) -> bool:
     folders = [path]
     while len(folder := os.path.dirname(folders[-1])) > len(root.path):
         folders.append(folder)
-    return any(ignore.is_left_out(each, (layer,), is_folder=each != path or os.path.isdir(each)) for each in folders)
+    return any(ignore.is_left_out(each, (layer,), is_folder=each != path or _is_folder(each)) for each in folders)
+
+
+def _is_folder(path: bytes) -> bool:
+    """Whether a path is a folder; an address that is asked about is the one of a root, which stands for a folder."""
+    return is_remote(path) or os.path.isdir(path)
 
 
 class _Search:

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lookalike.images.origins import exists
+from lookalike.images.origins import may_exist
 from lookalike.images.paths import is_remote
 from lookalike.images.walk import Root, Rules, is_excluded, is_passed_over
 from lookalike.indexing.patterns import localize_rules
@@ -97,7 +97,7 @@ def plan_roots(store: Store, roots: Sequence[Root], rules: Rules | None = None) 
             and any(_covers(other, root) for other in roots if other.path != root.path)
         )
     }
-    kept |= {path: replace(root, base=b"") for path, root in named.items() if exists(path)}
+    kept |= {path: replace(root, base=b"") for path, root in named.items() if may_exist(path)}
     kept = {path: kept[path] for path in sorted(kept) if not _is_part(kept[path], kept.values())}
     within = [root for path, root in kept.items() if any(is_within(path, other) for other in named)]
     walked = {root.path: root for root in (*within, *roots)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import Unreachable
 from lookalike.images.decode import FORMATS, VANISHED, DecodedPicture, Limits
-from lookalike.images.origins import exists, holds_files, walk_root
+from lookalike.images.origins import exists, holds_files, may_exist, walk_root
 from lookalike.images.paths import path_fields, show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.unreadable import needs_known_decoder
@@ -147,7 +147,7 @@ def update(
     start = time.monotonic()
     run = _Run(store, embedder, options or IndexOptions(), on_progress)
     for root in roots:
-        if _may_be_there(root.path) or is_lost_file(store, root.path):
+        if may_exist(root.path) or is_lost_file(store, root.path):
             run.roots.append(root)
         else:
             run.note_missing(root)
@@ -246,7 +246,7 @@ class _Run:
 
     def clear_out(self) -> None:
         """Remove the records below the roots whose files were not found."""
-        gone = [root for root in self.roots if not _may_be_there(root.path)]
+        gone = [root for root in self.roots if not may_exist(root.path)]
         for root in gone:
             if not is_lost_file(self.store, root.path):  # unplugged during the run
                 self.note_missing(root)
@@ -401,14 +401,6 @@ class _Run:
         self._done += files
         if self._on_progress is not None:
             self._on_progress(self._done, max(self._total, self._done))
-
-
-def _may_be_there(path: bytes) -> bool:
-    """Whether something is at a path, as far as can be found out: a walk says why it cannot be listed."""
-    try:
-        return exists(path)
-    except Unreachable:
-        return True
 
 
 def _innermost(path: bytes, roots: Collection[bytes]) -> bytes | None:
