@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -113,8 +116,7 @@ def test_what_is_unchanged_is_not_fetched_again(bucket: Bucket, empty: Gallery) 
 def test_a_change_within_the_same_second_and_of_the_same_size_is_seen_by_its_etag(
     bucket: Bucket, empty: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from moto.s3 import models
-
+    models: Any = importlib.import_module("moto.s3.models")
     size = max(len(encoded(seed)) for seed in (1, 2))
     when = models.utcnow()
     monkeypatch.setattr(models, "utcnow", lambda: when)
@@ -125,6 +127,8 @@ def test_a_change_within_the_same_second_and_of_the_same_size_is_seen_by_its_eta
     assert counts(index(empty)) == (0, 1, 0, 0, 0, 0)
     after = next(iter(empty.pictures()))
     assert before.size == after.size
+    assert before.mtime_ns is not None
+    assert after.mtime_ns is not None
     assert before.mtime_ns // 10**9 == after.mtime_ns // 10**9
     assert before.digest != after.digest
 
@@ -187,6 +191,7 @@ def test_what_was_found_is_shown_compared_and_copied(bucket: Bucket, empty: Gall
     bucket.put("all/other.jpg", _jpeg(3))
     index(empty, ROOT)
     query = f"{ROOT}/b/003.png"
+    hits = empty.search(query, 3)
     for spelled in (query, query.encode(), Path(query)):
         hits = empty.search(spelled, 3)
         assert hits[0].to_dict()["path"] in {f"{ROOT}/copy.png", f"{ROOT}/other.jpg"}
@@ -381,6 +386,21 @@ def test_the_commands_take_addresses(bucket: Bucket, tmp_path: Path) -> None:
     watched = run("index", "--watch", "-i", str(home))
     assert watched.returncode == 2
     assert "nothing can be watched" in " ".join(watched.stderr.split())
+
+
+def test_the_commands_of_the_page_work(bucket: Bucket, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "cluster.md"
+    commands = re.findall(
+        r"^lookalike (.* )-i (.*)$", page.read_text(encoding="utf-8").partition("## Encoding")[0], re.MULTILINE
+    )
+    assert len(commands) == 2
+    for name in ("beach", "dunes", "town"):
+        bucket.put(f"2024/{name}.jpg", _jpeg(len(name)))
+    for first, rest in commands:
+        words = [sys.executable, "-m", "lookalike", *shlex.split(f"{first} -i {rest}")]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "hits.png").stat().st_size > 10_000
 
 
 def test_whoever_uses_folders_imports_nothing_of_object_stores(tmp_path: Path, photos: Path) -> None:

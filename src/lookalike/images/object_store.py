@@ -200,9 +200,9 @@ def _split(path: bytes) -> tuple[str, str]:
 
 
 def _to_time(found: dict[str, Any]) -> int:
-    """When an object was changed, in nanoseconds: its second, and in place of what is below one, its ETag's digest.
+    """When an object was changed, in nanoseconds: the second that the server says, and below it a digest of the ETag.
 
-    A server says the second only; two contents of one size within it are told apart by the ETag.
+    So two versions of one size that were written within a second differ.
     """
     digest = hashlib.blake2b((found["e_tag"] or "").encode(), digest_size=8).digest()
     return int(found["last_modified"].timestamp()) * _STEP + int.from_bytes(digest) % _STEP
