@@ -99,6 +99,13 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep watching the folders and update as they change (Ctrl-C stops).")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Encode on a Ray cluster: HOST:PORT, or auto for the one that this machine belongs to.",
+        ),
+    ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -123,6 +130,7 @@ def index(
         dry_run=dry_run,
         refresh=refresh,
         force=force,
+        ray=ray,
     )
     place = gallery or _place_for(folders)
     _check_names(folders or [], place)

@@ -6,12 +6,15 @@ Each operation is a function of a store; those that read pictures also take an e
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from lookalike.encoders import load_encoder
 from lookalike.errors import DiskFull, StoreError, UsageError
 from lookalike.files import MARK
 from lookalike.images.origins import exists
@@ -31,7 +34,7 @@ from lookalike.indexing.folders import (
     remember,
 )
 from lookalike.indexing.update import IndexOptions, Report, is_lost_file, update
-from lookalike.store import Maintained
+from lookalike.store import Maintained, is_folder
 from lookalike.store.filter import Condition
 from lookalike.store.keys import is_within, moved
 from lookalike.store.location import name_command
@@ -66,6 +69,25 @@ def local_embedder(encoder: Encoder, dim: int, options: IndexOptions) -> LocalEm
     return LocalEmbedder(encoder, dim, limits=options.limits, workers=options.workers, batch_size=options.batch_size)
 
 
+def _embedder(store: Store, encoder: Encoder, options: IndexOptions) -> Embedder:
+    """The embedder that the options ask for."""
+    if options.ray is None:
+        return local_embedder(encoder, store.space.dim, options)
+    ray = importlib.import_module("lookalike.indexing.ray")  # late: nobody else needs it
+    folder = Path(store.location).absolute() if is_folder(store.location) else None
+    return cast(
+        "Embedder",
+        ray.RayEmbedder(
+            partial(load_encoder, store.space.source, folder),
+            encoder,
+            store.space.dim,
+            address=options.ray,
+            limits=options.limits,
+            batch_size=options.batch_size,
+        ),
+    )
+
+
 def index_paths(  # noqa: PLR0913  (by name, all but three)
     store: Store,
     encoder: Encoder,
@@ -84,7 +106,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
     StoreBusy; DiskFull, which says how many pictures are safe.
     """
     options = options or IndexOptions()
-    embedder = embedder or local_embedder(encoder, store.space.dim, options)
+    embedder = embedder or _embedder(store, encoder, options)
     roots = named_roots(store, paths, options.rules) if paths else known_roots(store)
     _check_roots(store, roots)
     rules = options.rules if paths else None

@@ -68,6 +68,7 @@ class IndexOptions:
     retry: read skipped files again even if they have not changed.
     refresh: read every file again, to store facts and descriptions that were not stored before and to notice files that
     have changed without a change of size or time; only changed pictures are encoded.
+    ray: encode on the Ray cluster at this address, HOST:PORT, or "auto" for the one that this machine belongs to.
     force: read every file again and encode every picture, as after a change of how pictures are decoded.
     """
 
@@ -79,6 +80,7 @@ class IndexOptions:
     retry: bool = False
     refresh: bool = False
     force: bool = False
+    ray: str | None = None
 
 
 @dataclass(slots=True)
