@@ -1,4 +1,7 @@
-"""A Ray cluster of two nodes on loopback for tests, with one core each."""
+"""A Ray cluster of two nodes on this machine for tests, with one core each.
+
+They listen on the machine's own address: Ray takes 127.0.0.1 for that.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Nodes:
 
     def add(self) -> None:
         """Start the second node."""
-        self.second = self._cluster.add_node(num_cpus=1, object_store_memory=_STORE, node_ip_address="127.0.0.1")
+        self.second = self._cluster.add_node(num_cpus=1, object_store_memory=_STORE)
 
     def remove(self) -> None:
         """Kill the second node, all its processes at once."""
@@ -50,7 +53,7 @@ def start_cluster() -> Iterator[Nodes]:
 
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": _STORE}
         before = {child.pid for child in psutil.Process().children(recursive=True)}
-        cluster = Cluster(initialize_head=True, head_node_args={**head, "node_ip_address": "127.0.0.1"})
+        cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = Nodes(cluster)
     try:
         nodes.add()

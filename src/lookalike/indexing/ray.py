@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import socket
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ _DEATHS = 5  # actors that a batch may cost: what a file does to its decoder doe
 _PATIENCE = 120.0  # seconds to wait for an actor when there is none
 _GRACE = 60.0  # seconds that a batch may take beside the limits of its files
 _ORDERED = 5.0  # seconds between two looks at what the cluster has, for nodes that join or come back
+_SECONDS = 5.0  # to connect
 _BEAT = 0.5  # seconds between two looks at actors that are to come
 _FAR = "cannot be read: the Ray node {} does not see it"
 
@@ -335,6 +337,7 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
         return
     try:
+        _knock(address)
         ray.init(address=address, namespace="lookalike", log_to_driver=False, configure_logging=False)
     except Exception as error:  # noqa: BLE001  (ConnectionError, ValueError, RuntimeError and errors of gRPC)
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -346,6 +349,13 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError unless something listens at HOST:PORT: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
 
 
 def _raise_cause(error: Exception) -> None:
