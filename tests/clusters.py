@@ -60,7 +60,7 @@ def start_cluster() -> Iterator[Nodes]:
         yield nodes
     finally:
         with contextlib.suppress(Exception):
-            cluster.shutdown()
+            cluster.shutdown()  # type: ignore[no-untyped-call]
         for child in psutil.Process().children(recursive=True):
             if child.pid not in before and "ray" in " ".join(_command(child)):
                 child.kill()

@@ -69,7 +69,7 @@ class SlowEncoder(TilesEncoder):
 class OtherEncoder(TilesEncoder):
     """Not the one of the gallery."""
 
-    fingerprint = "tiles-2"  # type: ignore[misc, assignment]
+    fingerprint = "tiles-2"  # type: ignore[misc]
 
 
 @pytest.fixture
