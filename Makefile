@@ -43,6 +43,7 @@ lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra plots --extra postgresql --extra text --extra train --extra watch --extra web --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --extra web --group build -c locks/dev.txt -o locks/run.txt
 	$(BIN)/uv pip compile $(COMPILE) --group docs -c locks/dev.txt -o locks/docs.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra ray --extra s3 --group cluster -c locks/dev.txt -o locks/cluster.txt
 	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines -o locks/engines.txt
 
 docs: .venv/docs.stamp  ## the documentation as a site: site/index.html, which needs no network

@@ -1,7 +1,11 @@
 #!/bin/sh
-# What the tests need beyond Python packages: Debian's Chromium, in which the page is tested. Bad files and pictures are
-# built by the tests. Where nothing may be installed, the tests in a browser are skipped, and say so.
+# What the tests need beyond locks/dev.txt: Ray, obstore and an S3 server in Python (0.4 GB), and Debian's Chromium, in
+# which the page is tested. What cannot be had here (no wheel, no registry, not root) is named, and its tests are skipped.
 set -u
+
+.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r locks/cluster.txt ||
+    echo "locks/cluster.txt cannot be installed: the tests of object stores and of Ray are skipped" >&2
+
 for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null 2>&1 && exit 0
 done

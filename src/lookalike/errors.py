@@ -12,6 +12,7 @@
     │   └── MissingExtra           an optional dependency is not installed
     ├── EncoderError               a model file cannot be used
     │   └── UntrustedModel         a model file asks for more than arithmetic
+    ├── Unreachable                an object store or a cluster does not answer, or refuses
     ├── FetchFailed                a model could not be downloaded from a hub
     ├── DatasetError               a labelled folder, split or download is not what it claims to be
     ├── TrainingError              a training run cannot continue
@@ -103,6 +104,10 @@ class EncoderError(LookalikeError):
 
 class UntrustedModel(EncoderError):
     """A model file asks for more than arithmetic: external files, loops or custom operators."""
+
+
+class Unreachable(LookalikeError):
+    """An object store or a cluster does not answer, or refuses; what was saved before is safe."""
 
 
 class FetchFailed(LookalikeError):

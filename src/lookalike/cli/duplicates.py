@@ -23,6 +23,7 @@ from lookalike.cli.app import (
 )
 from lookalike.cli.printing import note, path_fields, print_json, print_paths, print_table, progress_bar
 from lookalike.errors import UsageError, counted
+from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from lookalike import Gallery
@@ -125,7 +126,7 @@ def _open_other(opened: Gallery, against: str | None, stack: contextlib.ExitStac
     """A folder of this gallery, or another gallery."""
     if against is None:
         return None
-    if opened.knows(os.fsencode(os.path.abspath(against))):
+    if opened.knows(absolute(against)):
         return against
     return stack.enter_context(lookalike.Gallery.open(against))
 

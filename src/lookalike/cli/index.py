@@ -38,6 +38,9 @@ from lookalike.cli.printing import (
 )
 from lookalike.cli.signals import ending
 from lookalike.errors import NoGallery, UsageError, counted
+from lookalike.images.origins import exists
+from lookalike.images.paths import is_remote, show_path, to_bytes
+from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +60,9 @@ __all__: list[str] = []
 def index(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FOLDER...", help="Folders or single pictures (default: all indexed before)."),
+        typer.Argument(
+            metavar="FOLDER...", help="Folders, pictures or s3://BUCKET/PREFIX (default: all indexed before)."
+        ),
     ] = None,
     *,
     gallery: IndexOption = None,
@@ -94,6 +99,13 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep watching the folders and update as they change (Ctrl-C stops).")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Encode on a Ray cluster: HOST:PORT, or auto for the one that this machine belongs to.",
+        ),
+    ] = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -118,6 +130,7 @@ def index(
         dry_run=dry_run,
         refresh=refresh,
         force=force,
+        ray=ray,
     )
     place = gallery or _place_for(folders)
     _check_names(folders or [], place)
@@ -144,6 +157,8 @@ def _place_for(folders: list[Path] | None) -> Path:
     """Where the gallery of a folder is: the nearest one upward from it, else a new one inside it."""
     if not folders:
         return lookalike.find_gallery()
+    if is_remote(to_bytes(folders[0])):
+        return _place_for_objects()
     inside = folders[0] if folders[0].is_dir() else folders[0].parent
     try:
         return lookalike.find_gallery(inside)
@@ -151,9 +166,19 @@ def _place_for(folders: list[Path] | None) -> Path:
         return inside / ".lookalike"
 
 
+def _place_for_objects() -> Path:
+    """The nearest gallery. Raises UsageError if there is none, because none is made inside a bucket."""
+    try:
+        return lookalike.find_gallery()
+    except NoGallery:
+        raise UsageError(
+            "no gallery is here, and none is made in an object store", hint="name one with -i FOLDER"
+        ) from None
+
+
 def _check_names(folders: list[Path], place: str | Path) -> None:
     """Raise UsageError if one of the folders does not exist and is not one of the gallery's, as on a missing drive."""
-    wrong = [folder for folder in folders if not os.path.lexists(folder)]
+    wrong = [folder for folder in folders if not exists(absolute(folder))]
     if wrong:
         with suppress(NoGallery), lookalike.Gallery.open(place) as opened:
             wrong = [folder for folder in wrong if not _is_known(opened, folder)]
@@ -163,7 +188,7 @@ def _check_names(folders: list[Path], place: str | Path) -> None:
 
 
 def _is_known(gallery: Gallery, folder: Path) -> bool:
-    path = os.path.abspath(os.fsencode(folder))
+    path = absolute(folder)
     return gallery.knows(path) or any(root.path == path for root in gallery.roots)
 
 
@@ -233,6 +258,8 @@ def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: 
         places = ", ".join(path_fields(root.path)["display"] for root in opened.roots)
         note(f"watching {places} (Ctrl-C stops)")
         try:
+            for root in (root for root in opened.roots if is_remote(root.path)):
+                note(f"warning: {show_path(root.path)} is looked at only when something else changes")
             watch(opened, lambda report: print_line(report, place, in_json=in_json), options=options, on_warning=note)
         except KeyboardInterrupt:  # also what watchfiles raises at any signal
             raise (ending() or KeyboardInterrupt) from None

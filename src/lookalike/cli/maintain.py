@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +32,10 @@ from lookalike.cli.printing import (
     saying_what_is_saved,
     skipped_fields,
 )
-from lookalike.errors import UsageError, counted
+from lookalike.errors import Unreachable, UsageError, counted
+from lookalike.images.origins import exists
 from lookalike.images.paths import show_path
+from lookalike.store.keys import absolute
 from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
@@ -149,8 +152,9 @@ def relocate(
         print_json({"relocated": moved})
     else:
         print_table(["relocated"], [(moved,)])
-    if not new.exists():
-        note(f"warning: {new} is not there")
+    with suppress(Unreachable):
+        if not exists(absolute(new)):
+            note(f"warning: {show_path(new)} is not there")
 
 
 @command("adapt", "lookalike adapt", "lookalike adapt --labels Photos", panel=GALLERY)

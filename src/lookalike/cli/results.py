@@ -15,6 +15,7 @@ from lookalike.cli.printing import note, path_fields, print_json, print_paths, p
 from lookalike.cli.viewer import check_viewer, open_file
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output, write_output
+from lookalike.images.paths import to_bytes
 from lookalike.store.location import FOLDER
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Results:
         elif self.as_csv or self.as_tsv:
             sys.stdout.write(hits.to_csv("\t" if self.as_tsv else ","))
         elif self.filepath_only or self.null:
-            print_paths([os.fsencode(hit.path) for hit in hits], null=self.null)
+            print_paths([to_bytes(hit.path) for hit in hits], null=self.null)
         else:
             if self.thumbnails:
                 _print_thumbnails(hits)

@@ -8,7 +8,6 @@ them, in which all count alike.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ from lookalike.evaluation.figures import Figures, average
 from lookalike.evaluation.retrieval import measure_gallery
 from lookalike.gallery import Gallery
 from lookalike.images.augment import TONES, cut_part, mirror
-from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.decode import Unreadable
 from lookalike.images.ground import on_ground
+from lookalike.images.origins import open_picture
 from lookalike.indexing.learned import learn
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _sample(gallery: Gallery) -> tuple[list[bytes], list[Image.Image]]:
     digests, images, side = [], [], 4 * gallery.encoder.view.size
     for item in known[:: -(-len(known) // _QUERIES) or 1]:
         try:
-            with open_file(os.path.realpath(item.path), at_least=side) as image:
+            with open_picture(item.path, at_least=side) as image:
                 images.append(on_ground(image))
                 digests.append(item.digest or b"")
         except Unreadable:  # it has gone since it was indexed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.images.paths import path_fields, show_path
+from lookalike.images.paths import is_gone, path_fields, show_path
 from lookalike.search.concepts import resolve_tags
 from lookalike.search.filters import parse_filters
 from lookalike.vectors.graph import Graph, build_graph
@@ -45,7 +45,7 @@ class Picture:
     @property
     def is_missing(self) -> bool:
         """Whether the picture's file no longer exists."""
-        return not os.path.lexists(self.path)
+        return is_gone(self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """The picture as JSON-compatible values."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from lookalike.errors import UsageError
-from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.decode import Unreadable
 from lookalike.images.drawing import write_drawing
+from lookalike.images.origins import open_picture
 from lookalike.images.paths import show_path
 from lookalike.search.montage import draw_montage
 
@@ -59,7 +59,7 @@ def draw_cluster(cluster: Cluster) -> Image.Image:
 
 def _open(picture: Picture) -> Image.Image:
     try:
-        with open_file(os.path.realpath(os.fsencode(picture.path)), at_least=_SIDE) as image:
+        with open_picture(picture.path, at_least=_SIDE) as image:
             return image.copy()
     except Unreadable:
         return Image.new("RGB", (_SIDE, _SIDE), "#e8e8e8")

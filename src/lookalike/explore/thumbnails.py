@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from lookalike.images.decode import DecodedPicture, Limits, View, open_file
 from lookalike.images.ground import on_ground
+from lookalike.images.origins import real_path
 from lookalike.images.pool import DecoderPool
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read_thumbnails(
     """Each picture, RGB, with a long side of `side` pixels; None if its file is gone or cannot be read."""
     if not paths:
         return
-    real = [os.path.realpath(os.fsencode(path)) for path in paths]
+    real = [real_path(path) for path in paths]
     with DecoderPool(View(side, 1.0, 1.0), decoder=read_stretched) as pool, closing(pool.read(real)) as outcomes:
         for done, (_, outcome) in enumerate(outcomes, 1):
             yield undo_stretch(outcome, side) if isinstance(outcome, DecodedPicture) else None

@@ -27,7 +27,8 @@ from lookalike import sandbox
 from lookalike.errors import LookalikeError, UsageError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
-from lookalike.images.paths import show_path
+from lookalike.images.origins import local_files
+from lookalike.images.paths import is_remote, show_path
 from lookalike.images.perceptual import HASH_SIZE
 from lookalike.images.sample import SIZE as SAMPLE_SIZE
 from lookalike.images.whole import SIZE
@@ -87,6 +88,8 @@ class DecoderPool:
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(self.workers, "lookalike-decoder")
+        # As many as there are messages, so that objects are fetched while other files are decoded.
+        self._fetchers = ThreadPoolExecutor(_AHEAD * self.workers, "lookalike-fetcher")
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._stop_late_workers, name="lookalike-watch", daemon=True)
         self._watch.start()
@@ -103,6 +106,7 @@ class DecoderPool:
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(cancel_futures=True)
+        self._fetchers.shutdown(cancel_futures=True)
         self._watch.join()
 
     def read(self, paths: Iterable[bytes]) -> Generator[tuple[bytes, Outcome]]:
@@ -115,7 +119,7 @@ class DecoderPool:
         try:
             while True:
                 while len(under_way) < _AHEAD * self.workers and (chunk := list(islice(remaining, _CHUNK))):
-                    under_way.append((chunk, self._threads.submit(self._decode, chunk)))
+                    under_way.append((chunk, self._submit(chunk)))
                 if not under_way:
                     return
                 chunk, future = under_way.popleft()
@@ -124,10 +128,21 @@ class DecoderPool:
             for _, future in under_way:
                 future.cancel()
 
-    def _decode(self, chunk: list[bytes]) -> list[Outcome]:
+    def _submit(self, chunk: list[bytes]) -> Future[list[Outcome]]:
+        if any(map(is_remote, chunk)):
+            return self._fetchers.submit(self._fetch_and_decode, chunk)
+        return self._threads.submit(self._decode, chunk)
+
+    def _fetch_and_decode(self, chunk: list[bytes]) -> list[Outcome]:
+        """The outcome for each path; objects are fetched first. Raises Unreachable."""
+        with local_files(chunk) as files:
+            outcomes = iter(self._decode([file for file in files if isinstance(file, bytes)]))
+            return [file if isinstance(file, str) else next(outcomes) for file in files]
+
+    def _decode(self, files: list[bytes]) -> list[Outcome]:
         worker = self._idle.get()
         try:
-            return worker.decode(chunk)
+            return worker.decode(files)
         finally:
             self._idle.put(worker)
 

@@ -15,7 +15,7 @@ from lookalike.images.paths import READ_FLAGS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["begins_like_a_picture", "kind_of", "odd_names"]
+__all__ = ["begins_like_a_picture", "begins_with_a_picture", "kind_of", "odd_names"]
 
 _ALIASES = rb"pjpe?g|pjp|jfi|jif|image"
 _MAGIC = re.compile(
@@ -48,11 +48,16 @@ def begins_like_a_picture(path: bytes) -> bool:
     except OSError:
         return False
     try:
-        return _MAGIC.match(os.read(descriptor, 16)) is not None
+        return begins_with_a_picture(os.read(descriptor, 16))
     except OSError:
         return False
     finally:
         os.close(descriptor)
+
+
+def begins_with_a_picture(head: bytes) -> bool:
+    """Whether these, the first 16 bytes of a file, are those of a picture."""
+    return _MAGIC.match(head) is not None
 
 
 def kind_of(name: bytes) -> str:

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 from lookalike.images import ignore
 from lookalike.images.passed_over import belongs_to_another_program
+from lookalike.images.paths import is_remote
 from lookalike.images.sniff import begins_like_a_picture, kind_of, odd_names
 from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from lookalike.images.ignore import Layer, Pattern, Patterns
+
+    Sniff = Callable[[list["Entry"]], Iterable[bool]]
+    """Says of each of some files whether it begins like a picture."""
 
 __all__ = [
     "EXTENSIONS",
@@ -32,6 +36,7 @@ __all__ = [
     "is_excluded",
     "is_passed_over",
     "may_be_picture",
+    "select_listed",
     "walk",
 ]
 
@@ -40,6 +45,7 @@ EXTENSIONS = frozenset(
     b".heics .heifs .jxl .ppm .pgm .pbm .pnm .pfm .arw .cr2 .cr3 .dng .nef .nrw .pef .raf .rw2 .srw".split()
 )
 _ODD = odd_names(EXTENSIONS)
+_SNIFFED = 64  # files of a listing whose first bytes are asked for together
 _KINDS = 1000  # different extensions that are counted; more are counted together
 NOT_REGULAR = "not a regular file"
 IGNORED = f"left out by a {ignore.NAME.decode()} above it"
@@ -156,6 +162,16 @@ def count(roots: Iterable[Root]) -> int:
     return sum(1 for root in roots for _ in walk(root.path, root.rules, base=root.base))
 
 
+def select_listed(
+    root: Root, entries: Iterable[Entry], *, skip: Collection[bytes], tally: Tally, sniff: Sniff
+) -> Iterator[Entry]:
+    """Those of a flat listing of files at or below a root that a walk of its folders would find, by the same rules.
+
+    Ignore files are not read. An entry with a problem is kept if its name is one of a picture, or the root's.
+    """
+    return _Listing(root, skip, tally, sniff).select(entries)
+
+
 def may_be_picture(name: bytes) -> bool:
     """Whether a file of this name is a picture, or may be one as far as its name says."""
     return _has_extension(name) or _ODD.fullmatch(name.lower()) is not None
@@ -176,7 +192,12 @@ def is_excluded(path: bytes, root: Root) -> bool:
     folders = [path]
     while len(folder := os.path.dirname(folders[-1])) > len(root.path):
         folders.append(folder)
-    return any(ignore.is_left_out(each, (layer,), is_folder=each != path or os.path.isdir(each)) for each in folders)
+    return any(ignore.is_left_out(each, (layer,), is_folder=each != path or _is_folder(each)) for each in folders)
+
+
+def _is_folder(path: bytes) -> bool:
+    """Whether a path is a folder; an address that is asked about is the one of a root, which stands for a folder."""
+    return is_remote(path) or os.path.isdir(path)
 
 
 class _Search:
@@ -277,6 +298,74 @@ class _Search:
         fitting = list(_fitting(self._exclude, path, is_folder=is_folder))
         self._tally.effective.update(pattern.text for pattern in fitting)
         return bool(fitting) and not fitting[-1].is_negated
+
+
+class _Listing:
+    """A listing without folders: what is said of each folder is remembered, for the files below it."""
+
+    def __init__(self, root: Root, skip: Collection[bytes], tally: Tally, sniff: Sniff) -> None:
+        self._root = root
+        self._skip = frozenset(skip)
+        self._tally = tally
+        self._sniff = sniff
+        self._exclude = ignore.parse_patterns(root.rules.exclude, root.base or root.path)
+        self._folders: dict[bytes, str] = {root.path: ""}  # why each is left out: "skipped", "passed over", "excluded"
+
+    def select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        odd: list[Entry] = []
+        for entry in entries:
+            name = os.path.basename(entry.path)
+            if entry.path == self._root.path:
+                yield entry
+            elif not self._is_left_out(entry.path):
+                if _has_extension(name):
+                    yield entry
+                elif _ODD.fullmatch(name.lower()) and not entry.problem:
+                    odd += [entry] if entry.size else []  # an empty one stands for a folder
+                else:
+                    self._tally.add_kind(name)
+            if len(odd) >= _SNIFFED:
+                yield from self._recognize(odd)
+                odd = []
+        yield from self._recognize(odd)
+
+    def _recognize(self, odd: list[Entry]) -> Iterator[Entry]:
+        """Those files with strange names that are pictures; the others are counted."""
+        for entry, is_picture in zip(odd, self._sniff(odd), strict=True):
+            if is_picture:
+                yield entry
+            else:
+                self._tally.add_kind(os.path.basename(entry.path))
+
+    def _is_left_out(self, path: bytes) -> bool:
+        folder = os.path.dirname(path)
+        why = self._look_at_folder(folder) or self._judge(path, os.path.basename(folder), is_folder=False)
+        self._tally.excluded += why == "excluded" and _has_extension(path)
+        return bool(why)
+
+    def _look_at_folder(self, folder: bytes) -> str:
+        """Why what is in a folder is left out, or an empty text."""
+        if folder not in self._folders:
+            above = os.path.dirname(folder)
+            if len(above) >= len(folder) or len(folder) < len(self._root.path):
+                return ""
+            self._folders[folder] = self._look_at_folder(above) or self._judge_folder(folder, above)
+        return self._folders[folder]
+
+    def _judge_folder(self, folder: bytes, above: bytes) -> str:
+        why, name = self._judge(folder, os.path.basename(above), is_folder=True), os.path.basename(folder)
+        if why == "passed over" and not name.startswith(b"."):
+            self._tally.folders[os.fsdecode(name)] += 1
+        return why
+
+    def _judge(self, path: bytes, parent: bytes, *, is_folder: bool) -> str:
+        if path in self._skip:
+            return "skipped"
+        if _is_passed_over(os.path.basename(path), parent, self._root.rules):
+            return "passed over"
+        fitting = list(_fitting(self._exclude, os.fsdecode(path), is_folder=is_folder))
+        self._tally.effective.update(pattern.text for pattern in fitting)
+        return "excluded" if fitting and not fitting[-1].is_negated else ""
 
 
 def _fitting(layer: Layer, path: str, *, is_folder: bool) -> Iterator[Pattern]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Known = Callable[[Collection[bytes]], set[bytes]]
     """Returns those of some digests whose embeddings are not needed."""
 
-__all__ = ["BATCH", "Embedded", "Embedder", "LocalEmbedder", "batched", "encode_pictures"]
+__all__ = ["BATCH", "Embedded", "Embedder", "LocalEmbedder", "batched", "encode_pictures", "to_embedded"]
 
 _Item = TypeVar("_Item")
 
@@ -105,7 +105,7 @@ class LocalEmbedder:
                 for file, result in batch:
                     if isinstance(result, DecodedPicture):
                         embedding = embeddings.get(result.digest)
-                        yield file, _to_embedded(result, embedding, next(descriptions))
+                        yield file, to_embedded(result, embedding, next(descriptions))
                     else:
                         yield file, result
 
@@ -147,6 +147,7 @@ def _sources(files: Iterable[Entry], under_way: deque[Entry]) -> Iterator[bytes]
         yield file.source
 
 
-def _to_embedded(result: DecodedPicture, embedding: NDArray[np.float32] | None, description: bytes) -> Embedded:
+def to_embedded(result: DecodedPicture, embedding: NDArray[np.float32] | None, description: bytes) -> Embedded:
+    """The result for a picture that was decoded, with its embedding if that was needed, and its description."""
     about = (result.digest, result.width, result.height, result.format, result.taken_at, result.camera)
     return Embedded(*about, embedding, description)

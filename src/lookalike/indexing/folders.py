@@ -12,6 +12,8 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from lookalike.images.origins import may_exist
+from lookalike.images.paths import is_remote
 from lookalike.images.walk import Root, Rules, is_excluded, is_passed_over
 from lookalike.indexing.patterns import localize_rules
 from lookalike.paths import NATIVE
@@ -96,7 +98,7 @@ def plan_roots(store: Store, roots: Sequence[Root], rules: Rules | None = None) 
             and any(_covers(other, root) for other in roots if other.path != root.path)
         )
     }
-    kept |= {path: replace(root, base=b"") for path, root in named.items() if os.path.lexists(path)}
+    kept |= {path: replace(root, base=b"") for path, root in named.items() if may_exist(path)}
     kept = {path: kept[path] for path in sorted(kept) if not _is_part(kept[path], kept.values())}
     within = [root for path, root in kept.items() if any(is_within(path, other) for other in named)]
     walked = {root.path: root for root in (*within, *roots)}
@@ -137,7 +139,7 @@ def find_moved(store: Store, missing: Iterable[bytes]) -> list[tuple[bytes, byte
     drive was mounted elsewhere, and in the other roots and the folders directly inside those.
     """
     roots = [root.path for root in known_roots(store)]
-    pairs = ((old, _seek(old, _sample(store, old), roots)) for old in missing)
+    pairs = ((old, _seek(old, _sample(store, old), roots)) for old in missing if not is_remote(old))
     return [(old, canonical_path(new, store)) for old, new in pairs if new is not None]
 
 
@@ -158,6 +160,8 @@ def _anchors(store: Store, also: Iterable[bytes]) -> dict[bytes, Identity | None
 
 def _respell(path: bytes, anchors: Mapping[bytes, Identity | None]) -> bytes:
     """Spell a path as one below the innermost anchor that it really leads into; return any other path unchanged."""
+    if is_remote(path):
+        return path
     spellings = {identity: anchor for anchor, identity in reversed([*anchors.items()]) if identity is not None}
     real = os.path.realpath(path) if os.path.isdir(path) else _real_name(path)
     for folder in with_parents(real):

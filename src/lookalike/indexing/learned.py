@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +18,16 @@ from lookalike.encoders import CARD, MODEL, find_learner, learned_parts, on_devi
 from lookalike.errors import UsageError
 from lookalike.files import expands_home, stage_folder
 from lookalike.images.decode import DecodedPicture
+from lookalike.images.origins import exists, walk_root
 from lookalike.images.paths import show_path
 from lookalike.images.pool import DecoderPool
-from lookalike.images.walk import Rules, walk
+from lookalike.images.walk import Root, Rules
 from lookalike.indexing.patterns import localize_rules
 from lookalike.indexing.update import IndexOptions
 from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -122,9 +123,10 @@ def _read_pictures(
 
 def _sample(roots: Sequence[bytes], options: IndexOptions) -> list[bytes]:
     """At most _MOST paths, spread evenly over all files that the walk finds, in the order of their names."""
-    existing = [root for root in roots if os.path.lexists(root)]
+    existing = [root for root in roots if exists(root)]
     if not existing:
         raise UsageError(f"no such file or folder: {', '.join(map(show_path, roots))}")
-    entries = (entry for root in existing for entry in walk(root, localize_rules(options.rules or Rules(), root)))
+    rules = options.rules or Rules()
+    entries = (entry for root in existing for entry in walk_root(Root(root, localize_rules(rules, root))))
     found = sorted(entry.source for entry in entries if not entry.problem)
     return found[:: max(1, math.ceil(len(found) / _MOST))]

@@ -6,15 +6,19 @@ Each operation is a function of a store; those that read pictures also take an e
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from lookalike.encoders import load_encoder
 from lookalike.errors import DiskFull, StoreError, UsageError
 from lookalike.files import MARK
-from lookalike.images.paths import show_path
+from lookalike.images.origins import exists
+from lookalike.images.paths import show_path, to_bytes
 from lookalike.images.walk import Root, Rules
 from lookalike.indexing.adapt import adapt_if_grown
 from lookalike.indexing.calibrate import calibrate_if_grown
@@ -30,7 +34,7 @@ from lookalike.indexing.folders import (
     remember,
 )
 from lookalike.indexing.update import IndexOptions, Report, is_lost_file, update
-from lookalike.store import Maintained
+from lookalike.store import Maintained, is_folder
 from lookalike.store.filter import Condition
 from lookalike.store.keys import is_within, moved
 from lookalike.store.location import name_command
@@ -57,9 +61,31 @@ __all__ = [
 ]
 
 
+_ALL = b"/"
+
+
 def local_embedder(encoder: Encoder, dim: int, options: IndexOptions) -> LocalEmbedder:
     """An embedder on this machine with the limits, worker processes and batch size of `options`."""
     return LocalEmbedder(encoder, dim, limits=options.limits, workers=options.workers, batch_size=options.batch_size)
+
+
+def _embedder(store: Store, encoder: Encoder, options: IndexOptions) -> Embedder:
+    """The embedder that the options ask for."""
+    if options.ray is None:
+        return local_embedder(encoder, store.space.dim, options)
+    ray = importlib.import_module("lookalike.indexing.ray")  # late: nobody else needs it
+    folder = Path(store.location).absolute() if is_folder(store.location) else None
+    return cast(
+        "Embedder",
+        ray.RayEmbedder(
+            partial(load_encoder, store.space.source, folder),
+            encoder,
+            store.space.dim,
+            address=options.ray,
+            limits=options.limits,
+            batch_size=options.batch_size,
+        ),
+    )
 
 
 def index_paths(  # noqa: PLR0913  (by name, all but three)
@@ -80,7 +106,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
     StoreBusy; DiskFull, which says how many pictures are safe.
     """
     options = options or IndexOptions()
-    embedder = embedder or local_embedder(encoder, store.space.dim, options)
+    embedder = embedder or _embedder(store, encoder, options)
     roots = named_roots(store, paths, options.rules) if paths else known_roots(store)
     _check_roots(store, roots)
     rules = options.rules if paths else None
@@ -94,7 +120,7 @@ def index_paths(  # noqa: PLR0913  (by name, all but three)
             remember(store, kept)
             lost = {root.path for root in kept if is_lost_file(store, root.path)}
             report = _update(store, embedder, walked, options, on_progress)
-            remember(store, [root for root in kept if root.path not in lost or os.path.lexists(root.path)])
+            remember(store, [root for root in kept if root.path not in lost or exists(root.path)])
             adapt_if_grown(store, encoder)
             calibrate_if_grown(store)
     except DiskFull as error:
@@ -125,8 +151,8 @@ def retry(  # noqa: PLR0913  (by name, all but two)
     within = canonical_path(path, store)
     is_picture = any(record.digest is not None for record in store.find([within]).values())
     options = replace(options or IndexOptions(), retry=True, refresh=is_picture)
-    found = [within] if is_picture else [os.fsencode(path) for path, _ in skipped(store)]
-    found = [path for path in found if is_within(path, within) and os.path.lexists(path)]
+    found = [within] if is_picture else [record.path for record in store.scan() if record.digest is None]
+    found = [path for path in found if (within == _ALL or is_within(path, within)) and exists(path)]
     roots = [Root(key, options.rules or Rules()) for key in found]
     if not found:
         listed = name_command("skipped", store.location)
@@ -220,7 +246,7 @@ def index_lost(
     options = options or IndexOptions()
     roots = known_roots(store)
     found = [key for key in lost if not any(is_within(key, root.path) for root in roots)]
-    roots += [Root(key) for key in found if os.path.lexists(key)]
+    roots += [Root(key) for key in found if exists(key)]
     with store.writing():
         report = update(
             store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
@@ -252,7 +278,7 @@ def _check_roots(store: Store, roots: Sequence[Root]) -> None:
         raise UsageError(
             "the gallery knows no folder yet", hint=f"name one: {name_command('index FOLDER', store.location)}"
         )
-    if not any(os.path.lexists(root.path) or any(below(store, root.path)) for root in roots):
+    if not any(any(below(store, root.path)) or exists(root.path) for root in roots):
         raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")
 
 
@@ -261,7 +287,7 @@ def _update(
 ) -> Report:
     """Update the store, and find out where missing roots may have moved."""
     report = update(store, embedder, roots, options=options, on_progress=on_progress)
-    found = find_moved(store, map(os.fsencode, report.missing))
+    found = find_moved(store, map(to_bytes, report.missing))
     report.moved = [(Path(os.fsdecode(old)), Path(os.fsdecode(new))) for old, new in found]
     return report
 
@@ -276,7 +302,7 @@ def _known_in_both(store: Store, found: Sequence[Record], source: bytes, target:
     known = store.find(there.keys() - own)
     for path, record in sorted(known.items()):
         old = there[path]
-        if old.digest is None or old.digest != record.digest or os.path.lexists(old.path):
+        if old.digest is None or old.digest != record.digest or exists(old.path):
             raise UsageError(
                 f"the gallery already has another picture at {show_path(path)}",
                 hint="remove one of the two folders from the gallery: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -12,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookalike.errors import Unreachable
 from lookalike.images.decode import FORMATS, VANISHED, DecodedPicture, Limits
+from lookalike.images.origins import exists, holds_files, may_exist, walk_root
 from lookalike.images.paths import path_fields, show_path
 from lookalike.images.pool import DecoderPool
 from lookalike.images.unreadable import needs_known_decoder
-from lookalike.images.walk import Root, Rules, Tally, walk
+from lookalike.images.walk import Root, Rules, Tally
 from lookalike.indexing.encode import BATCH, Embedded, batched, encode_pictures
 from lookalike.indexing.folders import with_parents
 from lookalike.paths import NATIVE
@@ -66,6 +69,7 @@ class IndexOptions:
     retry: read skipped files again even if they have not changed.
     refresh: read every file again, to store facts and descriptions that were not stored before and to notice files that
     have changed without a change of size or time; only changed pictures are encoded.
+    ray: encode on the Ray cluster at this address, HOST:PORT, or "auto" for the one that this machine belongs to.
     force: read every file again and encode every picture, as after a change of how pictures are decoded.
     """
 
@@ -77,6 +81,7 @@ class IndexOptions:
     retry: bool = False
     refresh: bool = False
     force: bool = False
+    ray: str | None = None
 
 
 @dataclass(slots=True)
@@ -145,7 +150,7 @@ def update(
     start = time.monotonic()
     run = _Run(store, embedder, options or IndexOptions(), on_progress)
     for root in roots:
-        if os.path.lexists(root.path) or is_lost_file(store, root.path):
+        if may_exist(root.path) or is_lost_file(store, root.path):
             run.roots.append(root)
         else:
             run.note_missing(root)
@@ -159,7 +164,9 @@ def update(
 
 def is_lost_file(store: Store, path: bytes) -> bool:
     """Whether a path that does not exist was a single file, whose folder is still there."""
-    return not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)) and bool(store.find([path]))
+    with contextlib.suppress(Unreachable):
+        return bool(store.find([path])) and not exists(path) and holds_files(os.path.dirname(path))
+    return False
 
 
 def embed_files(
@@ -230,7 +237,7 @@ class _Run:
         """What the walks of the roots find, each path by the rules of the innermost root that contains it."""
         paths = {root.path for root in self.roots}
         for root in self.roots:
-            yield from walk(root.path, root.rules, base=root.base, skip=paths - {root.path}, tally=tally)
+            yield from walk_root(root, skip=paths - {root.path}, tally=tally)
 
     def note_passed_over(self) -> None:
         """Report what the walks have passed over, and which patterns had no effect."""
@@ -242,7 +249,7 @@ class _Run:
 
     def clear_out(self) -> None:
         """Remove the records below the roots whose files were not found."""
-        gone = [root for root in self.roots if not os.path.lexists(root.path)]
+        gone = [root for root in self.roots if not may_exist(root.path)]
         for root in gone:
             if not is_lost_file(self.store, root.path):  # unplugged during the run
                 self.note_missing(root)

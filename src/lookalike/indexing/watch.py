@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lookalike.errors import StoreBusy, UsageError
 from lookalike.images import ignore
+from lookalike.images.paths import is_remote
 from lookalike.images.walk import is_passed_over, may_be_picture
 from lookalike.indexing.unnoticed import FAILURES, describe_failure, find_cause, watch_files
 from lookalike.indexing.update import Report
@@ -69,6 +70,8 @@ def watch(
     while True:
         if not gallery.roots:
             raise UsageError("nothing is left to watch: all files that the gallery knew are gone")
+        if all(is_remote(root.path) for root in gallery.roots):
+            raise UsageError("object stores report no changes, so nothing can be watched", hint="index again at times")
         present = [root for root in gallery.roots if os.path.lexists(root.path)]
         if not present:
             on_report(Report(missing=[Path(os.fsdecode(root.path)) for root in gallery.roots]))

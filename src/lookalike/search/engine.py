@@ -21,7 +21,8 @@ import numpy as np
 
 from lookalike.encoders.composition import divide
 from lookalike.encoders.hybrid import balance, parts_of
-from lookalike.errors import Corrupt, UnreadableImage, UsageError, name_in_errors
+from lookalike.errors import Corrupt, Unreachable, UnreadableImage, UsageError, name_in_errors
+from lookalike.images.origins import look_up
 from lookalike.images.paths import show_path
 from lookalike.images.viewed import ViewedPicture
 from lookalike.search.blend import Blend, Likeness, find_blended
@@ -757,7 +758,6 @@ def _draw_stored(path: bytes) -> Image.Image:
 def _is_unchanged(path: bytes, record: Record) -> bool:
     """Whether the file is unchanged since its embedding in the gallery was made."""
     try:
-        status = os.stat(path)
-    except OSError:
+        return look_up(path) == (record.size, record.mtime_ns)
+    except Unreachable:
         return False
-    return (status.st_size, status.st_mtime_ns) == (record.size, record.mtime_ns)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import UsageError
-from lookalike.images.paths import path_fields, show_path
+from lookalike.errors import Unreachable, UsageError
+from lookalike.images.origins import local_file
+from lookalike.images.paths import is_remote, path_fields, show_path
+from lookalike.images.unreadable import Unreadable
 from lookalike.store.keys import absolute
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ def gather(paths: Iterable[bytes], folder: str | bytes | os.PathLike[str], *, li
     for path in paths:
         try:
             target = _put(path, place, link=link)
+        except (Unreadable, Unreachable) as error:
+            failed.append((path, str(error)))
+            continue
         except OSError as error:
             failed.append((path, error.strerror or str(error)))
             continue
@@ -65,10 +70,19 @@ def gather(paths: Iterable[bytes], folder: str | bytes | os.PathLike[str], *, li
 
 
 def _put(path: bytes, folder: bytes, *, link: bool) -> bytes | None:
-    """Put one picture into the folder; None if it is there."""
+    """Put one picture into the folder; None if it is there. Raises OSError; Unreadable and Unreachable for objects."""
+    if not is_remote(path):
+        return _put_file(path, os.path.basename(path), folder, link=link)
+    if link:
+        raise OSError(0, "an object cannot be linked to, only copied")
+    with local_file(path) as file:
+        return _put_file(file, os.path.basename(path), folder, link=False)
+
+
+def _put_file(path: bytes, name: bytes, folder: bytes, *, link: bool) -> bytes | None:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(0, "not a regular file")
-    stem, ending = os.path.splitext(os.path.basename(path))
+    stem, ending = os.path.splitext(name)
     for number in count(1):
         target = os.path.join(folder, stem + (b" (%d)" % number if number > 1 else b"") + ending)
         if os.path.lexists(target):

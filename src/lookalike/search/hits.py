@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from lookalike.errors import MissingExtra, how_to_install
-from lookalike.images.paths import path_fields, show_path
+from lookalike.images.paths import is_gone, path_fields, show_path, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -48,7 +48,7 @@ class Hit:
     @property
     def is_missing(self) -> bool:
         """Whether the picture's file no longer exists."""
-        return not os.path.lexists(self.path)
+        return is_gone(self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON-compatible values; `missing` is there only if its file no longer exists.
@@ -204,7 +204,7 @@ class Hits(Sequence[Hit]):
         """
         from lookalike.search.gather import gather  # noqa: PLC0415  (as below)
 
-        return gather([os.fsencode(hit.path) for hit in self], folder, link=link)
+        return gather([to_bytes(hit.path) for hit in self], folder, link=link)
 
     def montage(self, columns: int = 5) -> Image.Image:
         """Draw the query above its hits, each with rank, distance and name; an empty frame if a file is gone."""

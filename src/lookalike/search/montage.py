@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lookalike.images.decode import VANISHED, Unreadable, open_file
+from lookalike.images.decode import VANISHED, Unreadable
 from lookalike.images.drawing import as_drawing
 from lookalike.images.ground import on_ground
+from lookalike.images.origins import open_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def draw_thumbnails(pictures: Sequence[tuple[Path, str]], side: int, gap: int) -
     for number, (path, text) in enumerate(pictures):
         left = number * (side + gap)
         try:
-            with open_file(os.path.realpath(os.fsencode(path)), at_least=side) as image:
+            with open_picture(path, at_least=side) as image:
                 small = on_ground(image)
                 small.thumbnail((side, side))
                 sheet.paste(small, (left + (side - small.width) // 2, (side - small.height) // 2))
@@ -97,7 +97,7 @@ def _hit(sheet: Image.Image, path: Path, caption: str, corner: tuple[int, int]) 
     draw = ImageDraw.Draw(sheet)
     left, top = corner
     try:
-        with open_file(os.path.realpath(os.fsencode(path)), at_least=2 * _TILE) as image:
+        with open_picture(path, at_least=2 * _TILE) as image:
             _paste(sheet, image, corner)
     except Unreadable as reason:
         draw.rectangle((left, top, left + _TILE, top + _TILE), outline=_FAINT)

@@ -9,8 +9,9 @@ import os
 from typing import TYPE_CHECKING
 
 from lookalike.errors import UnreadableImage
-from lookalike.images.decode import Unreadable, open_file
+from lookalike.images.decode import Unreadable
 from lookalike.images.ground import on_ground
+from lookalike.images.origins import open_picture
 from lookalike.images.paths import show_path
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _name(hit: Hit) -> str:
 def find_thumbnail(hit: Hit, side: int = _THUMBNAIL) -> str | None:
     """The picture as a `data:` address, encoded again; None where its file cannot be read any more."""
     try:
-        with open_file(os.path.realpath(os.fsencode(hit.path)), at_least=side) as image:
+        with open_picture(hit.path, at_least=side) as image:
             return _data_uri(image, side)
     except Unreadable:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,8 +12,9 @@ from PIL import Image
 
 from lookalike.encoders.composition import encode_whole
 from lookalike.errors import UnreadableImage, UsageError
-from lookalike.images.decode import Limits, Unreadable, as_read, fit, open_file, open_rgb
-from lookalike.images.paths import show_path
+from lookalike.images.decode import VANISHED, Limits, Unreadable, as_read, fit, open_rgb
+from lookalike.images.origins import open_picture
+from lookalike.images.paths import is_gone, show_path
 from lookalike.images.viewed import ViewedPicture
 from lookalike.images.whole import describe_whole
 from lookalike.search.query import IN_MEMORY, Content
@@ -57,10 +57,10 @@ def read_picture(source: Source, view: View | None = None) -> Image.Image:
             raise UnreadableImage(f"{source.name}: {reason}") from None
     path = absolute(source)
     try:
-        with open_file(os.path.realpath(path), Limits(), at_least=least) as image:
+        with open_picture(path, Limits(), at_least=least) as image:
             return image.copy()
     except Unreadable as reason:
-        why = str(reason) if os.path.lexists(path) else "no such file"
+        why = "no such file" if is_gone(path) or str(reason) == VANISHED else str(reason)
         raise UnreadableImage(f"{show_path(path)}: {why}") from None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 from lookalike.files import MARK
-from lookalike.images.paths import path_fields, show_path
+from lookalike.images.paths import is_remote, path_fields, show_path, to_bytes
 from lookalike.search.notebook import find_thumbnail, find_uri
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ def _guard(cell: object) -> object:
 
 
 def _figure(hit: Hit) -> str:
-    path = os.fsencode(hit.path)
+    path = to_bytes(hit.path)
     link = f"file://{quote_from_bytes(path)}" if os.name == "posix" else hit.path.as_uri()
+    link = os.fsdecode(path) if is_remote(path) else link
     name, folder = (html.escape(show_path(part)) for part in (os.path.basename(path), os.path.dirname(path)))
     folder = folder.replace("/", "/<wbr>")
     caption = (

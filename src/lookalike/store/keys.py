@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import UsageError
 from lookalike.files import expand_home
+from lookalike.images.paths import is_remote, to_bytes
 from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ _BELOW = b"./"
 def absolute(path: str | bytes | os.PathLike[str]) -> bytes:
     """The absolute path of a file or folder as bytes, with `~` as the home folder; links are not resolved.
 
+    The address of an object, `s3://bucket/beach/1.jpg`, is a path as well, and never has a slash at its end.
+
     Raises UsageError for what cannot be a path, and for a relative one while the current folder does not exist.
     """
     try:
-        name = os.fsencode(expand_home(path))
-        found = os.path.abspath(name)
+        name = to_bytes(expand_home(path))
+        found = _clean(name) if is_remote(name) else os.path.abspath(name)
     except FileNotFoundError:  # by os.getcwd
         raise UsageError("the current folder no longer exists", hint="change to one that does: cd ~") from None
     except (ValueError, TypeError) as error:
@@ -89,3 +92,8 @@ def moved(path: bytes, old: bytes, new: bytes, style: Style = NATIVE) -> bytes:
         return new
     rest = style.relative(path, old)
     return path if rest is None else style.below(new) + rest
+
+
+def _clean(address: bytes) -> bytes:
+    """An address without a slash at its end."""
+    return address.rstrip(b"/")

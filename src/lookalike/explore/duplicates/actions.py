@@ -11,7 +11,7 @@ from lookalike.explore.duplicates.find import prove_pair
 from lookalike.explore.duplicates.keep import Keep, Plan, check_keep, make_plan
 from lookalike.explore.duplicates.reading import Reader
 from lookalike.explore.duplicates.trash import Moved, move_copies
-from lookalike.images.paths import show_path
+from lookalike.images.paths import show_path, to_bytes
 from lookalike.indexing.folders import canonical_path
 from lookalike.store import Record, is_folder
 
@@ -79,4 +79,4 @@ def _digest(store: Store, path: AnyPath) -> bytes:
 
 
 def _as_record(picture: Picture) -> Record:
-    return Record(os.fsencode(picture.path), digest=picture.digest)
+    return Record(to_bytes(picture.path), digest=picture.digest)

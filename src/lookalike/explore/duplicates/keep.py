@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lookalike.errors import UsageError
-from lookalike.images.paths import path_fields
+from lookalike.images.paths import is_remote, path_fields, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +112,7 @@ def make_plan(duplicates: Duplicates, keep: Keep, prove: Prove) -> Plan:
 
 
 def _is_there(picture: Picture) -> bool:
-    return os.path.isfile(picture.path)
+    return os.path.isfile(picture.path) or is_remote(to_bytes(picture.path))
 
 
 def _reference(pictures: Sequence[Picture]) -> Sequence[Picture]:
@@ -125,6 +125,8 @@ def _why_it_stays(picture: Picture, kept: Picture, group: Sequence[Picture]) -> 
     """Why a picture is not moved whatever the proof says, or ""."""
     if picture.is_reference:
         return "it is in what was compared against"
+    if any(is_remote(to_bytes(each.path)) for each in (picture, kept)):
+        return "it, or the picture to keep, is in an object store, where nothing is moved"
     try:
         status = os.lstat(picture.path)
         if not stat.S_ISREG(status.st_mode):
