@@ -1,4 +1,4 @@
-"""Kill a PostgreSQL server again and again, in mid-write and in mid-query, and compare with an undisturbed run.
+"""Kill a PostgreSQL server again and again, while it writes and while it answers, and compare with an undisturbed run.
 
     python benchmarks/killed_servers.py --rounds 20 > docs/results/postgresql-killed.json
 

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import ClosedGallery, LookalikeError, NoTextEncoder
 from lookalike.images.decode import DecodedPicture, Limits, View
+from lookalike.images.origins import local_file, look_up, real_path
+from lookalike.images.paths import is_remote
 from lookalike.images.pool import DecoderPool
 from lookalike.images.viewed import (
     CUTS,
@@ -235,7 +237,8 @@ class Desk:
             self.wait()
         if self.failure is not None:
             raise self.failure
-        ((_, picture),) = self._query_pool().read([name_part(path, part)])
+        with local_file(path) as file:
+            ((_, picture),) = self._query_pool().read([name_part(file, part)])
         if isinstance(picture, DecodedPicture):
             return take_views(picture, self.gallery.encoder.view)
         if picture.startswith(OUTSIDE):
@@ -270,10 +273,12 @@ class Desk:
     def _find_changed(self, record: Record, pixels: int) -> tuple[bytes, bytes | None]:
         """The JPEG of a picture's file as it is now, and its name in the cache: the digest if it was not changed."""
         path = self._real_path(record)
-        now = os.stat(path)
+        now = look_up(path)
+        if now is None:
+            raise _gone()
         mark = record.digest
-        if (now.st_size, now.st_mtime_ns) != (record.size, record.mtime_ns):
-            mark = hashlib.sha256(b"%d %d " % (now.st_size, now.st_mtime_ns) + path).digest()
+        if now != (record.size, record.mtime_ns):
+            mark = hashlib.sha256(b"%d %d " % now + path).digest()
             if (data := self.thumbnails.find(mark, pixels)) is not None:
                 return data, mark
         data = self._draw(path, pixels)
@@ -292,7 +297,7 @@ class Desk:
         return self._small(os.fsencode(one.file), pixels) if one.file else one.picture.small
 
     def _small(self, path: bytes, pixels: int = SIZES["small"]) -> Image.Image:
-        """The picture in a file, decoded in a worker and made small: no side is longer than `pixels`. Raises UnreadableImage."""
+        """The picture in a file, decoded in a worker, with no side longer than `pixels`. Raises UnreadableImage."""
         ((_, picture),) = self._decoder(pixels).read([path])
         if not isinstance(picture, DecodedPicture):
             raise unreadable(picture)
@@ -300,11 +305,11 @@ class Desk:
 
     def _real_path(self, record: Record) -> bytes:
         """Where a picture's file is, if that is still inside one of the folders that were indexed. Raises Problem."""
-        path = os.path.realpath(record.path)
-        if not os.path.isfile(path):
-            raise Problem(410, "gone", "the picture's file is no longer there")
+        path = real_path(record.path)
+        if not is_remote(path) and not os.path.isfile(path):
+            raise _gone()
         for root in self.gallery.roots:
-            inside = os.path.realpath(root.path)
+            inside = real_path(root.path)
             if path == inside or path.startswith(inside.rstrip(b"/") + b"/") or root.rules.follow_links:
                 return path
         raise Problem(403, "outside", "the picture's file lies outside the folders of the collection")
@@ -359,3 +364,7 @@ def _unlink(file: str) -> None:
 
 def _forgotten() -> Problem:
     return Problem(404, "forgotten", "this picture is remembered no longer", hint="drop it again")
+
+
+def _gone() -> Problem:
+    return Problem(410, "gone", "the picture's file is no longer there")

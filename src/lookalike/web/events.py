@@ -26,7 +26,7 @@ MOST_LISTENERS = 64
 
 _EVERY = 1.0  # seconds between two looks
 _SILENCE = 15.0  # seconds without a change after which a comment shows that the connection lives
-_RECENT = 5.0  # seconds in which a change means that somebody is indexing
+_RECENT = 5.0  # seconds after a change during which an index run counts as under way
 
 
 def read_state(desk: Desk, changed: float = 0.0) -> dict[str, Any]:

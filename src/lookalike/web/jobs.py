@@ -74,7 +74,7 @@ class IndexJob:
             report = self._gallery.index(*paths, options=options, on_progress=self._take_progress).to_dict()
         except _CancelledError:
             state = "cancelled"
-        except Exception as failure:  # noqa: BLE001  (the client is told)
+        except Exception as failure:  # noqa: BLE001  (the client sees it in the answer)
             state, error = "failed", to_problem(failure, is_local=False).to_dict()["error"]
             _log.warning("indexing has ended early: %s", failure)
         with self._lock:

@@ -70,7 +70,7 @@ def configure(desk: Desk, settings: Settings) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # what a client does wrong is told to the client
+        log_level="error",  # a client's mistakes are in its answers, not in the log
         access_log=False,
         proxy_headers=False,
         server_header=False,

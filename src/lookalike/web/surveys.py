@@ -161,7 +161,7 @@ class Survey(Generic[_Value]):
             value = generation, self._compute(self._take_progress)
         except (_Ended, ClosedGallery):
             pass
-        except Exception as error:  # noqa: BLE001  (whoever asks next is told)
+        except Exception as error:  # noqa: BLE001  (the next request reports it)
             failure = error
             _log.warning("the %s cannot be computed: %s", self.name, error)
         took = time.monotonic() - began

@@ -106,7 +106,7 @@ TEXTS = {
     "copies_none_how": "Every picture was compared with those that are most like it.",
     "copies_groups": "Copies of {count}",
     "copies_left": "{count} pairs that are hardly alike were not compared; `lookalike duplicates --budget` can.",
-    "keep": "Of each group, keep",
+    "keep": "In each group, keep",
     "kept": "Stays",
     "goes": "To trash folder",
     "stays": "Stays too",

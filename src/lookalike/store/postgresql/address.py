@@ -17,7 +17,7 @@ from lookalike.store.secrets import hide_secrets, secrets_of
 
 __all__ = ["Address", "read_address"]
 
-# Of libpq: a dead connection is noticed within half a minute, in whatever state it is.
+# For libpq: it notices a dead connection within half a minute, whatever it is waiting for.
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": 10,
     "keepalives": 1,

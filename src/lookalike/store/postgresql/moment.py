@@ -61,7 +61,7 @@ class Moment:
             try:
                 rows = connection.run(f"{_BEGIN}; LOCK TABLE vector_{epoch} IN ACCESS SHARE MODE; {GALLERY}")
                 state = read_state(rows, self._location)
-            except psycopg.errors.UndefinedTable:  # it was made anew since
+            except psycopg.errors.UndefinedTable:  # another adaptation has replaced it
                 connection.run("ROLLBACK")
                 state = read_state(connection.fetch(GALLERY), self._location)
             else:
