@@ -38,7 +38,6 @@ from lookalike.cli.printing import (
 )
 from lookalike.cli.signals import ending
 from lookalike.errors import NoGallery, UsageError, counted
-from lookalike.images.origins import exists
 from lookalike.images.paths import is_remote, show_path, to_bytes
 from lookalike.store.keys import absolute
 
@@ -178,6 +177,8 @@ def _place_for_objects() -> Path:
 
 def _check_names(folders: list[Path], place: str | Path) -> None:
     """Raise UsageError if one of the folders does not exist and is not one of the gallery's, as on a missing drive."""
+    from lookalike.images.origins import exists  # noqa: PLC0415  (Pillow)
+
     wrong = [folder for folder in folders if not exists(absolute(folder))]
     if wrong:
         with suppress(NoGallery), lookalike.Gallery.open(place) as opened:

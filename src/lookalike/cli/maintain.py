@@ -33,7 +33,6 @@ from lookalike.cli.printing import (
     skipped_fields,
 )
 from lookalike.errors import Unreachable, UsageError, counted
-from lookalike.images.origins import exists
 from lookalike.images.paths import show_path
 from lookalike.store.keys import absolute
 from lookalike.store.location import name_command
@@ -152,6 +151,8 @@ def relocate(
         print_json({"relocated": moved})
     else:
         print_table(["relocated"], [(moved,)])
+    from lookalike.images.origins import exists  # noqa: PLC0415  (Pillow)
+
     with suppress(Unreachable):
         if not exists(absolute(new)):
             note(f"warning: {show_path(new)} is not there")

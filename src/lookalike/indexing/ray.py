@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RayEmbedder"]
 
-_AHEAD = 2  # batches that each actor holds: it reads one while it encodes the other
+_AHEAD = 3  # batches that each actor holds: it reads the next ones while it encodes one
 _DEATHS = 5  # actors that a batch may cost: what a file does to its decoder does not end an actor
 _PATIENCE = 120.0  # seconds to wait for an actor when there is none
 _GRACE = 60.0  # seconds that a batch may take beside the limits of its files
