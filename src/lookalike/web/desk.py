@@ -292,7 +292,7 @@ class Desk:
         return self._small(os.fsencode(one.file), pixels) if one.file else one.picture.small
 
     def _small(self, path: bytes, pixels: int = SIZES["small"]) -> Image.Image:
-        """The picture in a file, decoded in a worker, with sides of at most so many pixels. Raises UnreadableImage."""
+        """The picture in a file, decoded in a worker: no side is longer than `pixels`. Raises UnreadableImage."""
         ((_, picture),) = self._decoder(pixels).read([path])
         if not isinstance(picture, DecodedPicture):
             raise unreadable(picture)

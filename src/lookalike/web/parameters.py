@@ -73,7 +73,7 @@ class Asked:
         least: Annotated[bool, Query(description="The least similar pictures, farthest first.")] = False,
         max_false_match: Annotated[
             float | None,
-            Query(ge=0, le=1e9, description="Only hits as near as at most so many others are, on average."),
+            Query(ge=0, le=1e9, description="Only hits that on average at most this many others would be as near as."),
         ] = None,
         threshold: Annotated[float | None, Query(ge=0, le=1e9, description="Only hits within this distance.")] = None,
     ) -> None:
