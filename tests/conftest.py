@@ -34,7 +34,7 @@ SLOW = (
     *("cli/test_import_original.py", "cli/test_train.py", "encoders/huggingface", "encoders/test_patches.py"),
     *("encoders/test_selfsup.py", "encoders/untrusted", "evaluation", "indexing/test_adapt_to_labels.py"),
     *("indexing/test_badfiles.py", "indexing/test_objects.py", "indexing/test_ray.py", "indexing/test_update.py"),
-    *("indexing/test_watch.py", "store/sqlite", "web/test_load.py", "web/test_openapi.py"),
+    *("indexing/test_watch.py", "store/sqlite", "web/test_browser.py", "web/test_load.py", "web/test_openapi.py"),
     *("store/test_state_machine.py", "test_documentation.py", "test_signals.py", "training", "web/test_guard.py"),
 )
 

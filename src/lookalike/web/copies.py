@@ -110,7 +110,6 @@ class Copy:
     place: str
     facts: str
     shape: int
-    ratio: float
     version: str
     note: str
     is_kept: bool
@@ -287,7 +286,6 @@ def _show_copy(
         os.path.dirname(place),
         facts,
         find_shape(width, height),
-        width / height,
         picture.digest.hex()[:12],
         group.explain(picture, kept),
         kept is not None and kept.id == picture.id,

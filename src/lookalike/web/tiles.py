@@ -27,7 +27,8 @@ __all__ = ["Chip", "Facet", "Tile", "count_facets", "find_shape", "make_chips", 
 
 _NEUTRAL = "#8a8a86"
 _VALUES = 8  # of each filter
-_NARROWEST, _WIDEST, _STEP = 30, 400, 5  # hundredths: the proportions that the style sheet knows
+_NARROWEST, _WIDEST = 30, 400  # hundredths: the proportions that the style sheet knows
+_FINE, _STEP = 200, 5  # each of them up to 2, and every fifth beyond
 _FACETS = {"label": "folder", "year": "year", "camera": "camera", "format": "format", "size": "file_size"}
 
 
@@ -119,7 +120,8 @@ def make_tiles(
 
 def find_shape(width: int, height: int) -> int:
     """The proportions of a picture in hundredths, as far as the style sheet knows them."""
-    return min(max(round(100 * width / height / _STEP) * _STEP, _NARROWEST), _WIDEST)
+    exact = min(max(100 * width / height, _NARROWEST), _WIDEST)
+    return round(exact) if exact <= _FINE else round(exact / _STEP) * _STEP
 
 
 def make_chips(desk: Desk, state: State) -> list[Chip]:

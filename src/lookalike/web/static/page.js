@@ -241,9 +241,6 @@ document.addEventListener("drop", (event) => {
 
 /** @param {ParentNode} within */
 function watchPictures(within) {
-  for (const shaped of within.querySelectorAll("[data-ratio]")) {
-    if (shaped instanceof HTMLElement) shaped.style.setProperty("--r", shaped.dataset.ratio ?? "1.5");
-  }
   for (const image of within.querySelectorAll(".tile img, .frame img")) {
     if (!(image instanceof HTMLImageElement)) continue;
     const holder = image.closest(".tile, figure, .frame");
