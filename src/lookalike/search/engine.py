@@ -85,7 +85,7 @@ __all__ = [
 _ADAPTED = SearchSpace()
 _TAUGHT = SearchSpace(compared=True)
 _MOST = 2**31 - 1  # hits
-_AWAY = 0.35  # how far a query moves from what is not wanted: the best of 0 to 1 in five collections
+_AWAY = 0.35  # how far a query moves from what is not wanted: the best of 0 to 1 in eight collections
 _MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
 _PART_ALONE = "a text: it is compared by one part of the encoder alone"
