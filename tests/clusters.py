@@ -22,6 +22,7 @@ needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="not installed: ray (`make test` installs locks/cluster.txt)"
 )
 _STORE = 80 << 20  # bytes of shared memory for each node
+_TRIES = 3
 
 
 class Nodes:
@@ -47,24 +48,39 @@ def start_cluster() -> Iterator[Nodes]:
     """Start two nodes; nothing of them is left afterwards."""
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    try:
+        yield _start_patiently(before)
+    finally:
+        _end(before)
+        logging.getLogger("ray").handlers.clear()
+
+
+def _start_patiently(before: set[int]) -> Nodes:
+    """Start the nodes, again if need be: Ray gives each 30 s, and on a busy machine the first may take longer."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(Exception):  # of that very class
+            return _start()
+        _end(before)
+    return _start()
+
+
+def _start() -> Nodes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": _STORE}
-        before = {child.pid for child in psutil.Process().children(recursive=True)}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-    nodes = Nodes(cluster)
-    try:
+        nodes = Nodes(Cluster(initialize_head=True, head_node_args=head))
         nodes.add()
-        yield nodes
-    finally:
-        with contextlib.suppress(Exception):
-            cluster.shutdown()  # type: ignore[no-untyped-call]
-        for child in psutil.Process().children(recursive=True):
-            if child.pid not in before and "ray" in " ".join(_command(child)):
-                child.kill()
-        logging.getLogger("ray").handlers.clear()
+    return nodes
+
+
+def _end(before: set[int]) -> None:
+    """Kill all processes of Ray that were started since."""
+    for child in psutil.Process().children(recursive=True):
+        if child.pid not in before and "ray" in " ".join(_command(child)):
+            child.kill()
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -44,7 +44,8 @@ def make(folder: Path, *names: bytes | str) -> list[bytes]:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if "resource_tracker" not in _line(child)]
+    """The workers; servers that other tests have started in this process are not among them."""
+    return [child for child in psutil.Process().children(recursive=True) if "sys.argv[1]" in _line(child)]
 
 
 def _line(process: psutil.Process) -> str:

@@ -1,4 +1,4 @@
-"""Encoding on a real Ray cluster of two nodes: the contract of every Embedder, and what dies in mid-run."""
+"""Encoding on a real Ray cluster of two nodes: the contract of every Embedder, and what dies during a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lookalike.images.walk import Entry
     from tests.clusters import Nodes
 
-pytestmark = [needs_ray, pytest.mark.timeout(200), pytest.mark.filterwarnings("ignore")]
+pytestmark = [needs_ray, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

@@ -421,8 +421,15 @@ def test_a_server_that_is_gone_is_noticed(context: Callable[..., BrowserContext]
     assert page.locator("#banner").inner_text() == texts.TEXTS["server_gone"]
 
 
-def test_nothing_jumps_while_a_page_loads(visit: Open) -> None:
-    page = visit("/?like=1")
+@pytest.mark.parametrize("place", ["/", "/?like=1"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_jumps_while_a_page_loads_on_a_slow_machine(
+    context: Callable[..., BrowserContext], address: str, place: str, width: int
+) -> None:
+    made = context(viewport={"width": width, "height": 800})
+    page = made.new_page()
+    made.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    page.goto(f"{address}{place}")
     page.wait_for_load_state("load")
     moved = page.evaluate(
         """() => new Promise((done) => { let sum = 0;

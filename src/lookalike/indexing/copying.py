@@ -42,7 +42,7 @@ def _check_target(source: Store, place: str | Path) -> None:
     if learned and not is_folder(place):
         raise UsageError(
             f"{learned[0]} was learned from this gallery's pictures and is kept in its folder; {place} has none",
-            hint="index the pictures there with an encoder that is not learned: lookalike encoders",
+            hint="index the pictures there with an encoder that is not learned, by --encoder",
         )
 
 
