@@ -343,7 +343,7 @@ def _connected(address: str) -> Iterator[Any]:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Unreachable(
             f"no Ray cluster is reached at {address}: {why}",
-            hint="start one as Ray describes it, or give its address: --ray HOST:PORT",
+            hint="start one with `ray start --head`, or give its address: --ray HOST:PORT",
         ) from None
     try:
         yield ray
