@@ -64,10 +64,13 @@ def make(request: pytest.FixtureRequest) -> Callable[[TilesEncoder], Embedder]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Twenty different pictures, three copies of one of them, one damaged and one too large."""
-    folder = tmp_path / "photos"
+    return make_photos_with_faults(tmp_path / "photos", 20)
+
+
+def make_photos_with_faults(folder: Path, count: int) -> Path:
+    """A folder of so many different pictures, three copies of one of them, one damaged and one too large."""
     folder.mkdir()
-    for seed in range(20):
+    for seed in range(count):
         make_picture(seed, (20, 16)).save(folder / f"{seed:02}.png")
     for name in ("a.png", "k.png", "z.png"):
         (folder / name).write_bytes((folder / "07.png").read_bytes())

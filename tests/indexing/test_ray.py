@@ -21,7 +21,15 @@ from lookalike.indexing.encode import Embedded, LocalEmbedder
 from lookalike.indexing.ray import RayEmbedder
 from tests.clusters import needs_ray, start_cluster, workers
 from tests.conftest import make_picture
-from tests.indexing.test_encode import content, entries, index, local, new_store, none_known
+from tests.indexing.test_encode import (
+    content,
+    entries,
+    index,
+    local,
+    make_photos_with_faults,
+    new_store,
+    none_known,
+)
 from tests.tiles import TilesEncoder
 
 if TYPE_CHECKING:
@@ -74,15 +82,7 @@ class OtherEncoder(TilesEncoder):
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for seed in range(40):
-        make_picture(seed, (20, 16)).save(folder / f"{seed:02}.png")
-    for name in ("a.png", "k.png", "z.png"):
-        (folder / name).write_bytes((folder / "07.png").read_bytes())
-    (folder / "bad.png").write_bytes(b"no picture")
-    make_picture(90, (1500, 1000)).save(folder / "large.png")
-    return folder
+    return make_photos_with_faults(tmp_path / "photos", 40)
 
 
 def test_the_contract_of_every_embedder_holds(connected: Nodes, photos: Path) -> None:

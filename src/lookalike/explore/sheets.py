@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from lookalike.errors import UsageError
-from lookalike.images.decode import Unreadable
+from lookalike.explore.thumbnails import open_for_sheet
 from lookalike.images.drawing import write_drawing
-from lookalike.images.origins import open_picture
 from lookalike.images.paths import show_path
 from lookalike.search.montage import draw_montage
 
@@ -18,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from PIL import Image
+
     from lookalike.explore.clusters import Cluster, Clusters
     from lookalike.explore.collection import Picture
     from lookalike.files import Protects
 
 __all__ = ["draw_cluster", "write_sheets"]
 
-_SIDE = 480  # pixels that a picture is read with, at least
 _SHOWN = 40  # pictures of a group below its most typical one
 _UNSAFE = re.compile(r"[^\w-]+")
 
@@ -53,16 +51,8 @@ def draw_cluster(cluster: Cluster) -> Image.Image:
     count = len(cluster.pictures)
     more = f", {_SHOWN + 1} of them here" if count > _SHOWN + 1 else ""
     size = "1 picture" if count == 1 else f"{count:,} pictures{more}"
-    top = _open(first), f"{cluster.name}\n{size}"
+    top = open_for_sheet(first.path), f"{cluster.name}\n{size}"
     return draw_montage(top, [(each.path, f"{_name(each)}\n{_folder(each)}") for each in others[:_SHOWN]])
-
-
-def _open(picture: Picture) -> Image.Image:
-    try:
-        with open_picture(picture.path, at_least=_SIDE) as image:
-            return image.copy()
-    except Unreadable:
-        return Image.new("RGB", (_SIDE, _SIDE), "#e8e8e8")
 
 
 def _name(picture: Picture) -> str:

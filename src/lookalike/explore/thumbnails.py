@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from lookalike.images.decode import DecodedPicture, Limits, View, open_file
+from lookalike.images.decode import DecodedPicture, Limits, Unreadable, View, open_file
 from lookalike.images.ground import on_ground
-from lookalike.images.origins import real_path
+from lookalike.images.origins import open_picture, real_path
 from lookalike.images.pool import DecoderPool
 
 if TYPE_CHECKING:
@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     from lookalike.images.pool import OnProgress
 
-__all__ = ["read_stretched", "read_thumbnails", "undo_stretch"]
+__all__ = ["open_for_sheet", "read_stretched", "read_thumbnails", "undo_stretch"]
+
+
+_SIDE = 480  # pixels that the picture on top of a sheet is read with, at least
+_BLANK = "#e8e8e8"
+
+
+def open_for_sheet(path: Path) -> Image.Image:
+    """The picture on top of a sheet; a grey square where its file is gone or cannot be read."""
+    try:
+        with open_picture(path, at_least=_SIDE) as image:
+            return image.copy()
+    except Unreadable:
+        return Image.new("RGB", (_SIDE, _SIDE), _BLANK)
 
 
 def read_stretched(path: bytes, view: View, limits: Limits) -> DecodedPicture:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from lookalike.images.decode import Unreadable
+from lookalike.explore.thumbnails import open_for_sheet
 from lookalike.images.drawing import write_drawing
-from lookalike.images.origins import open_picture
 from lookalike.images.paths import show_path
 from lookalike.search.montage import draw_montage
 
@@ -17,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from PIL import Image
+
     from lookalike.explore.duplicates.groups import Duplicates, Group, Picture
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.files import Protects
 
 __all__ = ["draw_group", "write_sheets"]
-
-_SIDE = 480
 
 
 def write_sheets(
@@ -52,21 +49,13 @@ def draw_group(group: Group, kept: Picture | None, moved: set[Picture]) -> Image
     """Draw a group: the kept picture, or the first, on top, and the others with what was found of them."""
     first = kept or group.pictures[0]
     word = group.kind if group.proven else f"{group.kind}?"
-    top = _open(first), f"{'keep' if kept else word}   {_measure(first)}\n{_name(first)}"
+    top = open_for_sheet(first.path), f"{'keep' if kept else word}   {_measure(first)}\n{_name(first)}"
     below = [
         (each.path, f"{'move' if each in moved else 'stay'}   {_measure(each)}\n{_found(group, each, first)}")
         for each in group.pictures
         if each is not first
     ]
     return draw_montage(top, below)
-
-
-def _open(picture: Picture) -> Image.Image:
-    try:
-        with open_picture(picture.path, at_least=_SIDE) as image:
-            return image.copy()
-    except Unreadable:
-        return Image.new("RGB", (_SIDE, _SIDE), "#e8e8e8")
 
 
 def _measure(picture: Picture) -> str:
