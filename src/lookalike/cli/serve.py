@@ -45,8 +45,8 @@ def serve(
 ) -> None:
     """Open a page for searching the collection, and an HTTP API.
 
-    It is meant for one person on this machine: nothing can be changed over it unless --allow-write is given, and nobody
-    else can reach it.
+    It is meant for one person on this machine: other machines cannot reach it, and it changes nothing unless you give
+    --allow-write.
     """
     if folder is not None and gallery is not None:
         raise UsageError("give the folder either as FOLDER or with --index", hint="lookalike serve --help")

@@ -1,7 +1,7 @@
 """List a bucket that has keys which obstore refuses: one such key costs it the whole page of a thousand.
 
-A key is any text, and those with a control character, or with a part that is empty, `.` or `..`, are no paths. They are
-reported as skipped, which needs their names, and the other keys of their page must not be lost.
+A key is any text, and those with a control character, or with a part that is empty, `.` or `..`, cannot be paths. They
+are reported as skipped, which needs their names, and the other keys of their page must not be lost.
 """
 
 from __future__ import annotations

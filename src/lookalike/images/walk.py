@@ -165,7 +165,7 @@ def count(roots: Iterable[Root]) -> int:
 def select_listed(
     root: Root, entries: Iterable[Entry], *, skip: Collection[bytes], tally: Tally, sniff: Sniff
 ) -> Iterator[Entry]:
-    """Those of a flat listing of files at or below a root that a walk of its folders would find, by the same rules.
+    """Select from a flat listing of files at or below a root what a walk of its folders would find by the same rules.
 
     Ignore files are not read. An entry with a problem is kept if its name is one of a picture, or the root's.
     """
@@ -330,7 +330,7 @@ class _Listing:
         yield from self._recognize(odd)
 
     def _recognize(self, odd: list[Entry]) -> Iterator[Entry]:
-        """Those files with strange names that are pictures; the others are counted."""
+        """The files with strange names that turn out to be pictures; the others are counted."""
         for entry, is_picture in zip(odd, self._sniff(odd), strict=True):
             if is_picture:
                 yield entry

@@ -73,7 +73,7 @@ def _embedder(store: Store, encoder: Encoder, options: IndexOptions) -> Embedder
     """The embedder that the options ask for."""
     if options.ray is None:
         return local_embedder(encoder, store.space.dim, options)
-    ray = importlib.import_module("lookalike.indexing.ray")  # late: nobody else needs it
+    ray = importlib.import_module("lookalike.indexing.ray")  # late: only for --ray
     folder = Path(store.location).absolute() if is_folder(store.location) else None
     return cast(
         "Embedder",

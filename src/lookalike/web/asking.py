@@ -1,7 +1,7 @@
 """What clients ask for, checked: queries, options, and how paths are shown to them.
 
 A query names pictures by their ids, or by the names of pictures that were dropped, or brings one along: a path or a URL
-in a query is refused, so that nobody can make this server open a file or fetch anything.
+in a query is refused, so that no client can make this server open a file or fetch anything.
 """
 
 from __future__ import annotations

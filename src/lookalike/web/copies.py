@@ -5,8 +5,8 @@
 /copies?from=20              groups from there on
 /copies/plan.csv, plan.sh    the plan, with the same parameters
 
-Looking at this page changes nothing. Moving files into a trash folder and remembering that two pictures are no copies
-of each other are POSTs, which are refused unless the server may write.
+Looking at this page changes nothing. Moving files into a trash folder and remembering that two pictures are not
+copies of each other are POSTs, which are refused unless the server may write.
 """
 
 from __future__ import annotations

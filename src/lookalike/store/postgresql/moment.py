@@ -56,7 +56,7 @@ class Moment:
             raise
 
     def _take_snapshot(self, connection: Connection, epoch: int) -> State:
-        """Lock the table of vectors first, so that it is there for as long as the snapshot speaks of it."""
+        """Lock the table of vectors first, so that it outlives the snapshot that refers to it."""
         while True:
             try:
                 rows = connection.run(f"{_BEGIN}; LOCK TABLE vector_{epoch} IN ACCESS SHARE MODE; {GALLERY}")

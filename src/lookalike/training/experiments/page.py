@@ -44,7 +44,7 @@ was not run, and no figure from the log is passed off as a result of this projec
   channels in [0, 1], after the last epoch, for the quarter of the pictures that was held out, and for the rest.
 - Errors at different sizes are not comparable: smaller pictures have less detail to lose. Errors of brightness and of
   colours are not comparable either. Runs at less than the full length or size of the experiment are in *italics*.
-- Every row is one training with one seed. So there are no intervals, and differences of a few per cent may be chance.
+- Each row is a single run with one seed, so there are no intervals: differences of a few per cent may be chance.
 """
 
 
