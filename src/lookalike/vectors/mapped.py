@@ -65,8 +65,9 @@ class Blocks:
             if zlib.crc32(self.array[start : self._ends[block]].data) != self._checks[block]:
                 raise Damaged(f"block {block} does not match its checksum")
         with self._lock:
+            # Counted first: a thread that finds nothing unseen any more must not find blocks left.
+            self.left -= int(np.count_nonzero(self._unseen[unseen]))
             self._unseen[unseen] = False
-            self.left = int(np.count_nonzero(self._unseen))
 
     def _select_unseen(self, blocks: NDArray[Any] | None) -> NDArray[np.intp]:
         """Which of these blocks, or of all, were not checked yet: int (u,), each once."""
