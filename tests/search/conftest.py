@@ -32,7 +32,7 @@ def index_drawings(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[s
 
 
 @pytest.fixture
-def gallery(photos: Path) -> Iterator[Gallery]:
+def drawn_gallery(photos: Path) -> Iterator[Gallery]:
     """The gallery of the pictures that the file draws in its own fixture `photos`."""
     with Gallery.open(photos.parent / "gallery") as gallery:
         yield gallery
