@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["find_farthest", "find_unique"]
 
 _MORE = 4  # times as many pictures are looked at where copies take the places of hits
-_LIMITS = ((16, 0.03), (24, 0.01))  # bits of the hashes, cosine distance of the colours: two copies are within one pair
+# Bits of the hashes, cosine distance of the colours: copies are within one of these pairs.
+_LIMITS = ((16, 0.03), (24, 0.01), (32, 0.005), (40, 0.003))
 _PLAIN, _ANCHORS = 0.5, 4  # of a picture that is plain: the share of the four commonest colours, which one falls into
 
 
