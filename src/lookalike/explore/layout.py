@@ -28,7 +28,7 @@ NEIGHBOURS = 10
 
 _A, _B = 1.577, 0.895  # of 1 / (1 + a d^2b), fitted by UMAP to a least distance of 0.1
 _FARTHEST = 4.0  # units that one step moves a point, as in UMAP
-_NEGATIVES = 64  # random others that push a point in each step
+_NEGATIVES = 64  # random others that push a point in each step; in a smaller gallery, as many as it has
 _PUSHES = 5.0  # random others for each neighbour, as in UMAP
 _STEPS_SMALL, _STEPS_LARGE, _LARGE = 500, 200, 10_000  # steps, and the number of points between them
 _SPREAD = 10.0  # units of the widest axis where the points begin
@@ -109,7 +109,8 @@ class _Layout:
         self._weights = np.ascontiguousarray(2 * self._both_ways(graph).T)
         self._random = np.random.default_rng(seed + 1)
         degrees = self._weights.sum(axis=0) + self._in_degrees()
-        self._push = (degrees * _PUSHES / 2 / _NEGATIVES).astype(np.float32)
+        self._negatives = min(_NEGATIVES, len(self._points))
+        self._push = (degrees * _PUSHES / 2 / self._negatives).astype(np.float32)
 
     def run(self, steps: int, on_progress: Callable[[int, int], None] | None) -> None:
         """Move all points this many times, each time less."""
@@ -154,7 +155,7 @@ class _Layout:
     def _repel(self, x: Rows, y: Rows, rate: np.float32) -> None:
         order = self._random.permutation(len(x))
         shuffled_x, shuffled_y = (np.concatenate([axis[order]] * 2) for axis in (x, y))
-        for offset in self._random.integers(0, len(x), _NEGATIVES):
+        for offset in self._random.integers(0, len(x), self._negatives):
             dx, dy = x - shuffled_x[offset : offset + len(x)], y - shuffled_y[offset : offset + len(y)]
             square = dx * dx + dy * dy
             push = np.float32(2 * _B) / ((square + np.float32(1e-3)) * (1 + np.float32(_A) * square ** np.float32(_B)))
