@@ -26,6 +26,7 @@ __all__ = ["NEIGHBOURS", "begin", "find_weights", "lay_out", "scale"]
 NEIGHBOURS = 10
 """Neighbours of each point that the layout keeps together."""
 
+_LEAST_NEIGHBOURS, _PER_NEIGHBOUR = 4, 6  # in a small gallery, and its points for each neighbour (docs/decisions.md)
 _A, _B = 1.577, 0.895  # of 1 / (1 + a d^2b), fitted by UMAP to a least distance of 0.1
 _FARTHEST = 4.0  # units that one step moves a point, as in UMAP
 _NEGATIVES = 64  # random others that push a point in each step; in a smaller gallery, as many as it has
@@ -38,11 +39,17 @@ _HALVINGS = 32  # of the bandwidth's interval
 
 def lay_out(rows: Rows, graph: Graph, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Rows:
     """The points of vectors (n, d) in two dimensions, float32 (n, 2), centred, at most 1 from the middle."""
-    points = begin(rows, seed)
+    points, graph = begin(rows, seed), _take_nearest(graph)
     if len(rows) > 3 and graph.indices.shape[1]:
         steps = _STEPS_SMALL if len(rows) <= _LARGE else _STEPS_LARGE
         _Layout(points, graph, seed).run(steps, on_progress)
     return scale(points)
+
+
+def _take_nearest(graph: Graph) -> Graph:
+    """Fewer neighbours of each point if there are few points: if all were neighbours, none would be near."""
+    most = max(_LEAST_NEIGHBOURS, len(graph.indices) // _PER_NEIGHBOUR)
+    return graph._replace(indices=graph.indices[:, :most], distances=graph.distances[:, :most])
 
 
 def find_weights(graph: Graph) -> Rows:
