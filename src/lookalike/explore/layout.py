@@ -31,6 +31,7 @@ _A, _B = 1.577, 0.895  # of 1 / (1 + a d^2b), fitted by UMAP to a least distance
 _FARTHEST = 4.0  # units that one step moves a point, as in UMAP
 _NEGATIVES = 64  # random others that push a point in each step; in a smaller gallery, as many as it has
 _PUSHES = 5.0  # random others for each neighbour, as in UMAP
+_ROOM = 120  # points below which they push less: most of the others are neighbours there (docs/decisions.md)
 _STEPS_SMALL, _STEPS_LARGE, _LARGE = 500, 200, 10_000  # steps, and the number of points between them
 _SPREAD = 10.0  # units of the widest axis where the points begin
 _GRAVITY = 0.1  # of its distance to the middle, by which a step moves a point (docs/decisions.md)
@@ -117,7 +118,8 @@ class _Layout:
         self._random = np.random.default_rng(seed + 1)
         degrees = self._weights.sum(axis=0) + self._in_degrees()
         self._negatives = min(_NEGATIVES, len(self._points))
-        self._push = (degrees * _PUSHES / 2 / self._negatives).astype(np.float32)
+        pushes = _PUSHES * min(1, len(self._points) / _ROOM)
+        self._push = (degrees * pushes / 2 / self._negatives).astype(np.float32)
 
     def run(self, steps: int, on_progress: Callable[[int, int], None] | None) -> None:
         """Move all points this many times, each time less."""
