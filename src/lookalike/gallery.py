@@ -297,8 +297,8 @@ class Gallery:
         order: "diffusion" reorders the nearest thousand by how they are reached from the query through similar
         pictures, which finds more pictures of the same kind; distances remain those to the query.
         exact: compare with every picture, even in a gallery so large that searches are normally approximate.
-        unique: count copies once: of files with the same content, and of pictures that are the same in every pixel that
-        is compared, only the nearest is a hit; k hits are returned if there are k different pictures.
+        unique: count copies once: of pictures with the same content, and of those that were only rescaled or compressed
+        again, the nearest is a hit; k hits are returned if there are k different pictures.
         offset: leave out that many hits, for the next page; ranks are counted from the nearest all the same.
         diverse: how much it counts that a hit differs from those before it, from 0 to 1; True is 0.5. Hits are chosen
         among the nearest 200. least: the least similar pictures, farthest first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,15 @@ def test_neighbours_stay_neighbours_more_than_in_the_first_two_components(make_s
         for points in (lay_out(collection.vectors, graph), flat)
     ]
     assert kept[0] > 1.3 * kept[1]
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_the_map_of_a_dozen_pictures_keeps_groups_together(make_store: MakeStore, size: int) -> None:
+    collection = read_collection(make_store([size] * 3, spread=0.3))
+    points = lay_out(collection.vectors, build_graph(collection.vectors, 10, "cosine"))
+    groups = np.array([os.path.dirname(picture.path) for picture in collection.pictures])
+    nearest = build_graph(points, 2, "euclidean").indices
+    assert (groups[nearest] == groups[:, None]).mean() > 0.95
 
 
 def test_the_same_seed_gives_the_same_map_bit_for_bit(make_store: MakeStore) -> None:

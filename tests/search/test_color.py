@@ -58,6 +58,11 @@ def photos(index_drawings: Callable[[dict[str, Image.Image]], Path]) -> Path:
     return index_drawings({name: draw(parts) for name, parts in PICTURES.items()})
 
 
+@pytest.fixture
+def gallery(drawn_gallery: Gallery) -> Gallery:
+    return drawn_gallery
+
+
 def names(hits: Hits) -> list[str]:
     return [hit.path.stem for hit in hits]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lookalike import Gallery, Query
-from lookalike.errors import UsageError
+from lookalike.errors import LookalikeError, UnreadableImage, UsageError
 from tests.conftest import make_picture
 from tests.pairs import paint, write_pair
 
@@ -69,6 +70,27 @@ def test_a_picture_that_is_marked_again_changes_its_mark(gallery: Gallery, photo
 def test_pictures_outside_the_gallery_are_marked_as_well(gallery: Gallery, photos: Path) -> None:
     found = gallery.feedback(photos / "000.jpg").good(make_picture(77)).bad(make_picture(78)).search(3, unique=True)
     assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", ["gone.jpg", 99_999, 2**70, 0, Query.stored(99_999), Query.picture("gone.jpg", crop="0,0,1,1")]
+)
+def test_a_mark_that_cannot_be_read_is_refused_and_leaves_the_session_as_it_was(
+    gallery: Gallery, photos: Path, wrong: Any
+) -> None:
+    session = gallery.feedback(photos / "000.jpg").bad(2)
+    with pytest.raises(LookalikeError, match=r"gone\.jpg: no such file|no picture in the gallery has the id"):
+        session.good(3, wrong)
+    assert len(session.query.terms) == 2
+    assert session.search(3)
+
+
+def test_an_error_in_a_marked_picture_says_how_it_was_marked(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "001.jpg", tmp_path / "marked.jpg")
+    session = gallery.feedback(photos / "000.jpg").bad(tmp_path / "marked.jpg")
+    (tmp_path / "marked.jpg").unlink()
+    with pytest.raises(UnreadableImage, match=r"^bad: .*marked\.jpg: no such file"):
+        session.search(3)
 
 
 @pytest.mark.parametrize("wrong", [None, True, Query.text("boat"), Query.stored(1) + Query.stored(2)])

@@ -52,6 +52,11 @@ def photos(index_drawings: Callable[[dict[str, Image.Image]], Path]) -> Path:
     return index_drawings({f"{number:02}": draw_own(number) for number in range(COUNT)})
 
 
+@pytest.fixture
+def gallery(drawn_gallery: Gallery) -> Gallery:
+    return drawn_gallery
+
+
 def test_a_foreign_picture_finds_nothing_good(gallery: Gallery) -> None:
     found = gallery.search_many(map(draw_foreign, range(20)))
     assert [hits.nothing_good for hits in found] == [True] * 20

@@ -11,6 +11,7 @@ import pytest
 
 from lookalike.errors import Corrupt
 from lookalike.images.description import DESCRIPTION_SIZE
+from lookalike.search.unique import find_unique
 from lookalike.store import Store, open_store
 from lookalike.store.calibration import Calibration, to_json
 from lookalike.store.sqlite.backup import restore
@@ -255,3 +256,23 @@ def test_a_damaged_cache_of_descriptions_is_made_again(place: Path) -> None:
     store = SqliteStore(place, tuning=tuning)
     assert listed(store) == wanted
     store.close()
+
+
+def test_hits_that_look_alike_count_once_in_every_store(store: Store) -> None:
+    contents = {b"%02d" % n: n for n in range(6)}
+    descriptions = {digest(n): description(n) for n in range(6)}
+    first = bytearray(description(0))
+    first[0] ^= 0b111  # three bits of the hash, and other tones of some colours
+    first[40:44] = bytes(4)
+    descriptions[digest(4)] = bytes(first)
+    del descriptions[digest(5)]
+    with store.writing():
+        rows = {digest(content): embedding(content) for content in contents.values()}
+        store.put([record(key, content) for key, content in contents.items()], rows, descriptions)
+    near = store.search(embedding(0)[None], 6)[0]
+    ids = {one.path: one.id for one in store.scan()}
+    found = find_unique(store, near[:2], set(), 6, lambda k: near[:k])
+    assert found == [pair for pair in near if pair[0] != ids[b"04"]]
+    with store.writing():
+        store.set_distinct([(digest(4), digest(0))])
+    assert find_unique(store, near, set(), 6, lambda k: near[:k]) == near

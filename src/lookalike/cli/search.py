@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +30,8 @@ from lookalike.files import check_output
 from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lookalike import Gallery, Hits
     from lookalike.files import Protects
     from lookalike.training.held_out import Answer, Sample
@@ -366,7 +368,7 @@ class _Pictures:
     def build(self) -> lookalike.Query | None:
         """The query; None if no picture is asked for."""
         from lookalike.search.clipboard import read_clipboard  # noqa: PLC0415  (only for pictures)
-        from lookalike.search.expression import read_expression, read_part  # noqa: PLC0415  (the same)
+        from lookalike.search.expression import read_expression  # noqa: PLC0415  (the same)
 
         if self.option is None:
             self._check_crop([])
@@ -374,10 +376,9 @@ class _Pictures:
         parts = [(1.0, read_clipboard())] if self.clipboard else []
         read = _Stdin().read
         parts += read_expression(self.words, read)
-        with name_in_errors("--like"):
-            parts += [read_part(word, read) for word in self.like]
-        with name_in_errors("--unlike"):
-            parts += [(-weight, part) for weight, part in (read_part(word, read) for word in self.unlike)]
+        parts += [_read_named("--like", word, read) for word in self.like]
+        unlike = [_read_named("--unlike", word, read) for word in self.unlike]
+        parts += [(-weight, part) for weight, part in unlike]
         self._check_crop(parts)
         if self.crop is not None:
             parts = [(weight, _cut(part, self.crop)) for weight, part in parts]
@@ -400,14 +401,20 @@ def _mark(query: lookalike.Query, good: list[str], bad: list[str]) -> lookalike.
     """The query with the hits that were marked."""
     if not good and not bad:
         return query
-    from lookalike.search.expression import read_part  # noqa: PLC0415  (as above)
-    from lookalike.search.feedback import mark_query  # noqa: PLC0415
+    from lookalike.search.feedback import mark_query  # noqa: PLC0415  (numpy)
 
-    marked = []
-    for option, words in (("--good", good), ("--bad", bad)):
-        with name_in_errors(option):
-            marked.append([part for _, part in (read_part(word, _Stdin().read) for word in words)])
-    return mark_query(query, *marked)
+    options = (("--good", good), ("--bad", bad))
+    marked = [[_read_named(option, word, _Stdin().read)[1] for word in words] for option, words in options]
+    return mark_query(query, *marked, names="--{}")
+
+
+def _read_named(option: str, word: str, read: Callable[[], lookalike.Query]) -> tuple[float, lookalike.Query]:
+    """A part of the query with its weight, which errors call by the option that gave it."""
+    from lookalike.search.expression import read_part  # noqa: PLC0415  (Pillow)
+
+    with name_in_errors(option):
+        weight, part = read_part(word, read)
+    return weight, replace(part, name=option)
 
 
 class _Stdin:

@@ -26,10 +26,12 @@ __all__ = ["NEIGHBOURS", "begin", "find_weights", "lay_out", "scale"]
 NEIGHBOURS = 10
 """Neighbours of each point that the layout keeps together."""
 
+_LEAST_NEIGHBOURS, _PER_NEIGHBOUR = 4, 6  # in a small gallery, and its points for each neighbour (docs/decisions.md)
 _A, _B = 1.577, 0.895  # of 1 / (1 + a d^2b), fitted by UMAP to a least distance of 0.1
 _FARTHEST = 4.0  # units that one step moves a point, as in UMAP
-_NEGATIVES = 64  # random others that push a point in each step
+_NEGATIVES = 64  # random others that push a point in each step; in a smaller gallery, as many as it has
 _PUSHES = 5.0  # random others for each neighbour, as in UMAP
+_ROOM = 120  # points below which they push less: most of the others are neighbours there (docs/decisions.md)
 _STEPS_SMALL, _STEPS_LARGE, _LARGE = 500, 200, 10_000  # steps, and the number of points between them
 _SPREAD = 10.0  # units of the widest axis where the points begin
 _GRAVITY = 0.1  # of its distance to the middle, by which a step moves a point (docs/decisions.md)
@@ -38,11 +40,17 @@ _HALVINGS = 32  # of the bandwidth's interval
 
 def lay_out(rows: Rows, graph: Graph, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Rows:
     """The points of vectors (n, d) in two dimensions, float32 (n, 2), centred, at most 1 from the middle."""
-    points = begin(rows, seed)
+    points, graph = begin(rows, seed), _take_nearest(graph)
     if len(rows) > 3 and graph.indices.shape[1]:
         steps = _STEPS_SMALL if len(rows) <= _LARGE else _STEPS_LARGE
         _Layout(points, graph, seed).run(steps, on_progress)
     return scale(points)
+
+
+def _take_nearest(graph: Graph) -> Graph:
+    """Fewer neighbours of each point if there are few points: if all were neighbours, none would be near."""
+    most = max(_LEAST_NEIGHBOURS, len(graph.indices) // _PER_NEIGHBOUR)
+    return graph._replace(indices=graph.indices[:, :most], distances=graph.distances[:, :most])
 
 
 def find_weights(graph: Graph) -> Rows:
@@ -109,7 +117,9 @@ class _Layout:
         self._weights = np.ascontiguousarray(2 * self._both_ways(graph).T)
         self._random = np.random.default_rng(seed + 1)
         degrees = self._weights.sum(axis=0) + self._in_degrees()
-        self._push = (degrees * _PUSHES / 2 / _NEGATIVES).astype(np.float32)
+        self._negatives = min(_NEGATIVES, len(self._points))
+        pushes = _PUSHES * min(1, len(self._points) / _ROOM)
+        self._push = (degrees * pushes / 2 / self._negatives).astype(np.float32)
 
     def run(self, steps: int, on_progress: Callable[[int, int], None] | None) -> None:
         """Move all points this many times, each time less."""
@@ -154,7 +164,7 @@ class _Layout:
     def _repel(self, x: Rows, y: Rows, rate: np.float32) -> None:
         order = self._random.permutation(len(x))
         shuffled_x, shuffled_y = (np.concatenate([axis[order]] * 2) for axis in (x, y))
-        for offset in self._random.integers(0, len(x), _NEGATIVES):
+        for offset in self._random.integers(0, len(x), self._negatives):
             dx, dy = x - shuffled_x[offset : offset + len(x)], y - shuffled_y[offset : offset + len(y)]
             square = dx * dx + dy * dy
             push = np.float32(2 * _B) / ((square + np.float32(1e-3)) * (1 + np.float32(_A) * square ** np.float32(_B)))

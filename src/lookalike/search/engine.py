@@ -86,7 +86,6 @@ _ADAPTED = SearchSpace()
 _TAUGHT = SearchSpace(compared=True)
 _MOST = 2**31 - 1  # hits
 _AWAY = 0.35  # how far a query moves from what is not wanted: the best of 0 to 1 in eight collections
-_MORE = 4  # times as many pictures are looked at where copies take the places of hits
 _MOST_ID = 2**63 - 1
 _PART_ALONE = "a text: it is compared by one part of the encoder alone"
 _ALONE = "a query of pictures and texts: each is compared by itself"
@@ -452,11 +451,11 @@ def _refine(  # noqa: PLR0913  (one step of `_find`)
     own = set() if options.include_self else own
     if options.least:
         far = [pair for pair in reversed(near) if pair[0] not in own]
-        return _find_farthest(store, far, k) if options.unique else far[:k]
+        return cast("Near", _unique().find_farthest(store, far, k)) if options.unique else far[:k]
     most = max(k, DIVERSE) if options.diverse else k
     others = [pair for pair in near if pair[0] not in own][:most]
     if options.unique:
-        others = _find_unique(store, near, own, most, look)
+        others = cast("Near", _unique().find_unique(store, near, own, most, look))
     return select_diverse(store, others, k, options.diverse) if options.diverse else others
 
 
@@ -515,37 +514,9 @@ def _color() -> ModuleType:
     return importlib.import_module("lookalike.search.color")
 
 
-def _find_unique(store: Store, near: Near, own: set[int], k: int, again: Callable[[int], Near]) -> Near:
-    """The k nearest pictures without copies, of which the nearest remains; more are looked at until there are k."""
-    most = len(near)
-    while True:
-        unique = _leave_out_copies(store, [pair for pair in near if pair[0] not in own])
-        if len(unique) >= k or len(near) < most:
-            return unique[:k]
-        most = _MORE * max(most, k)
-        near = again(most)
-
-
-def _find_farthest(store: Store, far: Near, k: int) -> Near:
-    """The first k of all pictures, farthest first, without copies."""
-    most = _MORE * k
-    while len(unique := _leave_out_copies(store, far[:most])) < k and most < len(far):
-        most *= _MORE
-    return unique[:k]
-
-
-def _leave_out_copies(store: Store, near: Near) -> Near:
-    """The hits without those that repeat the content, or all of the vector, of an earlier one."""
-    records = store.get([id_ for id_, _ in near])
-    vectors = dict(zip((id_ for id_, _ in near), store.vectors([id_ for id_, _ in near]), strict=True))
-    seen: set[object] = set()
-    kept: Near = []
-    for id_, distance in near:
-        marks = {records[id_].digest, vectors[id_].tobytes()}
-        if not marks & seen:
-            kept.append((id_, distance))
-        seen |= marks
-    return kept
+def _unique() -> ModuleType:
+    """What only searches without copies need."""
+    return importlib.import_module("lookalike.search.unique")
 
 
 def _hits(about: Found, near: Near, records: Mapping[int, Record], verdict: Verdict) -> Hits:
@@ -586,11 +557,11 @@ class _Reader:
     def _read_terms(self, query: Query) -> list[tuple[float, Asked]]:
         """The parts of a query, each with its weight. An error names the part."""
         terms = query.terms
-        if len(terms) == 1:
+        if len(terms) == 1 and not terms[0][1].name:
             return [(weight, self._read(part)) for weight, part in terms]
         read = []
         for number, (weight, part) in enumerate(terms, 1):
-            with name_in_errors(f"part {number} of the query"):
+            with name_in_errors(_name_part(number, part)):
                 read.append((weight, self._read(part)))
         return read
 
@@ -713,9 +684,10 @@ class _Reader:
         """Colours together, or with what else is wanted; the share of the colours is that of their weights."""
         by_color = [(weight, one) for weight, one in terms if one.colors]
         others = [(weight, one) for weight, one in terms if not one.colors]
-        unwanted = next((number for number, (weight, one) in enumerate(terms, 1) if one.colors and weight <= 0), None)
-        if unwanted is not None:
-            raise UsageError(f"part {unwanted} of the query is a colour, which can only be wanted: + and not -")
+        for number, (weight, one) in enumerate(terms, 1):
+            if one.colors and weight <= 0:
+                name = _name_part(number, one.query)
+                raise UsageError(f"{name} is a colour, which can only be wanted: + and not -")
         named = [(weight, one.query) for weight, one in by_color if isinstance(one.query, ColorQuery)]
         colors = [(weight, one.colors[0][1]) for weight, one in by_color if not isinstance(one.query, ColorQuery)]
         if named:
@@ -726,6 +698,11 @@ class _Reader:
         like, weight = self._add_up(query, others), sum(weight for weight, _ in by_color)
         share = weight / (weight + sum(weight for weight, _ in others))
         return replace(like, query=query, colors=colors, share=share, own=own)
+
+
+def _name_part(number: int, part: Query) -> str:
+    """What errors call a part of a query."""
+    return part.name or f"part {number} of the query"
 
 
 def _own(source: Source) -> set[int]:

@@ -8,12 +8,14 @@ and the query is a sum like any other, which is searched as fast. docs/decisions
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from lookalike.errors import UsageError
 from lookalike.search.hits import Hit
+from lookalike.search.pictures import read_crop_of, read_picture
 from lookalike.search.query import PictureQuery, StoredQuery, as_query
 from lookalike.store.keys import absolute
 
@@ -28,19 +30,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Feedback", "mark_query"]
 
+_MOST_ID = 2**63 - 1
 _BAD = 2.0  # the weight of all bad pictures together, by that of the query and the good ones
 
 
-def mark_query(query: Query, good: Sequence[Query], bad: Sequence[Query]) -> Query:
-    """The query with what was marked as good or bad."""
+def mark_query(query: Query, good: Sequence[Query], bad: Sequence[Query], *, names: str = "{}") -> Query:
+    """The query with what was marked as good or bad. names: what errors call a mark, `{}` being good or bad."""
     wanted = sum(max(weight, 0.0) for weight, _ in query.terms)
     if wanted <= 0 or not (good or bad):
         return query  # one that wants nothing is refused where it is searched for
     marked = (1 / wanted) * query if wanted != 1 or len(query.terms) > 1 else query
     for one in good:
-        marked = marked + one
+        marked = marked + replace(one, name=names.format("good"))
     for one in bad:
-        marked = marked - _BAD * (1 + len(good)) / len(bad) * one
+        marked = marked - _BAD * (1 + len(good)) / len(bad) * replace(one, name=names.format("bad"))
     return marked
 
 
@@ -89,23 +92,40 @@ class Feedback:
         return self
 
     def _read(self, picture: Mark | int) -> tuple[int | bytes | Query, Query]:
-        """What tells a picture from others, and its query. Raises UsageError for what is not a picture."""
+        """What tells a picture from others, and its query.
+
+        Raises UsageError for what is not a picture or not in the gallery, UnreadableImage: a session in which every
+        search fails would be of no use.
+        """
         if isinstance(picture, Hit):
             return picture.id, StoredQuery(picture.id)
         if isinstance(picture, int | np.integer):
             query: Query = StoredQuery(picture)
         else:
             query = as_query(picture)
-        if isinstance(query, StoredQuery) and query.crop is None:
-            return int(query.id), query
-        if not isinstance(query, StoredQuery | PictureQuery):
+        if isinstance(query, StoredQuery):
+            self._check_id(int(query.id))
+            return (int(query.id) if query.crop is None else query), query
+        if not isinstance(query, PictureQuery):
             raise UsageError("only pictures can be good or bad", hint="mark a hit, a path or an id")
-        if (
-            query.crop is None
-            and isinstance(query, PictureQuery)
-            and isinstance(query.source, str | bytes | os.PathLike)
-        ):
-            path = absolute(query.source)
-            record = self._store.find([path]).get(path)
-            return (path if record is None else record.id), query
-        return query, query
+        return self._find(query), query
+
+    def _check_id(self, id_: int) -> None:
+        record = self._store.get([id_]).get(id_) if 0 < id_ <= _MOST_ID else None
+        if record is None or record.digest is None:
+            raise UsageError(f"no picture in the gallery has the id {id_}")
+
+    def _find(self, query: PictureQuery) -> int | bytes | Query:
+        """What tells a picture from others: its id if the gallery has it, or its path. Raises UnreadableImage."""
+        if query.crop is not None:
+            read_crop_of(query.source, query.crop)
+            return query
+        if not isinstance(query.source, str | bytes | os.PathLike):
+            read_picture(query.source)
+            return query
+        path = absolute(query.source)
+        record = self._store.find([path]).get(path)
+        if record is None or record.digest is None:
+            read_picture(path)
+            return path
+        return record.id

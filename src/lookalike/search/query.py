@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -73,8 +73,12 @@ _SHOWN = 60  # characters of a wrong value
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What to search for. Queries can be added, subtracted and multiplied by a number."""
+    """What to search for. Queries can be added, subtracted and multiplied by a number.
 
+    name: what errors call it where it is a part of a query, such as `--good`; by default its number.
+    """
+
+    name: str = field(default="", kw_only=True, repr=False)
     kinds: ClassVar[dict[str, type[Query]]] = {}
 
     @staticmethod

@@ -254,3 +254,16 @@ def test_the_sound_ones_of_the_taught_concepts_are_saved_and_the_damaged_one_is_
     assert list(store.concepts) == ["boat"]
     assert problems(store) == []
     store.close()
+
+
+@pytest.mark.parametrize("entry", ["calibration", "distinct", "next_id", "projection", "roots", "tally"])
+def test_an_entry_that_is_missing_is_found_and_put_back(place: Path, entry: str) -> None:
+    run(place, f"DELETE FROM meta WHERE key = '{entry}'")
+    found = repair(place)
+    assert any(f"the entry '{entry}' is missing" in problem for problem in found.problems)
+    assert found.kept == COUNT
+    assert repair(place).problems == []
+    store = open_store(place)
+    assert (store.distinct, store.calibration) == ([], None)
+    assert problems(store) == []
+    store.close()

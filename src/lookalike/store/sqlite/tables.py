@@ -85,10 +85,11 @@ class Tables:
 
     def meta(self, key: str) -> bytes:
         """The content of the entry with this name."""
-        for value, crc in self._connections.fetch("SELECT value, crc FROM meta WHERE key = ?", (key,)):
+        rows = self._connections.fetch("SELECT value, crc FROM meta WHERE key = ?", (key,))
+        for value, crc in rows:
             if is_sound(crc, key.encode(), value):
                 return bytes(value)
-        raise corrupt(self.path, f"the entry {key!r} does not match its checksum")
+        raise corrupt(self.path, f"the entry {key!r} {'does not match its checksum' if rows else 'is missing'}")
 
     def names(self, prefix: str) -> list[str]:
         """The rest of the name of each entry that begins with `prefix`, in order."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["looks", "problems"]
 
+# The entries that every database has: without one of them, it is damaged.
+_ENTRIES = {"base", "calibration", "distinct", "generation", "next_id", "projection", "roots", "space", "tally"}
+
 
 def looks(db: sqlite3.Connection, dim: int) -> list[Look]:
     """The checks for a database of `dim`-dimensional embeddings: each returns the problems it finds, one line each."""
@@ -43,9 +46,12 @@ def _in_pages(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _in_entries(db: sqlite3.Connection) -> Iterator[str]:
+    missing = set(_ENTRIES)
     for key, value, crc in db.execute("SELECT key, value, crc FROM meta"):
+        missing.discard(key)
         if not is_sound(crc, str(key).encode(), value):
             yield f"the entry {key!r} does not match its checksum"
+    yield from (f"the entry {key!r} is missing" for key in sorted(missing))
 
 
 def _in_items(db: sqlite3.Connection) -> Iterator[str]:
