@@ -56,9 +56,8 @@ def desk(gallery: Gallery, photos: Path) -> Iterator[Desk]:
     """The desk of the gallery, ready."""
     desk = Desk(gallery, cache=photos.parent / "thumbnails")
     desk.start()
-    assert desk.wait(60)
-    assert desk._starting is not None
-    desk._starting.join()  # FastAPI hides warnings of pydantic while it is built, which pytest would undo meanwhile
+    desk.settle()
+    assert desk.is_ready
     yield desk
     desk.close()
 

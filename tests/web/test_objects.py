@@ -39,7 +39,8 @@ def api(bucket: Bucket, tmp_path: Path) -> Iterator[TestClient]:
         gallery.index(f"s3://{BUCKET}/all", options=IndexOptions(workers=1))
         desk = Desk(gallery, cache=tmp_path / "thumbnails")
         desk.start()
-        assert desk.wait(60)
+        desk.settle()
+        assert desk.is_ready
         yield TestClient(
             create_app(desk, Settings()), HOST, client=("127.0.0.1", 50_000), raise_server_exceptions=False
         )

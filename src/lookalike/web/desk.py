@@ -44,7 +44,7 @@ from lookalike.web.surveys import Surveys
 from lookalike.web.thumbnails import Thumbnails, encode_jpeg, find_cache, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from PIL import Image
 
@@ -87,7 +87,8 @@ class _Dropped:
 class Desk:
     """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
 
-    when_ready: called in the background when that is done.
+    when_ready: called in the background when that is done, as it is when `start` is called; nothing can be added later,
+    so that it is always the same thread that runs it, or none.
     """
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
@@ -123,7 +124,8 @@ class Desk:
 
     def start(self) -> None:
         """Load the encoder and prepare the search, in the background."""
-        self._starting = threading.Thread(target=self._prepare, name="lookalike-start", daemon=True)
+        calls = tuple(self.when_ready)
+        self._starting = threading.Thread(target=self._prepare, args=(calls,), name="lookalike-start", daemon=True)
         self._starting.start()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -131,10 +133,14 @@ class Desk:
         self._ready.wait(seconds)
         return self.is_ready
 
-    def close(self) -> None:
-        """End the decoders and threads, and forget what was dropped."""
+    def settle(self) -> None:
+        """Wait until nothing that `start` began is under way: it is ready, or failed, and `when_ready` was called."""
         if self._starting is not None:
             self._starting.join()
+
+    def close(self) -> None:
+        """End the decoders and threads, and forget what was dropped."""
+        self.settle()
         with self._lock:
             pools = [*self._decoders.values(), *([self._queries] if self._queries else [])]
         for pool in pools:
@@ -329,7 +335,7 @@ class Desk:
                 self._queries = DecoderPool(view, limits=_LIMITS, decoder=decode_views, cuts=CUTS)
             return self._queries
 
-    def _prepare(self) -> None:
+    def _prepare(self, calls: Sequence[Callable[[], object]]) -> None:
         try:
             self._query_pool()
             first = next(iter(self.gallery.store.ids().tolist()), None)
@@ -343,7 +349,7 @@ class Desk:
         finally:
             self._ready.set()
         self.knows_words = self._try_words()
-        for call in self.when_ready:
+        for call in calls:
             call()
 
     def _try_words(self) -> bool:
