@@ -67,9 +67,10 @@ async def read_fields(request: Request) -> QueryParams:
         if len(body) > _MOST_FORM:
             raise Problem(413, "too_large", "the form is too large")
     try:
-        return QueryParams(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS))
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise Problem(422, "invalid_request", f"a form may have {_MOST_FIELDS} fields") from None
+    return QueryParams(pairs)
 
 
 async def read_file(request: Request) -> bytes:
