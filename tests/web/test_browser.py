@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "page.py"
 OUTPUT = Path(__file__).parents[2] / "output" / "page"
 SIZES = {390: 844, 1024: 768, 1920: 1080}
 TOKEN = "a-token-for-the-tests"
@@ -472,6 +474,17 @@ def test_nothing_jumps_while_a_page_loads(visit: Open) -> None:
         setTimeout(() => done(sum), 300); })"""
     )
     assert moved < 0.02
+
+
+def test_what_is_loaded_and_drawn_first_is_measured_by_a_benchmark(gallery: Gallery) -> None:
+    command = [sys.executable, str(BENCHMARK), "--gallery", gallery.location, "--rounds", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert found["pictures"] == len(gallery)
+    assert found["first"]["kilobytes"] <= 100
+    assert found["first"]["layout_shift"] < 0.02
+    assert found["drop"]["painted_ms"] > 0
+    assert {"ready_ms", "frame_p50_ms", "frame_p95_ms"} <= found["map"].keys()
 
 
 PLACES = {

@@ -57,6 +57,15 @@ def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return asked
 
 
+def wait_for(browser: TestClient, address: str, words: str) -> None:
+    """Wait until a page says something."""
+    for _ in range(600):
+        if words in browser.get(address).text:
+            return
+        time.sleep(0.05)
+    raise AssertionError(words)
+
+
 def test_the_folder_of_a_picture_is_opened_on_this_machine(browser: TestClient, photos: Path, opener: Path) -> None:
     assert "/pictures/3/folder" in find_actions(read(browser, "/pictures/3"))
     assert browser.post("/pictures/3/folder").status_code == 204
@@ -97,25 +106,11 @@ def test_an_empty_collection_is_filled_from_the_page(connect: Connect, tmp_path:
         make_picture(seed).save(folder / f"{seed}.png")
     assert "/collection/index" in find_actions(read(browser, "/"))
     assert browser.post("/collection/index", data={"folder": f" {folder}/ "}).status_code == 200
-    for _ in range(600):
-        page = read(browser, "/")
-        if page.ids:
-            break
-        assert page.all("section", "blank")
-        time.sleep(0.05)
-    assert len(page.ids) == 3
-    for _ in range(100):
-        shown = browser.get("/collection").text
-        if texts.TEXTS["added"].format(count="3 pictures") in shown:
-            break
-        time.sleep(0.05)
-    assert texts.TEXTS["added"].format(count="3 pictures") in shown
+    wait_for(browser, "/collection", texts.TEXTS["added"].format(count="3 pictures"))
+    assert len(read(browser, "/").ids) == 3
     make_picture(3).save(folder / "3.png")
     assert browser.post("/collection/index").status_code == 200  # all folders again
-    for _ in range(600):
-        if len(read(browser, "/").ids) == 4:
-            break
-        time.sleep(0.05)
+    wait_for(browser, "/collection", texts.TEXTS["added"].format(count="1 picture"))
     assert len(read(browser, "/").ids) == 4
 
 
