@@ -364,6 +364,12 @@ function boxOf(event, { frame, x, y }) {
   return [Math.min(x, right), Math.min(y, bottom), Math.abs(right - x), Math.abs(bottom - y)].map((side) => Math.round(side * 1000) / 10);
 }
 
+// A quick stroke is not a fling, whose end would swallow the next tap.
+/** @param {TouchEvent} event */
+function keepStill(event) {
+  if (event.cancelable) event.preventDefault();
+}
+
 /** @param {boolean} isOn */
 function setMarking(isOn) {
   const frame = find(".frame[data-part]", HTMLElement);
@@ -376,9 +382,11 @@ function setMarking(isOn) {
     marked = { frame, box, sides: [25, 25, 50, 50] };
     placeBox(box, marked.sides);
     box.focus({ preventScroll: true });
+    frame.addEventListener("touchmove", keepStill, { passive: false });
   } else {
     marked?.box.remove();
     marked = null;
+    frame.removeEventListener("touchmove", keepStill);
   }
   frame.classList.toggle("marking", isOn);
   for (const id of ["mark-go", "mark-stop", "mark-how"]) find(`#${id}`, HTMLElement)?.toggleAttribute("hidden", !isOn);
