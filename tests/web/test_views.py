@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lookalike.explore.duplicates.keep import KEEP
 from lookalike.web import texts
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
@@ -145,3 +146,7 @@ def test_what_was_moved_is_brought_back(serve: Serve, photos: Path, gallery: Gal
     assert texts.TEXTS["back_done"].format(count="1 picture") in client.post("/copies/undo").text
     assert len(list(photos.iterdir())) == 4
     assert len(gallery) == 4
+
+
+def test_the_page_has_words_for_every_rule_in_its_order() -> None:
+    assert tuple(texts.KEEP) == KEEP

@@ -21,10 +21,6 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from lookalike.explore.duplicates.actions import find_trash
-from lookalike.explore.duplicates.keep import KEEP
-from lookalike.explore.duplicates.plans import as_csv, as_script
-from lookalike.explore.duplicates.trash import count_moved
 from lookalike.images.paths import show_path
 from lookalike.store import is_folder
 from lookalike.web import texts
@@ -55,6 +51,7 @@ _MOST = 400  # groups in which a person has chosen
 _PATIENCE = 0.5  # seconds that a page waits for the search before it shows how far that is
 _ANYWHERE = 2**63 - 1
 _REMEMBERED = 4  # plans
+_RULES = tuple(texts.KEEP)
 _PAGE: dict[str, Any] = {"title": texts.TEXTS["copies"], "section": "copies", "state": State()}
 
 
@@ -62,7 +59,7 @@ _PAGE: dict[str, Any] = {"title": texts.TEXTS["copies"], "section": "copies", "s
 class Choice:
     """What is kept. keep: a rule. pick: ids of pictures to keep. leave: ids in groups that are left alone."""
 
-    keep: str = KEEP[0]
+    keep: str = _RULES[0]
     pick: tuple[int, ...] = ()
     leave: tuple[int, ...] = ()
     start: int = 0
@@ -70,7 +67,7 @@ class Choice:
     @property
     def parameters(self) -> str:
         """The address after its question mark, without the page."""
-        pairs: list[tuple[str, object]] = [("keep", self.keep)] if self.keep != KEEP[0] else []
+        pairs: list[tuple[str, object]] = [("keep", self.keep)] if self.keep != _RULES[0] else []
         pairs += [(name, id_) for name in ("pick", "leave") for id_ in getattr(self, name)]
         return urlencode(pairs)
 
@@ -173,7 +170,7 @@ class _View:
     def show(self, request: Request) -> Response:
         """The page."""
         choice, local = _read_choice(request.query_params), is_local(request.scope)
-        base = _PAGE | {"choice": choice, "rules": KEEP}
+        base = _PAGE | {"choice": choice, "rules": _RULES}
         if (survey := self._search.find_within(_PATIENCE)) is None:
             waiting = {"progress": self._search.progress, "what": texts.TEXTS["copies_looking"]}
             return show("waiting.html", self._desk, base | waiting)
@@ -186,13 +183,13 @@ class _View:
             "total": len(found.groups),
             "moves": len(plan.moves),
             "saved": texts.show_size(sum(move.copy.size or 0 for move in plan.moves)),
-            "rule_urls": [(rule, texts.KEEP[rule], replace(choice, keep=rule, start=0).url) for rule in KEEP],
+            "rule_urls": [(rule, texts.KEEP[rule], replace(choice, keep=rule, start=0).url) for rule in _RULES],
             "earlier": replace(choice, start=max(0, choice.start - _SHOWN)).url if choice.start else "",
             "later": replace(choice, start=choice.start + _SHOWN).url
             if choice.start + len(shown) < len(found.groups)
             else "",
             "trash": self._show_trash() if local else "",
-            "in_trash": count_moved(self._trash) if self._trash and self._may_write(request) else 0,
+            "in_trash": self._count_moved() if self._may_write(request) else 0,
             "may_export": local,
             "may_write": self._may_write(request),
             "left": found.left,
@@ -229,6 +226,9 @@ class _View:
 
     def export(self, request: Request, ending: str) -> Response:
         """The plan as a file. Raises Problem unless it is for this machine, as it names whole paths."""
+        from lookalike.explore.duplicates.actions import find_trash  # noqa: PLC0415  (with all below, 15 ms of the start)
+        from lookalike.explore.duplicates.plans import as_csv, as_script  # noqa: PLC0415
+
         found, plan = self._read_plan(request, _read_choice(request.query_params))
         if ending == "csv":
             data, kind = as_csv(found, plan).encode("utf-8", "surrogateescape"), "text/csv; charset=utf-8"
@@ -284,8 +284,16 @@ class _View:
     @property
     def _trash(self) -> Path | None:
         """The trash folder; None for a collection on a server, beside which there is no place for it."""
+        from lookalike.explore.duplicates.actions import find_trash  # noqa: PLC0415  (see `export`)
+
         location = self._desk.gallery.location
         return find_trash(location) if is_folder(location) else None
+
+    def _count_moved(self) -> int:
+        """How many files lie in the trash folder."""
+        from lookalike.explore.duplicates.trash import count_moved  # noqa: PLC0415  (see `export`)
+
+        return count_moved(self._trash) if self._trash else 0
 
     def _show_trash(self) -> str:
         return show_path(os.fsencode(self._trash)) if self._trash else ""
@@ -323,9 +331,9 @@ def _show_copy(
 
 def _read_choice(parameters: QueryParams) -> Choice:
     """What an address says is kept. Raises Problem."""
-    keep = parameters.get("keep", KEEP[0])
-    if keep not in KEEP:
-        raise Problem(422, "invalid_request", f"what to keep is one of: {', '.join(KEEP)}")
+    keep = parameters.get("keep", _RULES[0])
+    if keep not in _RULES:
+        raise Problem(422, "invalid_request", f"what to keep is one of: {', '.join(_RULES)}")
     ids = {
         name: tuple(read_count(text, least=1, most=_ANYWHERE) for text in parameters.getlist(name))
         for name in ("pick", "leave")
