@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "page.py"
 OUTPUT = Path(__file__).parents[2] / "output" / "page"
 SIZES = {390: 844, 1024: 768, 1920: 1080}
 TOKEN = "a-token-for-the-tests"
@@ -324,6 +326,45 @@ def test_a_box_on_the_large_picture_searches_for_that_part(visit: Open) -> None:
     assert texts.TEXTS["part_of"].format(name=first) in page.locator(".chip").inner_text()
 
 
+def test_a_part_is_marked_by_the_keyboard_alone(visit: Open) -> None:
+    page = visit("/pictures/1")
+    page.keyboard.press("p")
+    assert page.evaluate("document.activeElement.matches('.box')")
+    page.keyboard.press("Escape")
+    assert page.locator(".box").count() == 0
+    page.get_by_role("button", name=texts.TEXTS["mark"]).press("Enter")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Shift+ArrowDown")
+    assert "35" in page.locator("#said").inner_text()
+    page.keyboard.press("Enter")
+    wait_for(page, "like=1@35,25,50,60")
+    assert ids(page)
+
+
+def test_a_part_is_marked_by_touch_and_can_be_drawn_again(visit: Open) -> None:
+    page = visit("/pictures/1", has_touch=True, viewport={"width": 390, "height": 844})
+    page.wait_for_selector("img.large.there")
+    page.get_by_role("button", name=texts.TEXTS["mark"]).tap()
+    page.wait_for_selector(".frame.marking")
+    box = page.locator(".frame").bounding_box()
+    assert box
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in places]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for right in (0.5, 0.9):
+        send("touchStart", (0.1, 0.2))
+        send("touchMove", (right, 0.6))
+        send("touchEnd")
+    page.get_by_role("button", name=texts.TEXTS["mark_go"]).tap()
+    wait_for(page, "like=1@")
+    sides = [float(side) for side in query(page)["like"][0].partition("@")[2].split(",")]
+    assert sides == pytest.approx([10, 20, 80, 40], abs=2)
+
+
 def test_keys_walk_through_hits_compare_them_and_show_what_matches(visit: Open) -> None:
     page = visit("/?like=1")
     all_ids = ids(page)
@@ -357,8 +398,10 @@ def test_the_map_leads_to_pictures(visit: Open) -> None:
         const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
         return data.some((value) => value > 0); }"""
     )
-    box = page.locator("#map").bounding_box()
+    said, box = page.locator("#map-said").bounding_box(), page.locator("#map").bounding_box()
     assert box
+    assert said
+    assert said["y"] >= box["y"] + box["height"]  # below the pictures, not on them
     corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.97), (0.02, 0.97), (0.02, 0.02)]
     page.locator("#map").press("Shift")
     page.keyboard.down("Shift")
@@ -440,6 +483,17 @@ def test_nothing_jumps_while_a_page_loads_on_a_slow_machine(
     assert moved < 0.02
 
 
+def test_what_is_loaded_and_drawn_first_is_measured_by_a_benchmark(gallery: Gallery) -> None:
+    command = [sys.executable, str(BENCHMARK), "--gallery", gallery.location, "--rounds", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert found["pictures"] == len(gallery)
+    assert found["first"]["kilobytes"] <= 100
+    assert found["first"]["layout_shift"] < 0.02
+    assert found["drop"]["painted_ms"] > 0
+    assert {"ready_ms", "frame_p50_ms", "frame_p95_ms"} <= found["map"].keys()
+
+
 PLACES = {
     "first": "/",
     "hits": "/?like=1&bad=4",
@@ -473,8 +527,8 @@ def test_every_view_is_accessible_and_fits_from_a_phone_to_a_large_screen(
             page.screenshot(path=OUTPUT / f"{name}-{width}-{theme}.png")
 
 
-def test_copies_are_moved_by_the_keyboard_alone_and_without_a_script(
-    visit: Open, photos: Path, gallery: Gallery
+def test_copies_are_moved_and_brought_back_by_the_keyboard_alone_and_without_a_script(
+    visit: Open, photos: Path
 ) -> None:
     page = visit("/copies", java_script_enabled=False)
     while page.locator("[data-waiting]").count():
@@ -484,9 +538,12 @@ def test_copies_are_moved_by_the_keyboard_alone_and_without_a_script(
     assert str(photos.parent) in page.locator(".sure form").inner_text()
     page.get_by_role("button", name=texts.TEXTS["move_go"]).focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector(".blank pre")
+    page.wait_for_selector(".blank h1")
     assert len(list(photos.rglob("*.jpg"))) == 12
-    gallery.undo_moves()
+    page.get_by_role("button", name=texts.TEXTS["undo"]).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/copies/undo")
+    assert page.locator("h1").inner_text() == texts.TEXTS["back_done"].format(count=texts.count_pictures(1))
     assert len(list(photos.rglob("*.jpg"))) == 13
 
 

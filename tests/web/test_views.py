@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lookalike.explore.duplicates.keep import KEEP
 from lookalike.web import texts
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
@@ -31,6 +32,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_picture(seed).save(folder / f"{seed:03}.jpg", quality=90)
     shutil.copy(folder / "000.jpg", folder / "again.jpg")
     return folder
+
+
+def find_actions(page: Page) -> set[str]:
+    return {form.get("action", "") for form in page.all("form")}
 
 
 def wait_for(browser: TestClient, address: str) -> Page:
@@ -74,3 +79,74 @@ def test_copies_are_shown_to_everybody_and_plans_only_on_this_machine(serve: Ser
     other.headers.update({"accept": "text/html", "authorization": "Bearer a-token-that-is-long"})
     assert other.get("/copies").status_code == 200
     assert other.get("/copies/plan.csv").status_code == 403
+
+
+def test_a_map_that_is_out_of_date_shows_no_picture_that_was_removed(
+    browser: TestClient, gallery: Gallery, photos: Path
+) -> None:
+    make_picture(50).save(photos / "brief.png")
+    gallery.index()
+    (id_,) = gallery.select(["name:brief.png"]).tolist()
+    wait_for(browser, "/map")
+    while id_ not in browser.get("/map/points").json()["ids"]:
+        time.sleep(0.1)
+    (photos / "brief.png").unlink()
+    gallery.index()
+    points = browser.get("/map/points").json()
+    assert sorted(points["ids"]) == gallery.select().tolist()
+    listed = [image["src"] for image in read(browser, "/map").all("img")]
+    assert listed
+    assert all(browser.get(address).status_code == 200 for address in listed)
+
+
+def test_a_thumbnail_that_may_be_missing_is_no_error(browser: TestClient, gallery: Gallery, photos: Path) -> None:
+    make_picture(51).save(photos / "brief.png")
+    gallery.index()
+    (id_,) = gallery.select(["name:brief.png"]).tolist()
+    (photos / "brief.png").unlink()
+    for size in ("small?optional", "small?v=1&optional", "large?optional"):
+        assert browser.get(f"/thumbnails/{id_}/{size}").status_code == 204
+        assert browser.get(f"/thumbnails/999999/{size}").status_code == 204
+        assert browser.get(f"/thumbnails/1/{size}").status_code == 200
+    assert browser.get(f"/thumbnails/{id_}/small?v=1").status_code == 410
+    assert browser.get("/thumbnails/999999/small").status_code == 404
+    gallery.index()
+
+
+def test_a_file_that_has_vanished_is_shown_as_it_was_last_seen(
+    browser: TestClient, gallery: Gallery, photos: Path
+) -> None:
+    make_picture(52).save(photos / "brief.png")
+    gallery.index()
+    (id_,) = gallery.select(["name:brief.png"]).tolist()
+    browser.get(f"/thumbnails/{id_}/small")
+    assert not read(browser, f"/pictures/{id_}").all("section", "lost-file")
+    (photos / "brief.png").unlink()
+    page = read(browser, f"/pictures/{id_}")
+    (seen,) = page.all("img", "seen")
+    assert browser.get(seen["src"]).status_code == 200
+    assert texts.TEXTS["gone_head"] in page.words
+    assert page.ids  # its lookalikes are found all the same
+    assert not [one for one in page.all("button") if one.get("id") == "mark"]
+    gallery.index()
+
+
+def test_what_was_moved_is_brought_back(serve: Serve, photos: Path, gallery: Gallery) -> None:
+    client = serve(Settings(token="a-token-for-the-tests", allow_write=True))
+    client.headers |= {"accept": "text/html", "authorization": "Bearer a-token-for-the-tests"}
+    assert "/copies/undo" not in find_actions(wait_for(client, "/copies"))
+    moved = client.post("/copies/move", data={"choice": "", "moves": "1"})
+    assert moved.status_code == 200
+    assert texts.TEXTS["undo"] in moved.text
+    assert len(list(photos.iterdir())) == 3
+    assert "/copies/undo" in find_actions(wait_for(client, "/copies"))
+    far = serve(Settings("0.0.0.0", token="a-token-for-the-tests", allow_write=True), client="192.0.2.7")
+    far.headers |= client.headers
+    assert far.post("/copies/undo").status_code == 403
+    assert texts.TEXTS["back_done"].format(count="1 picture") in client.post("/copies/undo").text
+    assert len(list(photos.iterdir())) == 4
+    assert len(gallery) == 4
+
+
+def test_the_page_has_words_for_every_rule_in_its_order() -> None:
+    assert tuple(texts.KEEP) == KEEP

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from lookalike.cli.printing import note, path_fields, print_json, print_paths, print_table
-from lookalike.cli.viewer import check_viewer, open_file
 from lookalike.errors import UsageError, counted
 from lookalike.files import check_output, write_output
 from lookalike.images.paths import to_bytes
+from lookalike.images.viewer import OPENER, find_viewer, has_screen, open_file
 from lookalike.store.location import FOLDER
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Results:
             if folder is not None and _is_inside(folder, gallery):
                 raise UsageError(f"{folder} is part of a gallery's own folder", hint="choose another folder")
         if self.opened:
-            check_viewer()
+            _check_viewer()
 
     def write(self, gallery: Gallery, hits: Hits) -> None:
         """Write the files that are asked for, and say where they are."""
@@ -133,3 +133,11 @@ def _print_thumbnails(hits: Hits) -> None:
     elif hits:
         sys.stdout.write(draw_strip(hits, protocol))
         sys.stdout.flush()
+
+
+def _check_viewer() -> None:
+    """Raise UsageError if there is no program that opens files, or nowhere to show one."""
+    if not has_screen():
+        raise UsageError("--open: this is not a graphical session", hint="write the page with --html FILE")
+    if find_viewer() is None:
+        raise UsageError(f"--open needs {OPENER}, which is not installed", hint="write the page with --html FILE")

@@ -228,6 +228,22 @@ class Desk:
         is_lasting = mark == record.digest
         return Thumbnail(data, f'"{(mark or b"").hex()[:32]}-{size}"', is_lasting)
 
+    def is_there(self, record: Record) -> bool:
+        """Whether a picture's file is where it was. One in an object store is taken to be, which costs no request."""
+        return is_remote(record.path) or os.path.isfile(real_path(record.path))
+
+    def find_seen(self, record: Record) -> str:
+        """The largest size of `SIZES` in which a thumbnail of a picture's content is kept; "" if there is none."""
+        large_first = sorted(SIZES, key=lambda size: -SIZES[size])
+        return next((size for size in large_first if self.thumbnails.find(record.digest or b"", SIZES[size])), "")
+
+    def find_folder(self, id_: int) -> Path:
+        """The folder of a picture, on this machine. Raises Problem."""
+        path = self._real_path(self.record(id_))
+        if is_remote(path):
+            raise Problem(422, "invalid_request", "this picture lies in an object store")
+        return Path(os.fsdecode(path)).parent
+
     def _write_file(self, content: bytes) -> str:
         """The name of a new file with this content, which only this server knows. Raises Problem if it is empty."""
         if not content:

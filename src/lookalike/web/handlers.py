@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import QueryParams, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -22,12 +23,15 @@ __all__ = [
     "answer_problem",
     "base_of",
     "describe_thumbnail",
+    "read_fields",
     "read_file",
     "read_form",
     "send_thumbnail",
     "to_answerable",
 ]
 
+_MOST_FORM = 16 << 10
+_MOST_FIELDS = 400
 _SHORT = "private, max-age=60"
 _FOREVER = "private, max-age=31536000, immutable"
 
@@ -53,6 +57,20 @@ def to_answerable(request: Request, error: Exception) -> Problem:
 def base_of(request: Request, desk: Desk) -> bytes:
     """The folder that paths are shown relative to in the answer to a request."""
     return find_base(desk.gallery, is_local=is_local(request.scope))
+
+
+async def read_fields(request: Request) -> QueryParams:
+    """The fields of a small form without files. Raises Problem."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_FORM:
+            raise Problem(413, "too_large", "the form is too large")
+    try:
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Problem(422, "invalid_request", f"a form may have {_MOST_FIELDS} fields") from None
+    return QueryParams(pairs)
 
 
 async def read_file(request: Request) -> bytes:

@@ -7,13 +7,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from lookalike.indexing.update import IndexOptions
 from lookalike.web.problems import Problem, to_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lookalike.gallery import Gallery
+    from lookalike.indexing.update import IndexOptions
 
 __all__ = ["IndexJob"]
 
@@ -40,6 +40,8 @@ class IndexJob:
 
     def start(self, paths: Sequence[bytes], *, retry: bool = False, refresh: bool = False) -> None:
         """Begin a run. paths: what to index; nothing for all that was indexed before. Raises Problem if one runs."""
+        from lookalike.indexing.update import IndexOptions  # noqa: PLC0415  (13 ms of the start of `serve`)
+
         with self._lock:
             if self._thread is not None:
                 raise Problem(409, "running", "the collection is being indexed already")

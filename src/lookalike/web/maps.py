@@ -6,7 +6,7 @@ the same pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from lookalike.web.desk import Desk
-    from lookalike.web.surveys import Places
+    from lookalike.web.surveys import Found, Places
 
 __all__ = ["map_routes"]
 
@@ -75,8 +75,11 @@ class _View:
         if "lasso" in request.query_params:
             ids = _read_ids(request.query_params["lasso"])
             return self._show_some(request, base, texts.TEXTS["lasso_found"], ids)
-        islands = [_describe(found.value, number) for number in range(len(found.value.names))]
-        return show("map.html", self._desk, base | {"islands": islands, "total": len(found.value.ids)})
+        places = self._present(found)
+        islands = [_describe(places, number) for number in range(len(places.names))]
+        return show(
+            "map.html", self._desk, base | {"islands": [one for one in islands if one.size], "total": len(places.ids)}
+        )
 
     def _show_some(self, request: Request, page: dict[str, Any], name: str, ids: list[int]) -> Response:
         k = read_count(request.query_params.get("k", str(FIRST)), least=1)
@@ -91,7 +94,16 @@ class _View:
         found = self._desk.surveys.map.find()
         if found is None:
             raise Problem(503, "busy", texts.TEXTS["map_drawing"], headers={"retry-after": "2"})
-        return JSONResponse(_collect(found.value))
+        return JSONResponse(_collect(self._present(found)))
+
+    def _present(self, found: Found[Places]) -> Places:
+        """The map without the pictures that were removed since it was drawn."""
+        if found.is_current:
+            return found.value
+        places = found.value
+        there = np.isin(places.ids, self._desk.gallery.store.ids())
+        columns = {name: getattr(places, name)[there] for name in ("ids", "x", "y", "group")}
+        return replace(places, **columns)
 
 
 def _order(places: Places, number: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -13,9 +13,9 @@ from lookalike.errors import LookalikeError
 from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
-from lookalike.web.asking import show as show_to
 from lookalike.web.copies import copies_routes
 from lookalike.web.desk import SIZES
+from lookalike.web.folders import explain_index, folder_routes, may_write
 from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail
 from lookalike.web.maps import map_routes
 from lookalike.web.picture import picture_routes
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 __all__ = ["page_routes", "show_problem"]
 
 _GOLDEN = (5**0.5 - 1) / 2
-_SKIPPED = 200
 _SUGGESTED, _LIKENESS = 8, 0.5  # words, and how much they are spelt like the one that is not known
 _COUNTED = 10_000  # pictures whose values are counted where nothing is searched for: 40 ms; beyond, those shown
+_MISSING = {404, 410, 422}  # a picture that was removed, whose file is gone, or cannot be read any more
 _FILTERS = 4  # that are looked at to see which one leaves nothing
 
 
 def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
-    """The pages, what they are made of, and the thumbnails. allow_write: whether copies may be moved."""
+    """The pages, what they are made of, and the thumbnails. allow_write: whether they may change the collection."""
 
     async def find(request: Request) -> Response:
-        return await desk.searches.run(request, _show_find, desk, request)
+        return await desk.searches.run(request, _show_find, desk, request, allow_write)
 
     async def drop(request: Request) -> Response:
         state = read_state(request.query_params)
@@ -60,24 +60,26 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
         data = await desk.pictures.run(request, desk.draw_dropped, request.path_params["name"], size)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
-    async def collection(request: Request) -> Response:
-        return await desk.searches.run(request, _show_collection, desk, request)
-
     async def thumbnail(request: Request) -> Response:
         id_, size = read_count(request.path_params["id"], most=2**63 - 1), request.path_params["size"]
         if size not in SIZES:
             raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
-        return await send_thumbnail(request, desk, id_, size)
+        try:
+            return await send_thumbnail(request, desk, id_, size)
+        except Problem as problem:
+            if problem.status not in _MISSING or "optional" not in request.query_params:
+                raise
+            return Response(status_code=204)
 
     return [
         Route("/", find, name="find"),
         Route("/find", drop, methods=["POST"], name="drop"),
         Route("/dropped/{name}", dropped, name="dropped"),
-        Route("/collection", collection, name="collection"),
         Route("/thumbnails/{id}/{size}", thumbnail, name="thumbnails"),
         Route("/static/{name}", send_static, name="static"),
         *picture_routes(desk, list_ids),
         *copies_routes(desk, allow_write=allow_write),
+        *folder_routes(desk, allow_write=allow_write),
         *map_routes(desk),
     ]
 
@@ -123,9 +125,13 @@ def _suggest(desk: Desk, text: str) -> list[str]:
         return []
 
 
-def _show_find(desk: Desk, request: Request) -> Response:
+def _show_find(desk: Desk, request: Request, allow_write: bool) -> Response:  # noqa: FBT001
     state, base = read_state(request.query_params), base_of(request, desk)
     ids, total, hits = list_ids(desk, state)
+    index = explain_index(desk)
+    if not ids and not state.pairs and index["is_running"]:
+        waiting = {"title": texts.TEXTS["find"], "section": "find", "state": state, "what": texts.TEXTS["adding"]}
+        return show("waiting.html", desk, waiting | {"progress": index["progress"]})
     records = desk.gallery.store.get(ids)
     explained = desk.gallery.explain_filters(state.where, has_hits=bool(ids)) if state.where else []
     page = {
@@ -142,6 +148,8 @@ def _show_find(desk: Desk, request: Request) -> Response:
         "culprits": _find_culprits(desk, state) if state.where and not ids else [],
         "has_more": len(ids) >= state.k and state.k + FIRST <= 1000 and len(ids) < total,
         "command": name_command("index FOLDER", desk.gallery.location) if not base else "lookalike index FOLDER",
+        "may_write": may_write(request, allow_write),
+        "index": index,
     }
     return show("find.html", desk, page)
 
@@ -168,25 +176,6 @@ def _find_culprits(desk: Desk, state: State) -> list[tuple[str, str, int]]:
         if count := len(desk.gallery.select(rest.options.where)):
             found.append((chip.label, rest.url, count))
     return found
-
-
-def _show_collection(desk: Desk, request: Request) -> Response:
-    base, gallery = base_of(request, desk), desk.gallery
-    skipped = gallery.skipped()
-    page: dict[str, Any] = {
-        "title": texts.TEXTS["collection"],
-        "section": "collection",
-        "state": State(),
-        "info": gallery.info(),
-        "encoder": texts.explain_encoder(gallery.store.space.encoder),
-        "words": texts.TEXTS["words_known" if desk.knows_words else "words_unknown"],
-        "roots": [(show_to(root.path, base)["display"], root.rules.exclude) for root in gallery.roots],
-        "skipped": [(show_to(path, base)["display"], reason) for path, reason in skipped[:_SKIPPED]],
-        "skipped_total": len(skipped),
-        "command": name_command("skipped", gallery.location) if not base else "lookalike skipped",
-        "add_command": name_command("index FOLDER", gallery.location) if not base else "lookalike index FOLDER",
-    }
-    return show("collection.html", desk, page)
 
 
 def _spread(ids: list[int], count: int) -> list[int]:

@@ -5,12 +5,12 @@
 /pictures/17?like=3&view=compare      beside the picture that was searched for
 /pictures/17?like=3&view=heat         where the two match
 /dropped/NAME/large                   a picture that was dropped
+/pictures/17/folder                   POST: open its folder in the file manager, for whoever sits at this machine
 """
 
 from __future__ import annotations
 
 import io
-import os
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lookalike.images.paths import is_remote
+from lookalike.images.viewer import find_viewer, open_file
+from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.asking import show as show_to
-from lookalike.web.handlers import base_of
+from lookalike.web.handlers import base_of, read_fields
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import show
+from lookalike.web.safety import is_local
 from lookalike.web.state import Part, State, read_state
 from lookalike.web.tiles import Tile, find_shape, make_tiles
 
@@ -42,6 +46,7 @@ __all__ = ["picture_routes"]
 
 _STRIP = 18  # lookalikes beside a picture
 _REMEMBERED = 16  # heat maps
+_MOST_ID = 2**63 - 1
 _VIEWS = ("compare", "heat")
 _PARTS = {
     "middle": "25,25,50,50",
@@ -62,12 +67,18 @@ def picture_routes(desk: Desk, list_ids: Listing) -> list[Route]:
     async def dropped(request: Request) -> Response:
         return await desk.searches.run(request, view.show_dropped, request)
 
+    async def folder(request: Request) -> Response:
+        await read_fields(request)
+        await desk.pictures.run(request, view.open_folder, request)
+        return Response(status_code=204)  # with which a browser stays where it is
+
     async def heat(request: Request) -> Response:
         data = await desk.uploads.run(request, view.draw_heat, request)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     return [
         Route("/pictures/{id}", picture, name="picture"),
+        Route("/pictures/{id}/folder", folder, methods=["POST"], name="folder"),
         Route("/dropped/{name}/large", dropped, name="dropped-large"),
         Route("/heat/{id}/{side}", heat, name="heat"),
     ]
@@ -81,7 +92,7 @@ class _View:
 
     def show(self, request: Request) -> Response:
         """The page of a picture of the collection."""
-        id_ = read_count(request.path_params["id"], most=2**63 - 1)
+        id_ = read_count(request.path_params["id"], most=_MOST_ID)
         state, mode = read_state(request.query_params), request.query_params.get("view", "")
         record, base = self._desk.record(id_), base_of(request, self._desk)
         asked = next(iter(state.wanted), None)
@@ -90,7 +101,10 @@ class _View:
         page = {
             "record": record,
             "path": show_to(record.path, base)["display"],
-            "is_there": os.path.isfile(record.path),
+            "is_there": (is_there := self._desk.is_there(record)),
+            "seen": "" if is_there else self._desk.find_seen(record),
+            "command": name_command("index", self._desk.gallery.location) if not base else "lookalike index",
+            "may_open": is_there and _may_open(request) and not is_remote(record.path),
             "large": f"/thumbnails/{id_}/large?v={tile.version}",
             "asked": _address(asked, "large") if asked is not None else "",
             "mode": mode if mode in _VIEWS and asked is not None else "",
@@ -111,6 +125,7 @@ class _View:
             "record": None,
             "path": "",
             "is_there": True,
+            "may_open": False,
             "large": f"/dropped/{name}?size=large",
             "asked": "",
             "mode": "",
@@ -120,6 +135,14 @@ class _View:
             "heat": "",
         }
         return self._answer(request, Part(name, is_dropped=True), tile, State(), page)
+
+    def open_folder(self, request: Request) -> None:
+        """Open the folder of a picture. Raises Problem, UsageError."""
+        if not is_local(request.scope):
+            raise Problem(403, "not_here", texts.PROBLEMS["not_here"])
+        if find_viewer() is None:
+            raise Problem(422, "no_screen", texts.PROBLEMS["no_screen"])
+        open_file(self._desk.find_folder(read_count(request.path_params["id"], most=_MOST_ID)))
 
     def _answer(self, request: Request, part: Part, tile: Tile, state: State, page: dict[str, Any]) -> Response:
         hits = self._desk.gallery.search(part.query(self._desk), _STRIP)
@@ -149,7 +172,7 @@ class _View:
 
     def draw_heat(self, request: Request) -> bytes:
         """A picture with the parts in red that match: side "query", or side "hit"."""
-        id_ = read_count(request.path_params["id"], most=2**63 - 1)
+        id_ = read_count(request.path_params["id"], most=_MOST_ID)
         state, side = read_state(request.query_params), request.path_params["side"]
         if side not in {"query", "hit"} or not state.wanted:
             raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
@@ -169,6 +192,11 @@ class _View:
             while len(self._heats) > _REMEMBERED:
                 self._heats.popitem(last=False)
             return self._heats[id_, part]
+
+
+def _may_open(request: Request) -> bool:
+    """Whether a folder can be opened for a client: it sits at this machine, and a window would be seen."""
+    return is_local(request.scope) and find_viewer() is not None
 
 
 def _address(part: Part, size: str) -> str:

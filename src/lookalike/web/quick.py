@@ -28,7 +28,7 @@ __all__ = ["Quick"]
 _SIMILAR = re.compile(r"/api/v1/images/([1-9][0-9]{0,17})/similar", re.ASCII)
 _THUMBNAIL = re.compile(r"/thumbnails/([1-9][0-9]{0,17})/(small|large)", re.ASCII)
 _K = re.compile(rb"k=([1-9][0-9]{0,3})")
-_VERSION = re.compile(rb"(v=[0-9A-Za-z]{0,64})?")
+_VERSION = re.compile(rb"(v=[0-9A-Za-z]{0,64})?(&?optional)?")
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -75,7 +75,7 @@ class Quick:
     async def _send_thumbnail(self, scope: Scope, receive: Receive, send: Send, wanted: tuple[int, str]) -> None:
         found = await self._desk.pictures.run(_Client(receive), self._desk.thumbnail, *wanted)
         known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
-        headers = describe_thumbnail(found, is_versioned=bool(scope["query_string"]))
+        headers = describe_thumbnail(found, is_versioned=scope["query_string"].startswith(b"v="))
         is_known = found.etag.encode() in known
         kind = [] if is_known else [(b"content-type", b"image/jpeg")]
         pairs = [*kind, *((name.encode(), value.encode()) for name, value in headers.items())]

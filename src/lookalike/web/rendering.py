@@ -9,13 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from starlette.responses import HTMLResponse, Response
 
 from lookalike.web import texts
 from lookalike.web.problems import Problem
 
 if TYPE_CHECKING:
+    import jinja2
     from starlette.requests import Request
 
     from lookalike.web.desk import Desk
@@ -74,6 +74,8 @@ def _compress(name: str) -> bytes:
 
 @lru_cache(1)
 def _templates() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415  (40 ms, in which a browser starts)
+
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=True,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lookalike.explore.duplicates.keep import Move
 
-__all__ = ["MANIFEST", "Moved", "move_copies", "open_trash", "undo_moves"]
+__all__ = ["MANIFEST", "Moved", "count_moved", "move_copies", "open_trash", "undo_moves"]
 
 MANIFEST = "manifest.jsonl"
 _RULES = ".lookalikeignore"
@@ -101,6 +101,11 @@ def undo_moves(trash: Path) -> Moved:
             except OSError as error:
                 result.failed.append((new, error.strerror or str(error)))
     return result
+
+
+def count_moved(trash: Path) -> int:
+    """How many files `undo_moves` would try to bring back; 0 for a folder that nothing was moved into."""
+    return len(list(_pending(_read_manifest(trash)))) if (trash / MANIFEST).is_file() else 0
 
 
 class _NotMovedError(Exception):

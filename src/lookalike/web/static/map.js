@@ -36,6 +36,8 @@ export async function start(chart, visit) {
 
   /** @type {Map<number, ImageBitmap | null>} */
   const images = new Map();
+  /** @type {Set<number>} */
+  const gone = new Set(); // removed since the map was drawn, or without a file
   /** @type {number[]} */
   let wanted = [];
   let fetching = 0;
@@ -45,8 +47,11 @@ export async function start(chart, visit) {
       if (images.has(i)) continue;
       images.set(i, null);
       fetching++;
-      fetch(`/thumbnails/${ids[i]}/small`)
-        .then((answer) => (answer.ok ? answer.blob() : Promise.reject(new Error(answer.statusText))))
+      fetch(`/thumbnails/${ids[i]}/small?optional`)
+        .then((answer) => {
+          if (answer.status === 204) gone.add(i);
+          return answer.status === 200 ? answer.blob() : Promise.reject(new Error(answer.statusText));
+        })
         .then((blob) => createImageBitmap(blob))
         .then((whole) => {
           const by = 160 / Math.max(whole.width, whole.height);
@@ -101,6 +106,7 @@ export async function start(chart, visit) {
     const taken = new Map();
     const chosen = [];
     for (let i = 0; i < count; i++) {
+      if (gone.has(i)) continue;
       const px = left(i);
       const py = top(i);
       if (px < -size || py < -size || px > width + size || py > height + size) continue;
@@ -136,6 +142,7 @@ export async function start(chart, visit) {
     context.textAlign = "center";
     context.textBaseline = "middle";
     for (const each of groups) {
+      if (!each.size) continue;
       const text = each.name.length > 28 ? `${each.name.slice(0, 14)}…${each.name.slice(-13)}` : each.name;
       const wide = context.measureText(text).width + 16;
       const px = (each.x - view.x) * view.scale + width / 2;

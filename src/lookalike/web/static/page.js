@@ -52,6 +52,7 @@ function remember() {
 /** @param {Page} page */
 function put(page) {
   const wasTyping = document.activeElement?.id === "words";
+  setMarking(false);
   main().replaceWith(page.main);
   if (page.ask) document.querySelector(".ask")?.replaceWith(page.ask);
   document.title = page.title;
@@ -324,10 +325,33 @@ function showAsked(event) {
 document.addEventListener("pointerover", showAsked);
 document.addEventListener("focusin", showAsked);
 
-// A box that is drawn on the large picture searches for that part of it.
+// A box on the large picture searches for that part of it. A mouse draws it and searches at once; by touch and by keys a
+// button puts one there first, which can be drawn again, moved and resized before it is searched with.
 
+/** @typedef {{frame: HTMLElement, box: HTMLElement, sides: number[]}} Marked */
 /** @type {{frame: HTMLElement, box: HTMLElement, x: number, y: number} | null} */
 let drawn = null;
+/** @type {Marked | null} */
+let marked = null;
+const SMALLEST = 4; // percent of a side
+const STEP = 2;
+
+/** @param {HTMLElement} box @param {number[]} sides */
+function placeBox(box, sides) {
+  ["left", "top", "width", "height"].forEach((name, index) => box.style.setProperty(name, `${sides[index]}%`));
+}
+/** @param {HTMLElement} frame */
+function addBox(frame) {
+  const box = document.createElement("div");
+  box.className = "box";
+  frame.append(box);
+  return box;
+}
+/** @param {HTMLElement} frame @param {number[]} sides */
+function findPart(frame, [x = 0, y = 0, wide = 0, high = 0]) {
+  const rounded = [x, y, Math.min(wide, 100 - x), Math.min(high, 100 - y)].map((side) => Number(side.toFixed(1)));
+  visit(`${frame.dataset.part}@${rounded.join(",")}`);
+}
 /** @param {PointerEvent} event @param {HTMLElement} frame */
 function placeOn(event, frame) {
   const { left, top, width, height } = frame.getBoundingClientRect();
@@ -339,29 +363,84 @@ function boxOf(event, { frame, x, y }) {
   const [right = 0, bottom = 0] = placeOn(event, frame);
   return [Math.min(x, right), Math.min(y, bottom), Math.abs(right - x), Math.abs(bottom - y)].map((side) => Math.round(side * 1000) / 10);
 }
+
+// A quick stroke is not a fling, whose end would swallow the next tap.
+/** @param {TouchEvent} event */
+function keepStill(event) {
+  if (event.cancelable) event.preventDefault();
+}
+
+/** @param {boolean} isOn */
+function setMarking(isOn) {
+  const frame = find(".frame[data-part]", HTMLElement);
+  if (!frame || Boolean(marked) === isOn) return;
+  if (isOn) {
+    const box = addBox(frame);
+    box.tabIndex = 0;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", texts.box ?? "");
+    marked = { frame, box, sides: [25, 25, 50, 50] };
+    placeBox(box, marked.sides);
+    box.focus({ preventScroll: true });
+    frame.addEventListener("touchmove", keepStill, { passive: false });
+  } else {
+    marked?.box.remove();
+    marked = null;
+    frame.removeEventListener("touchmove", keepStill);
+  }
+  frame.classList.toggle("marking", isOn);
+  for (const id of ["mark-go", "mark-stop", "mark-how"]) find(`#${id}`, HTMLElement)?.toggleAttribute("hidden", !isOn);
+  find("#mark", HTMLElement)?.toggleAttribute("hidden", isOn);
+  if (!isOn) find("#mark", HTMLElement)?.focus({ preventScroll: true });
+}
+
+/** @param {Marked} one @param {KeyboardEvent} event */
+function moveBox(one, event) {
+  const [dx = 0, dy = 0] = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key] ?? [];
+  const [x = 0, y = 0, wide = 0, high = 0] = one.sides;
+  const within = (/** @type {number} */ value, /** @type {number} */ least, /** @type {number} */ most) => Math.min(Math.max(value, least), most);
+  one.sides = event.shiftKey
+    ? [x, y, within(wide + dx, SMALLEST, 100 - x), within(high + dy, SMALLEST, 100 - y)]
+    : [within(x + dx, 0, 100 - wide), within(y + dy, 0, 100 - high), wide, high];
+  placeBox(one.box, one.sides);
+  const said = find("#said", HTMLElement);
+  const [left = 0, top = 0, across = 0, down = 0] = one.sides.map((side) => Math.round(side));
+  const words = { x: left, y: top, wide: across, high: down };
+  if (said) said.textContent = Object.entries(words).reduce((text, [name, value]) => text.replace(`{${name}}`, String(value)), texts.place ?? "");
+}
+
 document.addEventListener("pointerdown", (event) => {
-  const image = event.target instanceof Element && event.target.matches("img.large") ? event.target : null;
-  const frame = image?.closest(".frame[data-part]");
-  if (!(frame instanceof HTMLElement) || event.button || event.pointerType === "touch") return;
+  const target = event.target instanceof Element && event.target.matches("img.large, .marking .box") ? event.target : null;
+  const frame = target?.closest(".frame[data-part]");
+  if (!(frame instanceof HTMLElement) || event.button || !event.isPrimary || (event.pointerType === "touch" && !marked)) return;
   event.preventDefault();
   const [x = 0, y = 0] = placeOn(event, frame);
-  const box = document.createElement("div");
-  box.className = "box";
-  frame.append(box);
-  drawn = { frame, box, x, y };
+  drawn = { frame, box: marked?.box ?? addBox(frame), x, y };
 });
 document.addEventListener("pointermove", (event) => {
-  if (!drawn) return;
-  const sides = boxOf(event, drawn);
-  ["left", "top", "width", "height"].forEach((name, index) => drawn?.box.style.setProperty(name, `${sides[index]}%`));
+  if (drawn && event.isPrimary) placeBox(drawn.box, boxOf(event, drawn));
 });
 document.addEventListener("pointerup", (event) => {
-  if (!drawn) return;
-  const [x = 0, y = 0, wide = 0, high = 0] = boxOf(event, drawn);
+  if (!drawn || !event.isPrimary) return;
+  const sides = boxOf(event, drawn);
   const { frame, box } = drawn;
   drawn = null;
-  if (wide < 4 || high < 4) return box.remove();
-  visit(`${frame.dataset.part}@${[x, y, Math.min(wide, 100 - x), Math.min(high, 100 - y)].map((side) => Number(side.toFixed(1))).join(",")}`);
+  const isLarge = (sides[2] ?? 0) >= SMALLEST && (sides[3] ?? 0) >= SMALLEST;
+  if (marked) {
+    if (isLarge) marked.sides = sides;
+    placeBox(box, marked.sides);
+  } else if (isLarge) findPart(frame, sides);
+  else box.remove();
+});
+document.addEventListener("pointercancel", () => {
+  if (marked) placeBox(marked.box, marked.sides);
+  else drawn?.box.remove();
+  drawn = null;
+});
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest(".marking > button") : null;
+  if (button?.id === "mark-go" && marked) findPart(marked.frame, marked.sides);
+  else if (button) setMarking(button.id === "mark");
 });
 
 document.addEventListener("click", async (event) => {
@@ -413,10 +492,11 @@ function showMode(mode) {
 /** @param {HTMLElement | null} field */
 function stepBack(field) {
   if (going) return going.abort();
-  if (drawn) {
+  if (drawn && !marked) {
     drawn.box.remove();
     drawn = null;
-  } else if (field) field.blur();
+  } else if (marked) setMarking(false);
+  else if (field) field.blur();
   else if (location.pathname + location.search !== "/") {
     if (pages.size) history.back();
     else visit(find("#back", HTMLAnchorElement)?.href ?? "/");
@@ -431,6 +511,12 @@ document.addEventListener("keydown", (event) => {
   if (keys?.open) return;
   if (event.key === "Escape") return stepBack(isTyping ? target : null);
   if (isTyping || target instanceof HTMLCanvasElement) return;
+  if (marked && target === marked.box) {
+    if (event.key === "Enter") findPart(marked.frame, marked.sides);
+    if (!event.key.startsWith("Arrow")) return;
+    event.preventDefault();
+    return moveBox(marked, event);
+  }
   const words = find("#words", HTMLInputElement);
   const here = target instanceof HTMLAnchorElement && target.matches(".hit") ? target : null;
   const isArrow = event.key.startsWith("Arrow") && !(target instanceof HTMLInputElement);
@@ -451,7 +537,8 @@ document.addEventListener("keydown", (event) => {
   } else if (here?.parentElement && "o+-=".includes(event.key)) {
     const kind = { o: ".open", "+": ".plus", "=": ".plus", "-": ".minus" }[event.key] ?? ".open";
     find(kind, HTMLAnchorElement, here.parentElement)?.click();
-  } else if ("bh".includes(event.key) && document.querySelector(".modes") && !here) showMode(event.key === "b" ? "compare" : "heat");
+  } else if (event.key === "p" && document.querySelector("#mark") && !here) setMarking(true);
+  else if ("bh".includes(event.key) && document.querySelector(".modes") && !here) showMode(event.key === "b" ? "compare" : "heat");
   else if (event.key.length === 1 && /[\p{L}\p{N}]/u.test(event.key)) words?.focus();
 });
 
