@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from typing import Any, cast
 import pytest
 
 ENGINES = Path(os.environ.get("LOOKALIKE_ENGINES") or Path(__file__).parents[1] / ".venv" / "engines")
+MILVUS = ENGINES.with_name(f"{ENGINES.name}-milvus")  # an environment of its own: it needs an old setuptools
 _DEATH = 1  # PR_SET_PDEATHSIG
 
 
@@ -41,7 +43,7 @@ def gallery_name(folder: Path) -> str:
 
 def marks_of(store: str) -> list[pytest.MarkDecorator]:
     """The marks of a test of this store, by its name in STORES: those on servers are left out by `make test-fast`."""
-    return [getattr(pytest.mark, engine) for engine in ("postgresql",) if store.startswith(engine)]
+    return [getattr(pytest.mark, engine) for engine in ("postgresql", "milvus") if store.startswith(engine)]
 
 
 class Postgres:
@@ -142,6 +144,90 @@ class Postgres:
         return who | ({"preexec_fn": die_with_parent} if dies and sys.platform == "linux" else {})
 
 
+class Milvus:
+    """A standalone Milvus server in a folder of its own under /tmp; after a restart it may be on another port."""
+
+    def __init__(self) -> None:
+        self._python = MILVUS / "bin" / "python"
+        if not next(MILVUS.glob("lib/python*/site-packages/milvus/data/bin"), None):
+            pytest.skip(f"Milvus is not in {MILVUS.name}: make engines")
+        self.folder = Path(tempfile.mkdtemp(prefix="lookalike-milvus-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = self._server = 0
+        atexit.register(self.remove)
+        self.start()
+
+    def url(self, gallery: str, *, options: str = "", port: int | None = None) -> str:
+        return f"milvus://127.0.0.1:{port or self.port}/{gallery}{options}"
+
+    def start(self) -> None:
+        """Start it, 7 to 11 s on an idle machine; 10 s longer after it was killed."""
+        log = (self.folder / "log").open("ab")
+        start = functools.partial(
+            subprocess.Popen[bytes],
+            [self._python, "-c", _RUN_MILVUS, str(self.folder), json.dumps(_OF_MILVUS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            **({"preexec_fn": die_with_parent} if sys.platform == "linux" else {}),
+        )
+        self._process = cast("subprocess.Popen[bytes]", _starter().submit(start).result())
+        log.close()
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline().split()
+        if len(answer) != 2:
+            raise RuntimeError(f"Milvus does not start: {(self.folder / 'log').read_text()[-1000:]}")
+        self.port, self._server = map(int, answer)
+
+    def kill(self) -> None:
+        """kill -9, as a machine that loses its power."""
+        assert self._process is not None
+        for process in (self._process.pid, self._server):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._end()
+
+    def signal(self, which: signal.Signals) -> None:
+        """Send a signal to the server: SIGSTOP makes it infinitely slow."""
+        os.kill(self._server, which)
+
+    def remove(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
+        assert self._process is not None
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+
+_OF_MILVUS = {
+    "common.session.ttl": 3,  # back 10 s after kill -9, not 54
+    "proxy.timeTickInterval": 20,  # ms until a reader sees the last write, not 200
+    "queryCoord.checkInterval": 50,
+    "queryCoord.distPullInterval": 50,
+}
+_RUN_MILVUS = """
+import ctypes, json, os, signal, sys
+import milvus
+server = milvus.MilvusServer()
+server.set_base_dir(sys.argv[1])
+for name, value in json.loads(sys.argv[2]).items():
+    server.config.set(name, value)
+popen = milvus.subprocess.Popen
+die = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+milvus.subprocess.Popen = lambda *args, **kwargs: popen(*args, preexec_fn=die, **kwargs)
+os.environ.update(QUERYCOORD_CHECKCHANNELINTERVAL="50", QUERYCOORD_CHECKSEGMENTINTERVAL="50")
+server.start()
+print(server.listen_port, server.server_proc.pid, flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
 def die_with_parent() -> None:
     """Ask Linux to end this process when the one that started it ends, however that happens."""
     ctypes.CDLL(None).prctl(_DEATH, signal.SIGQUIT)
@@ -158,6 +244,13 @@ def postgres() -> Postgres:
     """The server that all tests of this process share; skips the test where there is none."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: make test")
     return Postgres()
+
+
+@functools.cache
+def milvus() -> Milvus:
+    """The server that all tests of this process share; skips the test where there is none."""
+    pytest.importorskip("pymilvus", reason="pymilvus is not installed: make test")
+    return Milvus()
 
 
 def _find_postgres() -> Path:
