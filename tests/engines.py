@@ -174,7 +174,7 @@ class Milvus:
         self._process = cast("subprocess.Popen[bytes]", _starter().submit(start).result())
         log.close()
         assert self._process.stdout is not None
-        answer = self._process.stdout.readline().split()
+        answer = self._process.stdout.readline().split()  # about 8 s
         if len(answer) != 2:
             raise RuntimeError(f"Milvus does not start: {(self.folder / 'log').read_text()[-1000:]}")
         self.port, self._server = map(int, answer)
