@@ -6,10 +6,10 @@ import logging
 
 from lookalike.errors import MissingExtra, how_to_install
 
-# Its client writes every error with its traceback to stderr, even one that is expected or retried.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
-
 try:
     import pymilvus as _pymilvus  # noqa: F401  (every module here needs it)
 except ImportError as error:
     raise MissingExtra("a gallery in Milvus needs pymilvus", hint=how_to_install("lookalike[milvus]")) from error
+
+# Its client writes every error with its traceback to stderr, even one that is expected or retried.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)

@@ -1,4 +1,4 @@
-"""Rows of a gallery as Milvus keeps them: bytes and text percent-encoded, which VARCHAR takes and expressions can quote."""
+"""Rows of a gallery as Milvus keeps them: bytes and text are percent-encoded, so that expressions can quote them."""
 
 from __future__ import annotations
 
@@ -86,11 +86,17 @@ def encode_item(row: Row, vector: list[float]) -> dict[str, Any]:
     numbers = {"size": size, "mtime_ns": mtime_ns, "width": width, "height": height}
     texts = {"format": format_, "taken_at": taken_at, "camera": camera, "skipped_because": reason}
     return {
-        **{"id": id_, "path": encode_bytes(path), "digest": (digest or b"").hex(), "embedded": digest is not None},
+        "id": id_,
+        "path": encode_bytes(path),
+        "digest": (digest or b"").hex(),
+        "embedded": digest is not None,
         **{key: NONE if value is None else value for key, value in numbers.items()},
         **{key: encode_text(value) for key, value in texts.items()},
-        **{"max_megapixels": json.dumps(limit), "crc": crc, "vector": vector},
-        **{"folder": encode_bytes(folder), "name": encode_name(name)},
+        "max_megapixels": json.dumps(limit),
+        "crc": crc,
+        "vector": vector,
+        "folder": encode_bytes(folder),
+        "name": encode_name(name),
     }
 
 

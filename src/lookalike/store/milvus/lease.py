@@ -1,8 +1,8 @@
 """The right to write: a chain of locks, of which the last one counts, by what Milvus does at once for everyone.
 
 A lock is an empty collection of its own. It becomes the last of the chain by an alias that says which lock it comes
-after, which only one lock can get. Its holder renews it every few seconds; one that was not renewed in time, or that was
-released, may be followed by another. Times are the server's, so that clocks of clients need not agree.
+after, which only one lock can get. Its holder renews it every few seconds; one that was not renewed in time, or
+that was released, may be followed by another. Times are the server's, so that clocks of clients need not agree.
 """
 
 from __future__ import annotations

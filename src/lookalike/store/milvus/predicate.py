@@ -79,7 +79,7 @@ def _text(condition: Condition, values: Values) -> str:
 
 
 def _name(condition: Condition, values: Values) -> str:
-    """A pattern that is plain up to one * at its end is a range; others are tested here, on the names in their range."""
+    """A pattern that is plain up to a * at its end is a range; others are tested here, on the names in their range."""
     pattern = compose(str(condition.value))
     plain = _PLAIN.match(pattern)
     head = plain[0] if plain else ""

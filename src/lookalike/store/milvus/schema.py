@@ -74,7 +74,7 @@ class State(NamedTuple):
     generation: grows with every change. epoch: the number of the collection of items. width: of their vectors. next_id:
     of records. next_row: of rows of any collection. records, embedded, checksums: see `lookalike.store.rows.Tally`.
     seen: the server's time of the last write, which a reader must have seen. horizon: the oldest generation of which all
-    rows are there still. history: of some generations when they began to count, in milliseconds of the server.
+    rows are there. history: of some generations when they began to count, in milliseconds of the server.
     """
 
     generation: int
@@ -151,7 +151,7 @@ def _parse_state(properties: dict[str, str], location: str) -> State:
     if crc != str(checksum(text.encode())):
         raise corrupt(location, "the property with the state of the gallery does not match its checksum")
     *numbers, history = json.loads(text)
-    return State(*numbers, tuple(map(tuple, history)))
+    return State(*numbers, history=tuple((int(one), int(when), int(epoch)) for one, when, epoch in history))
 
 
 def empty_schema() -> CollectionSchema:

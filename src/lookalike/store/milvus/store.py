@@ -511,7 +511,7 @@ class MilvusStore:
         change.state = change.state._replace(next_id=next_id + len(new_ids))
         rows = [to_row(record, (new_ids | ids)[path]) for path, record in after.items()]
         rows += old[len(before) :]
-        there = {digest: reader.check_content(digest, row) for digest, row in known.items()} | blobs
+        there = {digest: reader.check_content(digest, row) for digest, row in known.items()} | dict(blobs)
         self._replace(change, [*before, *others], old, self._encode_items(rows, there, change.moment))
         self._write_contents(change, known, {one: blobs[one] for one in wanted & blobs.keys()}, descriptions)
         self._end_orphans(change, {row[DIGEST] for row in old} - wanted, {row[ID] for row in old})

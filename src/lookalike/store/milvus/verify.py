@@ -30,8 +30,8 @@ def problems(
     """The problems found in a gallery at one moment, one line each."""
     looks: list[Callable[[], Iterator[str]]] = [
         lambda: _check_items(moment, reader),
-        lambda: _check_entries(moment, reader),
-        lambda: _check_vectors(moment, reader, space, projection(moment)),
+        lambda: _check_entries(reader),
+        lambda: _check_vectors(reader, space, projection(moment)),
     ]
     for look in looks:
         try:
@@ -50,13 +50,13 @@ def _check_items(moment: Moment, reader: Reader) -> Iterator[str]:
         yield f"{tally.records:,} items found, but {expected[0]:,} were written, or others"
 
 
-def _check_entries(_moment: Moment, reader: Reader) -> Iterator[str]:
+def _check_entries(reader: Reader) -> Iterator[str]:
     for key in reader.names(""):
         reader.meta(key)
     yield from ()
 
 
-def _check_vectors(moment: Moment, reader: Reader, space: Space, fitted: Projection | None) -> Iterator[str]:
+def _check_vectors(reader: Reader, space: Space, fitted: Projection | None) -> Iterator[str]:
     for rows, blobs in reader.embedded():
         ids, found = reader.vectors([row[ID] for row in rows])
         expected = adapt(from_blobs(blobs, space.dim), fitted, space)

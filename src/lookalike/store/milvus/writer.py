@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from lookalike.store.milvus.encoding import listing, pad
 from lookalike.store.milvus.lease import Lease
 from lookalike.store.milvus.moment import GRACE, Moment
@@ -15,6 +13,7 @@ from lookalike.store.milvus.tables import split
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from lookalike.store import Space
