@@ -73,8 +73,8 @@ class State(NamedTuple):
 
     generation: grows with every change. epoch: the number of the collection of items. width: of their vectors. next_id:
     of records. next_row: of rows of any collection. records, embedded, checksums: see `lookalike.store.rows.Tally`.
-    seen: the server's time of the last write, which a reader must have seen. horizon: the oldest generation of which all
-    rows are there. history: of some generations when they began to count, in milliseconds of the server.
+    seen: the server's time of the last write, which a reader must have seen. horizon: the oldest generation that is
+    there as a whole. history: of some generations when they began to count, in milliseconds of the server.
     """
 
     generation: int
