@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import functools
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -18,12 +17,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+
+from tests.milvus_server import pump
 
 ENGINES = Path(os.environ.get("LOOKALIKE_ENGINES") or Path(__file__).parents[1] / ".venv" / "engines")
 MILVUS = ENGINES.with_name(f"{ENGINES.name}-milvus")  # an environment of its own: it needs an old setuptools
@@ -145,7 +147,7 @@ class Postgres:
 
 
 class Milvus:
-    """A standalone Milvus server in a folder of its own under /tmp; after a restart it may be on another port."""
+    """A standalone Milvus server in a folder of its own under /tmp, on a free port of loopback that stays the same."""
 
     def __init__(self) -> None:
         self._python = MILVUS / "bin" / "python"
@@ -153,31 +155,36 @@ class Milvus:
             pytest.skip(f"Milvus is not in {MILVUS.name}: make engines")
         self.folder = Path(tempfile.mkdtemp(prefix="lookalike-milvus-"))
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = self._server = 0
+        self._server = 0
         atexit.register(self.remove)
         self.start()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._bridge, daemon=True).start()
 
-    def url(self, gallery: str, *, options: str = "", port: int | None = None) -> str:
-        return f"milvus://127.0.0.1:{port or self.port}/{gallery}{options}"
+    def url(self, gallery: str, *, options: str = "") -> str:
+        return f"milvus://127.0.0.1:{self.port}/{gallery}{options}"
 
     def start(self) -> None:
         """Start it, 7 to 11 s on an idle machine; 10 s longer after it was killed."""
-        log = (self.folder / "log").open("ab")
-        start = functools.partial(
-            subprocess.Popen[bytes],
-            [self._python, "-c", _RUN_MILVUS, str(self.folder), json.dumps(_OF_MILVUS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            **({"preexec_fn": die_with_parent} if sys.platform == "linux" else {}),
-        )
-        self._process = cast("subprocess.Popen[bytes]", _starter().submit(start).result())
-        log.close()
+        with (self.folder / "log").open("ab") as log:
+            start = functools.partial(
+                subprocess.Popen[bytes],
+                [self._python, Path(__file__).with_name("milvus_server.py"), self.folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+            self._process = cast("subprocess.Popen[bytes]", _starter().submit(start).result())
         assert self._process.stdout is not None
-        answer = self._process.stdout.readline().split()  # about 8 s
-        if len(answer) != 2:
+        answer = self._process.stdout.readline().strip()
+        if answer == b"taken":
+            self._end()
+            pytest.skip("another Milvus server runs here, and no network of its own is allowed")
+        if not answer.isdigit():
+            self._end()
             raise RuntimeError(f"Milvus does not start: {(self.folder / 'log').read_text()[-1000:]}")
-        self.port, self._server = map(int, answer)
+        self._server = int(answer)
 
     def clear(self) -> None:
         """Drop everything: each collection that is loaded costs the server some work."""
@@ -207,36 +214,26 @@ class Milvus:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _bridge(self) -> None:
+        """Pass on every connection to the port to the network that the server is in."""
+        while True:
+            near, _ = self._listener.accept()
+            far = socket.socket(socket.AF_UNIX)
+            try:
+                far.connect(str(self.folder / "socket"))
+            except OSError:  # it is not there now
+                near.close()
+                far.close()
+                continue
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=pump, args=(one, other), daemon=True).start()
+
     def _end(self) -> None:
         assert self._process is not None
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
         self._process.wait()
-
-
-_OF_MILVUS = {
-    "common.session.ttl": 3,  # back 10 s after kill -9, not 54
-    "proxy.timeTickInterval": 20,  # ms until a reader sees the last write, not 200
-    "queryCoord.checkInterval": 50,
-    "queryCoord.distPullInterval": 50,
-}
-_RUN_MILVUS = """
-import ctypes, json, os, signal, sys
-import milvus
-server = milvus.MilvusServer()
-server.set_base_dir(sys.argv[1])
-for name, value in json.loads(sys.argv[2]).items():
-    server.config.set(name, value)
-popen = milvus.subprocess.Popen
-die = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-milvus.subprocess.Popen = lambda *args, **kwargs: popen(*args, preexec_fn=die, **kwargs)
-os.environ.update(QUERYCOORD_CHECKCHANNELINTERVAL="50", QUERYCOORD_CHECKSEGMENTINTERVAL="50")
-server.start()
-print(server.listen_port, server.server_proc.pid, flush=True)
-sys.stdin.read()
-server.stop()
-"""
 
 
 def die_with_parent() -> None:
