@@ -18,7 +18,7 @@ from lookalike.store.evaluate import COMPARISONS, DAY, compose, find_file_order,
 from lookalike.store.filter import All, Among, Condition, Not
 from lookalike.store.filter import Any as AnyOf
 from lookalike.store.milvus.encoding import decode_bytes, decode_text, encode_bytes, encode_text, listing, quoted
-from lookalike.store.milvus.schema import NONE
+from lookalike.store.milvus.schema import LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,9 +109,9 @@ def _number(condition: Condition, _values: Values) -> str:
     field, value = condition.field, float(condition.value)
     if math.isnan(value):
         return FALSE
-    if abs(value) >= 2**62:
+    if abs(value) >= 2**63:
         fits = COMPARISONS[condition.operator](0.0, value)
-        return f"{field} > {NONE}" if fits else FALSE
+        return f"{field} >= {LEAST}" if fits else FALSE
     low, high = math.floor(value), math.ceil(value)
     text = {
         "=": f"{field} == {low}" if low == high else FALSE,
@@ -120,7 +120,7 @@ def _number(condition: Condition, _values: Values) -> str:
         ">": f"{field} > {low}",
         ">=": f"{field} >= {high}",
     }[condition.operator]
-    return f"{text} and {field} > {NONE}"
+    return f"{text} and {field} >= {LEAST}"
 
 
 def _date(condition: Condition, values: Values) -> str:
@@ -143,12 +143,12 @@ def _file_date(condition: Condition, values: Values, without: str) -> str:
     part, compare = str(condition.value), COMPARISONS[condition.operator]
     begins, ends = (second * 10**9 for second in find_limits(part))
     near = _join([_between(limit - _NEAR, limit + _NEAR) for limit in (begins, ends)], " or ", FALSE)
-    there = f"mtime_ns > {NONE}"
+    there = f"mtime_ns >= {LEAST}"
     moments = sorted({int(str(one["mtime_ns"])) for one in values(f"{without} and {there} and {near}", ["mtime_ns"])})
     order = find_file_order(to_seconds(np.array(moments, np.float64)), part) if moments else np.empty(0, np.int64)
     fitting = [one for one, which in zip(moments, order.tolist(), strict=True) if compare(which, 0)]
     each = [f"mtime_ns in {listing(fitting)}"]
-    for which, limits in ((-1, (NONE + 1, begins - 1)), (0, (begins, ends)), (1, (ends + 1, 2**63 - 1))):
+    for which, limits in ((-1, (LEAST, begins - 1)), (0, (begins, ends)), (1, (ends + 1, 2**63 - 1))):
         if compare(which, 0):
             each.append(f"(not {near} and {_between(*limits)})")
     return f"{there} and ({' or '.join(each)})"
@@ -156,7 +156,7 @@ def _file_date(condition: Condition, values: Values, without: str) -> str:
 
 def _between(low: int, high: int) -> str:
     """The condition that a time lies between two, both included, of which either may be beyond 64 bits."""
-    low, high = (max(NONE + 1, min(one, 2**63 - 1)) for one in (low, high))
+    low, high = (max(LEAST, min(one, 2**63 - 1)) for one in (low, high))
     return f"(mtime_ns >= {low} and mtime_ns <= {high})" if low <= high else f"({FALSE})"
 
 

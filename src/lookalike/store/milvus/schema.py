@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIVE",
     "FORMAT",
+    "LEAST",
     "METRICS",
     "NONE",
     "Names",
@@ -41,8 +42,10 @@ __all__ = [
 FORMAT = 1
 ALIVE = 2**62
 """The generation in which a row dies that has not been replaced."""
-NONE = -(2**63) + 1
-"""What stands for a number that is missing: Milvus 2.3 has no nulls, and its expressions do not reach -2**63."""
+NONE = -(2**63)
+"""What stands for a number that is missing: Milvus 2.3 has no nulls. Its expressions do not reach it."""
+LEAST = NONE + 1
+"""The least number that is one: no record has a smaller one."""
 METRICS = {"cosine": "IP", "euclidean": "L2"}
 """Vectors are of length 1 for cosine, so their product will do: it is defined for a vector of length 0."""
 _LONGEST = 65_535  # bytes of a VARCHAR
@@ -151,7 +154,7 @@ def _parse_state(properties: dict[str, str], location: str) -> State:
     if crc != str(checksum(text.encode())):
         raise corrupt(location, "the property with the state of the gallery does not match its checksum")
     *numbers, history = json.loads(text)
-    return State(*numbers, history=tuple((int(one), int(when), int(epoch)) for one, when, epoch in history))
+    return State._make([*numbers, tuple(map(tuple, history))])
 
 
 def empty_schema() -> CollectionSchema:

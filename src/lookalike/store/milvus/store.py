@@ -449,7 +449,7 @@ class MilvusStore:
         """Raise UsageError for a field that no record has."""
         if not asked & {*_NUMBERS, *_TEXTS}:
             return
-        conditions = {name: f"{name} > {schema.NONE}" for name in _NUMBERS}
+        conditions = {name: f"{name} >= {schema.LEAST}" for name in _NUMBERS}
         conditions |= {name: f"{name} != {quoted(encode_text(None))}" for name in _TEXTS}
         reader = self._reader_at(moment)
         used = {name for name, condition in conditions.items() if next(iter(reader.values(condition, ["id"])), None)}
