@@ -156,11 +156,12 @@ class Milvus:
         self.folder = Path(tempfile.mkdtemp(prefix="lookalike-milvus-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._server = 0
+        self._listener: socket.socket | None = None
         atexit.register(self.remove)
         self.start()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._bridge, daemon=True).start()
+        threading.Thread(target=self._bridge, args=[self._listener], daemon=True).start()
 
     def url(self, gallery: str, *, options: str = "") -> str:
         return f"milvus://127.0.0.1:{self.port}/{gallery}{options}"
@@ -210,14 +211,21 @@ class Milvus:
         os.kill(self._server, which)
 
     def remove(self) -> None:
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
         if self._process is not None and self._process.poll() is None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _bridge(self) -> None:
+    def _bridge(self, listener: socket.socket) -> None:
         """Pass on every connection to the port to the network that the server is in."""
         while True:
-            near, _ = self._listener.accept()
+            try:
+                near, _ = listener.accept()
+            except OSError:  # it was closed
+                return
             far = socket.socket(socket.AF_UNIX)
             try:
                 far.connect(str(self.folder / "socket"))

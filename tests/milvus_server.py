@@ -64,9 +64,9 @@ def pump(one: socket.socket, other: socket.socket) -> None:
     except OSError:
         pass
     finally:
-        for each in (one, other):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+        one.close()
 
 
 def serve(path: str, port: int) -> None:

@@ -15,7 +15,7 @@ from lookalike.store import open_store
 from lookalike.store.milvus.address import read_address
 from lookalike.store.milvus.client import Client
 from lookalike.store.milvus.store import MilvusStore
-from tests.engines import free_port, gallery_name, milvus
+from tests.engines import Milvus, free_port, gallery_name, milvus
 from tests.store.making import embedding, nearest, problems, put, space
 
 if TYPE_CHECKING:
@@ -112,6 +112,28 @@ def test_two_writers_take_turns_and_nothing_is_lost(tmp_path: Path) -> None:
     assert problems(stores[0]) == []
     for store in stores:
         store.close()
+
+
+def test_a_server_killed_in_mid_write_loses_nothing_that_was_acknowledged_and_the_run_finishes(tmp_path: Path) -> None:
+    milvus()  # skips where there is none
+    server = Milvus()
+    store = MilvusStore(server.url(gallery_name(tmp_path), options="?timeout=120&patience=120"), create=space())
+
+    def interrupt() -> None:
+        server.kill()
+        server.start()
+
+    killer = threading.Timer(0.5, interrupt)
+    with store.writing():
+        killer.start()
+        for n in range(12):
+            put(store, {b"/%d/%d" % (n, m): 10 * n + m for m in range(10)})
+            time.sleep(0.1)
+    killer.join()
+    assert store.count() == (120, 0)
+    assert problems(store) == []
+    store.close()
+    server.remove()
 
 
 def test_a_server_that_is_not_there_is_an_error_soon(tmp_path: Path) -> None:
