@@ -26,7 +26,7 @@ test: .venv/dev.stamp engines  ## install what the tests need, then run them all
 	$(PYTEST) $(ARGS)
 
 test-fast: .venv/dev.stamp  ## the tests that need neither long nor anything installed
-	$(PYTEST) -m "not slow and not postgresql" $(ARGS)
+	$(PYTEST) -m "not slow and not milvus and not postgresql" $(ARGS)
 
 check: .venv/dev.stamp  ## formatting, lint, strict types (also of the page's scripts), import layers
 	$(BIN)/ruff format --check .
@@ -40,11 +40,12 @@ format: .venv/dev.stamp  ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix-only .
 
 lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
-	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra parquet --extra plots --extra postgresql --extra text --extra train --extra watch --extra web --group dev -o locks/dev.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra float --extra heic --extra hub --extra jxl --extra milvus --extra parquet --extra plots --extra postgresql --extra text --extra train --extra watch --extra web --group dev -o locks/dev.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --extra web --group build -c locks/dev.txt -o locks/run.txt
 	$(BIN)/uv pip compile $(COMPILE) --group docs -c locks/dev.txt -o locks/docs.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra ray --extra s3 --group cluster -c locks/dev.txt -o locks/cluster.txt
 	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines -o locks/engines.txt
+	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines-milvus -o locks/engines-milvus.txt
 
 docs: .venv/docs.stamp  ## the documentation as a site: site/index.html, which needs no network
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
@@ -74,7 +75,9 @@ clean:  ## remove the environment and every cache of the tools
 	$(INSTALL) --require-hashes -r locks/dev.txt
 	@touch $@
 
-.venv/engines.stamp: .venv/uv.stamp locks/engines.txt
+.venv/engines.stamp: .venv/uv.stamp locks/engines.txt locks/engines-milvus.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/engines
 	$(BIN)/uv pip install --quiet --python .venv/engines/bin/python --require-hashes -r locks/engines.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/engines-milvus
+	$(BIN)/uv pip install --quiet --python .venv/engines-milvus/bin/python --require-hashes -r locks/engines-milvus.txt
 	@touch $@

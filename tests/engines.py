@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +25,10 @@ from typing import Any, cast
 
 import pytest
 
+from tests.milvus_server import pump
+
 ENGINES = Path(os.environ.get("LOOKALIKE_ENGINES") or Path(__file__).parents[1] / ".venv" / "engines")
+MILVUS = ENGINES.with_name(f"{ENGINES.name}-milvus")  # an environment of its own: it needs an old setuptools
 _DEATH = 1  # PR_SET_PDEATHSIG
 
 
@@ -41,7 +45,7 @@ def gallery_name(folder: Path) -> str:
 
 def marks_of(store: str) -> list[pytest.MarkDecorator]:
     """The marks of a test of this store, by its name in STORES: those on servers are left out by `make test-fast`."""
-    return [getattr(pytest.mark, engine) for engine in ("postgresql",) if store.startswith(engine)]
+    return [getattr(pytest.mark, engine) for engine in ("postgresql", "milvus") if store.startswith(engine)]
 
 
 class Postgres:
@@ -142,6 +146,104 @@ class Postgres:
         return who | ({"preexec_fn": die_with_parent} if dies and sys.platform == "linux" else {})
 
 
+class Milvus:
+    """A standalone Milvus server in a folder of its own under /tmp, on a free port of loopback that stays the same."""
+
+    def __init__(self) -> None:
+        self._python = MILVUS / "bin" / "python"
+        if not next(MILVUS.glob("lib/python*/site-packages/milvus/data/bin"), None):
+            pytest.skip(f"Milvus is not in {MILVUS.name}: make engines")
+        self.folder = Path(tempfile.mkdtemp(prefix="lookalike-milvus-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._server = 0
+        self._listener: socket.socket | None = None
+        atexit.register(self.remove)
+        self.start()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._bridge, args=[self._listener], daemon=True).start()
+
+    def url(self, gallery: str, *, options: str = "") -> str:
+        return f"milvus://127.0.0.1:{self.port}/{gallery}{options}"
+
+    def start(self) -> None:
+        """Start it, 7 to 11 s on an idle machine; 10 s longer after it was killed."""
+        with (self.folder / "log").open("ab") as log:
+            start = functools.partial(
+                subprocess.Popen[bytes],
+                [self._python, Path(__file__).with_name("milvus_server.py"), self.folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+            self._process = cast("subprocess.Popen[bytes]", _starter().submit(start).result())
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline().strip()
+        if answer == b"taken":
+            self._end()
+            pytest.skip("another Milvus server runs here, and no network of its own is allowed")
+        if not answer.isdigit():
+            self._end()
+            raise RuntimeError(f"Milvus does not start: {(self.folder / 'log').read_text()[-1000:]}")
+        self._server = int(answer)
+
+    def clear(self) -> None:
+        """Drop everything: each collection that is loaded costs the server some work."""
+        from pymilvus import MilvusClient
+
+        client = MilvusClient(f"http://127.0.0.1:{self.port}", timeout=30)
+        for name in client.list_collections():
+            for alias in client.list_aliases(name)["aliases"]:
+                client.drop_alias(alias)
+            client.drop_collection(name)
+        client.close()
+
+    def kill(self) -> None:
+        """kill -9, as a machine that loses its power."""
+        assert self._process is not None
+        for process in (self._process.pid, self._server):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._end()
+
+    def signal(self, which: signal.Signals) -> None:
+        """Send a signal to the server: SIGSTOP makes it infinitely slow."""
+        os.kill(self._server, which)
+
+    def remove(self) -> None:
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _bridge(self, listener: socket.socket) -> None:
+        """Pass on every connection to the port to the network that the server is in."""
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:  # it was closed
+                return
+            far = socket.socket(socket.AF_UNIX)
+            try:
+                far.connect(str(self.folder / "socket"))
+            except OSError:  # it is not there now
+                near.close()
+                far.close()
+                continue
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=pump, args=(one, other), daemon=True).start()
+
+    def _end(self) -> None:
+        assert self._process is not None
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+
 def die_with_parent() -> None:
     """Ask Linux to end this process when the one that started it ends, however that happens."""
     ctypes.CDLL(None).prctl(_DEATH, signal.SIGQUIT)
@@ -158,6 +260,13 @@ def postgres() -> Postgres:
     """The server that all tests of this process share; skips the test where there is none."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: make test")
     return Postgres()
+
+
+@functools.cache
+def milvus() -> Milvus:
+    """The server that all tests of this process share; skips the test where there is none."""
+    pytest.importorskip("pymilvus", reason="pymilvus is not installed: make test")
+    return Milvus()
 
 
 def _find_postgres() -> Path:

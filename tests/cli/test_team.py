@@ -63,10 +63,13 @@ def test_nothing_for_servers_is_imported_for_a_gallery_in_a_folder(photos: Path,
     assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
 
 
-def test_without_its_client_a_server_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("psycopg", "lookalike.store.postgresql"))]:
+@pytest.mark.parametrize(("client", "extra"), [("psycopg", "postgresql"), ("pymilvus", "milvus")])
+def test_without_its_client_a_server_is_named_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, client: str, extra: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith((client, f"lookalike.store.{extra}"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtra, match="psycopg") as error:
-        Gallery.open("postgresql://me@127.0.0.1:1/x")
-    assert "lookalike[postgresql]" in error.value.hint
+    monkeypatch.setitem(sys.modules, client, None)
+    with pytest.raises(MissingExtra, match=client) as error:
+        Gallery.open(f"{extra}://me@127.0.0.1:1/x")
+    assert f"lookalike[{extra}]" in error.value.hint

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines import marks_of
+from tests.engines import marks_of, milvus
 from tests.store.making import STORES, space
 
 if TYPE_CHECKING:
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=[pytest.param(name, marks=marks_of(name)) for name in STORES])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open the store of this test again; with a space, make it if it is not there."""
-    return lambda create: STORES[request.param](tmp_path / "gallery", create)
+    yield lambda create: STORES[request.param](tmp_path / "gallery", create)
+    if request.param.startswith("milvus"):
+        milvus().clear()
 
 
 @pytest.fixture

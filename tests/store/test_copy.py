@@ -27,6 +27,8 @@ PAIRS = [
     ("sqlite", "postgresql indexed"),
     ("postgresql indexed", "sqlite"),
     ("memory", "postgresql"),
+    ("sqlite", "milvus"),
+    ("milvus", "memory"),
 ]
 
 

@@ -23,7 +23,7 @@ from lookalike.store.keys import absolute, is_within, moved
 from lookalike.store.postgresql.store import PostgresqlStore
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
-from tests.engines import postgres
+from tests.engines import milvus, postgres
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -302,6 +302,21 @@ class StoreInPostgresqlAsDict(StoreAsDict):
         return PostgresqlStore(postgres().url(self.name), create=create, approximate_from=8)
 
 
+class StoreInMilvusAsDict(StoreAsDict):
+    """The same in Milvus; everything is dropped at the end, since each collection costs the server some work."""
+
+    def __init__(self) -> None:
+        self.name = f"s{os.getpid()}_{next(_numbers)}"
+        super().__init__()
+
+    def open(self, create: Space | None = None) -> Store:
+        return open_store(milvus().url(self.name), create=create)
+
+    def teardown(self) -> None:
+        super().teardown()
+        milvus().clear()
+
+
 _SETTINGS = settings(
     max_examples=20,
     stateful_step_count=25,
@@ -316,3 +331,5 @@ TestStoreInMemoryAsDict = StoreInMemoryAsDict.TestCase
 TestStoreInMemoryAsDict.settings = _SETTINGS
 TestStoreInPostgresqlAsDict = pytest.mark.postgresql(StoreInPostgresqlAsDict.TestCase)
 TestStoreInPostgresqlAsDict.settings = settings(_SETTINGS, max_examples=8)
+TestStoreInMilvusAsDict = pytest.mark.milvus(StoreInMilvusAsDict.TestCase)
+TestStoreInMilvusAsDict.settings = settings(_SETTINGS, max_examples=3)  # a new collection takes 2 s to load

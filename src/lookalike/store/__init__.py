@@ -381,8 +381,8 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
     """Open the store at a location; with `create`, make one if none exists there.
 
     A location is a folder, the folder of pictures around it, or a URL: `memory:` for a store that vanishes with its
-    process, `memory:NAME` for one that can be opened again by its name, `postgresql://...` for one on a server. Raises
-    NoGallery, StoreError, MissingExtra; UsageError for a URL with an unknown scheme.
+    process, `memory:NAME` for one that can be opened again by its name, `postgresql://...` or `milvus://...` for one on
+    a server. Raises NoGallery, StoreError, MissingExtra; UsageError for a URL with an unknown scheme.
     """
     location = locate(location, create=create is not None)
     scheme = scheme_of(location)
@@ -397,6 +397,7 @@ def open_store(location: str | Path, *, create: Space | None = None) -> Store:
 
 _SCHEMES = {
     "memory": "memory:MemoryStore",
+    "milvus": "milvus.store:MilvusStore",
     "postgresql": "postgresql.store:PostgresqlStore",
     "postgres": "postgresql.store:PostgresqlStore",
 }

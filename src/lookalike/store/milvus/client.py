@@ -1,0 +1,213 @@
+"""Requests to one server, each with a limit on how long it may take, repeated while the server is away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pymilvus import MilvusClient
+
+from lookalike.errors import ClosedGallery, StoreError
+from lookalike.store.milvus.errors import FAILURES, is_lost, is_missing, is_there, translate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lookalike.store.milvus.address import Address
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+_CONNECT = 10.0  # seconds for the first answer of a server
+_INSERTED = 4096  # rows in one request, at most
+_SENT = 24 << 20  # bytes of vectors in one: the server refuses requests beyond 64 MB
+
+
+class Client:
+    """Requests to the server at one address. Any number of threads may send them."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._milvus: MilvusClient | None = None
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._is_closed = False
+
+    def check(self) -> None:
+        """Raise ClosedGallery after `close`, and in a process that was forked since."""
+        if os.getpid() != self._process:
+            raise ClosedGallery(
+                f"{self.address.location} was opened before this process was forked", hint="open it again here"
+            )
+        if self._is_closed:
+            raise ClosedGallery(f"{self.address.location} is closed", hint="open it again: Gallery.open")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._is_closed = True
+        if self._milvus is not None and os.getpid() == self._process:
+            with contextlib.suppress(*FAILURES):
+                self._milvus.close()
+
+    def connect(self) -> None:
+        """See that the server answers; give up at once if it does not. Raises StoreError."""
+        with self.named_errors():
+            self._connected()
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        """What the server knows of a collection, by its name or an alias; None if it is not there."""
+        try:
+            return dict(self._call(lambda milvus, limit: milvus.describe_collection(name, timeout=limit)))
+        except FAILURES as error:
+            if is_missing(error):
+                return None
+            raise translate(error, self.address.location) from error
+
+    def list_collections(self) -> list[str]:
+        """The names of all collections."""
+        with self.named_errors():
+            return list(self._call(lambda milvus, limit: milvus.list_collections(timeout=limit)))
+
+    def create(self, name: str, schema: Any, properties: dict[str, str] | None = None) -> None:  # noqa: ANN401
+        """Make a collection; do nothing if the same is there."""
+        options = {"num_shards": 1, "properties": properties or {}}
+        with self.named_errors():
+            self._call(lambda milvus, limit: milvus.create_collection(name, schema=schema, timeout=limit, **options))
+
+    def load(self, name: str, metric: str) -> None:
+        """Index the vectors of a collection, and begin to load it: `wait_until_loaded` does the rest."""
+        index = {"index_type": "FLAT", "metric_type": metric, "params": {}}
+        with self.named_errors():
+            self._call(
+                lambda milvus, limit: milvus._get_connection().create_index(  # noqa: SLF001  (else it sleeps 0.5 s)
+                    name, "vector", index, timeout=limit, sync=False
+                )
+            )
+            self._call(
+                lambda milvus, limit: milvus._get_connection().load_collection(  # noqa: SLF001
+                    name, timeout=limit, _async=True
+                )
+            )
+
+    def wait_until_loaded(self, name: str) -> None:
+        """Return when a collection can be searched. Raises StoreError if that takes too long."""
+        ends = time.monotonic() + self.address.timeout + self.address.patience
+        while time.monotonic() < ends:
+            with self.named_errors():
+                found = self._call(lambda milvus, limit: milvus.get_load_state(name, timeout=limit))
+            if getattr(found.get("state"), "name", "") == "Loaded":
+                return
+            time.sleep(0.05)
+        raise StoreError(f"{self.address.location}: the server does not load {name}", hint="see the server's log")
+
+    def drop(self, name: str) -> None:
+        """Drop a collection, if it is there."""
+        with self.named_errors():
+            self._call(lambda milvus, limit: milvus.drop_collection(name, timeout=limit))
+
+    def set_properties(self, name: str, properties: dict[str, str]) -> None:
+        """Set some properties of a collection, at once for everyone."""
+        with self.named_errors():
+            self._call(lambda milvus, limit: milvus.alter_collection_properties(name, properties, timeout=limit))
+
+    def take_alias(self, alias: str, name: str) -> bool:
+        """Give a collection an alias; False if another collection has it already."""
+        try:
+            self._call(lambda milvus, limit: milvus.create_alias(name, alias, timeout=limit))
+        except FAILURES as error:
+            if is_there(error):
+                return False
+            raise translate(error, self.address.location) from error
+        return True
+
+    def drop_alias(self, alias: str) -> None:
+        """Take an alias away, if it is there."""
+        with self.named_errors():
+            self._call(lambda milvus, limit: milvus.drop_alias(alias, timeout=limit))
+
+    def write(self, name: str, rows: list[dict[str, Any]], check: Callable[[], None], *, is_new: bool = False) -> int:
+        """Write rows, in place of those with the same numbers; return the server's time of it.
+
+        check: called before every attempt. is_new: whether there are none with these numbers, unless an attempt to
+        write them failed.
+        """
+        size = min(_INSERTED, max(1, _SENT // (4 * len(rows[0]["vector"]) + 1000))) if rows else 1
+        times = [self._write(name, rows[n : n + size], check, is_new=is_new) for n in range(0, len(rows), size)]
+        return max(times, default=0)
+
+    def delete(self, name: str, condition: str, check: Callable[[], None]) -> int:
+        """Delete the rows that a condition selects; return the server's time of it."""
+
+        def delete(milvus: MilvusClient, limit: float) -> int:
+            check()
+            handler = milvus._get_connection()  # noqa: SLF001  (its answer has the time)
+            return int(handler.delete(name, condition, timeout=limit).timestamp)
+
+        with self.named_errors():
+            return self._call(delete)
+
+    def query(self, name: str, condition: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The rows that a condition selects. options: for the server, such as its time to have seen."""
+        with self.named_errors():
+            return list(
+                self._call(
+                    lambda milvus, limit: milvus.query(
+                        name, filter=condition, output_fields=fields, timeout=limit, **options
+                    )
+                )
+            )
+
+    def search(self, name: str, vector: list[float], limit: int, **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The rows nearest to a vector."""
+        with self.named_errors():
+            found = self._call(
+                lambda milvus, wait: milvus.search(name, data=[vector], limit=limit, timeout=wait, **options)
+            )
+        return list(found[0])
+
+    @contextlib.contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Turn the errors of Milvus inside the context into StoreError or a subclass."""
+        try:
+            yield
+        except FAILURES as error:
+            raise translate(error, self.address.location) from error
+
+    def _write(self, name: str, rows: list[dict[str, Any]], check: Callable[[], None], *, is_new: bool) -> int:
+        attempts = 0
+
+        def write(milvus: MilvusClient, limit: float) -> int:
+            nonlocal attempts
+            check()
+            attempts += 1
+            handler = milvus._get_connection()  # noqa: SLF001  (its answer has the time)
+            send = handler.insert_rows if is_new and attempts == 1 else handler.upsert_rows
+            return int(send(name, rows, timeout=limit).timestamp)
+
+        with self.named_errors():
+            return self._call(write)
+
+    def _connected(self) -> MilvusClient:
+        self.check()
+        with self._lock:
+            if self._milvus is None:
+                limit = min(_CONNECT, self.address.timeout)
+                self._milvus = MilvusClient(**self.address.parameters, timeout=limit)
+            return self._milvus
+
+    def _call(self, ask: Callable[[MilvusClient, float], T]) -> T:
+        """The answer to a request, repeated with growing pauses while the server is away."""
+        ends, pause = time.monotonic() + self.address.patience, 0.05
+        while True:
+            self.check()
+            try:
+                return ask(self._connected(), self.address.timeout)
+            except FAILURES as error:
+                if not is_lost(error) or time.monotonic() + pause > ends:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)

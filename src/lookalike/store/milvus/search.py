@@ -1,0 +1,162 @@
+"""Searches: the server finds candidates, and the few nearest are measured here, exactly as every store measures.
+
+Queries by weights or by embeddings as they were put, many at once, or for a large part of all pictures, are compared
+here with the vectors of the moment, which are fetched once for each generation.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lookalike.store.float16 import from_blobs
+from lookalike.store.milvus.encoding import listing, pad
+from lookalike.store.milvus.schema import METRICS
+from lookalike.store.rows import ID
+from lookalike.vectors.exact import Matrix, prepare_vectors
+from lookalike.vectors.searcher import Part, Searcher
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lookalike.store import Near, SearchSpace, Space
+    from lookalike.store.milvus.moment import Moment
+    from lookalike.store.milvus.tables import Reader
+    from lookalike.vectors.exact import Nearest
+    from lookalike.vectors.metric import Metric
+
+    Vectors = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+__all__ = ["Ask", "Finder", "Narrowed", "prepare_raw", "weigh"]
+
+_MORE = 16  # candidates beyond those wanted: enough unless many are equally near
+_WIDER = 8  # times as many when those are not enough
+_DEEPEST = 16_384  # hits that the server gives at most
+_MANY = 8  # queries from which the vectors are fetched and compared here
+_SHARE = 8  # and from one in eight of all pictures
+_MOST = 1 << 30  # bytes of vectors that are fetched
+_FEW = 3_000  # pictures that pass a filter, up to which they are named by their ids
+_EPS = float(np.finfo(np.float32).eps)
+
+
+class Narrowed(NamedTuple):
+    """The records that a filter lets pass: as an expression for the server, and their ids in ascending order."""
+
+    expression: str
+    ids: Ids
+
+
+class Ask(NamedTuple):
+    """One search. k: at most as many as there are pictures. where: None for all pictures."""
+
+    k: int
+    space: SearchSpace
+    where: Narrowed | None
+
+
+class _Fetched(NamedTuple):
+    """All vectors of one generation. key: the generation, and which dimensions of which vectors."""
+
+    key: tuple[Any, ...]
+    searcher: Searcher
+
+
+class Finder:
+    """Searches one gallery. Any number of threads may use it."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._fetched: _Fetched | None = None
+        self._lock = threading.Lock()
+
+    def search(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
+        """The nearest to each query, which is a vector as it is compared in `ask.space`."""
+        if not self._is_local(moment, len(queries), ask):
+            return [self._ask_server(moment, reader, query, ask) for query in queries]
+        return self._compare(moment, reader, queries, ask)
+
+    def fetch(self, moment: Moment, reader: Reader, space: SearchSpace) -> Searcher:
+        """All vectors that a search in this space compares, fetched once for each generation."""
+        key = (moment.state.generation, space.raw, space.columns if space.raw else None)
+        with self._lock:
+            known = self._fetched
+            if known is None or known.key != key:
+                matrix = self._fetch_raw(reader, space) if space.raw else self._fetch_adapted(moment, reader)
+                known = _Fetched(key, Searcher([Part(matrix)]))
+                if self._fetched is None or self._fetched.key[0] <= key[0]:
+                    self._fetched = known
+        return known.searcher.weighted(np.array(space.weights, np.float32)) if space.weights else known.searcher
+
+    def _compare(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
+        among = None if ask.where is None else ask.where.ids
+        searcher = self.fetch(moment, reader, ask.space)
+        return [_pairs(near) for near in searcher.search(queries, ask.k, among=among, exact=True)]
+
+    def _is_local(self, moment: Moment, queries: int, ask: Ask) -> bool:
+        if ask.space.raw or ask.space.weights:
+            return True
+        count = moment.state.embedded
+        is_worth_it = queries >= _MANY or ask.k * _SHARE > count
+        return is_worth_it and 4 * count * moment.state.width <= _MOST
+
+    def _ask_server(self, moment: Moment, reader: Reader, query: Vectors, ask: Ask) -> Near:
+        """The candidates of the server, and more of them as long as there may be others as near as the k-th."""
+        count, condition = ask.k + _MORE, _condition(ask.where)
+        vector = [float(one) for one in pad(query[None])[0]]
+        while count <= _DEEPEST:
+            found = moment.search(vector, count, condition, METRICS[self._space.metric])
+            if len(found) < count or self._is_enough(found, ask.k, moment.state.width):
+                return self._measure(found, query, ask.k, moment.state.width)
+            count = _DEEPEST if count < _DEEPEST < count * _WIDER else count * _WIDER
+        return self._compare(moment, reader, query[None], ask)[0]
+
+    def _is_enough(self, found: list[dict[str, Any]], k: int, width: int) -> bool:
+        """Whether the last candidate is farther than the k-th by more than the server's rounding."""
+        kth, last = (abs(float(found[n]["distance"]) - float(found[k - 1]["distance"])) for n in (k - 1, -1))
+        scale = 1.0 if self._space.metric == "cosine" else 1 + abs(float(found[k - 1]["distance"]))
+        return last - kth > 4 * (width + 8) * _EPS * scale
+
+    def _measure(self, found: list[dict[str, Any]], query: Vectors, k: int, width: int) -> Near:
+        """The k nearest of the candidates by the distances that every store gives."""
+        ids = np.array([one["entity"]["id"] for one in found], np.int64)
+        vectors = np.array([one["entity"]["vector"] for one in found], np.float32).reshape(len(ids), max(2, width))
+        matrix = Matrix(ids, np.ascontiguousarray(vectors[:, :width]), self._space.metric)
+        return _pairs(matrix.measure(query, np.arange(len(ids)), k))
+
+    def _fetch_adapted(self, moment: Moment, reader: Reader) -> Matrix:
+        ids, vectors = reader.vectors()
+        if len(ids) != moment.state.embedded:
+            raise reader.corrupt("vectors are missing, or there twice")
+        return Matrix(ids, vectors, self._space.metric)
+
+    def _fetch_raw(self, reader: Reader, space: SearchSpace) -> Matrix:
+        ids, parts = list[int](), [prepare_raw(np.empty((0, self._space.dim), np.float32), space)]
+        for rows, blobs in reader.embedded():
+            ids += [row[ID] for row in rows]
+            parts.append(prepare_raw(from_blobs(blobs, self._space.dim), space))
+        return Matrix(np.array(ids, np.int64), np.concatenate(parts), "cosine")
+
+
+def prepare_raw(embeddings: Vectors, space: SearchSpace) -> Vectors:
+    """Embeddings as a raw search compares them."""
+    return prepare_vectors(embeddings[:, slice(*(space.columns or (0, embeddings.shape[1])))], "cosine")
+
+
+def weigh(vectors: Vectors, space: SearchSpace, metric: Metric) -> Vectors:
+    """Adapted vectors as a search in this space compares them."""
+    if not space.weights:
+        return vectors
+    return prepare_vectors(vectors[:, : len(space.weights)] * np.array(space.weights, np.float32), metric)
+
+
+def _condition(where: Narrowed | None) -> str:
+    if where is None:
+        return ""
+    return f"id in {listing(where.ids.tolist())}" if len(where.ids) <= _FEW else where.expression
+
+
+def _pairs(near: Nearest) -> Near:
+    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
