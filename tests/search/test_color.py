@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from lookalike.search.hits import Hits
 
 
-@pytest.fixture
-def gallery(drawn_gallery: Gallery) -> Gallery:
-    return drawn_gallery
-
-
 PICTURES: dict[str, dict[str, float]] = {  # the share of each colour
     "red": {"#d01010": 1.0},
     "mostly red": {"#d01010": 0.7, "#1020c0": 0.3},

@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@pytest.fixture
-def gallery(drawn_gallery: Gallery) -> Gallery:
-    return drawn_gallery
-
-
 COUNT = 60
 
 
