@@ -19,6 +19,7 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,12 +92,19 @@ def ask(store: Store, queries, **options):
 
 
 def watch_waits(store: Store) -> list[float]:
-    """Collects the seconds that are spent waiting for a PostgreSQL server."""
+    """Collects the seconds that are spent waiting for a server."""
     waits: list[float] = []
+    owner: Any = None
     if type(store).__name__ == "PostgresqlStore":
-        from lookalike.store.postgresql.connections import Connection
+        from lookalike.store.postgresql.connections import Connection as owner
 
-        plain = _PLAIN.setdefault("wait", Connection.wait)
+        name = "wait"
+    elif type(store).__name__ == "MilvusStore":
+        from grpc._channel import _UnaryUnaryMultiCallable as owner
+
+        name = "_blocking"
+    if owner is not None:
+        plain = _PLAIN.setdefault(name, getattr(owner, name))
 
         def wait(self, *arguments, **options):
             began = time.perf_counter()
@@ -105,7 +113,7 @@ def watch_waits(store: Store) -> list[float]:
             finally:
                 waits.append(time.perf_counter() - began)
 
-        setattr(Connection, "wait", wait)  # noqa: B010  (mypy knows it as a method)
+        setattr(owner, name, wait)
     return waits
 
 

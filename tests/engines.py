@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import importlib
 import os
 import shutil
 import signal
@@ -21,11 +22,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tests.milvus_server import pump
+
+if TYPE_CHECKING:
+    from tests.milvus_galleries import Galleries
 
 ENGINES = Path(os.environ.get("LOOKALIKE_ENGINES") or Path(__file__).parents[1] / ".venv" / "engines")
 MILVUS = ENGINES.with_name(f"{ENGINES.name}-milvus")  # an environment of its own: it needs an old setuptools
@@ -166,6 +170,16 @@ class Milvus:
     def url(self, gallery: str, *, options: str = "") -> str:
         return f"milvus://127.0.0.1:{self.port}/{gallery}{options}"
 
+    @property
+    def version(self) -> str:
+        """What it is, for records of measurements."""
+        import pymilvus
+
+        client = pymilvus.MilvusClient(f"http://127.0.0.1:{self.port}", timeout=30)
+        version = client.get_server_version()
+        client.close()
+        return f"Milvus {version} standalone, pymilvus {pymilvus.__version__}"
+
     def start(self) -> None:
         """Start it, 7 to 11 s on an idle machine; 10 s longer after it was killed."""
         with (self.folder / "log").open("ab") as log:
@@ -186,17 +200,6 @@ class Milvus:
             self._end()
             raise RuntimeError(f"Milvus does not start: {(self.folder / 'log').read_text()[-1000:]}")
         self._server = int(answer)
-
-    def clear(self) -> None:
-        """Drop everything: each collection that is loaded costs the server some work."""
-        from pymilvus import MilvusClient
-
-        client = MilvusClient(f"http://127.0.0.1:{self.port}", timeout=30)
-        for name in client.list_collections():
-            for alias in client.list_aliases(name)["aliases"]:
-                client.drop_alias(alias)
-            client.drop_collection(name)
-        client.close()
 
     def kill(self) -> None:
         """kill -9, as a machine that loses its power."""
@@ -267,6 +270,13 @@ def milvus() -> Milvus:
     """The server that all tests of this process share; skips the test where there is none."""
     pytest.importorskip("pymilvus", reason="pymilvus is not installed: make test")
     return Milvus()
+
+
+def milvus_galleries() -> Galleries:
+    """The galleries on that server that tests use one after another."""
+    server = milvus()
+    galleries: Galleries = importlib.import_module("tests.milvus_galleries").galleries(server)  # 1 s for pymilvus
+    return galleries
 
 
 def _find_postgres() -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engines import marks_of, milvus
+from tests.engines import marks_of, milvus_galleries
 from tests.store.making import STORES, space
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open the store of this test again; with a space, make it if it is not there."""
     yield lambda create: STORES[request.param](tmp_path / "gallery", create)
     if request.param.startswith("milvus"):
-        milvus().clear()
+        milvus_galleries().give_back()
 
 
 @pytest.fixture

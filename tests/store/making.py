@@ -18,7 +18,7 @@ from lookalike.store.rows import Tally, checksum
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
 from lookalike.vectors.metric import Metric, distances
-from tests.engines import gallery_name, milvus, postgres
+from tests.engines import gallery_name, milvus_galleries, postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ STORES: dict[str, Callable[[Path, Space | None], Store]] = {
     "postgresql indexed": lambda folder, create: PostgresqlStore(
         postgres().url(gallery_name(folder)), create=create, approximate_from=12
     ),
-    "milvus": lambda folder, create: open_store(milvus().url(gallery_name(folder)), create=create),
+    "milvus": lambda folder, create: milvus_galleries().open(folder, create),
 }
 
 

@@ -23,7 +23,7 @@ from lookalike.store.keys import absolute, is_within, moved
 from lookalike.store.postgresql.store import PostgresqlStore
 from lookalike.store.sqlite.store import SqliteStore
 from lookalike.store.sqlite.vector_cache import Tuning
-from tests.engines import milvus, postgres
+from tests.engines import milvus_galleries, postgres
 from tests.store.making import (
     DIM,
     assert_same_answer,
@@ -303,18 +303,14 @@ class StoreInPostgresqlAsDict(StoreAsDict):
 
 
 class StoreInMilvusAsDict(StoreAsDict):
-    """The same in Milvus; everything is dropped at the end, since each collection costs the server some work."""
-
-    def __init__(self) -> None:
-        self.name = f"s{os.getpid()}_{next(_numbers)}"
-        super().__init__()
+    """The same in Milvus, in a gallery that the next example gets empty."""
 
     def open(self, create: Space | None = None) -> Store:
-        return open_store(milvus().url(self.name), create=create)
+        return milvus_galleries().open(Path(self.folder.name), create)
 
     def teardown(self) -> None:
         super().teardown()
-        milvus().clear()
+        milvus_galleries().give_back()
 
 
 _SETTINGS = settings(
@@ -332,4 +328,4 @@ TestStoreInMemoryAsDict.settings = _SETTINGS
 TestStoreInPostgresqlAsDict = pytest.mark.postgresql(StoreInPostgresqlAsDict.TestCase)
 TestStoreInPostgresqlAsDict.settings = settings(_SETTINGS, max_examples=8)
 TestStoreInMilvusAsDict = pytest.mark.milvus(StoreInMilvusAsDict.TestCase)
-TestStoreInMilvusAsDict.settings = settings(_SETTINGS, max_examples=3)  # a new collection takes 2 s to load
+TestStoreInMilvusAsDict.settings = settings(_SETTINGS, max_examples=3)  # a projection takes 2 s
