@@ -25,7 +25,11 @@ _OPTIONS = {
     "queryCoord.checkInterval": 50,
     "queryCoord.distPullInterval": 50,
 }
-_MORE = {"QUERYCOORD_CHECKCHANNELINTERVAL": "50", "QUERYCOORD_CHECKSEGMENTINTERVAL": "50"}
+_MORE = {
+    "QUERYCOORD_CHECKCHANNELINTERVAL": "50",
+    "QUERYCOORD_CHECKSEGMENTINTERVAL": "50",
+    "QUERYCOORD_UPDATENEXTTARGETINTERVAL": "0.2",
+}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

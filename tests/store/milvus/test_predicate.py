@@ -9,12 +9,14 @@ import pytest
 
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Record, Store, open_store
-from tests.engines import gallery_name, milvus
+from tests.engines import milvus_galleries
 from tests.store.making import digest, embedding, nearest, space
 from tests.store.postgresql.test_predicate import CONDITIONS, _records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lookalike.store.filter import Filter
 
 pytestmark = pytest.mark.milvus
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.milvus
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Store]]:
     folder = tmp_path_factory.mktemp("stores")
-    server = open_store(milvus().url(gallery_name(folder)), create=space())
+    server = milvus_galleries().open(folder, space())
     memory = open_store(f"memory:{folder}", create=space())
     records = list(_records())
     for store in (server, memory):
@@ -33,6 +35,11 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, St
     yield server, memory
     server.close()
     memory.close()
+    milvus_galleries().give_back()
+
+
+def _depends_on_the_zone(where: Filter) -> bool:
+    return "'date'" in repr(where)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Auckland"])
@@ -43,7 +50,7 @@ def test_every_filter_selects_the_same_as_in_memory(
     time.tzset()
     try:
         server, memory = stores
-        for where in CONDITIONS:
+        for where in CONDITIONS if zone == "UTC" else filter(_depends_on_the_zone, CONDITIONS):
             assert server.ids(where).tolist() == memory.ids(where).tolist(), where
     finally:
         monkeypatch.undo()

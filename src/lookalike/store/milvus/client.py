@@ -34,6 +34,7 @@ class Client:
         self.address = address
         self._milvus: MilvusClient | None = None
         self._lock = threading.Lock()
+        self._schemas: dict[str, dict[str, Any]] = {}
         self._process = os.getpid()
         self._is_closed = False
 
@@ -78,9 +79,8 @@ class Client:
         with self.named_errors():
             self._call(lambda milvus, limit: milvus.create_collection(name, schema=schema, timeout=limit, **options))
 
-    def load(self, name: str, metric: str) -> None:
+    def load(self, name: str, index: dict[str, Any]) -> None:
         """Index the vectors of a collection, and begin to load it: `wait_until_loaded` does the rest."""
-        index = {"index_type": "FLAT", "metric_type": metric, "params": {}}
         with self.named_errors():
             self._call(
                 lambda milvus, limit: milvus._get_connection().create_index(  # noqa: SLF001  (else it sleeps 0.5 s)
@@ -106,6 +106,7 @@ class Client:
 
     def drop(self, name: str) -> None:
         """Drop a collection, if it is there."""
+        self._schemas.pop(name, None)
         with self.named_errors():
             self._call(lambda milvus, limit: milvus.drop_collection(name, timeout=limit))
 
@@ -153,13 +154,12 @@ class Client:
     def query(self, name: str, condition: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """The rows that a condition selects. options: for the server, such as its time to have seen."""
         with self.named_errors():
-            return list(
-                self._call(
-                    lambda milvus, limit: milvus.query(
-                        name, filter=condition, output_fields=fields, timeout=limit, **options
-                    )
+            found = self._call(
+                lambda milvus, limit: milvus.query(
+                    name, filter=condition, output_fields=fields, timeout=limit, **options
                 )
             )
+        return [_with_bytes(one) for one in found]
 
     def search(self, name: str, vector: list[float], limit: int, **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """The rows nearest to a vector."""
@@ -185,11 +185,19 @@ class Client:
             check()
             attempts += 1
             handler = milvus._get_connection()  # noqa: SLF001  (its answer has the time)
-            send = handler.insert_rows if is_new and attempts == 1 else handler.upsert_rows
-            return int(send(name, rows, timeout=limit).timestamp)
+            send = handler.batch_insert if is_new and attempts == 1 else handler.upsert
+            return int(send(name, columns, timeout=limit, schema=fields).timestamp)
 
         with self.named_errors():
+            fields = self._fields(name)
+            columns = _to_columns(rows, fields["fields"])
             return self._call(write)
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        """The schema of a collection, which is asked for once."""
+        if name not in self._schemas:
+            self._schemas[name] = self.describe(name) or {"fields": []}
+        return self._schemas[name]
 
     def _connected(self) -> MilvusClient:
         self.check()
@@ -211,3 +219,19 @@ class Client:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
+
+
+def _to_columns(rows: list[dict[str, Any]], fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as Milvus takes them fastest: ten times as fast as row by row."""
+    return [
+        {"name": field["name"], "type": field["type"], "values": [row[field["name"]] for row in rows]}
+        for field in fields
+    ]
+
+
+def _with_bytes(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the bytes of a binary vector as they were written: they come in a list of their own."""
+    match row.get("vector"):
+        case [bytes(content)]:
+            return {**row, "vector": content}
+    return row

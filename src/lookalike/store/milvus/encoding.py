@@ -31,8 +31,7 @@ __all__ = [
     "listing",
     "pad",
     "quoted",
-    "to_blob",
-    "to_numbers",
+    "to_lists",
 ]
 
 _SAFE = "/ "
@@ -113,15 +112,6 @@ def decode_item(found: dict[str, Any]) -> Row:
     return row if len(row) == CRC + 1 else ()
 
 
-def to_numbers(blobs: list[bytes], dim: int) -> tuple[list[int], Vectors]:
-    """The exponents of embeddings, and their numbers, which float32 keeps exactly: float32 (n, dim).
-
-    blobs: the bytes of each embedding as `lookalike.store.float16` has them.
-    """
-    rows = np.frombuffer(b"".join(blobs), np.dtype([("exponent", "<i2"), ("numbers", "<f2", (dim,))]))
-    return rows["exponent"].tolist(), rows["numbers"].astype(np.float32)
-
-
-def to_blob(exponent: int, numbers: list[float]) -> bytes:
-    """The bytes of an embedding as `lookalike.store.float16` has them."""
-    return exponent.to_bytes(2, "little", signed=True) + np.array(numbers, np.float32).astype("<f2").tobytes()
+def to_lists(vectors: Vectors) -> list[list[float]]:
+    """Vectors as Milvus takes them."""
+    return pad(vectors).tolist()

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreBusy, StoreError
 from lookalike.store.milvus.schema import Names, empty_schema
@@ -20,11 +20,13 @@ from lookalike.store.milvus.schema import Names, empty_schema
 if TYPE_CHECKING:
     from lookalike.store.milvus.client import Client
 
-__all__ = ["TTL", "Lease"]
+__all__ = ["FORGOTTEN", "TTL", "Lease"]
 
 TTL = 12.0
 """Seconds for which a lock holds without being renewed."""
 _RENEWED = TTL / 4
+FORGOTTEN = 600.0
+"""Seconds after which the lock of a process that never became the writer, and was killed, is removed."""
 _POLL = 0.05  # seconds between two attempts to become the writer
 _FIRST = "0"  # what the first lock comes after
 
@@ -42,8 +44,7 @@ class Lease:
         holder = f"{os.getpid()} on {socket.gethostname()}"
         client.create(self._lock, empty_schema(), {"lookalike.holder": holder})
         try:
-            # A time stamp of Milvus: milliseconds since 1970, and 18 bits that count.
-            self._created = int((client.describe(self._lock) or {})["created_timestamp"]) >> 18
+            self._created = _created(client.describe(self._lock) or {})
             self._began = self._renewed = time.monotonic()
             self._acquire(wait)
         except BaseException:
@@ -77,6 +78,15 @@ class Lease:
         with contextlib.suppress(StoreError):
             self._client.set_properties(self._lock, {"lookalike.released": "1" if is_clean else "0"})
 
+    def purge(self) -> None:
+        """Remove the locks of processes that were killed before it was their turn."""
+        for name in self._client.list_collections():
+            if name.startswith(self._names.lock) and name != self._lock:
+                found = self._client.describe(name) or {}
+                beat = int(found.get("properties", {}).get("lookalike.beat", 0)) or _created(found)
+                if self.now - beat > 1000 * FORGOTTEN:
+                    self._client.drop(name)
+
     def _acquire(self, wait: float) -> None:
         ends = time.monotonic() + wait
         while True:
@@ -86,6 +96,8 @@ class Lease:
                 return
             if time.monotonic() >= ends:
                 raise self._busy(found)
+            if time.monotonic() - self._renewed > _RENEWED:
+                self._renew()  # so that nobody takes this for the lock of a process that was killed
             time.sleep(_POLL)
 
     def _follow(self, first: str, last: str, found: dict[str, str]) -> bool:
@@ -142,3 +154,8 @@ class Lease:
         holder = f"process {found['lookalike.holder']}" if "lookalike.holder" in found else "another process"
         hint = "try again when it is done; index, retry, remove, relocate, adapt and compact take --wait SECONDS"
         return StoreBusy(f"{self._client.address.location} is being written by {holder}", hint=hint)
+
+
+def _created(found: dict[str, Any]) -> int:
+    """When a collection was made. Time stamps of Milvus are milliseconds since 1970, and 18 bits that count."""
+    return int(found.get("created_timestamp", 0)) >> 18

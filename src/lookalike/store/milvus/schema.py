@@ -15,6 +15,7 @@ from pymilvus import CollectionSchema, DataType, FieldSchema
 
 from lookalike.errors import NewerFormat, StoreError, how_to_upgrade
 from lookalike.store.entries import read_space
+from lookalike.store.float16 import blob_size
 from lookalike.store.milvus.errors import corrupt, no_gallery
 from lookalike.store.rows import checksum
 from lookalike.vectors.exact import prepare_vectors
@@ -46,10 +47,12 @@ NONE = -(2**63)
 """What stands for a number that is missing: Milvus 2.3 has no nulls. Its expressions do not reach it."""
 LEAST = NONE + 1
 """The least number that is one: no record has a smaller one."""
+INDEX = {"index_type": "BIN_FLAT", "metric_type": "HAMMING", "params": {}}
+"""Of the collection of embeddings, which nobody searches: their bytes are called bits so that Milvus keeps them."""
 METRICS = {"cosine": "IP", "euclidean": "L2"}
 """Vectors are of length 1 for cosine, so their product will do: it is defined for a vector of length 0."""
 _LONGEST = 65_535  # bytes of a VARCHAR
-_MOST = 32_768  # dimensions of a vector
+_MOST = 16_383  # dimensions: 2 bytes each, and 2, are 262,144 bits
 
 
 class Names:
@@ -101,7 +104,7 @@ def create(client: Client, names: Names, space: Space) -> None:
         return
     width = prepare_vectors(np.zeros((1, space.dim), np.float32), space.metric).shape[1]
     client.create(names.contents, _contents_schema(space.dim))
-    client.load(names.contents, "L2")
+    client.load(names.contents, INDEX)
     create_items(client, names.items(1), width, space)
     for name in (names.contents, names.items(1)):
         client.wait_until_loaded(name)
@@ -114,7 +117,7 @@ def create(client: Client, names: Names, space: Space) -> None:
 def create_items(client: Client, name: str, width: int, space: Space) -> None:
     """Make a collection of items, and begin to load it."""
     client.create(name, _items_schema(width))
-    client.load(name, METRICS[space.metric])
+    client.load(name, {"index_type": "FLAT", "metric_type": METRICS[space.metric], "params": {}})
 
 
 def read_gallery(client: Client, names: Names) -> Space:
@@ -170,8 +173,9 @@ def _items_schema(width: int) -> CollectionSchema:
 
 
 def _contents_schema(dim: int) -> CollectionSchema:
-    fields = [*map(_int, ("born", "died", "part", "exponent", "crc", "crc_value")), *map(_text, ("key", "value"))]
-    return CollectionSchema([_row(), *fields, _vector(dim)])
+    fields = [*map(_int, ("born", "died", "part", "crc", "crc_value")), *map(_text, ("key", "value"))]
+    embedding = FieldSchema("vector", DataType.BINARY_VECTOR, dim=8 * blob_size(dim))
+    return CollectionSchema([_row(), *fields, embedding])
 
 
 def _row() -> FieldSchema:

@@ -22,17 +22,17 @@ from lookalike.store.calibration import from_json, to_json
 from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
 from lookalike.store.entries import read_distinct, read_roots
 from lookalike.store.evaluate import check_fields, find_colored, list_conditions
-from lookalike.store.float16 import from_blobs, rounded, to_blobs
+from lookalike.store.float16 import blob_size, from_blobs, rounded, to_blobs
 from lookalike.store.keys import is_within, moved
 from lookalike.store.milvus import schema
 from lookalike.store.milvus.address import read_address
 from lookalike.store.milvus.client import Client
-from lookalike.store.milvus.encoding import encode_bytes, encode_item, encode_text, quoted, to_numbers
+from lookalike.store.milvus.encoding import encode_bytes, encode_item, encode_text, quoted, to_lists
 from lookalike.store.milvus.moment import Moment
 from lookalike.store.milvus.predicate import translate
 from lookalike.store.milvus.search import Ask, Finder, Narrowed, prepare_raw, weigh
 from lookalike.store.milvus.tables import ENTRY, Reader, adapt, encode_parts, key_of
-from lookalike.store.milvus.writer import Change, Writer, to_lists
+from lookalike.store.milvus.writer import Change, Writer
 from lookalike.store.rows import DIGEST, ID, KEY, Tally, checksum, to_records, to_row, with_key
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import cosine_distances
@@ -359,9 +359,13 @@ class MilvusStore:
             return list(verify.problems(moment, self._reader_at(moment), self.space, self._projection))
 
     def compact(self) -> None:
-        """Delete rows that were replaced more than ten minutes ago; the server's own compaction frees their space."""
+        """Delete what was replaced, or left by killed processes, more than ten minutes ago.
+
+        The server's own compaction frees the space later.
+        """
         _, writer = self._own_writer()
         writer.purge()
+        writer.purge_locks()
 
     def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
         """Copy everything into one file, by way of a temporary gallery in a folder; return the number of pictures."""
@@ -550,11 +554,9 @@ class MilvusStore:
         described = {digest: some for digest, some in descriptions.items() if digest in known or digest in blobs}
         rows = {digest: dict(known[digest]) for digest in (blobs.keys() | described.keys()) & known.keys()}
         change.end_contents(list(rows.values()))
-        exponents, numbers = to_numbers(list(blobs.values()), self.space.dim)
-        for (digest, blob), exponent, vector in zip(blobs.items(), exponents, to_lists(numbers), strict=True):
+        for digest, blob in blobs.items():
             new = {"key": key_of(digest), "part": 0, "value": "", "crc_value": 0}
-            crc = checksum(digest, blob)
-            rows[digest] = {**new, **rows.get(digest, {}), "exponent": exponent, "crc": crc, "vector": vector}
+            rows[digest] = {**new, **rows.get(digest, {}), "crc": checksum(digest, blob), "vector": blob}
         for digest, some in described.items():
             value = base64.b64encode(some).decode()
             rows[digest] = {**rows[digest], "value": value, "crc_value": checksum(digest, bytes(some))}
@@ -562,7 +564,7 @@ class MilvusStore:
 
     def _write_entries(self, change: Change, entries: Mapping[str, bytes | None]) -> None:
         """Write entries in place of those of the same names; None only removes them."""
-        reader, zero = self._reader_at(change.moment), [0.0] * max(2, self.space.dim)
+        reader, zero = self._reader_at(change.moment), bytes(blob_size(self.space.dim))
         for key in entries:
             change.end_contents(reader.raw_contents(f"key == {quoted(ENTRY + encode_bytes(key.encode()))}"))
         rows = [row for key, content in entries.items() if content is not None for row in encode_parts(key, content)]

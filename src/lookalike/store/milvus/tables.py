@@ -13,7 +13,7 @@ import numpy as np
 from lookalike.adaptation.serialize import from_entries, read_summary
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store.float16 import blob_size
-from lookalike.store.milvus.encoding import decode_bytes, decode_item, encode_bytes, listing, quoted, to_blob
+from lookalike.store.milvus.encoding import decode_bytes, decode_item, encode_bytes, listing, quoted
 from lookalike.store.milvus.errors import corrupt
 from lookalike.store.rows import DIGEST, ID, KEY, Row, checksum, is_sound, is_sound_row, to_records
 from lookalike.vectors.exact import prepare_vectors
@@ -157,7 +157,7 @@ class Reader:
 
     def check_content(self, digest: bytes, found: Found) -> bytes:
         """The checked bytes of an embedding."""
-        blob = to_blob(found["exponent"], found["vector"][: self._space.dim])
+        blob = found["vector"]
         if len(blob) != blob_size(self._space.dim) or not is_sound(found["crc"], digest, blob):
             raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
         return blob
@@ -250,7 +250,7 @@ def encode_parts(key: str, content: bytes) -> list[Found]:
     parts = [content[start : start + _PART] for start in range(0, len(content) or 1, _PART)]
     common = {"key": ENTRY + encode_bytes(key.encode()), "crc": checksum(key.encode(), content)}
     return [
-        {**common, "part": n, "value": base64.b64encode(part).decode(), "exponent": len(parts), "crc_value": 0}
+        {**common, "part": n, "value": base64.b64encode(part).decode(), "crc_value": 0}
         for n, part in enumerate(parts)
     ]
 

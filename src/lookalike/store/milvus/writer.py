@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lookalike.store.milvus.encoding import listing, pad
+from lookalike.store.milvus.encoding import listing
 from lookalike.store.milvus.lease import Lease
 from lookalike.store.milvus.moment import GRACE, Moment
 from lookalike.store.milvus.schema import ALIVE, Names, State, create_items, read_state, to_property
@@ -13,15 +13,12 @@ from lookalike.store.milvus.tables import split
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lookalike.store import Space
     from lookalike.store.milvus.client import Client
 
     Found = dict[str, Any]
 
-__all__ = ["Change", "Writer", "to_lists"]
+__all__ = ["Change", "Writer"]
 
 T = TypeVar("T")
 
@@ -123,6 +120,10 @@ class Writer:
             if 0 < self._names.epoch(name) < epoch:
                 self._client.drop(name)
 
+    def purge_locks(self) -> None:
+        """Remove what processes have left that were killed while they waited to write."""
+        self._lease.purge()
+
     def _commit(self, state: State) -> None:
         """Let a state count, for everyone at once."""
         self._lease.check()
@@ -162,8 +163,3 @@ class Writer:
     def _write(self, name: str, rows: list[Found]) -> None:
         time = self._client.write(name, rows, self._lease.check)
         self.state = self.state._replace(seen=max(self.state.seen, time))
-
-
-def to_lists(vectors: NDArray[np.float32]) -> list[list[float]]:
-    """Vectors as Milvus takes them."""
-    return [list(map(float, row)) for row in pad(vectors)]
