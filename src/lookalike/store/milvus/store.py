@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
+    from lookalike.store.milvus.tables import Stored
     from lookalike.store.rows import Row
 
     Found = dict[str, Any]
@@ -162,9 +163,11 @@ class MilvusStore:
     ) -> None:
         """Add or replace records by path: all or none of them, on the server's disk when this returns."""
         check_descriptions(descriptions)
-        after = {record.path: record for record in checked(records)}
-        blobs = dict(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
-        self._change(lambda change: self._put(change, after, blobs, descriptions))
+        files = {record.path: to_row(record, 0) for record in checked(records)}
+        blobs = zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True)
+        contents = {digest: (blob, checksum(digest, blob)) for digest, blob in blobs}
+        described = {digest: (bytes(some), checksum(digest, some)) for digest, some in descriptions.items()}
+        self._change(lambda change: self._put(change, files, contents, described))
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -174,7 +177,7 @@ class MilvusStore:
             reader = self._reader_at(change.moment)
             found = reader.whole_items("id", wanted)
             rows = [reader.check_item(one) for one in found]
-            self._replace(change, found, rows, [])
+            self._replace(change, found, rows, ([], []))
             self._end_orphans(change, {row[DIGEST] for row in rows}, {row[ID] for row in rows})
             return len(rows)
 
@@ -192,8 +195,8 @@ class MilvusStore:
             arrived = [with_key(row, moved(row[KEY], old, new)) for row in rows]
             if any(row[ID] not in there for row in reader.by_paths(row[KEY] for row in arrived)):
                 raise ValueError("a path would be there twice")
-            each = zip(arrived, found, strict=True)
-            self._replace(change, found, rows, [encode_item(row, one["vector"]) for row, one in each])
+            items = [encode_item(row, one["vector"]) for row, one in zip(arrived, found, strict=True)]
+            self._replace(change, found, rows, (arrived, items))
             roots = reader.entry("roots", [], read_roots)
             self._write_roots(change, {moved(path, old, new): how for path, how in roots.items()})
             return sum(is_within(row[KEY], old) for row in rows)
@@ -498,26 +501,29 @@ class MilvusStore:
     def _put(
         self,
         change: Change,
-        after: Mapping[bytes, Record],
-        blobs: Mapping[bytes, bytes],
-        descriptions: Mapping[bytes, bytes],
+        files: Mapping[bytes, Row],
+        contents: Stored,
+        descriptions: Stored,
     ) -> None:
-        reader = self._reader_at(change.moment)
-        wanted = {record.digest for record in after.values() if record.digest is not None}
-        known = reader.whole_contents(wanted)
-        if missing := wanted - known.keys() - blobs.keys():
+        """Add or replace items. files: their rows, by path, of which ids and checksums do not count yet."""
+        reader, is_new = self._reader_at(change.moment), change.state.records == 0
+        wanted = {row[DIGEST] for row in files.values() if row[DIGEST] is not None}
+        known = {} if is_new else reader.whole_contents(wanted)
+        if missing := wanted - known.keys() - contents.keys():
             raise ValueError(f"no embedding for {len(missing)} of the digests")
-        before = reader.whole_items("path", map(encode_bytes, after))
-        others = self._find_others(reader, before, known.keys() & blobs.keys())
+        before = [] if is_new else reader.whole_items("path", map(encode_bytes, files))
+        others = self._find_others(reader, before, known.keys() & contents.keys())
         old = [reader.check_item(one) for one in (*before, *others)]
         ids, next_id = {row[KEY]: row[ID] for row in old}, change.state.next_id
-        new_ids = {path: next_id + n for n, path in enumerate(path for path in after if path not in ids)}
+        new_ids = {path: next_id + n for n, path in enumerate(path for path in files if path not in ids)}
         change.state = change.state._replace(next_id=next_id + len(new_ids))
-        rows = [to_row(record, (new_ids | ids)[path]) for path, record in after.items()]
+        ids |= new_ids
+        rows = [with_key((ids[path], *row[KEY:]), path) for path, row in files.items()]
         rows += old[len(before) :]
-        there = {digest: reader.check_content(digest, row) for digest, row in known.items()} | dict(blobs)
-        self._replace(change, [*before, *others], old, self._encode_items(rows, there, change.moment))
-        self._write_contents(change, known, {one: blobs[one] for one in wanted & blobs.keys()}, descriptions)
+        there = {digest: reader.check_content(digest, row) for digest, row in known.items()}
+        there |= {digest: blob for digest, (blob, _) in contents.items()}
+        self._replace(change, [*before, *others], old, (rows, self._encode_items(rows, there, change.moment)))
+        self._write_contents(change, known, {one: contents[one] for one in wanted & contents.keys()}, descriptions)
         self._end_orphans(change, {row[DIGEST] for row in old} - wanted, {row[ID] for row in old})
 
     def _find_others(self, reader: Reader, before: list[Found], replaced: Iterable[bytes]) -> list[Found]:
@@ -534,12 +540,18 @@ class MilvusStore:
         zero = [0.0] * max(2, moment.state.width)
         return [encode_item(row, zero if row[DIGEST] is None else next(vectors)) for row in rows]
 
-    def _replace(self, change: Change, found: Sequence[Found], before: Sequence[Row], after: Sequence[Found]) -> None:
-        """Write items in place of others, and keep the tally. found: the others, as the server has them."""
+    def _replace(
+        self,
+        change: Change,
+        found: Sequence[Found],
+        before: Sequence[Row],
+        after: tuple[Sequence[Row], Sequence[Found]],
+    ) -> None:
+        """Write items in place of others, and keep the tally. found: the others as the server has them; after: both."""
+        rows, items = after
         change.end_items(found)
-        change.add_items(after)
-        state, reader = change.state, self._reader_at(change.moment)
-        rows = [reader.check_item(one) for one in after]
+        change.add_items(items)
+        state = change.state
         tally = Tally(state.records, state.embedded, state.checksums).minus(before).plus(rows)
         change.state = state._replace(**tally._asdict())
 
@@ -547,19 +559,18 @@ class MilvusStore:
         self,
         change: Change,
         known: Mapping[bytes, Found],
-        blobs: Mapping[bytes, bytes],
-        descriptions: Mapping[bytes, bytes],
+        contents: Stored,
+        descriptions: Stored,
     ) -> None:
         """Write embeddings and descriptions, in place of any that are there. known: what is, as the server has it."""
-        described = {digest: some for digest, some in descriptions.items() if digest in known or digest in blobs}
-        rows = {digest: dict(known[digest]) for digest in (blobs.keys() | described.keys()) & known.keys()}
+        described = {digest: kept for digest, kept in descriptions.items() if digest in known or digest in contents}
+        rows = {digest: dict(known[digest]) for digest in (contents.keys() | described.keys()) & known.keys()}
         change.end_contents(list(rows.values()))
-        for digest, blob in blobs.items():
+        for digest, (blob, crc) in contents.items():
             new = {"key": key_of(digest), "part": 0, "value": "", "crc_value": 0}
-            rows[digest] = {**new, **rows.get(digest, {}), "crc": checksum(digest, blob), "vector": blob}
-        for digest, some in described.items():
-            value = base64.b64encode(some).decode()
-            rows[digest] = {**rows[digest], "value": value, "crc_value": checksum(digest, bytes(some))}
+            rows[digest] = {**new, **rows.get(digest, {}), "crc": crc, "vector": blob}
+        for digest, (some, crc) in described.items():
+            rows[digest] |= {"value": base64.b64encode(some).decode(), "crc_value": crc}
         change.add_contents(list(rows.values()))
 
     def _write_entries(self, change: Change, entries: Mapping[str, bytes | None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from lookalike.store.rows import DIGEST, ID, KEY, Row, checksum, is_sound, is_so
 from lookalike.vectors.exact import prepare_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
     Found = dict[str, Any]
+    Stored = dict[bytes, tuple[bytes, int]]
+    """What is kept of contents, by digest: embeddings or descriptions as bytes, each with its checksum."""
 
 __all__ = ["CONTENT", "ENTRY", "Reader", "adapt", "encode_parts", "key_of", "split"]
 
@@ -145,10 +147,10 @@ class Reader:
         rows = (row for some in split(map(key_of, digests)) for row in self._keys(some))
         return {bytes.fromhex(row["key"].removeprefix(CONTENT)) for row in rows}
 
-    def whole_contents(self, digests: Iterable[bytes]) -> dict[bytes, Found]:
-        """What the server has of each of these digests that has an embedding."""
+    def whole_contents(self, digests: Iterable[bytes], fields: Sequence[str] = ("*",)) -> dict[bytes, Found]:
+        """What the server has of each of these digests that has an embedding, or some of it."""
         keys = map(key_of, dict.fromkeys(digests))
-        rows = (row for some in split(keys, _CONTENTS) for row in self.raw_contents(f"key in {listing(some)}"))
+        rows = (row for some in split(keys, _CONTENTS) for row in self.raw_contents(f"key in {listing(some)}", fields))
         return {bytes.fromhex(row["key"].removeprefix(CONTENT)): row for row in rows}
 
     def contents(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -162,12 +164,32 @@ class Reader:
             raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
         return blob
 
+    def blocks(self) -> Iterator[tuple[dict[bytes, Row], Stored, Stored]]:
+        """Everything, checked: rows of items by path with their embeddings and descriptions, in chunks.
+
+        Those with an embedding come ordered by id, and then the others.
+        """
+        for rows in chain(self.with_digest(), self.skipped()):
+            there = self.whole_contents(row[DIGEST] for row in rows if row[DIGEST] is not None)
+            self._check_complete(rows, there)
+            contents = {digest: (self.check_content(digest, one), int(one["crc"])) for digest, one in there.items()}
+            described = {digest: one for digest, one in there.items() if one["value"]}
+            kept = {
+                digest: (self._check_description(digest, one), int(one["crc_value"]))
+                for digest, one in described.items()
+            }
+            yield {row[KEY]: row for row in rows}, contents, kept
+
+    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
+        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
+        found = self.whole_contents(digests, ["key", "value", "crc", "crc_value"])
+        return {digest: (one["crc"], one["crc_value"] if one["value"] else None) for digest, one in found.items()}
+
     def embedded(self, ids: Sequence[int] | None = None) -> Iterator[tuple[list[Row], list[bytes]]]:
         """Checked items with the bytes of their embeddings, in chunks: of all items ordered by id, or of these."""
         for rows in self.with_digest(ids):
             blobs = self.contents(row[DIGEST] for row in rows)
-            if missing := next((row for row in rows if row[DIGEST] not in blobs), None):
-                raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
+            self._check_complete(rows, blobs)
             yield rows, [blobs[row[DIGEST]] for row in rows]
 
     def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
@@ -217,6 +239,11 @@ class Reader:
         """The error for a damaged row."""
         return corrupt(self._location, what)
 
+    def _check_complete(self, rows: Sequence[Row], contents: Container[bytes]) -> None:
+        missing = next((row for row in rows if row[DIGEST] is not None and row[DIGEST] not in contents), None)
+        if missing is not None:
+            raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
+
     def _check_description(self, digest: bytes, row: Found) -> bytes:
         try:
             described = base64.b64decode(row["value"], validate=True)
@@ -250,8 +277,7 @@ def encode_parts(key: str, content: bytes) -> list[Found]:
     parts = [content[start : start + _PART] for start in range(0, len(content) or 1, _PART)]
     common = {"key": ENTRY + encode_bytes(key.encode()), "crc": checksum(key.encode(), content)}
     return [
-        {**common, "part": n, "value": base64.b64encode(part).decode(), "crc_value": 0}
-        for n, part in enumerate(parts)
+        {**common, "part": n, "value": base64.b64encode(part).decode(), "crc_value": 0} for n, part in enumerate(parts)
     ]
 
 
