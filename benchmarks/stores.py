@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import platform
@@ -95,14 +96,11 @@ def watch_waits(store: Store) -> list[float]:
     """Collects the seconds that are spent waiting for a server."""
     waits: list[float] = []
     owner: Any = None
+    name = ""
     if type(store).__name__ == "PostgresqlStore":
-        from lookalike.store.postgresql.connections import Connection as owner
-
-        name = "wait"
+        owner, name = importlib.import_module("lookalike.store.postgresql.connections").Connection, "wait"
     elif type(store).__name__ == "MilvusStore":
-        from grpc._channel import _UnaryUnaryMultiCallable as owner
-
-        name = "_blocking"
+        owner, name = importlib.import_module("grpc._channel")._UnaryUnaryMultiCallable, "_blocking"
     if owner is not None:
         plain = _PLAIN.setdefault(name, getattr(owner, name))
 

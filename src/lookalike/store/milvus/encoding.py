@@ -118,4 +118,5 @@ def decode_item(found: dict[str, Any]) -> Row:
 
 def to_lists(vectors: Vectors) -> list[list[float]]:
     """Vectors as Milvus takes them."""
-    return pad(vectors).tolist()
+    lists: list[list[float]] = pad(vectors).tolist()
+    return lists

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from lookalike.store.rows import Row
 
     Found = dict[str, Any]
+    Items = tuple[Sequence[Row], Sequence[Found]]  # their rows, and the same as the server has them
     Vectors = NDArray[np.float32]
 
 __all__ = ["MilvusStore"]
@@ -540,14 +541,8 @@ class MilvusStore:
         zero = [0.0] * max(2, moment.state.width)
         return [encode_item(row, zero if row[DIGEST] is None else next(vectors)) for row in rows]
 
-    def _replace(
-        self,
-        change: Change,
-        found: Sequence[Found],
-        before: Sequence[Row],
-        after: tuple[Sequence[Row], Sequence[Found]],
-    ) -> None:
-        """Write items in place of others, and keep the tally. found: the others as the server has them; after: both."""
+    def _replace(self, change: Change, found: Sequence[Found], before: Sequence[Row], after: Items) -> None:
+        """Write items in place of others, and keep the tally. found: the others as the server has them."""
         rows, items = after
         change.end_items(found)
         change.add_items(items)

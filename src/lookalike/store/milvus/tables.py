@@ -159,7 +159,7 @@ class Reader:
 
     def check_content(self, digest: bytes, found: Found) -> bytes:
         """The checked bytes of an embedding."""
-        blob = found["vector"]
+        blob: bytes = found["vector"]
         if len(blob) != blob_size(self._space.dim) or not is_sound(found["crc"], digest, blob):
             raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
         return blob
