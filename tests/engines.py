@@ -29,6 +29,8 @@ import pytest
 from tests.milvus_server import pump
 
 if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
     from tests.milvus_galleries import Galleries
 
 ENGINES = Path(os.environ.get("LOOKALIKE_ENGINES") or Path(__file__).parents[1] / ".venv" / "engines")
@@ -168,17 +170,21 @@ class Milvus:
         threading.Thread(target=self._bridge, args=[self._listener], daemon=True).start()
 
     def url(self, gallery: str, *, options: str = "") -> str:
-        return f"milvus://127.0.0.1:{self.port}/{gallery}{options}"
+        return f"milvus://root:Milvus@127.0.0.1:{self.port}/{gallery}{options}"
 
     @property
     def version(self) -> str:
         """What it is, for records of measurements."""
         import pymilvus
 
-        client = pymilvus.MilvusClient(f"http://127.0.0.1:{self.port}", timeout=30)
-        version = client.get_server_version()
-        client.close()
-        return f"Milvus {version} standalone, pymilvus {pymilvus.__version__}"
+        with contextlib.closing(self.client()) as client:
+            return f"Milvus {client.get_server_version()} standalone, pymilvus {pymilvus.__version__}"
+
+    def client(self) -> MilvusClient:
+        """A client of its administrator."""
+        import pymilvus
+
+        return pymilvus.MilvusClient(f"http://127.0.0.1:{self.port}", user="root", password="Milvus", timeout=30)
 
     def start(self) -> None:
         """Start it, 7 to 11 s on an idle machine; 10 s longer after it was killed."""

@@ -20,6 +20,7 @@ _NEW_NET, _NEW_USER, _DEATH = 0x40000000, 0x10000000, 1
 _SET_FLAGS, _UP = 0x8914, 0x1 | 0x40
 _ETCD_PEERS = 2380  # the one port that cannot be chosen
 _OPTIONS = {
+    "common.security.authorizationEnabled": "true",  # the user root has the password Milvus
     "common.session.ttl": 3,  # back 10 s after kill -9, not 54
     "proxy.timeTickInterval": 20,  # ms until a reader sees the last write, not 200
     "queryCoord.checkInterval": 50,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from lookalike import Gallery
 from lookalike.errors import MissingExtra
-from tests.engines import gallery_name, postgres
+from lookalike.web.app import create_app
+from lookalike.web.desk import Desk
+from lookalike.web.settings import Settings
+from tests.engines import gallery_name, milvus, postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +23,14 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-@pytest.mark.postgresql
-def test_a_folder_is_indexed_searched_and_copied_by_url(run: Run, photos: Path, tmp_path: Path) -> None:
-    url = postgres().url(gallery_name(tmp_path)).replace("me@", "me:s3cret@")
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("postgresql", "milvus")])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a gallery that is not there, with a password in it."""
+    server = postgres() if request.param == "postgresql" else milvus()
+    return server.url(gallery_name(tmp_path)).replace("me@", "me:s3cret@")
+
+
+def test_a_folder_is_indexed_searched_and_copied_by_url(run: Run, url: str, photos: Path, tmp_path: Path) -> None:
     done = run("index", photos, "-i", url, "-e", "histogram")
     assert done.status == 0, done.err
     assert "12 pictures" in done.err
@@ -29,25 +39,53 @@ def test_a_folder_is_indexed_searched_and_copied_by_url(run: Run, photos: Path, 
     assert each[0]["hits"] == each[1]["hits"]
     back = run("copy", url, tmp_path / "back", "--json")
     assert back.json["pictures"] == 12
+    up = run("copy", tmp_path / "local", url, "--json")
+    assert up.json["pictures"] == 12
     info = run("info", "-i", url)
     verified = run("verify", "-i", url)
     assert verified.status == 0, verified.err
     exported = run("export", tmp_path / "all.gallery", "-i", url)
     assert exported.status == 0, exported.err
-    for one in (done, back, info, verified, exported):
-        assert "s3cret" not in one.out + one.err
     with Gallery.open(tmp_path / "back") as local, Gallery.open(url) as team:
         assert [str(path) for path in local] == [str(path) for path in team]
-        assert "s3cret" not in repr(team) + team.location
+        _assert_hidden(repr(team), team.location)
+        found = _ask_the_server(team, photos / "003.jpg", tmp_path / "thumbnails")
+        paths = [[hit["path"] for hit in one["hits"]] for one in (found, each[0])]
+        assert paths[0][1:5] == paths[1][:4]  # the picture itself comes first, since it is sent as a new one
+    for one in (done, back, up, info, verified, exported):
+        _assert_hidden(one.out, one.err)
 
 
-@pytest.mark.postgresql
-def test_a_url_without_a_gallery_says_how_to_make_one(run: Run, tmp_path: Path) -> None:
-    url = postgres().url(gallery_name(tmp_path)).replace("me@", "me:s3cret@")
+def _ask_the_server(team: Gallery, picture: Path, cache: Path) -> Any:
+    """What `lookalike serve` answers on top of a gallery."""
+    with contextlib.closing(Desk(team, cache=cache)) as desk:
+        desk.start()
+        desk.settle()
+        app: Any = create_app(desk, Settings())
+        client = TestClient(app, "http://127.0.0.1:8765", client=("127.0.0.1", 50_000))
+        return client.post("/api/v1/search", files={"file": picture.read_bytes()}).json()
+
+
+def _assert_hidden(*texts: str) -> None:
+    for text in texts:
+        assert ":s3cret" not in text
+        assert ":Milvus" not in text
+
+
+def test_a_url_without_a_gallery_says_how_to_make_one(run: Run, url: str) -> None:
     done = run("search", "x.jpg", "-i", url)
     assert done.status == 2
     assert "lookalike index" in done.err
-    assert "s3cret" not in done.err
+    _assert_hidden(done.err)
+
+
+@pytest.mark.milvus
+def test_a_wrong_password_is_named_and_not_shown(run: Run, tmp_path: Path) -> None:
+    done = run("info", "-i", milvus().url(gallery_name(tmp_path)).replace(":Milvus@", ":wr0ng@"))
+    assert done.status == 1
+    assert "refuses this user and password" in done.err
+    assert "MILVUS_PASSWORD" in done.err
+    assert "wr0ng" not in done.err
 
 
 def test_nothing_for_servers_is_imported_for_a_gallery_in_a_folder(photos: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def is_there(error: Exception) -> bool:
 
 def is_lost(error: Exception) -> bool:
     """Whether the same request may succeed a little later."""
-    if is_missing(error) or is_there(error) or _is_slow(error):
+    if is_missing(error) or is_there(error) or _is_slow(error) or _refusal(error):
         return False
     if isinstance(error, grpc.RpcError):
         return _code(error) in _AWAY
@@ -59,21 +59,31 @@ def corrupt(location: str, what: str) -> Corrupt:
 
 def translate(error: Exception, location: str) -> StoreError:
     """The error to raise in place of one of Milvus's."""
+    if refused := _refusal(error):
+        hint = "give the right user in the URL and the password in MILVUS_PASSWORD, or a token in MILVUS_TOKEN"
+        return StoreError(f"{location}: the server refuses this user and password ({_text(refused)})", hint=hint)
     text = _text(error)
     if _is_slow(error):
         return StoreError(
             f"{location}: the server did not answer in time ({text})",
             hint="run it again, or allow more with ?timeout=SECONDS in the URL",
         )
-    if "auth" in text.lower() or "permission" in text.lower():
-        hint = "give the password in MILVUS_PASSWORD, and tls=true and ca=FILE in the URL"
-        return StoreError(f"{location}: {text}", hint=hint)
+    if "permission" in text.lower() or "privilege" in text.lower():
+        return StoreError(f"{location}: {text}", hint="use a user with the rights that docs/team.md lists")
     if "disk" in text.lower() and ("quota" in text.lower() or "exhausted" in text.lower()):
         return DiskFull(f"{location}: {text}; what was saved before is safe", hint="make room on the server's disk")
     return StoreError(f"{location}: {text}", hint="see that the server runs and can be reached, and run it again")
 
 
-def _code(error: Exception) -> object:
+def _refusal(error: BaseException) -> BaseException | None:
+    """What the server says to a wrong password, which the client turns into "Fail connecting"; None otherwise."""
+    for one in (error, error.__context__):
+        if isinstance(one, grpc.RpcError) and _code(one) is grpc.StatusCode.UNAUTHENTICATED:
+            return one
+    return None
+
+
+def _code(error: BaseException) -> object:
     code = getattr(error, "code", None)
     return code() if callable(code) else code
 
@@ -82,7 +92,7 @@ def _is_slow(error: Exception) -> bool:
     return _code(error) in _SLOW or "DEADLINE_EXCEEDED" in str(error) or "deadline exceeded" in str(error).lower()
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     """What happened, in one line. The client names hosts, never passwords."""
     details = getattr(error, "details", None)
     text = details() if callable(details) else getattr(error, "message", None) or str(error)
