@@ -366,9 +366,7 @@ def _read_terms(store: Store, some: Sequence[Asked], space: SearchSpace) -> list
     return [next(encoded) if one.stored is None else next(known)[None] for one in some]
 
 
-def _probe_all(
-    store: Store, asked: Sequence[Asked], weighted: SearchSpace
-) -> list[tuple[Embeddings, SearchSpace]]:
+def _probe_all(store: Store, asked: Sequence[Asked], weighted: SearchSpace) -> list[tuple[Embeddings, SearchSpace]]:
     """What `_probe` gives for each query; the stored vectors of several pictures are read together."""
     if len(asked) == 1 or any(one.stored is None or one.is_mixed for one in asked):
         return [_probe(store, one, weighted) for one in asked]
