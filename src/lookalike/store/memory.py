@@ -116,6 +116,11 @@ class MemoryStore:
         return self._state.generation
 
     @property
+    def state(self) -> str:
+        """A short text that is the same only while everything is."""
+        return f"{self._state.generation} {id(self)}"
+
+    @property
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared."""
         return self._state.projection

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from lookalike.explore.duplicates.groups import Group as Copies
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.web.desk import Desk
-    from lookalike.web.surveys import Found, Places, Planned, Survey
+    from lookalike.web.kept import Places
+    from lookalike.web.surveys import Found, Planned, Survey
 
 __all__ = ["add_collection", "answer_working"]
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from lookalike.web.desk import Desk
-    from lookalike.web.surveys import Found, Places
+    from lookalike.web.kept import Places
+    from lookalike.web.surveys import Found
 
 __all__ = ["map_routes"]
 
