@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, fields
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,9 +65,8 @@ def _read_clusters(segment: Segment) -> Clusters:
     ids = segment.array("ids").tolist()
     every = [Picture(path, id_) for path, id_ in zip(_read_paths(segment), ids, strict=True)]
     ends, names = segment.array("ends").tolist(), segment.header["fields"]["names"]
-    starts = [0, *ends[:-1]]
     return Clusters(
-        Cluster(name, tuple(every[start:end])) for name, start, end in zip(names, starts, ends, strict=True)
+        Cluster(name, tuple(every[start:end])) for name, (start, end) in zip(names, pairwise([0, *ends]), strict=True)
     )
 
 
@@ -78,7 +78,7 @@ def _write_paths(paths: Sequence[Path], writer: Writer) -> None:
 
 def _read_paths(segment: Segment) -> list[Path]:
     text, ends = segment.array("paths").tobytes(), segment.array("path_ends").tolist()
-    return [Path(os.fsdecode(text[start:end])) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [Path(os.fsdecode(text[start:end])) for start, end in pairwise([0, *ends])]
 
 
 def _ends(lengths: Iterable[int]) -> NDArray[np.int64]:
