@@ -30,7 +30,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     folder.mkdir()
     for seed in range(9):
         make_picture(seed, (160, 120)).save(folder / f"{seed}.png")
-    shutil.copy(folder / "3.png", os.path.join(os.fsencode(folder), b"\xff.png"))
+    shutil.copy(folder / "3.png", folder / os.fsdecode(b"\xff.png"))
     with Gallery.open(folder.parent / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(folder, options=IndexOptions(workers=1))
         yield gallery
