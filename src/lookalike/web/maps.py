@@ -40,6 +40,7 @@ _SIGNATURE = b"LKMAP1\0\0"
 
 _PATIENCE = 0.5  # seconds that a page waits for the map before it shows how far that is
 _EXAMPLES = 6  # pictures of a group in the list
+_PICTURED = 60  # groups of the list that show pictures, the largest: those of a thousand delay the map by 2 s
 _MOST = 1000  # pictures of a lasso
 
 
@@ -135,7 +136,7 @@ class _Ordered:
         for number, name in enumerate(places.names):
             rows = _order(places, number)
             turn[rows] = np.arange(len(rows))
-            islands.append(_describe(places, name, rows))
+            islands.append(_describe(places, name, rows, _EXAMPLES if number < _PICTURED else 0))
         self.order = np.lexsort((places.group, turn))
         self.islands = [one for one in islands if one.size]
 
@@ -154,8 +155,8 @@ def _order(places: Places, number: int) -> NDArray[np.int64]:
     return rows[np.argsort((places.x[rows] - x) ** 2 + (places.y[rows] - y) ** 2, kind="stable")]
 
 
-def _describe(places: Places, name: str, rows: NDArray[np.int64]) -> Island:
-    return Island(name, len(rows), f"/map?{urlencode({'group': name})}", tuple(places.ids[rows[:_EXAMPLES]].tolist()))
+def _describe(places: Places, name: str, rows: NDArray[np.int64], examples: int) -> Island:
+    return Island(name, len(rows), f"/map?{urlencode({'group': name})}", tuple(places.ids[rows[:examples]].tolist()))
 
 
 def _find_group(places: Places, name: str) -> tuple[str, list[int]]:
