@@ -19,6 +19,7 @@ import io
 import json
 import os
 import re
+import selectors
 import socket
 import subprocess
 import sys
@@ -53,16 +54,11 @@ class Client:
     """One connection that is kept. Answers are read by their length."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def get(self, path: str, headers: str = "") -> tuple[int, bytes]:
-        return self.send(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\n{headers}\r\n".encode())
-
-    def post(self, path: str, body: bytes, kind: str = "application/octet-stream") -> tuple[int, bytes]:
-        head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\ncontent-type: {kind}\r\n"
-        return self.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        return self.send(_get(path, headers))
 
     def send(self, request: bytes) -> tuple[int, bytes]:
         self._socket.sendall(request)
@@ -120,40 +116,70 @@ def served(gallery: Path, *arguments: str) -> Iterator[Served]:
         server.close()
 
 
-def press(
-    server: Served, clients: int, seconds: float, ask: Callable[[Client, np.random.Generator], int]
-) -> dict[str, Any]:
+class Asker:
+    """One connection of many that a single thread looks after."""
+
+    def __init__(self, port: int, number: int, ask: Callable[[np.random.Generator], bytes]) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.times: list[float] = []
+        self.statuses: dict[int, int] = {}
+        self._random, self._ask = np.random.default_rng(number), ask
+        self._data, self._length, self._began = b"", 0, 0.0
+
+    def send(self) -> None:
+        """Send the next request."""
+        request = self._ask(self._random)
+        self._data, self._length, self._began = b"", 0, time.perf_counter()
+        self.socket.sendall(request)
+
+    def take(self) -> bool:
+        """Take what has come; whether that is the rest of an answer."""
+        more = self.socket.recv(1 << 18)
+        if not more:
+            raise ConnectionError("the server has closed the connection")
+        self._data += more
+        if not self._length and (end := self._data.find(b"\r\n\r\n") + 4) >= 4:
+            found = _LENGTH.search(self._data[:end])
+            self._length = end + (int(found[1]) if found else 0)
+        if not self._length or len(self._data) < self._length:
+            return False
+        self.times.append(time.perf_counter() - self._began)
+        status = int(self._data[9:12])
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        return True
+
+
+def press(server: Served, clients: int, seconds: float, ask: Callable[[np.random.Generator], bytes]) -> dict[str, Any]:
     """Let clients ask for some seconds, each as soon as it is answered; the rate, the times, and the work in ms.
 
-    busy_ms: of the server's processors for each request, which says most where other programs run beside it.
+    busy_ms: of the server's processors for each request, which says most where other programs run beside it. The
+    clients share one thread: with a thread each, they wait for one another, and that was up to half of all times.
     """
-    before = server.seen.cpu_times()
-    times: list[list[float]] = [[] for _ in range(clients)]
-    statuses: dict[int, int] = {}
-    lock, end = threading.Lock(), time.perf_counter() + seconds
-
-    def run(number: int) -> None:
-        random, client = np.random.default_rng(number), Client(server.port)
-        own: dict[int, int] = {}
-        while (began := time.perf_counter()) < end:
-            status = ask(client, random)
-            times[number].append(time.perf_counter() - began)
-            own[status] = own.get(status, 0) + 1
-        client.close()
-        with lock:
-            for status, count in own.items():
-                statuses[status] = statuses.get(status, 0) + count
-
-    began = time.perf_counter()
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    askers = [Asker(server.port, number, ask) for number in range(clients)]
+    before, began = server.seen.cpu_times(), time.perf_counter()
+    with selectors.DefaultSelector() as selector:
+        for one in askers:
+            selector.register(one.socket, selectors.EVENT_READ, one)
+            one.send()
+        under_way, end = clients, began + seconds
+        while under_way:
+            for key, _ in selector.select(60):
+                if not key.data.take():
+                    continue
+                if time.perf_counter() < end:
+                    key.data.send()
+                else:
+                    under_way -= 1
     took = time.perf_counter() - began
     after = server.seen.cpu_times()
     busy = after.user + after.system - before.user - before.system
-    every = 1e3 * np.concatenate([np.array(some) for some in times])
+    every = 1e3 * np.concatenate([np.array(one.times) for one in askers])
+    statuses: dict[int, int] = {}
+    for one in askers:
+        one.socket.close()
+        for status, count in one.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
     return {
         "clients": clients,
         "per_second": round(len(every) / took, 1),
@@ -161,6 +187,15 @@ def press(
         "busy_ms": round(1e3 * busy / len(every), 2),
         "statuses": {str(status): count for status, count in sorted(statuses.items())},
     }
+
+
+def _get(path: str, headers: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n".encode()
+
+
+def _post(path: str, body: bytes, kind: str = "application/octet-stream") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def measure_cold(gallery: Path) -> dict[str, Any]:
@@ -200,8 +235,8 @@ def measure_upload(location: Path, seconds: float) -> dict[str, Any]:
             times.append(time.perf_counter() - began)
         inside = 1e3 * np.array(times[8:])
 
-    def ask(client: Client, random: np.random.Generator) -> int:
-        return client.post("/api/v1/search", uploads[int(random.integers(len(uploads)))])[0]
+    def ask(random: np.random.Generator) -> bytes:
+        return _post("/api/v1/search", uploads[int(random.integers(len(uploads)))])
 
     with served(location) as server:
         press(server, 2, 2.0, ask)
@@ -221,8 +256,8 @@ def list_ids(location: Path) -> list[int]:
 def measure_similar(location: Path, seconds: float) -> dict[str, Any]:
     ids = list_ids(location)
 
-    def ask(client: Client, random: np.random.Generator) -> int:
-        return client.get(f"/api/v1/images/{ids[int(random.integers(len(ids)))]}/similar")[0]
+    def ask(random: np.random.Generator) -> bytes:
+        return _get(f"/api/v1/images/{ids[int(random.integers(len(ids)))]}/similar")
 
     with served(location) as server:
         press(server, 4, 2.0, ask)
@@ -232,8 +267,8 @@ def measure_similar(location: Path, seconds: float) -> dict[str, Any]:
 def measure_thumbnails(location: Path, seconds: float) -> dict[str, Any]:
     ids = list_ids(location)[:500]
 
-    def ask(client: Client, random: np.random.Generator) -> int:
-        return client.get(f"/thumbnails/{ids[int(random.integers(len(ids)))]}/small?v=1")[0]
+    def ask(random: np.random.Generator) -> bytes:
+        return _get(f"/thumbnails/{ids[int(random.integers(len(ids)))]}/small?v=1")
 
     with served(location) as server:
         client = Client(server.port)

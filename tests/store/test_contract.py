@@ -231,6 +231,17 @@ def test_the_generation_grows_with_every_change_and_with_nothing_else(store: Sto
     assert store.generation == met[-1]
 
 
+def test_the_state_is_the_same_only_while_the_pictures_are(store: Store) -> None:
+    met = [store.state]
+    with store.writing():
+        for change in (lambda: put(store, {b"a": 1}), lambda: put(store, {b"a": 2}), lambda: store.remove([1])):
+            change()
+            met.append(store.state)
+    assert len(set(met)) == len(met)
+    nearest(store, embedding(1), 3)
+    assert store.state == store.state == met[-1]
+
+
 def test_everything_is_there_when_the_store_is_opened_again(reopen: Open, store: Store) -> None:
     with store.writing():
         put(store, {b"%d" % n: n % 5 for n in range(20)})

@@ -219,6 +219,18 @@ def test_pictures_that_are_not_duplicates_are_remembered(twins: Desk) -> None:
     assert api.post("/api/v1/duplicates/distinct", json={"ids": [1, 10**6]}).status_code == 404
 
 
+def test_saying_that_pictures_are_not_duplicates_searches_for_nothing_again(twins: Desk) -> None:
+    api = connect(twins)
+    places, every = ask(api, "/api/v1/map").json(), ask(api, "/api/v1/duplicates").json()
+    pair = [one["id"] for one in every["groups"][0]["pictures"]][:2]
+    assert api.post("/api/v1/duplicates/distinct", json={"ids": pair}).json() == {"distinct": pair}
+    after = api.get("/api/v1/map")
+    assert after.status_code == 200
+    assert after.json() == places | {"generation": places["generation"] + 1}
+    assert twins.surveys.duplicates.peek() == twins.gallery.duplicates()
+    assert ask(api, "/api/v1/duplicates").json()["groups"] == []
+
+
 def test_filters_are_counted_and_each_selects_what_it_counts(api: TestClient, gallery: Gallery) -> None:
     document = api.get("/api/v1/filters").json()
     assert document["total"] == 12

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from lookalike.web.lanes import Lane
+from lookalike.web.lanes import Lane, Together
 from lookalike.web.problems import Problem
 
 
@@ -78,4 +78,71 @@ def test_what_the_work_raises_reaches_the_one_who_asked() -> None:
     lane = Lane("test", threads=1, waiting=0)
     with pytest.raises(ZeroDivisionError):
         asyncio.run(lane.run(make_request(asyncio.Event()), divmod, 1, 0))
+    lane.close()
+
+
+def test_requests_that_wait_are_answered_together_first_come_first_served() -> None:
+    lane, release, calls = Lane("test", threads=2, waiting=30), threading.Event(), list[list[int]]()
+
+    def answer(items: list[int]) -> list[int]:
+        calls.append(items)
+        release.wait(20)
+        return [10 * item for item in items]
+
+    async def run() -> list[int]:
+        together = Together(lane, answer, threads=1)
+        request = make_request(asyncio.Event())
+        tasks = [asyncio.create_task(together.run(request, number)) for number in range(12)]
+        await asyncio.sleep(0.1)
+        release.set()
+        return list(await asyncio.gather(*tasks))
+
+    assert asyncio.run(run()) == list(range(0, 120, 10))
+    assert calls == [[0], list(range(1, 9)), [9, 10, 11]]
+    assert lane.under_way == 0
+    lane.close()
+
+
+def test_who_leaves_is_left_out_of_what_is_answered_together() -> None:
+    lane, release, calls = Lane("test", threads=1, waiting=2), threading.Event(), list[list[int]]()
+
+    def answer(items: list[int]) -> list[int]:
+        calls.append(items)
+        release.wait(20)
+        return items
+
+    async def run() -> None:
+        together, gone = Together(lane, answer, threads=1), asyncio.Event()
+        stays = make_request(asyncio.Event())
+        first, last = (asyncio.create_task(together.run(stays, number)) for number in (1, 3))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(together.run(make_request(gone), 2))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Problem):  # no room
+            await together.run(stays, 4)
+        gone.set()
+        with pytest.raises(Problem):
+            await second
+        release.set()
+        assert list(await asyncio.gather(first, last)) == [1, 3]
+
+    asyncio.run(run())
+    assert calls == [[1], [3]]
+    assert (lane.under_way, lane.refused) == (0, 1)
+    lane.close()
+
+
+def test_an_error_reaches_everybody_who_is_answered_together() -> None:
+    lane = Lane("test", threads=1, waiting=9)
+
+    def fail(_items: list[int]) -> list[int]:
+        raise ValueError("no")
+
+    async def run() -> list[Any]:
+        together = Together(lane, fail, threads=1)
+        tasks = [together.run(make_request(asyncio.Event()), number) for number in range(4)]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [str(one) for one in asyncio.run(run())] == ["no"] * 4
+    assert lane.under_way == 0
     lane.close()

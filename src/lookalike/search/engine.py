@@ -271,7 +271,7 @@ def _search(  # noqa: PLR0913  (one step of `search`)
             store.vectors([])  # fixes the moment that is searched, so that the projection matches its vectors
             weighted = weighted_space(store, encoder, options.weights or {})
         where = where and resolve_tags(store, where)
-        probes = [_probe(store, one, weighted) for one in asked]
+        probes = _probe_all(store, asked, weighted)
         most = k + options.offset
         found = _find(store, asked, probes, max(most, JUDGED) if any(map(_is_judged, asked)) else most, where, options)
         undescribed = _color().count_undescribed(store) if any(one.colors for one in asked) else 0
@@ -364,6 +364,18 @@ def _read_terms(store: Store, some: Sequence[Asked], space: SearchSpace) -> list
             adapted = unit(np.pad(adapted[:, : len(weights)] * weights, ((0, 0), (0, adapted.shape[1] - len(weights)))))
         encoded = iter(np.split(adapted, np.cumsum([len(rows) for rows in views])[:-1]))
     return [next(encoded) if one.stored is None else next(known)[None] for one in some]
+
+
+def _probe_all(store: Store, asked: Sequence[Asked], weighted: SearchSpace) -> list[tuple[Embeddings, SearchSpace]]:
+    """What `_probe` gives for each query; the stored vectors of several pictures are read together."""
+    if len(asked) == 1 or any(one.stored is None or one.is_mixed for one in asked):
+        return [_probe(store, one, weighted) for one in asked]
+    try:
+        rows = store.vectors([cast("int", one.stored) for one in asked], space=weighted)
+    except KeyError:
+        return [_probe(store, one, weighted) for one in asked]  # which finds out what is gone
+    space = replace(weighted, compared=True)
+    return [(row[None], space) for row in rows]
 
 
 def _probe(store: Store, asked: Asked, weighted: SearchSpace) -> tuple[Embeddings, SearchSpace]:
@@ -657,7 +669,7 @@ class _Reader:
     def _add_up(self, query: Query, terms: Sequence[tuple[float, Asked]]) -> Asked:
         if len(terms) == 1 and terms[0][0] > 0:
             (_, one), *_ = terms
-            return replace(one, query=query)
+            return one if one.query is query else replace(one, query=query)
         if any(one.colors for _, one in terms):
             return self._mix(query, terms)
         shown = next((one for weight, one in terms if weight > 0), None)

@@ -218,6 +218,13 @@ class Store(Protocol):
         """A number that grows with every change; equal generations mean equal content."""
 
     @property
+    def state(self) -> str:
+        """A short text that is the same only while the pictures and what is compared of them are the same.
+
+        It tells apart the galleries, too, that were at this location one after the other.
+        """
+
+    @property
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared; None if they are compared as they are."""
 

@@ -54,12 +54,23 @@ class Calibration:
 
     def find_chances(self, distances: Numbers) -> Numbers:
         """The share of the gallery's own pictures whose nearest is farther, for each distance, from 0 to 1."""
-        levels = np.linspace(0, 1, len(self.nearest))
-        return np.asarray(1 - np.interp(distances, self.nearest, levels, left=0.0, right=1.0))
+        return np.asarray(1 - np.interp(distances, self.nearest, _levels(len(self.nearest)), left=0.0, right=1.0))
 
     def find_expected(self, distances: Numbers) -> Numbers:
         """How many others a picture of the gallery has within each distance, on average, up to 8."""
-        return np.asarray(np.interp(distances, np.append(0.0, self.around), np.append(0.0, self.counts)))
+        return np.asarray(np.interp(distances, *_from_zero(self)))
+
+
+@lru_cache(16)
+def _levels(count: int) -> Numbers:
+    """The shares that so many quantiles stand for."""
+    return np.linspace(0, 1, count)
+
+
+@lru_cache(4)
+def _from_zero(calibration: Calibration) -> tuple[Numbers, Numbers]:
+    """The distances around a picture and the counts within them, both from 0 on."""
+    return np.append(0.0, calibration.around), np.append(0.0, calibration.counts)
 
 
 def to_json(calibration: Calibration | None) -> bytes:

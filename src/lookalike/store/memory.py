@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class _Shared:
     def __init__(self, space: Space) -> None:
         self.state = _State(space)
         self.lock = threading.Lock()
+        self.name = uuid.uuid4().hex  # no other store has it, in whatever process
 
 
 _NAMED: dict[str, _Shared] = {}
@@ -114,6 +116,11 @@ class MemoryStore:
     def generation(self) -> int:
         """A number that grows with every change."""
         return self._state.generation
+
+    @property
+    def state(self) -> str:
+        """A short text that is the same only while everything is."""
+        return f"{self._state.generation} {self._shared.name}"
 
     @property
     def projection(self) -> Projection | None:

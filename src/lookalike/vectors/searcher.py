@@ -177,6 +177,18 @@ def _search_part(part: Part, choice: _Choice, queries: Rows, k: int, *, exact: b
 
 def _search_lists(scan: _Scan, queries: Rows, fetched: int) -> Iterator[Nearest]:
     """First by bytes, then measured; again with more vectors while one that was not measured could be nearer."""
+    found: dict[int, Nearest] = {}
+    left = list(range(len(queries)))
+    while left:
+        answers = _scan_lists(scan, queries[left], fetched)
+        found |= {number: near for number, near in zip(left, answers, strict=True) if near is not None}
+        left = [number for number in left if number not in found]
+        fetched *= _DEEPER
+    return iter([found[number] for number in range(len(queries))])
+
+
+def _scan_lists(scan: _Scan, queries: Rows, fetched: int) -> Iterator[Nearest | None]:
+    """What each query found; None where a vector that was not measured could be nearer."""
     part, choice, k, probes = scan
     similarity, indices = cast("InvertedLists", part.lists).scan(queries, fetched, probes, among=choice.mask)
     for query, some, least in zip(queries, indices, similarity[:, -1].tolist(), strict=True):
@@ -187,7 +199,7 @@ def _search_lists(scan: _Scan, queries: Rows, fetched: int) -> Iterator[Nearest]
         elif len(met) < fetched or _farthest_similarity(near, part.matrix.metric) > least + part.error:
             yield near
         else:
-            yield from _search_lists(scan, query[None], _DEEPER * fetched)
+            yield None
 
 
 def _farthest_similarity(near: Nearest, metric: Metric) -> float:

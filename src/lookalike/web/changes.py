@@ -187,8 +187,8 @@ def _add_duplicates(api: FastAPI, desk: Desk, settings: Settings) -> None:
 
 
 def _mark_distinct(desk: Desk, ids: list[int]) -> None:
-    one, other = (desk.record(id_).path for id_ in ids)
-    desk.gallery.mark_distinct(one, other, wait=_WAIT)
+    one, other = (desk.record(id_) for id_ in ids)
+    desk.surveys.mark_distinct(one, other, wait=_WAIT)
 
 
 def _move(desk: Desk, some: Duplicates, keep: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from lookalike.web.asking import MOST_TERMS, Options, show
 from lookalike.web.documents import WORKING, Clusters, Duplicates, Filters, Group, Map
 from lookalike.web.facets import FACETS, count_values
 from lookalike.web.handlers import base_of
+from lookalike.web.maps import BINARY, pack
 from lookalike.web.parameters import After, Count, Keep, Limit, Where
 from lookalike.web.problems import Problem
 
@@ -30,16 +31,14 @@ if TYPE_CHECKING:
     from lookalike.explore.duplicates.groups import Group as Copies
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.web.desk import Desk
-    from lookalike.web.surveys import Found, Places, Planned, Survey
+    from lookalike.web.kept import Places
+    from lookalike.web.surveys import Found, Planned, Survey
 
 __all__ = ["add_collection", "answer_working"]
 
 _PLACES = 4  # digits of a place on the map: a tenth of a pixel on a screen of 4K
-_BINARY = "application/octet-stream"
 _LIST = {"schema": {"type": "string", "format": "binary"}}
 _UNREADABLE = 100
-_STEPS = 32767  # of a coordinate in the binary map
-_SIGNATURE = b"LKMAP1\0\0"
 
 _Pictures = Annotated[Count, Query(ge=0, le=24, description="How many pictures of each group to list.")]
 
@@ -71,7 +70,7 @@ def _add_map(api: FastAPI, desk: Desk) -> None:
     @api.get(
         "/api/v1/map",
         response_model=Map,
-        responses={**WORKING, 200: {"content": {_BINARY: _LIST}}, 304: {"description": "Unchanged."}},
+        responses={**WORKING, 200: {"content": {BINARY: _LIST}}, 304: {"description": "Unchanged."}},
         tags=["collection"],
         name="map",
     )
@@ -94,7 +93,7 @@ def _add_map(api: FastAPI, desk: Desk) -> None:
         if not terms and etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers={"etag": etag})
         data = await desk.pictures.run(request, _write_map, desk, found, terms, format)
-        kind = _BINARY if format == "binary" else "application/json"
+        kind = BINARY if format == "binary" else "application/json"
         return Response(data, media_type=kind, headers={} if terms else {"etag": etag})
 
 
@@ -117,23 +116,10 @@ def _write_map(desk: Desk, found: Found[Places], where: tuple[str, ...], kind: s
     ]
     head = {"groups": groups, "count": len(ids), "generation": found.generation, "is_current": found.is_current}
     if kind == "binary":
-        return _pack(head, ids, (places.x[chosen], places.y[chosen]), group)
+        return pack(head, ids, (places.x[chosen], places.y[chosen]), group)
     x, y = (np.round(column[chosen].astype(np.float64), _PLACES).tolist() for column in (places.x, places.y))
     columns = {"ids": ids.tolist(), "x": x, "y": y, "group": group.tolist()}
     return json.dumps(columns | head, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _pack(
-    head: dict[str, Any],
-    ids: np.ndarray[Any, np.dtype[np.int64]],
-    places: tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.float32]]],
-    group: np.ndarray[Any, np.dtype[np.int64]],
-) -> bytes:
-    text = json.dumps(head, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 4) % 8)
-    columns = [np.rint(np.clip(column, -1, 1) * _STEPS).astype("<i2").tobytes() for column in places]
-    parts = [_SIGNATURE, len(text).to_bytes(4, "little"), text, ids.astype("<f8").tobytes(), *columns]
-    return b"".join([*parts, group.astype("<u2").tobytes()])
 
 
 def _add_clusters(api: FastAPI, desk: Desk) -> None:

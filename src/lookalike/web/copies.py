@@ -269,8 +269,8 @@ class _View:
         self._check_writing(request)
         first, *others = [self._desk.record(id_) for id_ in fields["ids"]]
         for other in others:
-            self._desk.gallery.mark_distinct(first.path, other.path)
-        self._forget()
+            self._desk.surveys.mark_distinct(first, other)
+        self._plans.clear()
         return RedirectResponse(_read_choice(fields["choice"]).url, 303)
 
     def _read_plan(self, request: Request, choice: Choice) -> tuple[Duplicates, Plan]:

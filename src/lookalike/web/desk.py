@@ -38,6 +38,7 @@ from lookalike.images.viewed import (
 )
 from lookalike.search.query import Query
 from lookalike.web.jobs import IndexJob
+from lookalike.web.kept import Kept
 from lookalike.web.lanes import Lane
 from lookalike.web.problems import Problem
 from lookalike.web.surveys import Surveys
@@ -93,7 +94,8 @@ class Desk:
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
         self.gallery = gallery
-        self.thumbnails = Thumbnails(cache or find_cache())
+        cache = cache or find_cache()
+        self.thumbnails = Thumbnails(cache)
         self.failure: Exception | None = None
         self.started = time.time()
         self.when_ready: list[Callable[[], object]] = []
@@ -101,7 +103,7 @@ class Desk:
         self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
         self.searches = Lane("searches", threads=_CORES, waiting=64)
         self.pictures = Lane("pictures", threads=2 * _CORES, waiting=400)
-        self.surveys = Surveys(gallery)
+        self.surveys = Surveys(gallery, Kept(cache.with_name("surveys")))
         self.index = IndexJob(gallery)
         self._folder = Path(tempfile.mkdtemp(prefix="lookalike-"))
         self._decoders: dict[int, DecoderPool] = {}

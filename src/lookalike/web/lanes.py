@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from lookalike.web.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from starlette.types import Receive
 
-__all__ = ["Lane", "Receives"]
+__all__ = ["Lane", "Receives", "Together"]
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _SOON = 0.02  # seconds in which it is not looked whether the client has gone: a task less for most requests, 0.1 ms
 _LONGEST = 30.0  # seconds that a request waits for its answer
+_MOST = 8  # requests that are answered together: 16 take little less for each, and the first waits for the last
 
 
 class Receives(Protocol):
@@ -46,35 +50,27 @@ class Lane:
 
         Raises Problem when too many others wait, or when it takes too long; and whatever the function raises.
         """
-        if self.under_way >= self._most:
-            self.refused += 1
-            raise Problem(503, "busy", "too many requests at once; try again", headers={"retry-after": "1"})
+        self.enter()
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        future = self._threads.submit(partial(function, *arguments, **named))
-        self.under_way += 1
+        future = self.submit(partial(function, *arguments, **named))
         future.add_done_callback(partial(_call_soon, loop, partial(self._end, waiter)))
         try:
-            if not await _wait(waiter, _SOON):
-                await self._wait_long(request, waiter)
+            await _wait(request, waiter)
             return future.result()
         finally:
             future.cancel()
 
-    async def _wait_long(self, request: Receives, waiter: asyncio.Future[None]) -> None:
-        """Wait for the end of the work, and for the client to leave. Raises Problem."""
-        leaving = asyncio.create_task(_wait_for_leaving(request))
-        leaving.add_done_callback(_take_error)
-        try:
-            either: set[asyncio.Future[Any]] = {waiter, leaving}
-            await asyncio.wait(either, timeout=_LONGEST, return_when=asyncio.FIRST_COMPLETED)
-            if waiter.done():
-                return
-            if leaving.done():
-                leaving.result()  # what was wrong with the rest of the request, or nothing: nobody reads the answer
-            raise Problem(503, "too_slow", f"there was no answer within {_LONGEST:g} s", headers={"retry-after": "5"})
-        finally:
-            leaving.cancel()
+    def enter(self) -> None:
+        """Count a request that begins to wait. Raises Problem when too many others do."""
+        if self.under_way >= self._most:
+            self.refused += 1
+            raise Problem(503, "busy", "too many requests at once; try again", headers={"retry-after": "1"})
+        self.under_way += 1
+
+    def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Do some work in a thread."""
+        return self._threads.submit(work)
 
     def close(self) -> None:
         """Drop what waits, and wait for what is under way."""
@@ -86,16 +82,85 @@ class Lane:
             waiter.set_result(None)
 
 
+class Together(Generic[_Item, _Result]):
+    """Requests of one kind in a lane, of which those that wait are answered together, first come, first served.
+
+    answer: gives an answer for each of some requests, in their order. threads: how many of its calls run at once.
+    """
+
+    def __init__(self, lane: Lane, answer: Callable[[list[_Item]], list[_Result]], *, threads: int) -> None:
+        self._lane, self._answer, self._free = lane, answer, threads
+        self._waiting: deque[tuple[_Item, asyncio.Future[_Result]]] = deque()
+
+    async def run(self, request: Receives, item: _Item) -> _Result:
+        """The answer to one request; otherwise as `Lane.run`."""
+        self._lane.enter()
+        waiter: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, waiter))
+        self._start()
+        try:
+            await _wait(request, waiter)
+            return waiter.result()
+        finally:
+            waiter.cancel()  # whoever does not wait any more is left out
+
+    def _start(self) -> None:
+        """Answer those who wait, if there is a thread for it."""
+        some: list[tuple[_Item, asyncio.Future[_Result]]] = []
+        while self._free and self._waiting and len(some) < _MOST:
+            item, waiter = self._waiting.popleft()
+            if waiter.done():
+                self._lane.under_way -= 1
+            else:
+                some.append((item, waiter))
+        if some:
+            self._free -= 1
+            future = self._lane.submit(partial(self._answer, [item for item, _ in some]))
+            waiters = [waiter for _, waiter in some]
+            future.add_done_callback(partial(_call_soon, waiters[0].get_loop(), partial(self._end, waiters, future)))
+
+    def _end(self, waiters: list[asyncio.Future[_Result]], future: Future[list[_Result]]) -> None:
+        self._free += 1
+        self._lane.under_way -= len(waiters)
+        self._start()  # first, so that the next are answered while the answers are written
+        error = None if future.cancelled() else future.exception()
+        for number, waiter in enumerate(waiters):
+            if waiter.done():
+                continue
+            if future.cancelled():
+                waiter.cancel()
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(future.result()[number])
+
+
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None], _future: object) -> None:
     with contextlib.suppress(RuntimeError):  # the server has ended
         loop.call_soon_threadsafe(function)
 
 
-async def _wait(waiter: asyncio.Future[None], seconds: float) -> bool:
-    """Whether something ends within so many seconds."""
+async def _wait(request: Receives, waiter: asyncio.Future[Any]) -> None:
+    """Wait for the end of some work, or for the client to leave. Raises Problem."""
     if not waiter.done():
-        await asyncio.wait((waiter,), timeout=seconds)
-    return waiter.done()
+        await asyncio.wait((waiter,), timeout=_SOON)
+    if not waiter.done():
+        await _wait_long(request, waiter)
+
+
+async def _wait_long(request: Receives, waiter: asyncio.Future[Any]) -> None:
+    leaving = asyncio.create_task(_wait_for_leaving(request))
+    leaving.add_done_callback(_take_error)
+    try:
+        either: set[asyncio.Future[Any]] = {waiter, leaving}
+        await asyncio.wait(either, timeout=_LONGEST, return_when=asyncio.FIRST_COMPLETED)
+        if waiter.done():
+            return
+        if leaving.done():
+            leaving.result()  # what was wrong with the rest of the request, or nothing: nobody reads the answer
+        raise Problem(503, "too_slow", f"there was no answer within {_LONGEST:g} s", headers={"retry-after": "5"})
+    finally:
+        leaving.cancel()
 
 
 async def _wait_for_leaving(request: Receives) -> None:

@@ -7,13 +7,16 @@ every other one, and every one that fails, is left to the application behind, wh
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lookalike.errors import LookalikeError
 from lookalike.search.query import Query
-from lookalike.web.asking import Options, find_base, present
+from lookalike.store import is_folder
+from lookalike.web.asking import find_base, present
 from lookalike.web.handlers import describe_thumbnail
+from lookalike.web.lanes import Together
 from lookalike.web.problems import Problem
 from lookalike.web.safety import is_local
 from lookalike.web.settings import MOST_HITS
@@ -30,6 +33,8 @@ _THUMBNAIL = re.compile(r"/thumbnails/([1-9][0-9]{0,17})/(small|large)", re.ASCI
 _K = re.compile(rb"k=([1-9][0-9]{0,3})")
 _VERSION = re.compile(rb"(v=[0-9A-Za-z]{0,64})?(&?optional)?")
 
+_CORES = os.cpu_count() or 1
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -38,6 +43,9 @@ class Quick:
 
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self._app, self._desk = app, desk
+        # Of a gallery's own files, one search at a time: two only take the interpreter from each other.
+        threads = 1 if is_folder(desk.gallery.location) else _CORES
+        self._searches = Together(desk.searches, self._search, threads=threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -49,8 +57,7 @@ class Quick:
         path, query = scope["path"], scope["query_string"]
         try:
             if (found := _SIMILAR.fullmatch(path)) and (k := _read_k(query)):
-                await self._send_similar(scope, receive, send, (int(found[1]), k))
-                return True
+                return await self._send_similar(scope, receive, send, (int(found[1]), k))
             if (found := _THUMBNAIL.fullmatch(path)) and _VERSION.fullmatch(query):
                 await self._send_thumbnail(scope, receive, send, (int(found[1]), found[2]))
                 return True
@@ -61,16 +68,28 @@ class Quick:
                 raise
         return False
 
-    async def _send_similar(self, scope: Scope, receive: Receive, send: Send, wanted: tuple[int, int]) -> None:
-        lane = self._desk.searches
-        data = await lane.run(_Client(receive), self._search, wanted, is_here=is_local(scope))
-        await _send(send, 200, [(b"content-type", b"application/json")], data)
+    async def _send_similar(self, scope: Scope, receive: Receive, send: Send, wanted: tuple[int, int]) -> bool:
+        data = await self._searches.run(_Client(receive), _Wanted(*wanted, is_local(scope)))
+        if data is not None:
+            await _send(send, 200, [(b"content-type", b"application/json")], data)
+        return data is not None
 
-    def _search(self, wanted: tuple[int, int], *, is_here: bool) -> bytes:
-        id_, k = wanted
+    def _search(self, every: list[_Wanted]) -> list[bytes | None]:
+        """The answers to some requests, which are searched for together; None for one that fails."""
+        found: dict[_Wanted, bytes | None] = {}
+        for k in dict.fromkeys(one.k for one in every):
+            some = list(dict.fromkeys(one for one in every if one.k == k))
+            found |= zip(some, self._search_some(some, k), strict=True)
+        return [found[one] for one in every]
+
+    def _search_some(self, some: list[_Wanted], k: int) -> list[bytes | None]:
         gallery = self._desk.gallery
-        hits = Options(k).search(gallery, Query.stored(id_))
-        return _encode(present(hits, find_base(gallery, is_local=is_here))).encode()
+        try:
+            searches = gallery.search_many([Query.stored(one.id) for one in some], k)
+        except LookalikeError:
+            return [None] if len(some) == 1 else [data for one in some for data in self._search_some([one], k)]
+        bases = {is_here: find_base(gallery, is_local=is_here) for is_here in {one.is_here for one in some}}
+        return [_encode(present(hits, bases[one.is_here])).encode() for hits, one in zip(searches, some, strict=True)]
 
     async def _send_thumbnail(self, scope: Scope, receive: Receive, send: Send, wanted: tuple[int, str]) -> None:
         found = await self._desk.pictures.run(_Client(receive), self._desk.thumbnail, *wanted)
@@ -80,6 +99,14 @@ class Quick:
         kind = [] if is_known else [(b"content-type", b"image/jpeg")]
         pairs = [*kind, *((name.encode(), value.encode()) for name, value in headers.items())]
         await _send(send, 304 if is_known else 200, pairs, b"" if is_known else found.data)
+
+
+class _Wanted(NamedTuple):
+    """What is asked for: the pictures like one. is_here: whether whoever asks is on this machine."""
+
+    id: int
+    k: int
+    is_here: bool
 
 
 class _Client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import threading
 import webbrowser
@@ -42,6 +43,7 @@ def serve(
             server = _Server(
                 configure(desk, settings), lambda: _announce(listening, settings, on_address, open_browser)
             )
+            desk.when_ready.append(gc.freeze)  # what all requests use is not looked through again and again
             desk.start()
             server.run([listening])
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lookalike.errors import UsageError
 
@@ -44,6 +45,7 @@ class Settings:
             )
 
 
+@lru_cache(64)  # 6 us, three times for each request
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine to itself."""
     if host == "localhost":

@@ -9,25 +9,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
-
 from lookalike.errors import ClosedGallery, UsageError
+from lookalike.web.kept import mark_state
+from lookalike.web.surveyor import compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from lookalike.explore.clusters import Clusters
     from lookalike.explore.duplicates.groups import Duplicates
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.gallery import Gallery
     from lookalike.images.pool import OnProgress
+    from lookalike.store import Record
+    from lookalike.web.kept import Kept, Places
 
-__all__ = ["Found", "Places", "Planned", "Progress", "Survey", "Surveys"]
+__all__ = ["Found", "Planned", "Progress", "Survey", "Surveys"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ _Value = TypeVar("_Value")
 _PAUSE = 3.0  # times as long as it took, before one is computed again while the gallery changes
 _PATIENCE = 30.0  # seconds before it is tried again after a failure
 _LOOK = 0.02  # seconds between two looks at what is waited for
+_WORTH_KEEPING = 0.5  # seconds that computing it took
 _ENDING = 3.0  # seconds that closing waits for what is under way; the threads end with the process
 
 
@@ -52,21 +52,6 @@ class Found(NamedTuple, Generic[_Value]):
     value: _Value
     generation: int
     is_current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The map as columns, ordered by id. ids: int64 (n,). x, y: float32 (n,) in [-1, 1], y upwards. group: int64 (n,).
-
-    names: of each group, the largest first; middles: float32 (g, 2), the place of a picture in its midst.
-    """
-
-    ids: NDArray[np.int64]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    group: NDArray[np.int64]
-    names: list[str]
-    middles: NDArray[np.float32]
 
 
 class Planned(NamedTuple):
@@ -130,6 +115,15 @@ class Survey(Generic[_Value]):
         value = self._value
         return value[1] if value is not None and value[0] == self._state() else None
 
+    def carry(self, before: int, after: int, change: Callable[[_Value], _Value] | None = None) -> _Value | None:
+        """Take what was computed of a state, changed as given, for what it would be of the next; None without it."""
+        with self._lock:
+            if self._value is None or self._value[0] != before:
+                return None
+            value = change(self._value[1]) if change else self._value[1]
+            self._value = after, value
+            return value
+
     def forget(self) -> None:
         """Compute it again as soon as it is asked for, and show what was computed before no longer."""
         with self._lock:
@@ -178,13 +172,13 @@ class Survey(Generic[_Value]):
 class Surveys:
     """All that is computed of a gallery as a whole."""
 
-    def __init__(self, gallery: Gallery) -> None:
-        self._gallery = gallery
+    def __init__(self, gallery: Gallery, kept: Kept) -> None:
+        self._gallery, self._kept = gallery, kept
         self._one_by_one = threading.Lock()  # each takes all cores
         self._lock = threading.Lock()
-        self.map: Survey[Places] = Survey("map", self._state, self._alone(self._lay_out))
-        self.clusters: Survey[Clusters] = Survey("clusters", self._state, self._alone(self._find_clusters))
-        self.duplicates: Survey[Duplicates] = Survey("duplicates", self._state, self._alone(self._find_duplicates))
+        self.map: Survey[Places] = Survey("map", self._state, self._find_or_compute("map"))
+        self.clusters: Survey[Clusters] = Survey("clusters", self._state, self._find_or_compute("clusters"))
+        self.duplicates: Survey[Duplicates] = Survey("duplicates", self._state, self._find_or_compute("duplicates"))
         self._plans: dict[str, Survey[Planned]] = {}
 
     def plan(self, keep: str) -> Survey[Planned]:
@@ -199,6 +193,24 @@ class Surveys:
         """All of them."""
         with self._lock:
             return [self.map, self.clusters, self.duplicates, *self._plans.values()]
+
+    def mark_distinct(self, one: Record, other: Record, *, wait: float = 0.0) -> None:
+        """Remember that two pictures are not copies, and take them apart in what was found; nothing is searched again.
+
+        Raises StoreBusy, UsageError.
+        """
+        store = self._gallery.store
+        before = store.generation
+        self._gallery.mark_distinct(one.path, other.path, wait=wait)
+        after = store.generation
+        if after != before + 1:  # another process has written as well
+            return
+        pair = frozenset({one.digest or b"", other.digest or b""})
+        changes: dict[str, Callable[[Any], Any] | None] = {"duplicates": lambda found: found.without(pair)}
+        for survey in (self.map, self.clusters, self.duplicates):
+            value = survey.carry(before, after, changes.get(survey.name))
+            if value is not None:
+                self._kept.keep(survey.name, store, value, mark_state(store))
 
     def close(self) -> None:
         """End what is under way."""
@@ -216,22 +228,21 @@ class Surveys:
 
         return run
 
-    def _lay_out(self, on_progress: OnProgress) -> Places:
-        points = self._gallery.map(on_progress=on_progress)
-        names = list(dict.fromkeys(point.cluster for point in points))
-        counts = np.bincount(group := _number(names, [point.cluster for point in points]), minlength=len(names))
-        order = np.argsort(-counts, kind="stable")
-        group = np.argsort(order)[group] if names else group
-        places = np.array([(point.x, point.y) for point in points], np.float32).reshape(-1, 2)
-        ids = np.array([point.id for point in points], np.int64)
-        middles = np.array([_find_middle(places[group == number]) for number in range(len(names))], np.float32)
-        return Places(ids, places[:, 0], places[:, 1], group, [names[one] for one in order], middles.reshape(-1, 2))
+    def _find_or_compute(self, name: str) -> Callable[[OnProgress], Any]:
+        """What finds the result of this name on disk, or computes it and keeps it there."""
 
-    def _find_clusters(self, _on_progress: OnProgress) -> Clusters:
-        return self._gallery.clusters()
+        def run(on_progress: OnProgress) -> Any:  # noqa: ANN401  (a result of any kind)
+            if (found := self._kept.find(name, self._gallery.store)) is not None:
+                return found
+            with self._one_by_one:
+                on_progress(0, 0)
+                began = time.monotonic()
+                value, mark = compute(self._gallery, name, on_progress)
+            if mark and time.monotonic() - began > _WORTH_KEEPING:
+                self._kept.keep(name, self._gallery.store, value, mark)
+            return value
 
-    def _find_duplicates(self, on_progress: OnProgress) -> Duplicates:
-        return self._gallery.duplicates(on_progress=on_progress)
+        return run
 
     def _make_plan(self, keep: str) -> Planned:
         found = self._find()
@@ -248,14 +259,3 @@ class Surveys:
         if found is None:
             raise UsageError("the duplicates are not known yet")
         return found
-
-
-def _number(names: list[str], each: list[str]) -> NDArray[np.int64]:
-    numbers = {name: number for number, name in enumerate(names)}
-    return np.array([numbers[name] for name in each], np.int64)
-
-
-def _find_middle(places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The place of the picture that is nearest to the median of a group's places."""
-    row: NDArray[np.float32] = places[((places - np.median(places, axis=0)) ** 2).sum(axis=1).argmin()]
-    return row

@@ -15,7 +15,7 @@ from lookalike import Gallery, IndexOptions
 from lookalike.errors import UsageError
 from lookalike.explore.duplicates import Group, Pair, Picture, find_duplicates
 from lookalike.explore.duplicates.candidates import near_by_hash
-from lookalike.explore.duplicates.groups import make_groups
+from lookalike.explore.duplicates.groups import Duplicates, make_groups
 from lookalike.explore.duplicates.proof import Evidence
 from lookalike.store import Record, Space, open_store
 from tests.explore.duplicates.conftest import EDITS, crop
@@ -243,3 +243,14 @@ def test_distinct_pictures_are_never_joined_by_a_third() -> None:
     pairs = [pair(1, 2, "same picture", 0.99), pair(2, 3, "same picture", 0.9)]
     groups = make_groups(pairs, lambda a, b: {a.id, b.id} == {1, 3})
     assert [sorted(each.id for each in group.pictures) for group in groups] == [[1, 2]]
+
+
+def test_what_is_called_distinct_changes_only_its_own_group() -> None:
+    pairs = [pair(1, 2, "same picture", 0.99), pair(2, 3, "same picture", 0.9), pair(7, 8, "identical")]
+    found = Duplicates(make_groups(pairs, never))
+    one, other = (next(each for group in found.groups for each in group.pictures if each.id == id_) for id_ in (1, 3))
+    distinct = frozenset((one.digest, other.digest))
+    after = found.without(distinct)
+    assert after.groups == make_groups(pairs, lambda a, b: frozenset((a.digest, b.digest)) == distinct)
+    assert [sorted(each.id for each in group.pictures) for group in after.groups] == [[7, 8], [1, 2]]
+    assert after.without(frozenset((b"another", one.digest))) == after

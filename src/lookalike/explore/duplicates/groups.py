@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,18 @@ class Duplicates:
         lines = [f"{group.kind}: {', '.join(each.display for each in group.pictures)}" for group in self.groups]
         return "\n".join(lines) or "no duplicates"
 
+    def without(self, pair: frozenset[bytes]) -> Duplicates:
+        """What is found once a person has said that two contents are not duplicates: only their groups change."""
+
+        def is_distinct(one: Picture, other: Picture) -> bool:
+            return frozenset((one.digest, other.digest)) == pair
+
+        groups: list[Group] = []
+        for group in self.groups:
+            is_meant = pair <= {picture.digest for picture in group.pictures}
+            groups += make_groups(group.pairs, is_distinct) if is_meant else [group]
+        return replace(self, groups=_order(groups))
+
     def to_dict(self) -> dict[str, Any]:
         """The groups as JSON-compatible values: one document of `lookalike duplicates --json`."""
         unreadable = [{**path_fields(os.fsencode(path)), "reason": reason} for path, reason in self.unreadable]
@@ -166,6 +178,11 @@ def make_groups(pairs: Iterable[Pair], distinct: Callable[[Picture, Picture], bo
             if a != b:
                 apart.join(Pair(a, b, pair.kind, pair.proven, pair.evidence))
         groups += [_as_group(members, apart.pairs) for members in apart.sets()]
+    return _order(groups)
+
+
+def _order(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """Groups, the certain ones first."""
     order = {"identical": 0, "same picture": 1, "same scene": 2}
     return tuple(sorted(groups, key=lambda each: (order[each.kind], not each.proven, each.pictures[0].path)))
 

@@ -99,6 +99,13 @@ class MilvusStore:
             return moment.state.generation
 
     @property
+    def state(self) -> str:
+        """A short text that is the same only while everything is."""
+        with self._moment() as moment:
+            now = moment.state
+            return f"{now.generation} {now.records} {now.embedded} {now.checksums}"
+
+    @property
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared."""
         with self._moment() as moment:

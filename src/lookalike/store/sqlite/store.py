@@ -116,6 +116,13 @@ class SqliteStore:
         return self._tables.number("generation")
 
     @property
+    def state(self) -> str:
+        """A short text that is the same only while everything is."""
+        with self.reading():
+            tally, summary = self._tables.tally(), self._tables.meta("projection")
+            return f"{self.generation} {tally.records} {tally.embedded} {tally.checksums} {checksum(summary)}"
+
+    @property
     def projection(self) -> Projection | None:
         """The projection of embeddings to the vectors that are compared."""
         with self.reading():
