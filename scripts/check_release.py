@@ -39,6 +39,7 @@ def main() -> None:
         out = chosen.keep or Path(folder) / "dist"
         sdist, wheel = build(out)
         problems = [*check_sdist(sdist), *check_wheel(wheel), *check_metadata(wheel)]
+        problems += check_address(wheel, is_kept=chosen.keep is not None)
         problems += check_rebuilt(sdist, wheel, Path(folder))
         if not chosen.offline:
             problems += try_wheel(wheel, Path(folder))
@@ -75,9 +76,7 @@ def check_wheel(wheel: Path) -> list[str]:
 
 def check_metadata(wheel: Path) -> list[str]:
     """Whether a package index can show the project: what it is, by whom, where, and a page whose links work."""
-    with zipfile.ZipFile(wheel) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        found = email.message_from_string(archive.read(name).decode())
+    found = email.message_from_string(read_metadata(wheel).decode())
     fields = ("Name", "Version", "Summary", "Author", "License-Expression", "Requires-Python", "Keywords")
     problems = [f"the metadata lacks {field}" for field in fields if not found[field]]
     problems += [f"the metadata has no {field}" for field in ("Project-URL", "Classifier") if not found.get_all(field)]
@@ -87,6 +86,22 @@ def check_metadata(wheel: Path) -> list[str]:
     if not links:
         problems.append("the long description has no links: is it the README?")
     return problems + [f"a relative link in the long description: {link}" for link in links if "://" not in link]
+
+
+def check_address(wheel: Path, *, is_kept: bool) -> list[str]:
+    """Whether the release says where the project lives; a release that is kept has to."""
+    if "Homepage, https://repository.invalid" not in read_metadata(wheel).decode():
+        return []
+    problem = "[project.urls] in pyproject.toml is not the address where the code is: set it before a release"
+    if not is_kept:
+        print(problem)
+    return [problem] * is_kept
+
+
+def read_metadata(wheel: Path) -> bytes:
+    """The metadata of a wheel, as a package index reads them."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA")))
 
 
 def check_rebuilt(sdist: Path, wheel: Path, folder: Path) -> list[str]:
