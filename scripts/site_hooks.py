@@ -1,4 +1,4 @@
-"""What `make docs` adds to the pages: the reference, made from the code, a list of the measurements, and the address."""
+"""What `make docs` adds to the pages: the reference, made from the code, and the list of measurements."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def on_files(files: Any, config: Any) -> Any:  # noqa: ANN401  (MkDocs')
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ANN401  (MkDocs')
-    """Lead links to folders of measurements to their list, and links out of the site to the repository, if it is known."""
+    """Lead links to folders of measurements to their list, and links out of the site to the repository."""
     here = posixpath.dirname(page.file.src_uri)
 
     def lead(found: re.Match[str]) -> str:

@@ -84,6 +84,11 @@ def test_the_site_is_built_whole_and_needs_no_network(tmp_path: Path) -> None:
 def test_the_address_of_the_project_stands_in_one_place_alone() -> None:
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
     assert all(url.startswith(urls["Homepage"]) for url in urls.values())
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("*.yml"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.yml")]
+    pages = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*.yml"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / ".github").rglob("*.yml"),
+    ]
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.html")]
     assert not [file for file in (*pages, *sources) if urls["Homepage"] in file.read_text(encoding="utf-8")]
