@@ -1,39 +1,59 @@
-"""What `make docs` adds to the pages: the reference, made from the code, and links out of the folder `docs`."""
+"""What `make docs` adds to the pages: the reference, made from the code, and the list of measurements."""
 
 from __future__ import annotations
 
 import inspect
 import posixpath
 import re
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FETCHED = "https://unpkg.com/iframe-worker/shim"
-LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"\[([^\]\n]*)\]\((?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
+ROOT = Path(__file__).parents[1]
+RESULTS = "results/index.md"
+
+
+def read_address() -> str | None:
+    """Where the repository is, from `pyproject.toml`; None until that has been set."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    address = str(project["urls"]["Homepage"])
+    return None if ".invalid/" in address else address
+
+
+def on_config(config: Any) -> None:  # noqa: ANN401  (MkDocs')
+    """Show the address of the repository on every page, if there is one."""
+    config["repo_url"] = read_address()
 
 
 def on_files(files: Any, config: Any) -> Any:  # noqa: ANN401  (MkDocs')
     """Add the pages that no one writes."""
     from mkdocs.structure.files import File  # noqa: PLC0415  (only where the site is built)
 
-    for name, text in make_reference().items():
+    for name, text in {**make_reference(), RESULTS: "\n".join(describe_results())}.items():
         files.append(File.generated(config, name, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ANN401  (MkDocs')
-    """Lead links to files that are not part of the site to the repository."""
+    """Lead links to folders of measurements to their list, and links out of the site to the repository."""
     here = posixpath.dirname(page.file.src_uri)
 
     def lead(found: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join("docs", here, found[1]))
+        target = posixpath.normpath(posixpath.join("docs", here, found[2]))
         inside = posixpath.relpath(target, "docs")
         if files.get_file_from_path(inside) is not None:
             return found[0]
+        if inside.split("/")[0] == "results":
+            return f"[{found[1]}]({posixpath.relpath(RESULTS, here or '.')}#{inside.rpartition('/')[2]})"
+        if config["repo_url"] is None:
+            return found[1]
         kind = "blob" if "." in posixpath.basename(target) else "tree"
-        return f"]({config['repo_url'].rstrip('/')}/{kind}/main/{target}{found[2] or ''})"
+        return f"[{found[1]}]({config['repo_url'].rstrip('/')}/{kind}/main/{target}{found[3] or ''})"
 
     return LINK.sub(lead, markdown)
 
@@ -55,6 +75,17 @@ def make_reference() -> dict[str, str]:
         "reference/command-line.md": "\n".join(describe_commands()),
         "reference/python.md": "\n".join(describe_names()),
     }
+
+
+def describe_results() -> Iterator[str]:
+    """The files of measurements from which the pages are made, folder by folder."""
+    yield "# Measurements\n"
+    yield "What the programs of this project measured and the pages quote, as the programs wrote it (JSON).\n"
+    results = ROOT / "docs" / "results"
+    for folder in (results, *sorted(path for path in results.rglob("*") if path.is_dir())):
+        yield f"## {folder.name}\n"
+        names = [file.relative_to(results).as_posix() for file in sorted(folder.iterdir()) if file.is_file()]
+        yield "\n".join(f"- [{name}]({name})" for name in names) + "\n"
 
 
 def describe_commands() -> Iterator[str]:

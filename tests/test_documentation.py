@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shlex
@@ -11,11 +12,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.request import urlopen
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
+import click
 import pytest
+import typer
 
+from lookalike.cli.app import app
+from tests.cli.conftest import Run
 from tests.conftest import make_picture, make_two_classes
 from tests.encoders.exports import write_pair_export
 from tests.engines import gallery_name, postgres
@@ -36,6 +41,7 @@ write_project(*map(pathlib.Path, sys.argv[1:]))
 """  # run in a process of its own: Keras, for one page
 SPLIT = [(0, "b", "train"), (1, "a", "train"), (2, "b", "test"), (3, "a", "test")]  # of birds
 QUICK = {"train": ["--epochs", "1", "--size", "16"]}  # a page's training, cut short
+QUOTED = re.compile(r"^(?:\w+\$ |[\d* ]+\$HOME/\S*/|[A-Z_]+=\S+ )?lookalike (.+)$")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -62,42 +68,73 @@ def sandbox(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(monkeypatch, capsys)
+
+
 @contextlib.contextmanager
 def served(line: str, folder: Path) -> Iterator[None]:
     """Run a command that serves until it is ended; inside, its page answers."""
-    with subprocess.Popen(as_run(line, folder), cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    settings, words = split(line, folder)
+    words = [{"0.0.0.0": "127.0.0.1"}.get(word, word) for word in words]
+    command = [sys.executable, "-m", *words, "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        with urlopen(process.stdout.readline().strip(), timeout=60) as answer:
+        token = settings.get("LOOKALIKE_TOKEN", "")
+        asked = Request(
+            process.stdout.readline().strip(), headers={"Authorization": f"Bearer {token}"} if token else {}
+        )
+        with urlopen(asked, timeout=60) as answer:
             assert answer.status == 200
         yield
         process.send_signal(signal.SIGINT)
     assert process.returncode == 130
 
 
-def as_run(line: str, folder: Path) -> list[str]:
-    """The command to run for a line; servers of the pages are the one that the tests start."""
+def split(line: str, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """The variables and the words of a line; servers of the pages are the one that the tests start."""
     if TEAM in line:
         line = line.replace(TEAM, shlex.quote(postgres().url(gallery_name(folder))))
     words = shlex.split(line, comments=True)
-    return [sys.executable, "-m", *words, *QUICK.get(words[1], [])]
+    settings = dict(word.split("=", 1) for word in itertools.takewhile(lambda word: "=" in word, words))
+    return settings, words[len(settings) :]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TensorFlow's own making
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_a_page_works(page: Path, sandbox: Path) -> None:
+def test_every_command_of_a_page_works(page: Path, sandbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     if any("lookalike import-original" in block for block in blocks(page, "sh")):
         subprocess.run([sys.executable, "-c", OLD_PROJECT, sandbox / "old", sandbox / "Photos"], cwd=ROOT, check=True)
+    monkeypatch.chdir(sandbox)
     for block in blocks(page, "sh"):
         for line in block.strip().splitlines():
-            words = shlex.split(line, comments=True)
+            _, words = split(line, sandbox)
             if words[0] == "make":
                 assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), line
                 continue
-            assert words[0] == "lookalike", f"{page.name}: {line} is no command of ours; fence it as text"
+            if words[0] == "mv":
+                Path(words[1]).rename(words[2])
+                continue
+            assert words[0] == "lookalike", f"{page.name}: {line} is not a command of this project; fence it as text"
             if words[1] == "serve":
                 with served(line, sandbox):
                     continue
-            done = subprocess.run(as_run(line, sandbox), cwd=sandbox, capture_output=True, text=True)
-            assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"
+            done = run(*words[1:], *QUICK.get(words[1], []))
+            assert done.status == 0, f"{page.name}: {line}\n{done.err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_quotes_without_running_it_has_these_options(page: Path) -> None:
+    for line in itertools.chain(*(block.splitlines() for block in blocks(page, "text"))):
+        if (quoted := QUOTED.match(line)) is not None:
+            words = shlex.split(quoted[1], comments=True)
+            command: Any = typer.main.get_command(app)
+            while getattr(command, "commands", None):
+                name = next(word for word in words if not word.startswith("-"))
+                words.remove(name)
+                command = command.commands[name]
+            command.make_parser(click.Context(command)).parse_args([word for word in words if word != "-q"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -112,7 +149,7 @@ def test_every_python_example_of_a_page_works(page: Path, sandbox: Path) -> None
     with contextlib.ExitStack() as stack:
         if page.name == "web.md":
             index, serve = blocks(page, "sh")[0].strip().splitlines()
-            subprocess.run(as_run(index, sandbox), cwd=sandbox, check=True)
+            subprocess.run([sys.executable, "-m", *index.split()], cwd=sandbox, check=True)
             stack.enter_context(served(serve, sandbox))
         done = subprocess.run([sys.executable, script], cwd=sandbox, capture_output=True, text=True)
     assert done.returncode == 0, f"{page.name}\n{done.stderr}"

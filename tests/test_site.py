@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def test_every_page_has_its_place_in_the_site() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
     listed = set(re.findall(r"[\w/-]+\.md", nav))
     written = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES}
-    assert listed == written | set(load_hooks().make_reference())
+    hooks = load_hooks()
+    assert listed == written | set(hooks.make_reference()) | {hooks.RESULTS}
 
 
 def test_every_how_to_page_has_a_picture_of_a_real_result() -> None:
@@ -71,11 +73,22 @@ def test_the_site_is_built_whole_and_needs_no_network(tmp_path: Path) -> None:
     silent = os.environ | {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
     done = subprocess.run(command, cwd=ROOT, env=silent, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")  # strict: a link that leads nowhere is an error
+    address = load_hooks().read_address()
     for page in (tmp_path / "site").rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r'<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)="(https?://[^"]+)"', text)
-        assert not [each for each in fetched if not each.startswith(lookalike_address())], page
+        assert not [each for each in fetched if address is None or not each.startswith(address)], page
+        assert ".invalid" not in text, page
 
 
-def lookalike_address() -> str:
-    return str(re.findall(r"repo_url: (\S+)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))[0])
+def test_the_address_of_the_project_stands_in_one_place_alone() -> None:
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    assert all(url.startswith(urls["Homepage"]) for url in urls.values())
+    pages = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*.yml"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / ".github").rglob("*.yml"),
+    ]
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.html")]
+    assert not [file for file in (*pages, *sources) if urls["Homepage"] in file.read_text(encoding="utf-8")]

@@ -21,9 +21,11 @@ def test_experiments_are_run_one_after_the_other_and_measured(
     run: Run, make_photos: Callable[..., Path], tmp_path: Path
 ) -> None:
     command = ("experiments", "run", make_photos(12), "linear", "-o", tmp_path / "out", *LINEAR)
-    done = run(*command, "--json")
+    done = run(*command, "--seeds", 2, "--json")
     assert done.status == 0, done.err
-    (row,) = done.json["experiments"]
+    row, again = done.json["experiments"]
+    assert again["result"] == str(tmp_path / "out" / "results" / "linear-latent_dim-6-epochs-2-size-16-seed-2.json")
+    assert (tmp_path / "out" / "linear-seed-2").is_dir()
     assert (row["preset"], row["epochs"], row["n_held_out"], row["n_train"]) == ("linear", 2, 3, 9)
     assert 0 < row["held_out_mse"] < 1
     assert {"linear", "held_out_mse"} <= set(run(*command).out.split())

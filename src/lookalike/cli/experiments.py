@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +41,12 @@ def list_experiments(*, json: JsonOption = False, no_progress: ProgressOption = 
     print_table([column.replace("_", " ") for column in columns], rows)
 
 
-@command("run", "lookalike experiments run Photos exp3 final --epochs 5", under=experiments)
+@command(
+    "run",
+    "lookalike experiments run Photos exp3 final --epochs 5",
+    "lookalike experiments run Photos exp3 --size 64 --seeds 3",
+    under=experiments,
+)
 def run_experiments(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures to learn from.")],
     names: Annotated[
@@ -65,6 +70,14 @@ def run_experiments(
     ] = None,
     epochs: EpochsOption = None,
     size: SizeOption = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Train each with N seeds; the report gives means, and intervals from three seeds on.",
+        ),
+    ] = 1,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -76,8 +89,8 @@ def run_experiments(
 
     chosen = [varied(name, changes or [], epochs, size) for name in names or PRESETS]
     done = []
-    for preset in chosen:
-        home = output / preset.name
+    for preset in (replace(each, seed=each.seed + more) for more in range(seeds) for each in chosen):
+        home = output / (preset.name if preset.seed == 1 else f"{preset.name}-seed-{preset.seed}")
         train_and_draw(folder, home, preset, hidden=no_progress or json)
         done.append(_record(home, folder, results or output / "results", hidden=no_progress or json))
     if json:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     Training = tuple[str, Sequence[Epoch], Sequence[LoggedEpoch]]
     """A title, what was measured after each epoch, and the log to compare it with."""
 
+    Errors = tuple[str, float | None, float, Mapping[str, float]]
+    """A title, the held-out and the trained error, and half the widths of their intervals where these are known."""
+
 
 __all__ = [
     "draw_comparison",
@@ -120,10 +123,8 @@ def draw_curves(groups: Sequence[Sequence[Training]], path: Path, *, force: bool
     _write(figure, path, force=force)
 
 
-def draw_errors(
-    groups: Mapping[str, Sequence[tuple[str, float | None, float]]], path: Path, *, force: bool = False
-) -> None:
-    """Plot the held-out error of every row, if it has one, and the error of the trained pictures.
+def draw_errors(groups: Mapping[str, Sequence[Errors]], path: Path, *, force: bool = False) -> None:
+    """Plot the held-out error of every row, if it has one, and the error of the trained pictures, with their intervals.
 
     groups: rows that can be compared, by what they have in common; each group has an axis of its own.
     """
@@ -248,16 +249,20 @@ def _image(values: NDArray[np.float32], side: int) -> Image.Image:
     return image if image.width == side else image.resize((side, side), Image.Resampling.BICUBIC)
 
 
-def _draw_rows(axes: Any, rows: Sequence[tuple[str, float | None, float]]) -> None:  # noqa: ANN401
+def _draw_rows(axes: Any, rows: Sequence[Errors]) -> None:  # noqa: ANN401
     """Draw a line for each row: the error of trained pictures and, with its value, that of held-out ones."""
-    for number, (_, held_out, trained) in enumerate(rows):
+    for number, (_, held_out, trained, margins) in enumerate(rows):
         if held_out is not None:
             axes.plot([trained, held_out], [number, number], color=_PALE, linewidth=3, zorder=1)
             axes.scatter([held_out], [number], color=_HELD_OUT, s=34, zorder=2, label="held out")
-            at = (max(held_out, trained), number)
+            at = (max(held_out, trained) + margins.get("held_out_mse", 0.0), number)
             axes.annotate(f"{held_out:.4f}", at, (9, 0), textcoords="offset points", va="center", fontsize=8)
         axes.scatter([trained], [number], color=_TRAIN, s=34, zorder=2, label="trained on")
-    axes.set_yticks(range(len(rows)), [title for title, _, _ in rows], fontsize=8)
+        for name, error, colour in (("held_out_mse", held_out, _HELD_OUT), ("train_mse", trained, _TRAIN)):
+            if error is not None and name in margins:
+                ends = [error - margins[name], error + margins[name]]
+                axes.plot(ends, [number, number], "|-", color=colour, linewidth=1.2, label="95% interval of the mean")
+    axes.set_yticks(range(len(rows)), [title for title, *_ in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x", color="#e6e6e6")
     axes.set_axisbelow(True)

@@ -23,7 +23,7 @@ def write_result(
     folder: Path, name: str, errors: Sequence[float], *, trained: float = 0.01, penalty: float = 0.0, **more: Any
 ) -> Path:
     """A result of a preset with these held-out errors, an epoch each of ten seconds. NaN: nothing is held out."""
-    varied = {key: more.pop(key) for key in ("size", "epochs") if key in more}
+    varied = {key: more.pop(key) for key in ("size", "epochs", "seed") if key in more}
     preset = vary(find_preset(name), {key: str(value) for key, value in varied.items()})
     history = [
         {

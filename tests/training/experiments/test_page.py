@@ -83,6 +83,28 @@ def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
     assert "[results](results)" in (tmp_path / "beside.md").read_text()
 
 
+def test_three_seeds_are_one_row_with_the_interval_of_their_mean(tmp_path: Path) -> None:
+    for seed, error in ((1, 0.0190), (2, 0.0200), (3, 0.0210)):
+        write_result(tmp_path / "results", "exp3", [0.03] * 24 + [error], seed=seed)
+    write_result(tmp_path / "results", "exp2", [0.03] * 25)
+    assert write_page(tmp_path / "results", tmp_path / "page.md") == 4
+    (row,) = cells(tmp_path / "page.md", "exp3")
+    assert row[6:8] == ["0.0100 ± 0.0000", "**0.0200** ± 0.0025"]  # 4.303 * 0.001 / sqrt(3)
+    text = tmp_path.joinpath("page.md").read_text()
+    assert "means over 3 runs with different seeds" in text
+    assert "The other row is a single run" in text
+    assert "`lookalike train Photos --preset exp3`, and with `--set seed=2`, and with `--set seed=3`" in text
+    assert "| 0.0300 | 0.0200 ± 0.0025 | -33.3% |" in text
+
+
+def test_two_seeds_are_a_mean_without_an_interval_and_other_lengths_are_rows_of_their_own(tmp_path: Path) -> None:
+    for seed, errors in ((1, [0.01, 0.02]), (2, [0.02, 0.03]), (3, [0.05])):
+        write_result(tmp_path / "results", "exp3", errors, seed=seed)
+    write_page(tmp_path / "results", tmp_path / "page.md")
+    assert [row[7] for row in cells(tmp_path / "page.md", "exp3")] == ["**0.0250**", "**0.0500**"]
+    assert "±" not in tmp_path.joinpath("page.md").read_text()
+
+
 def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no results"):
         write_page(tmp_path, tmp_path / "page.md")

@@ -12,7 +12,7 @@ from lookalike.gallery import protected
 from lookalike.training import plots
 from lookalike.training.experiments.lessons import as_shuffled, label, lessons, steps
 from lookalike.training.experiments.logged import LOGGED, Logged, logged_epochs
-from lookalike.training.experiments.results import read_results
+from lookalike.training.experiments.results import merge_seeds, read_results
 from lookalike.training.folder import writing_to
 from lookalike.training.presets import PRESETS
 
@@ -44,7 +44,6 @@ was not run, and no figure from the log is passed off as a result of this projec
   channels in [0, 1], after the last epoch, for the quarter of the pictures that was held out, and for the rest.
 - Errors at different sizes are not comparable: smaller pictures have less detail to lose. Errors of brightness and of
   colours are not comparable either. Runs at less than the full length or size of the experiment are in *italics*.
-- Each row is a single run with one seed, so there are no intervals: differences of a few per cent may be chance.
 """
 
 
@@ -55,19 +54,20 @@ def write_page(results: Path, page: Path, *, force: bool = False) -> int:
     An existing file is replaced only if this wrote it before, or with `force`. Raises UsageError without results and
     for a page that cannot be written, DatasetError for a file that is not a result, MissingExtra without matplotlib.
     """
-    found = read_results(results)
-    if not found:
+    files = read_results(results)
+    if not files:
         raise UsageError(f"no results in {results}", hint="lookalike experiments run FOLDER NAME")
     with writing_to(page):
         (page.parent / "images").mkdir(parents=True, exist_ok=True)
         force = force or is_marked(page, _MARK)  # then the plots beside it are those of the last time
         check_output(page, force=force, protects=protected, mark=_MARK)
+        found = merge_seeds(files)
         _draw(found, page.parent / "images", force=force)
         is_beside = results.absolute().parent == page.absolute().parent
         text = "\n".join(_sections(found, f"[{results.name}]({results.name})" if is_beside else f"`{results.name}`"))
         with write_output(page, force=force, protects=protected, mark=_MARK) as part:
             part.write_text(text, encoding="utf-8")
-    return len(found)
+    return len(files)
 
 
 def _draw(results: Sequence[Result], images: Path, *, force: bool) -> None:
@@ -80,7 +80,7 @@ def _draw(results: Sequence[Result], images: Path, *, force: bool) -> None:
     errors = {
         heading: rows
         for heading, group in groups.items()
-        if (rows := [(_title(r), r.held_out_mse, r.train_mse) for r in group if r.train_mse is not None])
+        if (rows := [(_title(r), r.held_out_mse, r.train_mse, r.margins) for r in group if r.train_mse is not None])
     }
     plots.draw_errors(errors, images / _ERRORS, force=force)
 
@@ -95,7 +95,7 @@ def _comparable(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def _sections(results: Sequence[Result], folder: str) -> Iterator[str]:
-    yield _HEAD.format(results=folder)
+    yield _HEAD.format(results=folder) + _seeds(results)
     yield "## All experiments\n"
     yield _table(_COLUMNS, _rows(results))
     yield f"![Errors of every row](images/{_ERRORS})\n"
@@ -127,6 +127,27 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
+def _seeds(results: Sequence[Result]) -> str:
+    """What a row with or without an interval says, as the last item of the list on top."""
+    counts = sorted({len(result.seeds) for result in results if result.margins})
+    single = sum(not result.margins for result in results)
+    if not counts:
+        text = (
+            "Each row is a single run with one seed, so there are no intervals: differences of a few per cent may be "
+        )
+        return textwrap.fill(f"- {text}chance.", _WIDTH, subsequent_indent="  ") + "\n"
+    seeds = " to ".join(map(str, sorted({counts[0], counts[-1]})))
+    text = (
+        f"Figures with ± are means over {seeds} runs with different seeds, which set the first weights and the order "
+        "of the pictures, while the split stays the same; what follows the ± is half the width of a 95% interval "
+        "(Student's t). Measures and curves of these rows are means as well."
+    )
+    if single:
+        others = "The other row is a single run" if single == 1 else f"The other {single} rows are single runs"
+        text += f" {others}: there, differences of a few per cent may be chance."
+    return textwrap.fill(f"- {text}", _WIDTH, subsequent_indent="  ") + "\n"
+
+
 def _rows(results: Sequence[Result]) -> Iterator[list[str]]:
     letters = _letters(results)
     for name, preset in PRESETS.items():
@@ -156,8 +177,10 @@ def _logged(logged: Logged | None) -> list[str]:
 def _ours(result: Result) -> list[str]:
     best, last = result.best, result.history[-1]
     return [
-        _number(result.train_mse),
-        f"**{_number(result.held_out_mse)}**" if result.held_out_mse is not None else "",
+        _number(result.train_mse) + _margin(result, "train_mse"),
+        f"**{_number(result.held_out_mse)}**" + _margin(result, "held_out_mse")
+        if result.held_out_mse is not None
+        else "",
         _number(last.val_loss) if last.val_loss > last.val_mse else "",
         f"{best.val_mse:.4f} ({best.epoch})" if best is not None else "",
         _number(as_shuffled(result)),
@@ -175,14 +198,15 @@ def _steps(results: Sequence[Result]) -> Iterator[str]:
         return
     yield _wrapped(
         "Each experiment is compared with the earlier one that is most similar, if both were run for all their epochs "
-        "at the same size. Each is a single training run: differences of a few per cent may be chance."
+        "at the same size. A change within the intervals, or of a few per cent between single runs, may be chance."
     )
     yield _table(["from", "to", "what changed", "pixels", "held out, before", "after", "change"], rows)
 
 
 def _compare(before: Result, after: Result) -> list[str]:
     one, other = before.held_out_mse or 0.0, after.held_out_mse or 0.0
-    return [f"{one:.4f}", f"{other:.4f}", f"{other / one - 1:+.1%}" if one else ""]
+    margins = [_margin(result, "held_out_mse") for result in (before, after)]
+    return [f"{one:.4f}{margins[0]}", f"{other:.4f}{margins[1]}", f"{other / one - 1:+.1%}" if one else ""]
 
 
 def _retrieval(results: Sequence[Result]) -> Iterator[str]:
@@ -211,7 +235,8 @@ def _seen(result: Result) -> str:
 def _commands(results: Sequence[Result]) -> Iterator[list[str]]:
     letters = _letters(results)
     for result in results:
-        yield [label(result), result.date[:10], letters[_machine(result)], f"`{result.command}`"]
+        again = "".join(f", and with `--set seed={seed}`" for seed in result.seeds[1:])
+        yield [label(result), result.date[:10], letters[_machine(result)], f"`{result.command}`{again}"]
 
 
 def _letters(results: Sequence[Result]) -> dict[str, str]:
@@ -231,6 +256,10 @@ def _machine(result: Result) -> str:
 def _title(result: Result) -> str:
     mark = ", stopped early" if len(result.history) < PRESETS[result.preset.name].epochs else ""
     return f"{label(result).replace('`', '')}, {result.preset.size} px{mark}"
+
+
+def _margin(result: Result, name: str) -> str:
+    return f" ± {result.margins[name]:.4f}" if name in result.margins else ""
 
 
 def _number(value: float | None) -> str:

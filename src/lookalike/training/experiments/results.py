@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lookalike import training
@@ -22,11 +22,17 @@ from lookalike.training import folder as run_folder
 from lookalike.training.presets import PRESETS, Preset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lookalike.images.pool import OnProgress
 
-__all__ = ["Result", "read_results", "record"]
+__all__ = ["Result", "merge_seeds", "read_results", "record"]
+
+_ERRORS = ("loss", "mse", "val_loss", "val_mse")
+_ENOUGH = 3  # seeds for an interval
+# 97.5% quantiles of Student's t for 2 to 9 degrees of freedom
+_STUDENT = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class Result:
 
     varied: the values that differ from today's preset. Errors are means over all pixels, without penalties; None where
     there are no such pictures. retrieval: the measures for each way of comparing; empty for pictures without classes.
-    queries_trained_on: how many of the queries the model was trained on.
+    queries_trained_on: how many of the queries the model was trained on. seeds: those of the trainings that this is the
+    mean of. margins: half the width of the 95% interval of `held_out_mse` and `train_mse`, from three seeds on.
     """
 
     preset: Preset
@@ -51,6 +58,8 @@ class Result:
     versions: dict[str, str]
     date: str
     command: str
+    seeds: tuple[int, ...] = ()
+    margins: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -102,6 +111,56 @@ def read_results(folder: Path) -> list[Result]:
     return sorted(results, key=lambda r: (order.index(r.preset.name), not r.is_full, -r.preset.size))
 
 
+def merge_seeds(results: Sequence[Result]) -> list[Result]:
+    """Results that differ in their seeds alone as one, in the order of the first of each.
+
+    Its errors, measures and epochs are means; times, the machine and the command are those of the first seed. Trainings
+    of different lengths are not merged.
+    """
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        alike = {**asdict(result.preset), "seed": None, "length": len(result.history)}
+        groups.setdefault(json.dumps(alike), []).append(result)
+    return [_merge(sorted(group, key=lambda result: result.preset.seed)) for group in groups.values()]
+
+
+def _merge(group: Sequence[Result]) -> Result:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    errors = {name: [getattr(result, name) for result in group] for name in ("held_out_mse", "train_mse")}
+    known: dict[str, Any] = {name: values for name, values in errors.items() if None not in values}
+    means: dict[str, Any] = {name: statistics.fmean(values) for name, values in known.items()}
+    return replace(
+        first,
+        varied={key: value for key, value in first.varied.items() if key != "seed"},
+        history=tuple(_mean_epoch(epochs) for epochs in zip(*(result.history for result in group), strict=True)),
+        retrieval=_mean_measures([result.retrieval for result in group]),
+        seeds=tuple(result.preset.seed for result in group),
+        margins={name: _margin(values) for name, values in known.items() if len(values) >= _ENOUGH},
+        **means,
+    )
+
+
+def _mean_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    means: dict[str, Any] = {name: statistics.fmean(getattr(epoch, name) for epoch in epochs) for name in _ERRORS}
+    return replace(epochs[0], **means)
+
+
+def _mean_measures(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    return {
+        way: {name: statistics.fmean(each[way][name] for each in found) for name in measures}
+        for way, measures in found[0].items()
+        if all(way in each for each in found)
+    }
+
+
+def _margin(values: Sequence[float]) -> float:
+    """Half the width of the 95% interval of a mean, by Student's t."""
+    factor = _STUDENT[min(len(values), len(_STUDENT) + 2) - 3]
+    return factor * statistics.stdev(values) / math.sqrt(len(values))
+
+
 def _is_of_something_else(path: Path) -> bool:
     """Whether a file has the figures of another measurement, as `bench feedback` and the benchmarks write them."""
     try:
@@ -119,8 +178,10 @@ def _read(path: Path) -> Result:
             "preset": preset,
             "varied": _varied(preset),
             "history": tuple(map(_epoch, found["history"])),
+            "seeds": (preset.seed,),
+            "margins": {},
         }
-        others = {field.name: found[field.name] for field in fields(Result) if field.name not in parsed}
+        others = {each.name: found[each.name] for each in fields(Result) if each.name not in parsed}
         return Result(**parsed, **others)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, TrainingError) as error:
         raise DatasetError(f"{path} is not a result: {type(error).__name__} {error}") from None
