@@ -207,7 +207,7 @@ class ObjectStore:
     def _is_marker(self, key: str) -> bool:
         """Whether there is an object with this key and a slash behind it."""
         try:
-            first = next(iter(self._obstore.list(self._store, prefix=key)), [])
+            first: list[dict[str, Any]] = next(iter(self._obstore.list(self._store, prefix=key)), [])
         except Exception as error:  # noqa: BLE001  (as in `fetch`)
             if not _is_bad_key(error):
                 self._note_failure(error)
