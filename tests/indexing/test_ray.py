@@ -85,7 +85,7 @@ def test_the_contract_of_every_embedder_holds(connected: Nodes, photos: Path) ->
         assert isinstance(result, Embedded)
         np.testing.assert_array_equal(result.embedding, expected.embedding)
         assert replace(result, embedding=None) == replace(expected, embedding=None)
-    known = [result for _, result in on_ray(connected).embed(files, set)]
+    known = [result for _, result in on_ray(connected, batch_size=64).embed(files, set)]
     assert all(isinstance(result, str) or result.embedding is None for result in known)
 
 
@@ -220,6 +220,9 @@ def test_the_command_takes_an_address(nodes: Nodes, photos: Path, tmp_path: Path
     assert "44 pictures" in done.stderr
     again = subprocess.run([*command, "--ray", "127.0.0.1:1"], capture_output=True, text=True)
     assert again.returncode == 0, "nothing is left to encode, so no cluster is needed"
+    retry = [sys.executable, "-m", "lookalike", "retry", "-i", str(tmp_path / "g"), "--ray", "127.0.0.1:1"]
+    failed = subprocess.run(retry, capture_output=True, text=True)
+    assert (failed.returncode, "no Ray cluster is reached at 127.0.0.1:1" in failed.stderr) == (1, True), failed.stderr
 
 
 def test_a_cluster_that_is_not_there_is_named_with_the_remedy(photos: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from lookalike.encoders.devices import limit_threads
 from lookalike.encoders.threads import guard
 from lookalike.errors import EncoderMismatch, MissingExtra, Unreachable, how_to_install
 from lookalike.images.decode import DecodedPicture, Limits
@@ -302,6 +303,7 @@ class _Reader:
     """What an actor is: a decoder in a bounded process of its own, and the encoder."""
 
     def __init__(self, load: Load, fingerprint: str, dim: int, limits: Limits) -> None:
+        limit_threads(1)  # an actor has one core: on a node of 64, each would start 64 threads
         self._encoder = guard(load())
         if self._encoder.fingerprint != fingerprint:
             raise EncoderMismatch(
