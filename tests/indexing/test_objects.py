@@ -20,7 +20,7 @@ import pytest
 from lookalike import Gallery, IndexOptions, Rules
 from lookalike.errors import Unreachable, UnreadableImage, UsageError
 from lookalike.images import object_store
-from lookalike.images.origins import exists
+from lookalike.images.origins import exists, local_file
 from tests.buckets import BUCKET, SECRET, needs_s3, serve
 from tests.conftest import make_picture
 from tests.indexing.test_encode import content
@@ -153,6 +153,115 @@ def test_keys_that_cannot_be_paths_are_skipped_and_lose_no_other(bucket: Bucket,
     assert {reason for _, reason in report.skipped} == {object_store.UNTAKEN}
     assert any("\\x01" in each["display"] for each in report.to_dict()["skipped"])
     assert counts(index(empty)) == (0, 0, 13, 0, 0, 4)
+
+
+ODD_KEYS = (
+    *("/lead.png", "//two.png", "a/../up.png", "a/./here.png", "e//f.png", "trail.png/", "plain.png/", "tab\t.png"),
+    *("/plain.png", "x/\x7f.png"),
+)
+GOOD_KEYS = (
+    *("plain.png", "a.png", "sp ace.png", "n\\b.png", "p%2Fq.png", "e\u0301.png", "~t#?&+.png", "\x85.png"),
+    *("x/" + "y" * 1000 + ".png", "plain.png-2.png", "deep/" * 60 + "1.png", "photos.png/inside.png"),
+)
+
+
+def test_every_key_of_a_bucket_is_either_indexed_and_served_or_skipped_with_its_reason(
+    bucket: Bucket, empty: Gallery, tmp_path: Path
+) -> None:
+    for seed, key in enumerate((*GOOD_KEYS, *ODD_KEYS)):
+        bucket.put(key, encoded(seed))
+    for marker in ("photos.png/", "empty/"):
+        bucket.put(marker, b"")
+    for address in (f"s3://{BUCKET}", f"s3://{BUCKET}/"):
+        report = index(empty, address)
+        found = {picture.path.removeprefix(b"s3://%s/" % BUCKET.encode()).decode() for picture in empty.pictures()}
+        assert found == set(GOOD_KEYS)
+        skipped = {os.fsencode(path).partition(b"pictures")[2].decode() for path, _ in empty.skipped()}
+        assert {reason for _, reason in report.skipped} == {object_store.UNTAKEN}
+        assert {key.strip("/").replace("//", "/") for key in skipped} >= {"lead.png", "two.png", "trail.png"}
+        assert len(report.skipped) == len(ODD_KEYS)
+    assert counts(index(empty)) == (0, 0, len(GOOD_KEYS), 0, 0, len(ODD_KEYS))
+    for seed, key in enumerate(GOOD_KEYS):
+        with local_file(f"s3://{BUCKET}/{key}".encode()) as file:
+            assert Path(os.fsdecode(file)).read_bytes() == encoded(seed), key
+    copied = empty.search(make_picture(0), len(GOOD_KEYS)).copy_to(tmp_path / "copies")
+    assert len(copied.failed) + len(copied.added) == len(GOOD_KEYS)
+
+
+def test_a_slash_at_the_end_of_a_key_is_seen_where_no_request_can_be_signed_here(
+    bucket: Bucket, empty: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.images.s3_listing.has_leading_slashes", lambda _: False)
+    for seed, key in enumerate(("lead.png", "trail.png/", "plain.png", "plain.png/", "photos.png/")):
+        bucket.put(key, encoded(seed) if key != "photos.png/" else b"")
+    report = index(empty, f"s3://{BUCKET}")
+    assert counts(report) == (2, 0, 0, 0, 0, 2)
+    assert {reason for _, reason in report.skipped} == {object_store.UNTAKEN}
+    assert counts(index(empty)) == (0, 0, 2, 0, 0, 2)
+
+
+def test_an_address_that_cannot_be_a_path_is_never_taken_for_another(bucket: Bucket, empty: Gallery) -> None:
+    bucket.put("lead.png", encoded(1))
+    bucket.put("/lead.png", encoded(2))
+    for address in (f"s3://{BUCKET}//lead.png", f"s3://{BUCKET}/./lead.png", f"s3://{BUCKET}/a/../lead.png"):
+        with pytest.raises(UnreadableImage, match="its key cannot be a path"):
+            empty.search(address)
+        assert [reason for _, reason in index(empty, address).skipped] == [object_store.UNTAKEN]
+    assert len(empty) == 0
+
+
+def test_ignore_files_of_a_bucket_leave_out_what_those_of_a_folder_do(
+    bucket: Bucket, empty: Gallery, tmp_path: Path
+) -> None:
+    ignored = {
+        "all/.lookalikeignore": "# comment\n*_thumb.png\nprivate/\n!keep_thumb.png\n",
+        "all/b/.lookalikeignore": "00*\n!003.png\n-*.png\n",
+        "all/private/.lookalikeignore": "!*\n",
+        "all/c/.lookalikeignore": "/only.png\n",
+    }
+    names = ("a/1_thumb.png", "a/keep_thumb.png", "private/1.png", "b/003.png", "b/005.png", "b/-1.png", "b/-x/1.png")
+    for seed, name in enumerate((*names, "c/only.png", "c/d/only.png", "c/+d/1_thumb.png", "c/+d/2.png")):
+        bucket.put(f"all/{name}", encoded(seed))
+    for key, text in ignored.items():
+        bucket.put(key, text.encode())
+    folder = tmp_path / "all"
+    for key in (each["Key"] for each in bucket.client.list_objects_v2(Bucket=BUCKET)["Contents"]):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(bucket.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    with Gallery.open(tmp_path / "other", encoder="histogram", create=True) as local:
+        for below in ("", "/b", "/private", "/c/+d"):
+            expected, report = index(local, os.fspath(folder) + below), index(empty, ROOT + below)
+            assert (counts(report), report.excluded) == (counts(expected), expected.excluded), below
+            assert kept(empty, ROOT, "") == kept(local, os.fspath(folder), "")
+    bucket.put("all/.lookalikeignore", b"a/\n")
+    assert counts(index(empty, ROOT))[4] == 1
+
+
+def test_an_ignore_file_of_a_bucket_that_cannot_be_read_lets_nothing_in_and_removes_nothing(
+    bucket: Bucket, empty: Gallery
+) -> None:
+    fill(bucket)
+    index(empty, ROOT)
+    bucket.put("all/b/.lookalikeignore", b"#" * ((1 << 16) + 1))
+    bucket.put("all/b/new.png", encoded(40))
+    report = index(empty)
+    assert [(os.fspath(path), reason) for path, reason in report.skipped] == [
+        (f"s3:/{BUCKET}/all/b", "cannot be read: its .lookalikeignore is larger than 64 KiB")
+    ]
+    assert counts(report) == (0, 0, 6, 0, 0, 1)
+    assert len(empty) == 12
+
+
+def test_skipped_objects_are_read_again(bucket: Bucket, empty: Gallery) -> None:
+    fill(bucket, 3)
+    bucket.put("all/a//0.png", encoded(9))
+    bucket.put("all/bad.png", b"not yet a picture")
+    index(empty, ROOT)
+    bucket.put("all/bad.png", encoded(8))
+    report = empty.retry(options=IndexOptions(workers=1))
+    assert counts(report)[:2] in {(1, 0), (0, 1)}
+    assert [reason for _, reason in report.skipped] == [object_store.UNTAKEN]
+    assert len(empty) == 4
 
 
 def test_patterns_and_roots_within_roots_hold_in_a_bucket(bucket: Bucket, empty: Gallery) -> None:
@@ -383,6 +492,8 @@ def test_the_commands_take_addresses(bucket: Bucket, tmp_path: Path) -> None:
     assert (done.returncode, "4 pictures" in done.stderr) == (0, True), done.stderr
     found = run("search", f"{ROOT}/a/000.png", "-i", str(home), "-k", "2")
     assert found.stdout.count(f"{ROOT}/") == 2, found.stderr
+    other = run("index", ROOT, "--watch", "-e", "histogram", "-i", str(tmp_path / "other.gallery"))
+    assert (other.returncode, "4 pictures" in other.stderr) == (2, False)
     watched = run("index", "--watch", "-i", str(home))
     assert watched.returncode == 2
     assert "nothing can be watched" in " ".join(watched.stderr.split())

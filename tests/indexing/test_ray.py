@@ -30,6 +30,7 @@ from tests.indexing.test_encode import (
     new_store,
     none_known,
 )
+from tests.slow_tiles import OtherEncoder, SlowEncoder, load_from
 from tests.tiles import TilesEncoder
 
 if TYPE_CHECKING:
@@ -66,20 +67,6 @@ def on_ray(nodes: Nodes, encoder: Any = None, load: Any = TilesEncoder, batch_si
     return RayEmbedder(load, encoder, encoder.dim, address=nodes.address, limits=limits, batch_size=batch_size)
 
 
-class SlowEncoder(TilesEncoder):
-    """Takes its time, so that something can die meanwhile."""
-
-    def encode(self, images: Any) -> Any:
-        time.sleep(0.2)
-        return super().encode(images)
-
-
-class OtherEncoder(TilesEncoder):
-    """Not the one of the gallery."""
-
-    fingerprint = "tiles-2"  # type: ignore[misc]
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return make_photos_with_faults(tmp_path / "photos", 40)
@@ -98,7 +85,7 @@ def test_the_contract_of_every_embedder_holds(connected: Nodes, photos: Path) ->
         assert isinstance(result, Embedded)
         np.testing.assert_array_equal(result.embedding, expected.embedding)
         assert replace(result, embedding=None) == replace(expected, embedding=None)
-    known = [result for _, result in on_ray(connected).embed(files, set)]
+    known = [result for _, result in on_ray(connected, batch_size=64).embed(files, set)]
     assert all(isinstance(result, str) or result.embedding is None for result in known)
 
 
@@ -109,7 +96,7 @@ def test_what_is_known_is_asked_for_in_the_thread_that_takes_the_results(connect
         threads.add(threading.get_ident())
         return set()
 
-    assert len(list(on_ray(connected).embed(entries(photos), known))) == 45
+    assert len(list(on_ray(connected, batch_size=64).embed(entries(photos), known))) == 45
     assert threads == {threading.get_ident()}
 
 
@@ -149,6 +136,13 @@ def test_the_gallery_is_the_same_as_that_of_one_process(connected: Nodes, photos
     both()
     one.close()
     two.close()
+
+
+def test_few_files_start_no_more_actors_than_they_have_batches(connected: Nodes, photos: Path) -> None:
+    results = on_ray(connected, batch_size=64).embed(entries(photos), none_known)
+    next(results)
+    assert len(workers()) == 1
+    results.close()
 
 
 def test_an_actor_that_is_killed_loses_nothing(connected: Nodes, photos: Path, tmp_path: Path) -> None:
@@ -226,6 +220,9 @@ def test_the_command_takes_an_address(nodes: Nodes, photos: Path, tmp_path: Path
     assert "44 pictures" in done.stderr
     again = subprocess.run([*command, "--ray", "127.0.0.1:1"], capture_output=True, text=True)
     assert again.returncode == 0, "nothing is left to encode, so no cluster is needed"
+    retry = [sys.executable, "-m", "lookalike", "retry", "-i", str(tmp_path / "g"), "--ray", "127.0.0.1:1"]
+    failed = subprocess.run(retry, capture_output=True, text=True)
+    assert (failed.returncode, "no Ray cluster is reached at 127.0.0.1:1" in failed.stderr) == (1, True), failed.stderr
 
 
 def test_a_cluster_that_is_not_there_is_named_with_the_remedy(photos: Path) -> None:
@@ -241,18 +238,13 @@ def test_a_cluster_that_is_not_there_is_named_with_the_remedy(photos: Path) -> N
 
 def test_another_encoder_on_a_node_is_refused(connected: Nodes, photos: Path) -> None:
     with pytest.raises(EncoderMismatch, match="another version of the encoder"):
-        list(on_ray(connected, load=OtherEncoder).embed(entries(photos), none_known))
+        list(on_ray(connected, load=OtherEncoder, batch_size=64).embed(entries(photos), none_known))
 
 
 def test_an_encoder_that_no_node_can_load_is_one_error(connected: Nodes, photos: Path, tmp_path: Path) -> None:
-    load = partial(_load_from, tmp_path / "nowhere")
+    load = partial(load_from, tmp_path / "nowhere")
     with pytest.raises(Unreachable, match="cannot start the encoder"):
-        list(on_ray(connected, load=load).embed(entries(photos), none_known))
-
-
-def _load_from(path: Path) -> TilesEncoder:
-    path.read_bytes()
-    return TilesEncoder()
+        list(on_ray(connected, load=load, batch_size=64).embed(entries(photos), none_known))
 
 
 def test_files_that_a_node_does_not_see_are_not_taken_for_deleted_ones(connected: Nodes, photos: Path) -> None:
@@ -271,5 +263,6 @@ def test_files_that_a_node_does_not_see_are_not_taken_for_deleted_ones(connected
 def test_files_that_are_gone_are_gone(connected: Nodes, photos: Path) -> None:
     files = entries(photos)
     (photos / "05.png").unlink()
-    gone = [result for entry, result in on_ray(connected).embed(files, none_known) if entry.path.endswith(b"05.png")]
+    found = on_ray(connected, batch_size=64).embed(files, none_known)
+    gone = [result for entry, result in found if entry.path.endswith(b"05.png")]
     assert gone == ["vanished"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from lookalike.adaptation.projection import fit_projection
-from lookalike.errors import EncoderMismatch, UsageError
+from lookalike.errors import Corrupt, EncoderMismatch, UsageError
 from lookalike.store import Record, Store, open_store
 from lookalike.store.calibration import Calibration
 from lookalike.store.concepts import Concept
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PAIRS = [
     ("sqlite", "memory"),
+    ("sqlite", "sqlite in lists"),
     ("sqlite", "postgresql indexed"),
     ("postgresql indexed", "sqlite"),
     ("memory", "postgresql"),
@@ -101,6 +103,60 @@ def test_a_copy_that_was_interrupted_continues(stores: tuple[Store, Store]) -> N
         put(target, {b"/p/9": 9})
     assert copy_store(source, target) == 38
     assert target.count() == source.count()
+
+
+def test_a_copy_mends_embeddings_and_descriptions_that_differ(stores: tuple[Store, Store]) -> None:
+    """Another machine may have encoded the same file a little differently."""
+    source, target = stores
+    copy_store(source, target)
+    (seventh,) = source.find([b"/p/7"]).values()
+    with target.writing():
+        target.put([seventh._replace(id=0)], {digest(7): embedding(70)}, {digest(7): description(70)})
+    assert copy_store(source, target) == 38
+    assert _content(target) == _content(source)
+
+
+def test_a_copy_that_stops_in_the_middle_has_no_folders_and_is_finished_by_the_next(
+    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = stores
+    for size in (
+        "copy.BLOCK",
+        "sqlite.tables.BLOCK",
+        "sqlite.tables._CHUNK",
+        "postgresql.tables.CHUNK",
+        "memory._CHUNK",
+    ):
+        monkeypatch.setattr(f"lookalike.store.{size}", 5)
+
+    def stop(done: int, _: int) -> None:
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_store(source, target, on_progress=stop)
+    if not source.location.startswith("milvus"):  # whose chunks are larger than all of it
+        assert 0 < target.count()[0] < 38
+    assert (target.roots, target.calibration, target.concepts) == ({}, None, {})
+    assert copy_store(source, target) == 38
+    assert _content(target) == _content(source)
+
+
+@pytest.mark.parametrize("damage", ["UPDATE content SET crc = crc + 1", "DELETE FROM content", "DELETE FROM item"])
+def test_what_is_damaged_is_not_copied(tmp_path: Path, damage: str) -> None:
+    source, target = (STORES["sqlite"](tmp_path / name, space()) for name in "ab")
+    _fill(source)
+    with contextlib.closing(sqlite3.connect(tmp_path / "a" / "gallery.db")) as db:
+        db.execute(f"{damage} WHERE rowid = 2" if "item" in damage else f"{damage} WHERE digest = ?", *_values(damage))
+        db.commit()
+    with pytest.raises(Corrupt):
+        copy_store(source, target)
+    source.close()
+    target.close()
+
+
+def _values(damage: str) -> list[tuple[bytes]]:
+    return [] if "item" in damage else [(digest(5),)]
 
 
 def test_a_gallery_of_another_encoder_is_no_target(stores: tuple[Store, Store], tmp_path: Path) -> None:

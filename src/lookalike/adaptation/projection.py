@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Projection", "fit_blends", "fit_parts", "fit_projection"]
 
+_FEW = 8  # rows of a query: its views
+_ONE_THREAD = 9216  # numbers of a matrix: with fewer, OpenBLAS multiplies a vector with it in one thread
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -79,7 +82,7 @@ class Projection:
         # In float64, because a product of float32 rounds a row by its position in the matrix: equal embeddings
         # would get unequal distances, and a picture would not find itself at 0.
         centred = np.subtract(embeddings, self.mean, dtype=np.float64)
-        return np.asarray(centred @ self._exact)
+        return _multiply(centred, self._exact)
 
     @cached_property
     def _exact(self) -> NDArray[np.float64]:
@@ -106,6 +109,21 @@ class Projection:
             blend.apply(group.astype(np.float32)).astype(np.float64) if blend else unit(group)
             for group, blend in zip(groups, self.blends or (None,) * len(groups), strict=True)
         ]
+
+
+def _multiply(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The product of rows (n, dim) and a matrix (dim, w); of a few rows in parts that OpenBLAS gives to one thread.
+
+    Two threads share such a product, and each waits until the other has had its turn: 2 x 1,963 by 280 takes 0.2 ms in
+    parts, and between 0.1 and 63 ms at once where other programs want the cores too.
+    """
+    step = max(1, _ONE_THREAD // max(1, matrix.shape[1]))
+    if len(rows) > _FEW or len(matrix) <= step:
+        return np.asarray(rows @ matrix)
+    product = np.zeros((len(rows), matrix.shape[1]))
+    for start in range(0, len(matrix), step):
+        product += rows[:, start : start + step] @ matrix[start : start + step]
+    return product
 
 
 def _to_root_probabilities(odds: NDArray[np.float64]) -> NDArray[np.float64]:

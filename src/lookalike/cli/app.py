@@ -42,6 +42,7 @@ __all__ = [
     "ModelOption",
     "OrderOption",
     "ProgressOption",
+    "RayOption",
     "SplitsOption",
     "ThresholdOption",
     "TimeoutOption",
@@ -388,6 +389,12 @@ OrderOption = Annotated[
 ]
 WaitOption = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="How long to wait while another process is writing.")
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Encode on a Ray cluster: HOST:PORT, or auto for the one that this machine belongs to."
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already there.")]
 ProgressOption = Annotated[bool, typer.Option("--no-progress", help="Hide the progress bar.")]

@@ -22,6 +22,7 @@ from lookalike.cli.app import (
     JsonOption,
     MegapixelsOption,
     ProgressOption,
+    RayOption,
     TimeoutOption,
     WaitOption,
     command,
@@ -98,13 +99,7 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep watching the folders and update as they change (Ctrl-C stops).")
     ] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Encode on a Ray cluster: HOST:PORT, or auto for the one that this machine belongs to.",
-        ),
-    ] = None,
+    ray: RayOption = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -115,13 +110,11 @@ def index(
     their --exclude and --follow-links, until these are given again or --no-exclude is: without FOLDER, all of them are
     brought up to date.
     """
-    if not folders and (exclude or no_exclude or follow_links):
-        raise UsageError("--exclude, --no-exclude and --follow-links apply to folders", hint="name the folders as well")
-    if exclude and no_exclude:
-        raise UsageError("--exclude and --no-exclude cannot be combined")
-    if watch and dry_run:
-        raise UsageError("--watch and --dry-run cannot be combined")
     is_ruled = bool(exclude or no_exclude or follow_links)
+    if is_ruled and not folders:
+        raise UsageError("--exclude, --no-exclude and --follow-links apply to folders", hint="name the folders as well")
+    _check_not_both("--exclude", exclude, "--no-exclude", no_exclude)
+    _check_not_both("--watch", watch, "--dry-run", dry_run)
     options = lookalike.IndexOptions(
         rules=lookalike.Rules(exclude=tuple(exclude or ()), follow_links=follow_links) if is_ruled else None,
         limits=lookalike.Limits(megapixels=max_megapixels, seconds=timeout),
@@ -137,6 +130,8 @@ def index(
         _opened(place, folders or [], encoder, options, hidden=no_progress or json) as opened,
         progress_bar("indexing", hidden=no_progress or json) as progress,
     ):
+        if watch:
+            _check_watchable(opened, folders or [])
         with saying_what_is_saved(opened):
             report = opened.index(*folders or (), options=options, on_progress=progress, wait=wait)
         pictures = len(opened)
@@ -150,6 +145,11 @@ def index(
         if force and report.unchanged:
             note(f"encoded again: {counted(report.unchanged, 'unchanged picture')}")
         note(f"{path_fields(os.fsencode(place))['display']}: {summarize(report, pictures)}")
+
+
+def _check_not_both(one: str, is_one: object, other: str, is_other: object) -> None:
+    if is_one and is_other:
+        raise UsageError(f"{one} and {other} cannot be combined")
 
 
 def _place_for(folders: list[Path] | None) -> Path:
@@ -247,6 +247,13 @@ def _fetch_named(encoder: str, source: str | None, *, hidden: bool) -> str:
     from lookalike.encoders import fetch, recall  # noqa: PLC0415
 
     return fetch(recall(encoder, source or ""), note, bars=not hidden and sys.stderr.isatty())
+
+
+def _check_watchable(opened: Gallery, folders: list[Path]) -> None:
+    """Raise UsageError, before anything is indexed, where all is in object stores."""
+    from lookalike.indexing.watch import check_watchable  # noqa: PLC0415  (watchfiles, 0.06 s)
+
+    check_watchable([*(root.path for root in opened.roots), *map(absolute, folders)])
 
 
 def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:

@@ -17,6 +17,7 @@ from lookalike.cli.app import (
     JsonOption,
     MegapixelsOption,
     ProgressOption,
+    RayOption,
     TimeoutOption,
     WaitOption,
     command,
@@ -86,6 +87,7 @@ def retry(
     max_megapixels: MegapixelsOption = 100.0,
     timeout: TimeoutOption = 10.0,
     wait: WaitOption = 0.0,
+    ray: RayOption = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -97,6 +99,7 @@ def retry(
     options = lookalike.IndexOptions(
         rules=lookalike.Rules(follow_links=follow_links),
         limits=lookalike.Limits(megapixels=max_megapixels, seconds=timeout),
+        ray=ray,
     )
     with (
         lookalike.Gallery.open(gallery) as opened,

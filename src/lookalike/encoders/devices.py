@@ -5,6 +5,7 @@ Nothing heavy is imported here; `lookalike.encoders.sessions` opens models on a 
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal, get_args
@@ -14,7 +15,16 @@ from lookalike.errors import UsageError, how_to_install
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DEVICES", "PROVIDERS", "Device", "check_device", "on_device", "wanted_device"]
+__all__ = [
+    "DEVICES",
+    "PROVIDERS",
+    "Device",
+    "check_device",
+    "count_threads",
+    "limit_threads",
+    "on_device",
+    "wanted_device",
+]
 
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml"]
 """auto: the best that ONNX Runtime offers on this machine."""
@@ -33,6 +43,7 @@ _PACKAGES = {
     "directml": ("onnxruntime-directml", "needs Windows"),
 }
 _wanted: ContextVar[str | None] = ContextVar("device", default=None)
+_limit: list[int] = []  # threads in which this process encodes, if that was said
 
 
 @contextmanager
@@ -53,6 +64,16 @@ def on_device(device: str | None) -> Iterator[None]:
 def wanted_device(default: str = "cpu") -> str:
     """The device of the `on_device` around this call; `default` outside of any."""
     return _wanted.get() or default
+
+
+def limit_threads(count: int) -> None:
+    """Let encoders of this process that have not encoded yet use so many threads: by default, one for each core."""
+    _limit[:] = [count]
+
+
+def count_threads() -> int:
+    """How many threads an encoder uses."""
+    return _limit[0] if _limit else os.cpu_count() or 1
 
 
 def check_device(device: str) -> None:

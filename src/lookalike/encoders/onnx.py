@@ -17,7 +17,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
-from lookalike.encoders.devices import wanted_device
+from lookalike.encoders.devices import count_threads, wanted_device
 from lookalike.encoders.groups import EncoderGroup
 from lookalike.encoders.sessions import find_output, offered_devices, open_session
 from lookalike.errors import EncoderError
@@ -232,7 +231,7 @@ class OnnxEncoder:
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="encode")
+        return ThreadPoolExecutor(count_threads(), thread_name_prefix="encode")
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:

@@ -21,10 +21,21 @@ if TYPE_CHECKING:
     Patterns = tuple["Layer", ...]
     """The patterns of the ignore files that hold for a folder, the outermost file first."""
 
-__all__ = ["NAME", "Layer", "Pattern", "is_left_out", "parse_patterns", "read_patterns", "read_patterns_above", "split"]
+__all__ = [
+    "MOST",
+    "NAME",
+    "Layer",
+    "Pattern",
+    "add_patterns",
+    "is_left_out",
+    "parse_patterns",
+    "read_patterns",
+    "read_patterns_above",
+    "split",
+]
 
 NAME = b".lookalikeignore"
-_MOST = 1 << 16  # bytes; what is longer was not written by hand, and each pattern costs time at each file
+MOST = 1 << 16  # bytes; what is longer was not written by hand, and each pattern costs time at each file
 _ESCAPED = re.compile(r"\\(?:([*?[])|(.))")
 _ANY_FOLDERS = None  # two stars: they stand for any number of names
 
@@ -87,6 +98,16 @@ def read_patterns(folder: bytes, patterns: Patterns = ()) -> Patterns:
         content = _read(os.path.join(folder, NAME))
     except (FileNotFoundError, NotADirectoryError):
         return patterns
+    return add_patterns(content, folder, patterns)
+
+
+def add_patterns(content: bytes, folder: bytes, patterns: Patterns = ()) -> Patterns:
+    """The patterns that hold inside `folder`: `patterns`, and those of the content of its ignore file.
+
+    Raises OSError for content that is too long.
+    """
+    if len(content) > MOST:
+        raise OSError(errno.EFBIG, f"its {NAME.decode()} is larger than {MOST >> 10} KiB", folder)
     lines = [line for line in os.fsdecode(content).splitlines() if not line.startswith("#")]
     return (*patterns, parse_patterns(lines, folder))
 
@@ -134,10 +155,7 @@ def _read(path: bytes) -> bytes:
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, f"its {NAME.decode()} is not a regular file", path)
-        content = file.read(_MOST + 1)
-    if len(content) > _MOST:
-        raise OSError(errno.EFBIG, f"its {NAME.decode()} is larger than {_MOST >> 10} KiB", path)
-    return content
+        return file.read(MOST + 1)
 
 
 def _parse(line: str) -> Pattern | None:

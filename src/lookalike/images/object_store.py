@@ -6,6 +6,7 @@ or the role of the machine. Neither they nor what a server says besides a code e
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import importlib
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra, Unreachable, UsageError, how_to_install
 from lookalike.images import s3_listing
+from lookalike.images.ignore import MOST, NAME
 from lookalike.images.paths import show_path
 from lookalike.images.sniff import begins_with_a_picture
 from lookalike.images.unreadable import VANISHED, Unreadable
@@ -90,12 +92,15 @@ class ObjectStore:
 
     def walk(self, root: Root, *, skip: Collection[bytes], tally: Tally) -> Iterator[Entry]:
         """Yield every picture at or below a root; a listing that ends early is a problem of the root."""
-        yield from select_listed(root, self._walk(root.path), skip=skip, tally=tally, sniff=self._sniff)
+        yield from select_listed(root, self._walk(root.path), skip=skip, tally=tally, listed=self)
 
     def look_up(self, path: bytes) -> Entry | None:
         """The object at a path; None if there is none, or it cannot be asked for."""
+        key = _split(path)[1]
+        if not s3_listing.is_plain(key):
+            return None
         try:
-            return self._to_entry(self._obstore.head(self._store, _split(path)[1]))
+            return self._to_entry(self._obstore.head(self._store, key))
         except Exception as error:  # noqa: BLE001  (as in `fetch`)
             self._note_failure(error)
             return None
@@ -103,13 +108,15 @@ class ObjectStore:
     def exists(self, path: bytes) -> bool:
         """Whether there is an object at a path, or below it. Raises Unreachable."""
         key = _split(path)[1]
+        if key and not s3_listing.is_plain(key):
+            return True  # a walk says why it cannot be read
         try:
             if any(self._obstore.list(self._store, prefix=key or None)):
                 return True
             return bool(key) and bool(self._obstore.head(self._store, key))
         except Exception as error:  # noqa: BLE001  (as in `fetch`)
             if _is_bad_key(error):
-                return True
+                return True  # there is something, although not all of it can be listed
             if _is_absent(error):
                 return False
             raise self._unreachable(error) from None
@@ -117,6 +124,8 @@ class ObjectStore:
     def fetch(self, path: bytes, target: str) -> None:
         """Write an object into a local file. Raises Unreadable; Unreachable when many in a row cannot be fetched."""
         key = _split(path)[1]
+        if not s3_listing.is_plain(key):
+            raise Unreadable(UNTAKEN)
         try:
             found = self._obstore.get(self._store, key)
             if found.meta["size"] > _MOST_BYTES:
@@ -127,11 +136,35 @@ class ObjectStore:
             raise
         except Exception as error:  # noqa: BLE001  (an exception of obstore, of the system or of the network)
             self._note_failure(error)
-            raise Unreadable(_reason(error)) from None
+            raise Unreadable(UNTAKEN if _is_absent(error) and self._is_marker(key) else _reason(error)) from None
         self._failures = 0
+
+    def sniff(self, entries: list[Entry]) -> list[bool]:
+        """Whether each of some objects begins like a picture; one that cannot be read does not."""
+        with ThreadPoolExecutor(_AT_ONCE, "lookalike-sniff") as threads:
+            return list(threads.map(self._begins, entries))
+
+    def read_ignore_file(self, folder: bytes) -> bytes | None:
+        """What is in the ignore file of a folder, or slightly more than it may hold; None if there is none."""
+        key = os.fsdecode(os.path.join(folder, NAME).split(b"/", 3)[3])
+        if not s3_listing.is_plain(key):
+            return None
+        try:
+            found = self._obstore.get(self._store, key)
+            size = min(found.meta["size"], MOST + 1)
+            return bytes(self._obstore.get_range(self._store, key, start=0, length=size)) if size else b""
+        except Exception as error:  # noqa: BLE001  (as in `fetch`)
+            if _is_absent(error):
+                return None
+            self._note_failure(error)
+            why = _explain(error)
+            raise OSError(errno.EACCES if why == "AccessDenied" else errno.EIO, why) from None
 
     def _walk(self, root: bytes) -> Iterator[Entry]:
         key = _split(root)[1]
+        if key and not s3_listing.is_plain(key):
+            yield Entry(root, problem=UNTAKEN)
+            return
         try:
             if key and may_be_picture(os.path.basename(root)) and (entry := self.look_up(root)) is not None:
                 yield entry
@@ -143,23 +176,43 @@ class ObjectStore:
                 yield Entry(root, problem=_reason(error))
 
     def _list(self, prefix: str) -> Iterator[Entry]:
-        """Every object below a prefix. Where obstore refuses a key, and its whole page, the rest is listed here."""
-        last: str | None = None
+        """Every object below a prefix. Where obstore refuses a key, and its whole page, the rest is listed here.
+
+        obstore takes a slash from either end of a key: `/1.png` and `1.png/` look like `1.png`. The former sorts first
+        and is asked for first; the latter is a folder's mark if it is empty, and is looked at where it may be one.
+        """
+        if not prefix and s3_listing.has_leading_slashes(self.bucket):
+            yield from self._list_here(prefix)
+            return
+        last = ""
         try:
             for page in self._obstore.list(self._store, prefix=prefix or None):
                 for found in page:
-                    last = found["path"]
-                    yield self._to_entry(found)
+                    key = found["path"]
+                    is_doubtful = found["size"] == 0 or key.encode() <= last.encode()
+                    if not (is_doubtful and self._is_marker(key)):
+                        yield self._to_entry(found)
+                    elif found["size"]:
+                        yield self._to_entry({**found, "path": f"{key}/"}, problem=UNTAKEN)
+                    last = max(last, key)
         except Exception as error:
             if not _is_bad_key(error):
                 raise
-            for listed in s3_listing.list_keys(self.bucket, prefix and f"{prefix}/", after=last or ""):
-                yield self._to_entry(listed, problem="" if s3_listing.is_plain(listed["path"]) else UNTAKEN)
+            yield from self._list_here(prefix, after=last)
 
-    def _sniff(self, entries: list[Entry]) -> list[bool]:
-        """Whether each of some objects begins like a picture; one that cannot be read does not."""
-        with ThreadPoolExecutor(_AT_ONCE, "lookalike-sniff") as threads:
-            return list(threads.map(self._begins, entries))
+    def _list_here(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        for listed in s3_listing.list_keys(self.bucket, prefix and f"{prefix}/", after=after):
+            yield self._to_entry(listed, problem="" if s3_listing.is_plain(listed["path"]) else UNTAKEN)
+
+    def _is_marker(self, key: str) -> bool:
+        """Whether there is an object with this key and a slash behind it."""
+        try:
+            first: list[dict[str, Any]] = next(iter(self._obstore.list(self._store, prefix=key)), [])
+        except Exception as error:  # noqa: BLE001  (as in `fetch`)
+            if not _is_bad_key(error):
+                self._note_failure(error)
+            return False
+        return any(found["path"] == key for found in first)
 
     def _begins(self, entry: Entry) -> bool:
         if entry.size < _HEAD:

@@ -23,7 +23,7 @@ from lookalike.errors import Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["is_plain", "list_keys"]
+__all__ = ["has_leading_slashes", "is_plain", "list_keys"]
 
 _SECONDS = 30.0  # for one page
 _TRIES, _PAUSE = 6, 0.2  # of a page, and seconds after the first
@@ -36,6 +36,17 @@ _EMPTY = hashlib.sha256().hexdigest()
 def is_plain(key: str) -> bool:
     """Whether a key is a path that obstore and a file system would take."""
     return _CONTROL.search(key) is None and not {"", ".", ".."} & set(key.split("/"))
+
+
+def has_leading_slashes(bucket: str) -> bool:
+    """Whether keys of a bucket begin with a slash, which obstore hides; False where only obstore has credentials."""
+    if not _can_sign():
+        return False
+    try:
+        page = _get_page(bucket, {"list-type": "2", "prefix": "/", "max-keys": "1"}, tries=2)
+    except Unreachable:  # the listing itself says why
+        return False
+    return _ITEM.search(page) is not None
 
 
 def list_keys(bucket: str, prefix: str, *, after: str = "") -> Iterator[dict[str, Any]]:
@@ -70,10 +81,18 @@ def _find(text: str, name: str) -> str:
     return importlib.import_module("html").unescape(found[1]) if found else ""
 
 
-def _get_page(bucket: str, query: Mapping[str, str]) -> str:
+def _can_sign() -> bool:
+    return _is_anonymous() or bool(os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"))
+
+
+def _is_anonymous() -> bool:
+    return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true"}
+
+
+def _get_page(bucket: str, query: Mapping[str, str], *, tries: int = _TRIES) -> str:
     """One page of a listing, asked for again after a pause where that may help. Raises Unreachable."""
     why = ""
-    for attempt in range(_TRIES):
+    for attempt in range(tries):
         request = _sign(bucket, query)
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  (http or https: `_endpoint`)
@@ -96,7 +115,7 @@ def _sign(bucket: str, query: Mapping[str, str]) -> urllib.request.Request:
     headers = {"host": url.netloc, "x-amz-content-sha256": _EMPTY, "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ")}
     if token := os.environ.get("AWS_SESSION_TOKEN"):
         headers["x-amz-security-token"] = token
-    if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() not in {"1", "true"}:
+    if not _is_anonymous():
         headers["authorization"] = _authorize(url.path, text, headers, now)
     return urllib.request.Request(f"{url.geturl()}?{text}", headers=headers)  # noqa: S310  (http or https)
 

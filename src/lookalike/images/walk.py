@@ -8,7 +8,7 @@ import os
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lookalike.images import ignore
 from lookalike.images.passed_over import belongs_to_another_program
@@ -17,18 +17,17 @@ from lookalike.images.sniff import begins_like_a_picture, kind_of, odd_names
 from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from lookalike.images.ignore import Layer, Pattern, Patterns
 
-    Sniff = Callable[[list["Entry"]], Iterable[bool]]
-    """Says of each of some files whether it begins like a picture."""
 
 __all__ = [
     "EXTENSIONS",
     "IGNORED",
     "NOT_REGULAR",
     "Entry",
+    "Listed",
     "Root",
     "Rules",
     "Tally",
@@ -162,14 +161,25 @@ def count(roots: Iterable[Root]) -> int:
     return sum(1 for root in roots for _ in walk(root.path, root.rules, base=root.base))
 
 
+class Listed(Protocol):
+    """Where the files of a flat listing can be read, as far as their selection needs it."""
+
+    def sniff(self, entries: list[Entry]) -> Iterable[bool]:
+        """Whether each of some files begins like a picture."""
+
+    def read_ignore_file(self, folder: bytes) -> bytes | None:
+        """What is in the ignore file of a folder; None if it has none. Raises OSError."""
+
+
 def select_listed(
-    root: Root, entries: Iterable[Entry], *, skip: Collection[bytes], tally: Tally, sniff: Sniff
+    root: Root, entries: Iterable[Entry], *, skip: Collection[bytes], tally: Tally, listed: Listed
 ) -> Iterator[Entry]:
     """Select from a flat listing of files at or below a root what a walk of its folders would find by the same rules.
 
-    Ignore files are not read. An entry with a problem is kept if its name is one of a picture, or the root's.
+    Entries come in the order of their bytes; where they do not, each folder costs a request for its ignore file. An
+    entry with a problem is kept if its name is one of a picture, or the root's.
     """
-    return _Listing(root, skip, tally, sniff).select(entries)
+    return _Listing(root, skip, tally, listed).select(entries)
 
 
 def may_be_picture(name: bytes) -> bool:
@@ -301,20 +311,69 @@ class _Search:
 
 
 class _Listing:
-    """A listing without folders: what is said of each folder is remembered, for the files below it."""
+    """A listing without folders: what is said of each folder is remembered, for the files below it.
 
-    def __init__(self, root: Root, skip: Collection[bytes], tally: Tally, sniff: Sniff) -> None:
+    An ignore file is met before the other names of its folder, but for the few that sort before it: these cost a
+    request for it.
+    """
+
+    def __init__(self, root: Root, skip: Collection[bytes], tally: Tally, listed: Listed) -> None:
         self._root = root
         self._skip = frozenset(skip)
         self._tally = tally
-        self._sniff = sniff
+        self._listed = listed
         self._exclude = ignore.parse_patterns(root.rules.exclude, root.base or root.path)
-        self._folders: dict[bytes, str] = {root.path: ""}  # why each is left out: "skipped", "passed over", "excluded"
+        self._folders: dict[bytes, str] = {}  # why each is left out: "skipped", "passed over", "excluded"
+        self._patterns: dict[bytes, Patterns] = {}  # that hold inside each folder
+        self._read: set[bytes] = set()  # folders whose ignore files were looked for
+        self._problems: list[Entry] = []
+        self._last = b""  # path that was listed
+        self._is_ordered = True
 
     def select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        try:
+            above = self._read_above()
+        except OSError as error:
+            yield Entry(self._root.path, problem=_reason(error))
+            return
+        if above is None:
+            yield Entry(self._root.path, problem=IGNORED)
+            return
+        self._patterns[self._root.path], self._folders[self._root.path] = above, ""
+        for entry in self._select(entries):
+            yield from self._take_problems()
+            yield entry
+        yield from self._take_problems()
+
+    def _take_problems(self) -> list[Entry]:
+        problems, self._problems = self._problems, []
+        return problems
+
+    def _read_above(self) -> Patterns | None:
+        """The patterns that hold for the root; None if they leave it out."""
+        patterns: Patterns = ()
+        for folder in reversed(_folders_above(self._root.path)):
+            if ignore.is_left_out(folder, patterns, is_folder=True):
+                return None
+            patterns = self._add_patterns(folder, patterns)
+        is_folder = not _has_extension(self._root.path)
+        return None if ignore.is_left_out(self._root.path, patterns, is_folder=is_folder) else patterns
+
+    def _add_patterns(self, folder: bytes, patterns: Patterns, *, is_listed: bool = False) -> Patterns:
+        try:
+            content = self._listed.read_ignore_file(folder)
+        except PermissionError:  # also said of a file that does not exist where one may not list
+            if is_listed:
+                raise
+            return patterns
+        return patterns if content is None else ignore.add_patterns(content, folder, patterns)
+
+    def _select(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         odd: list[Entry] = []
         for entry in entries:
-            name = os.path.basename(entry.path)
+            name = os.path.basename(entry.path.rstrip(b"/") if entry.problem else entry.path)
+            self._is_ordered &= self._last <= entry.path
+            self._last = entry.path
             if entry.path == self._root.path:
                 yield entry
             elif not self._is_left_out(entry.path):
@@ -331,15 +390,18 @@ class _Listing:
 
     def _recognize(self, odd: list[Entry]) -> Iterator[Entry]:
         """The files with strange names that turn out to be pictures; the others are counted."""
-        for entry, is_picture in zip(odd, self._sniff(odd), strict=True):
+        for entry, is_picture in zip(odd, self._listed.sniff(odd), strict=True):
             if is_picture:
                 yield entry
             else:
                 self._tally.add_kind(os.path.basename(entry.path))
 
     def _is_left_out(self, path: bytes) -> bool:
-        folder = os.path.dirname(path)
-        why = self._look_at_folder(folder) or self._judge(path, os.path.basename(folder), is_folder=False)
+        folder, name = os.path.split(path)
+        why = self._look_at_folder(folder)
+        if not why:
+            self._read_patterns(folder, name)
+            why = self._folders.get(folder, "") or self._judge(path, folder, is_folder=False)
         self._tally.excluded += why == "excluded" and _has_extension(path)
         return bool(why)
 
@@ -352,8 +414,21 @@ class _Listing:
             self._folders[folder] = self._look_at_folder(above) or self._judge_folder(folder, above)
         return self._folders[folder]
 
+    def _read_patterns(self, folder: bytes, name: bytes) -> None:
+        """Read the ignore file of a folder where it is listed, or where a name comes that is listed before it."""
+        patterns = self._patterns.setdefault(folder, self._patterns.get(os.path.dirname(folder), ()))
+        if folder not in self._read and (name <= ignore.NAME or not self._is_ordered):
+            self._read.add(folder)
+            try:
+                self._patterns[folder] = self._add_patterns(folder, patterns, is_listed=name == ignore.NAME)
+            except OSError as error:
+                self._folders[folder] = "skipped"
+                self._problems.append(Entry(folder, problem=_reason(error)))
+
     def _judge_folder(self, folder: bytes, above: bytes) -> str:
-        why, name = self._judge(folder, os.path.basename(above), is_folder=True), os.path.basename(folder)
+        name = os.path.basename(folder)
+        self._read_patterns(above, name)
+        why = self._folders.get(above, "") or self._judge(folder, above, is_folder=True)
         if why == "passed over" and not name.startswith(b"."):
             self._tally.folders[os.fsdecode(name)] += 1
         return why
@@ -361,8 +436,10 @@ class _Listing:
     def _judge(self, path: bytes, parent: bytes, *, is_folder: bool) -> str:
         if path in self._skip:
             return "skipped"
-        if _is_passed_over(os.path.basename(path), parent, self._root.rules):
+        if _is_passed_over(os.path.basename(path), os.path.basename(parent), self._root.rules):
             return "passed over"
+        if ignore.is_left_out(path, self._patterns.get(parent, ()), is_folder=is_folder):
+            return "excluded"
         fitting = list(_fitting(self._exclude, os.fsdecode(path), is_folder=is_folder))
         self._tally.effective.update(pattern.text for pattern in fitting)
         return "excluded" if fitting and not fitting[-1].is_negated else ""
@@ -371,6 +448,15 @@ class _Listing:
 def _fitting(layer: Layer, path: str, *, is_folder: bool) -> Iterator[Pattern]:
     names = ignore.split(path.removeprefix(layer.base))
     return (pattern for pattern in layer.patterns if pattern.fits(names, is_folder=is_folder))
+
+
+def _folders_above(address: bytes) -> list[bytes]:
+    """The folders above an address, the innermost first and its bucket last."""
+    folders = []
+    while (above := os.path.dirname(address)).count(b"/") >= 2 and not above.endswith(b"/"):
+        folders.append(above)
+        address = above
+    return folders
 
 
 def _count_pictures(folder: bytes) -> int:
@@ -391,7 +477,7 @@ def _has_extension(name: bytes) -> bool:
 
 
 def _is_passed_over(name: bytes, parent: bytes, rules: Rules) -> bool:
-    is_hidden = not rules.hidden and name.startswith(b".") and name != b"."
+    is_hidden = not rules.hidden and name.startswith(b".") and name not in {b".", b".."}  # both only in keys of S3
     return is_hidden or belongs_to_another_program(name, parent)
 
 

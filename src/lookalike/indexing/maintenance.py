@@ -160,9 +160,7 @@ def retry(  # noqa: PLR0913  (by name, all but two)
         hint = f"list the skipped files: {listed}; read pictures again: {read_again}"
         raise UsageError(f"no skipped file is in {show_path(within)}", hint=hint)
     with store.writing(wait=wait):
-        report = update(
-            store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
-        )
+        report = update(store, _embedder(store, encoder, options), roots, options=options, on_progress=on_progress)
     if is_picture and report.unchanged:
         raise UsageError(f"{show_path(within)} was not skipped; read again, it has not changed")
     return report
@@ -248,9 +246,7 @@ def index_lost(
     found = [key for key in lost if not any(is_within(key, root.path) for root in roots)]
     roots += [Root(key) for key in found if exists(key)]
     with store.writing():
-        report = update(
-            store, local_embedder(encoder, store.space.dim, options), roots, options=options, on_progress=on_progress
-        )
+        report = update(store, _embedder(store, encoder, options), roots, options=options, on_progress=on_progress)
         adapt_if_grown(store, encoder)
         calibrate_if_grown(store)
     return report

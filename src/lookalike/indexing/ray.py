@@ -14,9 +14,10 @@ import socket
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from lookalike.encoders.devices import limit_threads
 from lookalike.encoders.threads import guard
 from lookalike.errors import EncoderMismatch, MissingExtra, Unreachable, how_to_install
 from lookalike.images.decode import DecodedPicture, Limits
@@ -50,6 +51,7 @@ _GRACE = 60.0  # seconds that a batch may take beside the limits of its files
 _ORDERED = 5.0  # seconds between two looks at what the cluster has, for nodes that join or come back
 _SECONDS = 5.0  # to connect
 _BEAT = 0.5  # seconds between two looks at actors that are to come
+_MANY = 1 << 20  # actors: as many as there are cores
 _FAR = "cannot be read: the Ray node {} does not see it"
 
 
@@ -74,7 +76,9 @@ class _Actor:
 
 
 class RayEmbedder:
-    """Reads and encodes files on a Ray cluster, one actor for each core, and one for each GPU that it has.
+    """Reads and encodes files on a Ray cluster: an actor for each core, a GPU for as many of them as there are.
+
+    Few files get fewer actors: one for each batch.
 
     Results come in any order. Every node needs Lookalike in this version, and must see the files under the same paths:
     on a shared file system, or in an object store.
@@ -131,10 +135,16 @@ class _Run:
         self._coming: dict[Any, Any] = {}  # actors that are not ready, by the call that says so
         self._again: deque[_Batch] = deque()
         self._number = 0
+        self._most = _MANY  # actors that can be of use
         self._alone_since = self._ordered = time.monotonic()
         self._kind = ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=_AHEAD + 1)(_Reader)
 
     def embed(self, batches: Iterator[list[Entry]]) -> Generator[tuple[Entry, Embedded | str]]:
+        cores = self._count_cores()
+        first = list(islice(batches, cores))
+        if len(first) < cores:
+            self._most = len(first)
+        batches = chain(first, batches)
         self._order_actors()
         is_fed = True
         while is_fed or self._again or self._under_way():
@@ -156,15 +166,17 @@ class _Run:
         return sum(len(actor.calls) for actor in self._actors)
 
     def _order_actors(self) -> None:
-        """Ask for as many actors as the cluster has cores, the first of them with its GPUs."""
+        """Ask for as many actors as the cluster has cores, and no more than batches; the first with its GPUs."""
         self._ordered = time.monotonic()
-        resources = self._ray.cluster_resources()
-        wanted = max(1, int(resources.get("CPU", 1)))
-        gpus = min(int(resources.get("GPU", 0)), wanted)
+        wanted = min(self._count_cores(), self._most)
+        gpus = min(int(self._ray.cluster_resources().get("GPU", 0)), wanted)
         missing = wanted - len(self._actors) - len(self._coming)
         for number in range(missing):
             handle = self._kind.options(num_cpus=1, num_gpus=1 if number < gpus else 0).remote(*self._settings)
             self._coming[handle.greet.remote()] = handle
+
+    def _count_cores(self) -> int:
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def _greet_actors(self) -> None:
         """Take in the actors that are ready. Raises EncoderMismatch and others that every actor would raise."""
@@ -291,6 +303,7 @@ class _Reader:
     """What an actor is: a decoder in a bounded process of its own, and the encoder."""
 
     def __init__(self, load: Load, fingerprint: str, dim: int, limits: Limits) -> None:
+        limit_threads(1)  # an actor has one core: on a node of 64, each would start 64 threads
         self._encoder = guard(load())
         if self._encoder.fingerprint != fingerprint:
             raise EncoderMismatch(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     OnReport = Callable[[Report], None]
     OnWarning = Callable[[str], None]
 
-__all__ = ["Watched", "watch"]
+__all__ = ["Watched", "check_watchable", "watch"]
 
 _BEAT = 200  # milliseconds between two checks of the clock and the roots
 _LONGEST = 30.0  # seconds for which continuous changes may delay a run
@@ -70,8 +70,7 @@ def watch(
     while True:
         if not gallery.roots:
             raise UsageError("nothing is left to watch: all files that the gallery knew are gone")
-        if all(is_remote(root.path) for root in gallery.roots):
-            raise UsageError("object stores report no changes, so nothing can be watched", hint="index again at times")
+        check_watchable([root.path for root in gallery.roots])
         present = [root for root in gallery.roots if os.path.lexists(root.path)]
         if not present:
             on_report(Report(missing=[Path(os.fsdecode(root.path)) for root in gallery.roots]))
@@ -86,6 +85,12 @@ def watch(
                     on_report(report)
                 is_news = False
         is_news = True
+
+
+def check_watchable(paths: Sequence[bytes]) -> None:
+    """Raise UsageError if all of these paths are in object stores."""
+    if paths and all(map(is_remote, paths)):
+        raise UsageError("object stores report no changes, so nothing can be watched", hint="index again at times")
 
 
 class _Eyes:

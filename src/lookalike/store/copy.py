@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lookalike.errors import EncoderMismatch, StoreError, UsageError, counted
+from lookalike.store.blocks import BLOCK, add_up, keeps_blocks
+from lookalike.store.entries import fitted_checksum
+from lookalike.store.rows import to_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from lookalike.adaptation.projection import Projection
     from lookalike.store import Record, Store
+    from lookalike.store.blocks import Block, BulkStore
 
     Batch = tuple[list[Record], NDArray[np.float32]]
+    OnCopied = Callable[[int, int], None]
 
 __all__ = ["copy_store"]
-
-_BATCH = 4096  # records written at once: 100 bytes each, and an embedding of some KB
 
 
 class _Sum(NamedTuple):
@@ -37,7 +41,7 @@ def copy_store(
     *,
     force: bool = False,
     wait: float = 0.0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnCopied | None = None,
 ) -> int:
     """Make `target` hold what `source` holds, as of one moment; return the number of pictures.
 
@@ -55,10 +59,9 @@ def copy_store(
                 hint="--force removes them there; or copy into a gallery of another name",
             )
         target.remove(others)
-        target.set_projection(source.projection)
-        expected = _copy_records(source, target, on_progress)
-        _copy_entries(source, target)
-        found = _add_up(_read_batches(target), target)
+        if not _are_alike(source.projection, target.projection):
+            target.set_projection(source.projection)
+        expected, found = _copy_and_check(source, target, on_progress)
         if found != expected:
             raise StoreError(
                 f"the copy at {target.location} does not match: {found.records:,} of {expected.records:,} records",
@@ -76,17 +79,58 @@ def _check_spaces(source: Store, target: Store) -> None:
         )
 
 
+def _are_alike(one: Projection | None, other: Projection | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return fitted_checksum(one) == fitted_checksum(other) and one.fitted_on == other.fitted_on
+
+
+def _copy_and_check(source: Store, target: Store, on_progress: OnCopied | None) -> tuple[_Sum, _Sum]:
+    """Copy everything; return what was copied and what was found there afterwards, added up."""
+    if keeps_blocks(source) and keeps_blocks(target):
+        expected = _copy_blocks(source, target, on_progress)
+        _copy_entries(source, target)
+        return expected, _add_up_blocks(target.blocks())
+    expected = _copy_records(source, target, on_progress)
+    _copy_entries(source, target)
+    return expected, _add_up(_read_batches(target), target)
+
+
+def _copy_blocks(source: BulkStore, target: BulkStore, on_progress: OnCopied | None) -> _Sum:
+    """Copy everything as the bytes that both keep, which is several times as fast as record by record."""
+    total, is_new = _Sum(), target.count() == (0, 0)
+    for block in source.blocks():
+        total = _Sum(total.records + len(block.files), total.checksums + add_up(block))
+        if is_new or not _holds(target, block):
+            target.put_block(block)
+        if on_progress is not None:
+            on_progress(total.records, sum(source.count()))
+    return total
+
+
+def _holds(target: BulkStore, block: Block) -> bool:
+    """Whether an earlier copy has brought a block already."""
+    found = {path: to_fields(record) for path, record in target.find(block.files).items()}
+    described = {digest: kept[1] for digest, kept in block.descriptions.items()}
+    kept = {digest: (crc, described.get(digest)) for digest, (_, crc) in block.contents.items()}
+    return found == block.files and target.checksums(kept) == kept
+
+
+def _add_up_blocks(blocks: Iterable[Block]) -> _Sum:
+    return _Sum(*map(sum, zip(*((len(block.files), add_up(block)) for block in blocks), strict=True)))
+
+
 def _find_others(source: Store, target: Store) -> list[int]:
     """The ids of the records that only the target has."""
     others: list[int] = []
     records = target.scan()
-    while some := list(islice(records, _BATCH)):
+    while some := list(islice(records, BLOCK)):
         known = source.find(record.path for record in some)
         others += [record.id for record in some if record.path not in known]
     return others
 
 
-def _copy_records(source: Store, target: Store, on_progress: Callable[[int, int], None] | None) -> _Sum:
+def _copy_records(source: Store, target: Store, on_progress: OnCopied | None) -> _Sum:
     total, is_new = _Sum(), target.count() == (0, 0)
     for records, embeddings in _read_batches(source):
         descriptions = _describe(source, records)
@@ -99,12 +143,20 @@ def _copy_records(source: Store, target: Store, on_progress: Callable[[int, int]
     return total
 
 
-def _is_there(target: Store, records: Sequence[Record], embeddings: Mapping[bytes, object]) -> bool:
+def _is_there(target: Store, records: Sequence[Record], embeddings: Mapping[bytes, NDArray[np.float32]]) -> bool:
     """Whether an earlier copy has brought a batch already."""
     found = target.find(record.path for record in records)
-    return target.known(embeddings) == embeddings.keys() and all(
-        record.path in found and found[record.path]._replace(id=0) == record._replace(id=0) for record in records
-    )
+    if any(
+        record.path not in found or found[record.path]._replace(id=0) != record._replace(id=0) for record in records
+    ):
+        return False
+    digests = {record.id: record.digest for record in found.values() if record.digest is not None}
+    there = [
+        (digests[id_], row)
+        for ids, rows in target.embeddings([*digests])
+        for id_, row in zip(ids.tolist(), rows, strict=True)
+    ]
+    return len(there) == len(digests) and all(np.array_equal(row, embeddings[digest]) for digest, row in there)
 
 
 def _copy_entries(source: Store, target: Store) -> None:
@@ -118,7 +170,7 @@ def _read_batches(store: Store) -> Iterator[Batch]:
     """All records with their embeddings, ordered by id, and then those without, in batches."""
     yield from _join(_read_embedded(store))
     skipped = (record for record in store.scan() if record.digest is None)
-    while some := list(islice(skipped, _BATCH)):
+    while some := list(islice(skipped, BLOCK)):
         yield some, np.empty((0, store.space.dim), np.float32)
 
 
@@ -129,13 +181,13 @@ def _read_embedded(store: Store) -> Iterator[Batch]:
 
 
 def _join(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches of at least _BATCH records, but for the last."""
+    """Batches of at least BLOCK records, but for the last."""
     records: list[Record] = []
     parts: list[NDArray[np.float32]] = []
     for some, embeddings in batches:
         records += some
         parts.append(embeddings)
-        if len(records) >= _BATCH:
+        if len(records) >= BLOCK:
             yield records, np.concatenate(parts)
             records, parts = [], []
     if records:

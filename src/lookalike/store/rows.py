@@ -6,6 +6,7 @@ the place of another is found as well; the tally reveals rows that are missing a
 
 from __future__ import annotations
 
+import functools
 import zlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,9 @@ from lookalike.store.keys import to_key, to_paths
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    Stored = dict[bytes, tuple[bytes, int]]
+    """What is kept of contents, by digest: embeddings or descriptions as bytes, each with its checksum."""
+
 __all__ = [
     "COLUMNS",
     "CRC",
@@ -29,12 +33,15 @@ __all__ = [
     "Row",
     "Tally",
     "checksum",
+    "checksums_of",
     "find_unsound",
     "is_sound",
     "is_sound_content",
     "is_sound_description",
     "is_sound_row",
+    "make_row",
     "row_checksum",
+    "to_fields",
     "to_records",
     "to_row",
     "with_key",
@@ -81,10 +88,20 @@ class Tally(NamedTuple):
 
 def checksum(*parts: bytes) -> int:
     """The CRC-32 of some parts and of their lengths, so that the boundaries between them count too."""
-    crc = zlib.crc32(repr([len(part) for part in parts]).encode())
+    crc = _begin(tuple(map(len, parts)))
     for part in parts:
         crc = zlib.crc32(part, crc)
     return crc
+
+
+@functools.lru_cache(256)
+def _begin(sizes: tuple[int, ...]) -> int:
+    return zlib.crc32(repr([*sizes]).encode())
+
+
+def checksums_of(kept: Iterable[tuple[bytes, bytes]]) -> Stored:
+    """What is kept of some contents, with the checksums: from pairs of a digest and bytes."""
+    return {digest: (some, checksum(digest, some)) for digest, some in kept}
 
 
 def is_sound(crc: object, *parts: Any) -> bool:  # noqa: ANN401  (a damaged row may hold any type)
@@ -123,15 +140,19 @@ def is_sound_description(crc: object, digest: object, described: object) -> bool
 
 def to_row(record: Record, id_: int, base: bytes | None = None) -> Row:
     """Convert a record into a row, for a gallery whose parent folder is `base`; by default its key is its path."""
-    key = record.path if base is None else to_key(record.path, base)
+    return make_row(id_, record.path if base is None else to_key(record.path, base), to_fields(record))
+
+
+def to_fields(record: Record) -> Row:
+    """What a row keeps of a record beside its key: the columns from the digest on, without the checksum."""
     taken_at = record.taken_at.isoformat() if record.taken_at is not None else None
     about = (record.width, record.height, record.format, taken_at, record.camera)
-    return _add_checksum(
-        (
-            *(id_, key, record.digest, record.size, record.mtime_ns),
-            *(*about, record.skipped_because, record.max_megapixels),
-        )
-    )
+    return (record.digest, record.size, record.mtime_ns, *about, record.skipped_because, record.max_megapixels)
+
+
+def make_row(id_: int, key: bytes, fields: Row) -> Row:
+    """The row of an item with its checksum; fields: as `to_fields` gives them."""
+    return _add_checksum((id_, key, *fields))
 
 
 def to_records(rows: Sequence[Row], base: bytes | None = None) -> list[Record]:
@@ -147,7 +168,7 @@ def to_records(rows: Sequence[Row], base: bytes | None = None) -> list[Record]:
 
 def with_key(row: Row, key: bytes) -> Row:
     """The row with another key and the matching checksum."""
-    return _add_checksum((row[ID], key, *row[DIGEST:CRC]))
+    return make_row(row[ID], key, row[DIGEST:CRC])
 
 
 def _add_checksum(row: Row) -> Row:

@@ -46,6 +46,7 @@ _ALWAYS = {
 }
 _NOT_KEPT = ((b"cache-control", b"no-cache"),)
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?", re.ASCII)
+_BY_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _LONGEST_URL = 8192
 _MOST_HEADERS, _HEADER_BYTES = 100, 16 << 10
@@ -96,10 +97,11 @@ class Safety:
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether a request comes from this machine, and not by way of a proxy for a public name."""
-    client = scope.get("client")
-    host = _read_host(Headers(scope=scope).getlist("host"))
-    return client is not None and is_loopback(client[0]) and is_loopback(host)
+    """Whether a request comes from this machine, and not by way of a proxy: for a public name, or one that says so."""
+    client, headers = scope.get("client"), Headers(scope=scope)
+    if any(name in headers for name in _BY_PROXIES):
+        return False
+    return client is not None and is_loopback(client[0]) and is_loopback(_read_host(headers.getlist("host")))
 
 
 def _read_host(values: list[str]) -> str:
@@ -135,7 +137,9 @@ def _check_origin(headers: Headers, scheme: str) -> None:
     if site is not None:
         is_own = site in {"same-origin", "none"}
     else:
-        is_own = origin is None or origin == f"{scheme}://{headers.get('host')}"
+        # A proxy speaks HTTPS with the browser and HTTP with this server; no page of a browser can add its header.
+        outside = "https" if headers.get("x-forwarded-proto") == "https" else scheme
+        is_own = origin is None or origin == f"{outside}://{headers.get('host')}"
     if not is_own:
         raise Problem(403, "other_site", "only Lookalike's own page and programs may do this")
 

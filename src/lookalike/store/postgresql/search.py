@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lookalike.store.float16 import from_blobs
-from lookalike.store.postgresql.binary import to_blob, to_literal
+from lookalike.store.postgresql.binary import to_blobs, to_literal
 from lookalike.store.rows import ID
 from lookalike.vectors.exact import Matrix, prepare_vectors
 from lookalike.vectors.searcher import Part, Searcher
@@ -165,7 +165,7 @@ class Finder:
         """The k nearest of the candidates by the distances that every store gives."""
         ids = np.array([row[0] for row in rows], np.int64)
         if ask.space.raw:
-            blobs = [to_blob(exponent, halves, self._space.dim) for _, _, exponent, halves in rows]
+            blobs = to_blobs([row[2] for row in rows], [row[3] for row in rows], self._space.dim)
             vectors = prepare_raw(from_blobs(blobs, self._space.dim), ask.space)
         else:
             vectors = reader.unpack([row[3] for row in rows], _width_sent(rows))

@@ -18,6 +18,7 @@ import numpy as np
 from lookalike.adaptation.serialize import check_projection
 from lookalike.errors import Corrupt, StoreError
 from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
+from lookalike.store.blocks import Block
 from lookalike.store.calibration import from_json, to_json
 from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
 from lookalike.store.entries import read_distinct, read_roots
@@ -50,7 +51,7 @@ from lookalike.store.postgresql.tables import (
     write_vectors,
 )
 from lookalike.store.postgresql.writer import Change, Writer
-from lookalike.store.rows import DIGEST, ID, KEY, Tally, to_records, to_row, with_key
+from lookalike.store.rows import DIGEST, ID, KEY, Tally, checksums_of, make_row, to_fields, to_records, with_key
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import cosine_distances
 
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
-    from lookalike.store.rows import Row
+    from lookalike.store.rows import Row, Stored
 
     Vectors = NDArray[np.float32]
 
@@ -191,9 +192,28 @@ class PostgresqlStore:
     ) -> None:
         """Add or replace records by path: all or none of them, on the server's disk when this returns."""
         check_descriptions(descriptions)
-        after = {record.path: record for record in checked(records)}
-        blobs = dict(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
-        self._change(lambda change: self._put(change, after, blobs, descriptions))
+        files = {record.path: to_fields(record) for record in checked(records)}
+        blobs = zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True)
+        self.put_block(Block(files, checksums_of(blobs), checksums_of(descriptions.items())))
+
+    def put_block(self, block: Block) -> None:
+        """Add or replace the records of a block: all or none of them, on the server's disk when this returns."""
+        self._change(lambda change: self._put(change, block))
+
+    def blocks(self) -> Iterator[Block]:
+        """Everything as it is kept, each row checked, as of one moment. Raises Corrupt, also for missing records."""
+        with self._moment() as moment:
+            met, reader = 0, self._reader_at(moment)
+            for block in reader.blocks():
+                met += len(block.files)
+                yield block
+            if met != moment.state.records:
+                raise reader.corrupt("items are missing")
+
+    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
+        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
+        with self._reader() as reader:
+            return reader.checksums(digests)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -535,27 +555,25 @@ class PostgresqlStore:
         self._epoch = writer.state.epoch
         return done
 
-    def _put(
-        self,
-        change: Change,
-        after: Mapping[bytes, Record],
-        blobs: Mapping[bytes, bytes],
-        descriptions: Mapping[bytes, bytes],
-    ) -> None:
-        reader = self._reader_of(change)
-        wanted = {record.digest for record in after.values() if record.digest is not None}
+    def _put(self, change: Change, block: Block) -> None:
+        reader, after = self._reader_of(change), block.files
+        wanted = {digest for digest, *_ in after.values() if digest is not None}
         known = reader.known(wanted)
-        if missing := wanted - known - blobs.keys():
+        if missing := wanted - known - block.contents.keys():
             raise ValueError(f"no embedding for {len(missing)} of the digests")
+        contents = {digest: kept for digest, kept in block.contents.items() if digest in wanted}
         before = {row[KEY]: row for row in reader.by_paths(after)}
         next_id = change.state.next_id
         new_ids = {path: next_id + n for n, path in enumerate(path for path in after if path not in before)}
-        rows = [to_row(record, new_ids.get(path) or before[path][ID]) for path, record in after.items()]
+        rows = [make_row(new_ids.get(path) or before[path][ID], path, fields) for path, fields in after.items()]
         change.state = change.state._replace(next_id=next_id + len(new_ids))
         self._replace(change, list(before.values()), rows)
-        write_contents(change, {digest: blob for digest, blob in blobs.items() if digest in wanted}, self.space.dim)
-        write_descriptions(change, {digest: some for digest, some in descriptions.items() if digest in wanted})
-        self._write_new_vectors(change, rows, list(before.values()), known & blobs.keys())
+        write_contents(change, contents, known & contents.keys(), self.space.dim)
+        described = {digest: kept for digest, kept in block.descriptions.items() if digest in wanted}
+        write_descriptions(change, described, known)
+        others = self._with_contents(change, known & contents.keys())
+        self._delete_vectors(change, [row[ID] for row in (*others, *before.values())])
+        self._write_new_vectors(change, (*others, *rows), contents)
         self._drop_orphans(change, {row[DIGEST] for row in before.values()} - wanted)
 
     def _replace(self, change: Change, before: Sequence[Row], after: Sequence[Row]) -> None:
@@ -575,19 +593,17 @@ class PostgresqlStore:
         if ids:
             change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%b::bigint[])", [ids])
 
-    def _write_new_vectors(
-        self, change: Change, rows: Sequence[Row], before: Sequence[Row], replaced: set[bytes]
-    ) -> None:
-        """Write the vectors of these items, and of all others whose embeddings were replaced."""
-        reader = self._reader_of(change)
-        others = reader.rows("WHERE i.digest = ANY(%b::bytea[])", [list(replaced)]) if replaced else []
-        items = {row[ID]: row[DIGEST] for row in (*others, *rows)}
-        self._delete_vectors(change, [row[ID] for row in before if items[row[ID]] is None])
-        embedded = {id_: digest for id_, digest in items.items() if digest is not None}
+    def _with_contents(self, change: Change, digests: set[bytes]) -> list[Row]:
+        """The items whose embeddings these are."""
+        return self._reader_of(change).rows("WHERE i.digest = ANY(%b::bytea[])", [list(digests)]) if digests else []
+
+    def _write_new_vectors(self, change: Change, rows: Iterable[Row], contents: Stored) -> None:
+        """Write the vectors of these items, which have none. contents: those of their embeddings that are at hand."""
+        embedded = {row[ID]: row[DIGEST] for row in rows if row[DIGEST] is not None}
         if embedded:
-            blobs = reader.contents(embedded.values())
-            there = [blobs[digest] for digest in embedded.values()]
-            write_vectors(change, list(embedded), there, self._projection(change), self.space)
+            others = self._reader_of(change).contents(set(embedded.values()) - contents.keys())
+            blobs = [contents[digest][0] if digest in contents else others[digest] for digest in embedded.values()]
+            write_vectors(change, list(embedded), blobs, self._projection(change), self.space)
 
     def _drop_orphans(self, change: Change, digests: set[Any]) -> None:
         """Delete the contents among these that no record refers to any more, with their descriptions."""

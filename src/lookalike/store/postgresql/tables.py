@@ -5,40 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
-from itertools import islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lookalike.adaptation.serialize import from_entries, read_summary, to_entries
 from lookalike.images.description import DESCRIPTION_SIZE
+from lookalike.store.blocks import Block
 from lookalike.store.float16 import from_blobs
 from lookalike.store.postgresql.binary import (
     decode_text,
-    encode_text,
     join_moment,
+    pack_contents,
+    pack_descriptions,
     pack_rows,
     pack_vectors,
+    sized,
     split_moment,
-    to_blob,
-    to_halves,
+    to_blobs,
+    to_doubles,
+    to_ints,
+    to_texts,
     unpack_vectors,
 )
 from lookalike.store.postgresql.errors import corrupt
 from lookalike.store.postgresql.predicate import encode_name
-from lookalike.store.rows import DIGEST, ID, KEY, Row, checksum, find_unsound, is_sound, to_records
+from lookalike.store.rows import CRC, DIGEST, ID, KEY, Row, checksum, find_unsound, is_sound, to_records
 from lookalike.vectors.exact import prepare_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Record, Space
-    from lookalike.store.postgresql.binary import Encoded
     from lookalike.store.postgresql.writer import Change
+    from lookalike.store.rows import Stored
 
     Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
     Vectors = NDArray[np.float32]
@@ -152,19 +156,39 @@ class Reader:
 
     def contents(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
         """The checked bytes of the embedding of each of these digests that has one."""
+        return {digest: blob for digest, (blob, _) in self.stored(digests).items()}
+
+    def stored(self, digests: Iterable[bytes]) -> Stored:
+        """The checked bytes of the embedding of each of these digests that has one, with the checksum."""
         select = "SELECT digest, exponent, halfvec_send(embedding), crc FROM content WHERE digest = ANY(%b::bytea[])"
-        found: dict[bytes, bytes] = {}
+        found: Stored = {}
         for some in _batched(dict.fromkeys(digests)):
-            for digest, exponent, halves, crc in self._fetch(select, [list(some)]):
-                found[digest] = self._check_content(digest, to_blob(exponent, halves, self._space.dim), crc)
+            if sent := self._fetch(select, [list(some)]):
+                found.update(self._check_contents(*zip(*sent, strict=True)))
         return found
+
+    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
+        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
+        select = (
+            "SELECT digest, c.crc, d.crc FROM content c LEFT JOIN description d USING (digest) "
+            "WHERE digest = ANY(%b::bytea[])"
+        )
+        return {row[0]: row[1:] for some in self._split(digests) for row in self._fetch(select, [some])}
+
+    def blocks(self) -> Iterator[Block]:
+        """All items with what is kept of them, checked: those with an embedding ordered by id, and then the others."""
+        for rows in chain(self.with_digest(), self.without_digest()):
+            digests = [row[DIGEST] for row in rows if row[DIGEST] is not None]
+            contents = self.stored(digests)
+            self._check_complete(rows, contents)
+            files = {row[KEY]: row[DIGEST:CRC] for row in rows}
+            yield Block(files, contents, self.described(contents))
 
     def embedded(self, ids: Sequence[int] | None = None) -> Iterator[tuple[list[Row], list[bytes]]]:
         """Checked items with the bytes of their embeddings, in chunks: of all items ordered by id, or of these."""
         for rows in self.with_digest(ids):
             blobs = self.contents(row[DIGEST] for row in rows)
-            if missing := next((row for row in rows if row[DIGEST] not in blobs), None):
-                raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
+            self._check_complete(rows, blobs)
             yield rows, [blobs[row[DIGEST]] for row in rows]
 
     def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
@@ -174,8 +198,15 @@ class Reader:
                 if rows := [row for row in self.by_ids(some) if row[DIGEST] is not None]:
                     yield rows
             return
+        yield from self._ordered("i.digest IS NOT NULL")
+
+    def without_digest(self) -> Iterator[list[Row]]:
+        """Checked rows of items without an embedding, in chunks, ordered by id."""
+        yield from self._ordered("i.digest IS NULL")
+
+    def _ordered(self, condition: str) -> Iterator[list[Row]]:
         last = 0
-        while rows := self.rows(f"WHERE i.digest IS NOT NULL AND i.id > %s ORDER BY i.id LIMIT {CHUNK}", [last]):
+        while rows := self.rows(f"WHERE {condition} AND i.id > %s ORDER BY i.id LIMIT {CHUNK}", [last]):
             yield rows
             last = rows[-1][ID]
 
@@ -200,23 +231,39 @@ class Reader:
 
     def descriptions(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
         """The checked description of each of these digests that has one."""
+        return {digest: some for digest, (some, _) in self.described(digests).items()}
+
+    def described(self, digests: Iterable[bytes]) -> Stored:
+        """The checked description of each of these digests that has one, with the checksum."""
         select = "SELECT digest, described, crc FROM description WHERE digest = ANY(%b::bytea[])"
-        found: dict[bytes, bytes] = {}
+        found: Stored = {}
         for some in self._split(digests):
             for digest, described, crc in self._fetch(select, [some]):
                 if not is_sound(crc, digest, described) or len(described) != DESCRIPTION_SIZE:
                     raise self.corrupt(f"the description of content {digest.hex()[:12]} does not match its checksum")
-                found[digest] = described
+                found[digest] = described, crc
         return found
 
     def corrupt(self, what: str) -> Exception:
         """The error for a damaged row."""
         return corrupt(self._location, what)
 
-    def _check_content(self, digest: bytes, blob: bytes, crc: int) -> bytes:
-        if not blob or not is_sound(crc, digest, blob):
-            raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
-        return blob
+    def _check_contents(
+        self, digests: Sequence[bytes], exponents: Sequence[int], halves: Sequence[bytes], crcs: Sequence[int]
+    ) -> Stored:
+        try:
+            blobs = to_blobs(exponents, halves, self._space.dim)
+        except ValueError as error:
+            raise self.corrupt(str(error)) from None
+        for digest, blob, crc in zip(digests, blobs, crcs, strict=True):
+            if checksum(digest, blob) != crc:
+                raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
+        return dict(zip(digests, zip(blobs, crcs, strict=True), strict=True))
+
+    def _check_complete(self, rows: Sequence[Row], contents: Container[bytes]) -> None:
+        missing = next((row for row in rows if row[DIGEST] is not None and row[DIGEST] not in contents), None)
+        if missing is not None:
+            raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
 
     def _split(self, values: Iterable[T]) -> Iterator[list[T]]:
         """Values in lists for one statement each: at least one, so that a closed gallery raises."""
@@ -231,30 +278,32 @@ def adapt(embeddings: Vectors, projection: Projection | None, space: Space) -> V
 
 def write_items(change: Change, rows: Sequence[Row]) -> None:
     """Write rows of items whose ids are not there."""
-    change.connection.copy_in(_ITEM_COLUMNS, pack_rows(map(_encode_item, rows)))
+    if rows:
+        change.connection.copy_in(_ITEM_COLUMNS, pack_rows(_encode_items(rows)))
 
 
-def write_contents(change: Change, blobs: Mapping[bytes, bytes], dim: int) -> None:
-    """Write the embeddings of these digests, in place of any that are there."""
-    change.fetch("DELETE FROM content WHERE digest = ANY(%b::bytea[])", [list(blobs)])
-    checksums = (_int(checksum(digest, blob)) for digest, blob in blobs.items())
-    rows = zip(blobs, *to_halves(list(blobs.values()), dim), checksums, strict=True)
-    change.connection.copy_in("content (digest, exponent, embedding, crc)", pack_rows(rows))
+def write_contents(change: Change, contents: Stored, replaced: Collection[bytes], dim: int) -> None:
+    """Write the embeddings of these digests, in place of those that are there, which are the `replaced`."""
+    if replaced:
+        change.fetch("DELETE FROM content WHERE digest = ANY(%b::bytea[])", [list(replaced)])
+    for some in _by_length(contents):
+        change.connection.copy_in("content (digest, exponent, embedding, crc)", pack_contents(some, dim))
 
 
-def write_descriptions(change: Change, descriptions: Mapping[bytes, bytes]) -> None:
-    """Write descriptions by digest, in place of any that are there."""
-    change.fetch("DELETE FROM description WHERE digest = ANY(%b::bytea[])", [list(descriptions)])
-    rows = [(digest, bytes(some), _int(checksum(digest, some))) for digest, some in descriptions.items()]
-    change.connection.copy_in("description (digest, described, crc)", pack_rows(rows))
+def write_descriptions(change: Change, descriptions: Stored, known: Collection[bytes]) -> None:
+    """Write descriptions by digest, in place of any that are there, which are of contents that are `known`."""
+    if known:
+        replaced = [digest for digest in descriptions if digest in known]
+        change.fetch("DELETE FROM description WHERE digest = ANY(%b::bytea[])", [replaced])
+    for some in _by_length(descriptions):
+        change.connection.copy_in("description (digest, described, crc)", pack_descriptions(some))
 
 
 def write_vectors(
     change: Change, ids: Sequence[int], blobs: Sequence[bytes], projection: Projection | None, space: Space
 ) -> None:
-    """Write the vectors of these items, in place of any that are there; blobs: the bytes of their embeddings."""
+    """Write the vectors of these items, which have none; blobs: the bytes of their embeddings."""
     vectors = adapt(from_blobs(blobs, space.dim), projection, space)
-    change.fetch(f"DELETE FROM vector_{change.state.epoch} WHERE id = ANY(%b::bigint[])", [list(ids)])
     packed = pack_vectors(np.array(ids, np.int64), vectors)
     change.connection.copy_in(f"vector_{change.state.epoch} (id, vector)", packed)
 
@@ -283,33 +332,28 @@ def _to_row(sent: tuple[Any, ...]) -> Row:
     return (*sent[:7], decode_text(sent[7]), moment, *texts, *sent[12:])
 
 
-def _encode_item(row: Row) -> list[Encoded]:
-    id_, path, digest, size, mtime_ns, width, height, format_, taken_at, camera, reason, limit, crc = row
-    folder, _, name = path.rpartition(b"/")
+def _encode_items(rows: Sequence[Row]) -> list[list[bytes]]:
+    """The columns of the table `item`, as `pack_rows` takes them."""
+    ids, paths, digests, *sizes, formats, taken_at, cameras, reasons, limits, crcs = zip(*rows, strict=True)
+    moments, offsets = zip(*map(split_moment, taken_at), strict=True)
+    folders, _, names = zip(*(path.rpartition(b"/") for path in paths), strict=True)
     return [
-        *(_int(id_), path, digest, *map(_int, (size, mtime_ns, width, height)), _text(format_)),
-        *(*split_moment(taken_at), _text(camera), _text(reason), _float(limit), _int(crc)),
-        *(folder, encode_name(name).encode()),
+        *(to_ints(ids), sized(paths), sized(digests), *map(to_ints, sizes), to_texts(formats)),
+        *(to_ints(moments), to_ints(offsets), to_texts(cameras), to_texts(reasons), to_doubles(limits), to_ints(crcs)),
+        *(sized(folders), sized(encode_name(name).encode() for name in names)),
     ]
+
+
+def _by_length(kept: Stored) -> Iterator[Stored]:
+    """What is kept by digest, in parts whose digests are equally long: all of them are, where they are SHA-256."""
+    for _, some in groupby(sorted(kept.items(), key=lambda one: len(one[0])), key=lambda one: len(one[0])):
+        yield dict(some)
 
 
 def _batched(values: Iterable[T]) -> Iterator[list[T]]:
     each = iter(values)
     while some := list(islice(each, CHUNK)):
         yield some
-
-
-def _int(value: int | None) -> Encoded:
-    return None if value is None else struct.pack(">q", value)
-
-
-def _float(value: float | None) -> Encoded:
-    return None if value is None else struct.pack(">d", value)
-
-
-def _text(value: str | None) -> Encoded:
-    encoded = encode_text(value)
-    return None if encoded is None else encoded.encode()
 
 
 def _successor(prefix: bytes) -> bytes:

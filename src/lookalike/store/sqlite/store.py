@@ -23,6 +23,7 @@ import numpy as np
 from lookalike.adaptation.serialize import Summary, check_projection, to_entries
 from lookalike.errors import StoreError
 from lookalike.store import ADAPTED, NO_DESCRIPTIONS, check_descriptions, checked
+from lookalike.store.blocks import Block
 from lookalike.store.calibration import from_json, to_json
 from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
 from lookalike.store.entries import read_base, read_distinct, read_roots, read_space
@@ -30,7 +31,7 @@ from lookalike.store.float16 import from_blobs, to_blobs
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.location import DATABASE, no_gallery
 from lookalike.store.new_folder import make_folder
-from lookalike.store.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, to_row
+from lookalike.store.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksums_of, make_row, to_fields
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
-    from lookalike.store.rows import Row
+    from lookalike.store.rows import Row, Stored
 
 __all__ = ["DATABASE", "SqliteStore"]
 
@@ -202,31 +203,47 @@ class SqliteStore:
     ) -> None:
         """Add or replace records by path: all or none of them, on disk when this returns."""
         check_descriptions(descriptions)
-        base = self._tables.base
-        after = {to_key(record.path, base): record for record in checked(records)}
-        wanted = {record.digest for record in after.values() if record.digest is not None}
-        blobs = list(zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True))
+        blobs = zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True)
+        files = {record.path: to_fields(record) for record in checked(records)}
+        self.put_block(Block(files, checksums_of(blobs), checksums_of(descriptions.items())))
+
+    def put_block(self, block: Block) -> None:
+        """Add or replace the records of a block: all or none of them, on disk when this returns."""
+        after = {to_key(path, self._tables.base): fields for path, fields in block.files.items()}
+        wanted = {digest for digest, *_ in after.values() if digest is not None}
         with self._transaction():
             known = self.known(wanted)
-            if missing := wanted - known - embeddings.keys():
+            if missing := wanted - known - block.contents.keys():
                 raise ValueError(f"no embedding for {len(missing)} of the digests")
-            self._db.executemany(
-                "INSERT INTO content (digest, embedding, crc) VALUES (?, ?, ?)"
-                " ON CONFLICT (digest) DO UPDATE SET embedding = excluded.embedding, crc = excluded.crc",
-                [(digest, blob, checksum(digest, blob)) for digest, blob in blobs if digest in wanted],
-            )
-            if replaced := known & embeddings.keys():
+            self._write_contents({digest: kept for digest, kept in block.contents.items() if digest in wanted})
+            if replaced := known & block.contents.keys():
                 self._note_changes(self._tables.rows("digest", replaced))
-            self._describe({digest: some for digest, some in descriptions.items() if digest in wanted})
+            self._describe({digest: kept for digest, kept in block.descriptions.items() if digest in wanted})
             before = {row[KEY]: row for row in self._tables.rows("key", after)}
             next_id = self._tables.number("next_id")
             new_ids = {key: next_id + n for n, key in enumerate(key for key in after if key not in before)}
-            rows = [to_row(record, new_ids.get(key) or before[key][ID], base) for key, record in after.items()]
+            rows = [make_row(new_ids.get(key) or before[key][ID], key, fields) for key, fields in after.items()]
             self._db.executemany(f"INSERT OR REPLACE INTO item VALUES ({PLACEHOLDERS})", rows)  # noqa: S608
             self._tables.set_entry("next_id", next_id + len(new_ids))
             self._tables.set_entry("tally", self._tables.tally().plus(rows).minus(before.values()))
             self._note_changes(before.values())
             self._drop_orphans({row[DIGEST] for row in before.values()} - wanted)
+
+    def blocks(self) -> Iterator[Block]:
+        """Everything as it is kept, each row checked, as of one moment. Raises Corrupt, also for missing records."""
+        with self.reading():
+            self._note_reading()
+            met = 0
+            for block in self._tables.blocks(self.space.dim):
+                met += len(block.files)
+                yield block
+            if met != self._tables.tally().records:
+                raise corrupt(self.path, "items are missing")
+
+    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
+        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
+        self._note_reading()
+        return self._tables.checksums(digests)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -585,10 +602,17 @@ class SqliteStore:
             "roots", [[to_folder_key(path, base).decode("latin-1"), dict(how)] for path, how in roots.items()]
         )
 
-    def _describe(self, descriptions: Mapping[bytes, bytes]) -> None:
+    def _write_contents(self, contents: Stored) -> None:
+        self._db.executemany(
+            "INSERT INTO content (digest, embedding, crc) VALUES (?, ?, ?)"
+            " ON CONFLICT (digest) DO UPDATE SET embedding = excluded.embedding, crc = excluded.crc",
+            [(digest, blob, crc) for digest, (blob, crc) in contents.items()],
+        )
+
+    def _describe(self, descriptions: Stored) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO description SELECT id, ?2, ?3 FROM content WHERE digest = ?1",
-            [(digest, some, checksum(digest, some)) for digest, some in descriptions.items()],
+            [(digest, some, crc) for digest, (some, crc) in descriptions.items()],
         )
 
     def _drop_orphans(self, digests: Iterable[bytes | None]) -> None:

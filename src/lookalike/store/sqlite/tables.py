@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lookalike.adaptation.serialize import from_entries, read_summary
+from lookalike.store.blocks import BLOCK, Block
 from lookalike.store.float16 import from_blobs
-from lookalike.store.keys import to_path
+from lookalike.store.keys import to_path, to_paths
 from lookalike.store.rows import (
     COLUMNS,
+    CRC,
     DIGEST,
     ID,
     ITEM,
@@ -51,6 +53,15 @@ _EMBEDDED = f"SELECT {_QUALIFIED}, embedding, content.crc FROM item JOIN content
 # The index of digests holds all that is needed of a content: its embedding is not read.
 _DESCRIBED = (
     f"SELECT {_QUALIFIED}, described, description.crc FROM item JOIN content ON content.digest = item.digest "  # noqa: S608
+    "LEFT JOIN description ON description.id = content.id"
+)
+
+_WHOLE = (
+    f"SELECT {_QUALIFIED}, embedding, content.crc, described, description.crc FROM item "  # noqa: S608
+    "LEFT JOIN content ON content.digest = item.digest LEFT JOIN description ON description.id = content.id "
+)
+_CHECKSUMS = (
+    "SELECT content.digest, content.crc, description.crc FROM content "
     "LEFT JOIN description ON description.id = content.id"
 )
 
@@ -230,6 +241,37 @@ class Tables:
     def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
         """The descriptions of these items, by id."""
         return {row[ID]: row[-2] for rows in self.described(list(ids)) for row in rows if row[-2] is not None}
+
+    def blocks(self, dim: int) -> Iterator[Block]:
+        """All items with what is kept of them, checked: those with an embedding ordered by id, and then the others."""
+        for which in ("NOTNULL", "ISNULL"):
+            for rows in self._chunks(f"{_WHOLE} WHERE item.digest {which} ORDER BY item.id", None, BLOCK, "", ""):
+                yield self._to_block(rows, dim)
+
+    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
+        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
+        return {digest: (crc, described) for digest, crc, described in self._in(_CHECKSUMS, "content.digest", digests)}
+
+    def _to_block(self, rows: list[Row], dim: int) -> Block:
+        items = [row[:_WIDTH] for row in rows]
+        self.check(items)
+        contents, descriptions = {}, {}
+        for (_, _, digest, *_), (blob, crc, described, crc_described) in zip(
+            items, (row[_WIDTH:] for row in rows), strict=True
+        ):
+            if digest is not None and digest not in contents:
+                self._check_content(digest, (blob, crc), (described, crc_described), dim)
+                contents[digest] = blob, crc
+                if described is not None:
+                    descriptions[digest] = described, crc_described
+        paths = to_paths([row[KEY] for row in items], self.base)
+        return Block(dict(zip(paths, (row[DIGEST:CRC] for row in items), strict=True)), contents, descriptions)
+
+    def _check_content(self, digest: bytes, embedding: Row, description: Row, dim: int) -> None:
+        if not is_sound_content(embedding[1], digest, embedding[0], dim):
+            raise corrupt(self.path, f"the embedding of content {digest.hex()[:12]} does not match its checksum")
+        if description[0] is not None and not is_sound_description(description[1], digest, description[0]):
+            raise corrupt(self.path, f"the description of content {digest.hex()[:12]} does not match its checksum")
 
     def _chunks(
         self, whole: str, ids: Iterable[int] | None, size: int, select: str, column: str
