@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lookalike.images.description import DESCRIPTION_SIZE
@@ -81,10 +82,15 @@ class Tally(NamedTuple):
 
 def checksum(*parts: bytes) -> int:
     """The CRC-32 of some parts and of their lengths, so that the boundaries between them count too."""
-    crc = zlib.crc32(repr([len(part) for part in parts]).encode())
+    crc = _begin_checksum(tuple(map(len, parts)))
     for part in parts:
         crc = zlib.crc32(part, crc)
     return crc
+
+
+@lru_cache(256)
+def _begin_checksum(lengths: tuple[int, ...]) -> int:
+    return zlib.crc32(repr(list(lengths)).encode())
 
 
 def is_sound(crc: object, *parts: Any) -> bool:  # noqa: ANN401  (a damaged row may hold any type)
