@@ -38,7 +38,7 @@ from lookalike.search.pictures import encode_views, query_views
 from lookalike.search.query import Query, as_query
 from lookalike.search.selection import explain_filters
 from lookalike.store import FOLDER, Maintained, Space, find_gallery, is_folder, locate, open_store
-from lookalike.store.keys import absolute
+from lookalike.store.keys import absolute, is_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -443,13 +443,16 @@ class Gallery:
     def undo_moves(self, trash: str | Path | None = None, *, on_progress: OnProgress | None = None) -> Moved:
         """Bring back the files that `move_duplicates` has moved into a trash folder, and index them again.
 
-        A file whose old place is taken stays in the trash, and is named in the result. Raises StoreBusy, UsageError.
+        A file whose old place is taken stays in the trash, and is named in the result. Galleries beside each other have
+        one trash folder: all of it comes back, and what lies in the folders of this gallery is indexed. Raises
+        StoreBusy, UsageError.
         """
         actions = importlib.import_module("lookalike.explore.duplicates.actions")
         folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
         done = cast("Moved", importlib.import_module("lookalike.explore.duplicates.trash").undo_moves(folder))
-        if done.done:
-            self.index(*[new for _, new in done.done], on_progress=on_progress)
+        back = [new for _, new in done.done if any(is_within(os.fsencode(new), root.path) for root in self.roots)]
+        if back:
+            self.index(*back, on_progress=on_progress)
         return done
 
     def mark_distinct(self, one: PathLike, other: PathLike, *, wait: float = 0.0) -> None:

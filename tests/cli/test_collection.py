@@ -69,6 +69,21 @@ def test_outliers_are_listed_with_what_their_distance_means(run: Run, scenes: Pa
     assert "of median" in run("outliers", "-i", scenes).out
 
 
+def test_outliers_and_wrong_labels_are_drawn(run: Run, scenes: Path, tmp_path: Path) -> None:
+    done = run("outliers", "-i", scenes, "-k", "3", "--montage", tmp_path / "outliers.png")
+    assert (done.status, "outliers.png" in done.err) == (0, True)
+    with Image.open(tmp_path / "outliers.png") as sheet:
+        assert sheet.width >= 2 * 240
+    assert run("outliers", "-i", scenes, "--montage", tmp_path / "outliers.txt").status == 2
+    other = {"beach": "forest", "forest": "beach"}
+    paths = sorted(scenes.glob("*/*.jpg"))
+    rows = [f"{path},{path.parent.name if number else other[path.parent.name]}\n" for number, path in enumerate(paths)]
+    (tmp_path / "labels.csv").write_text("file,class\n" + "".join(rows))
+    drawing = tmp_path / "wrong.png"
+    done = run("confusions", "--labels", tmp_path / "labels.csv", "-i", scenes, "--montage", drawing, "--json")
+    assert drawing.is_file() == bool(done.json["wrong_labels"])
+
+
 def test_confusions_take_folders_or_a_csv_file(run: Run, scenes: Path, tmp_path: Path) -> None:
     own = run("confusions", "-i", scenes, "--json").json
     assert own["confusions"][0]["classes"] == ["beach", "forest"]

@@ -74,6 +74,18 @@ def test_copies_are_moved_out_of_the_gallery_and_come_back(run: Run, photos: Pat
     assert len(run("duplicates", "-i", photos, "--json").json["groups"]) == 2
 
 
+def test_what_another_gallery_has_moved_comes_back_but_is_not_added(run: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    draw_scene(9, (64, 48)).save(tmp_path / "elsewhere" / "9.jpg")
+    other = photos / "other.gallery"  # whose trash is the one of the gallery in this folder
+    assert run("index", tmp_path / "elsewhere", "-e", "histogram", "-i", other).status == 0
+    before = files(photos)
+    assert run("duplicates", "-i", photos, "--apply").status == 0
+    assert run("duplicates", "undo", "-i", other).status == 0
+    assert files(photos) == before
+    assert run("info", "-i", other, "--json").json["pictures"] == 1
+
+
 def test_a_trash_folder_among_the_pictures_is_not_indexed(run: Run, photos: Path) -> None:
     assert run("duplicates", "-i", photos, "--apply", "--trash", photos / "Trash").status == 0
     assert run("index", photos, "--json").json["added"] == 0

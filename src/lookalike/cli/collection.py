@@ -16,6 +16,8 @@ from lookalike.files import check_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PIL import Image
+
     from lookalike import Gallery
     from lookalike.explore.confusions import Confusions
     from lookalike.explore.map import Map
@@ -32,6 +34,9 @@ _FilterOption = Annotated[
 ]
 _GroupsOption = Annotated[
     int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups (default: as many as there seem).")
+]
+_MontageOption = Annotated[
+    Path | None, typer.Option("--montage", metavar="FILE", help="Draw the pictures that are listed into this file.")
 ]
 _SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Change it to get another result.")]
 
@@ -146,7 +151,9 @@ def outliers(
     *,
     gallery: IndexOption = None,
     top: Annotated[int, typer.Option("-k", "--top", metavar="N", help="How many pictures to list.")] = 20,
+    montage: _MontageOption = None,
     where: _FilterOption = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -156,8 +163,13 @@ def outliers(
     of the pictures around. Beyond 2 times the median, a picture probably does not belong.
     """
     with lookalike.Gallery.open(gallery) as opened:
+        _check_montage(opened, montage, force=force)
         _note_selection(opened, where)
         found = opened.outliers(top, where=where or ())
+        if montage is not None and found:
+            from lookalike.explore.sheets import draw_outliers  # noqa: PLC0415  (Pillow)
+
+            _write_montage(opened, draw_outliers(found), montage, force=force)
     if json:
         print_json(found.to_dict())
         return
@@ -189,7 +201,9 @@ def confusions(
     top: Annotated[
         int, typer.Option("-k", "--top", metavar="N", min=1, help="How many pairs, and how many pictures, to list.")
     ] = 20,
+    montage: _MontageOption = None,
     where: _FilterOption = None,
+    force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
@@ -201,8 +215,13 @@ def confusions(
         raise UsageError("the classes are given twice: name FOLDER or --labels, not both")
     source = folder or labels
     with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=source)) as opened:
+        _check_montage(opened, montage, force=force)
         _note_selection(opened, where)
         found = opened.confusions(source, where=where or ())
+        if montage is not None and found.wrong_labels:
+            from lookalike.explore.sheets import draw_wrong_labels  # noqa: PLC0415  (Pillow)
+
+            _write_montage(opened, draw_wrong_labels(found.wrong_labels[:top]), montage, force=force)
     if json:
         print_json(found.to_dict())
     else:
@@ -222,6 +241,19 @@ def _print_confusions(found: Confusions, top: int) -> None:
     )
     if len(wrong) > top:
         note(f"... and {len(wrong) - top:,} more labels that are probably wrong; list them: -k {len(wrong)}")
+
+
+def _check_montage(opened: Gallery, file: Path | None, *, force: bool) -> None:
+    """Raise UsageError if a drawing cannot be written there, before anything is computed."""
+    if file is not None:
+        check_output(file, force=force, protects=opened.protects)
+
+
+def _write_montage(opened: Gallery, drawn: Image.Image, file: Path, *, force: bool) -> None:
+    from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
+
+    write_drawing(drawn, file, force=force, protects=opened.protects)
+    note(f"drawn: {file}")
 
 
 def _note_selection(opened: Gallery, where: Sequence[str] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from lookalike.cli.app import (
 from lookalike.cli.printing import note, path_fields, print_json, print_paths, print_table, progress_bar
 from lookalike.errors import UsageError, counted
 from lookalike.store.keys import absolute
+from lookalike.store.location import name_command
 
 if TYPE_CHECKING:
     from lookalike import Gallery
@@ -117,7 +119,9 @@ def find(
         folder = Path(trash) if trash is not None else None
         _write_files(opened, found, planned, folder, (plan, sheet), force=force)
         moved = opened.move_duplicates(planned, folder, wait=wait) if apply else None
-    _print(found, planned, moved, as_json=json, null=null)
+        _print(found, planned, moved, as_json=json, null=null)
+        _note_limits(found, opened)
+        _note_moves(opened, planned, moved)
     if moved is not None and moved.failed:
         raise typer.Exit(1)
 
@@ -160,8 +164,6 @@ def _print(found: Duplicates, planned: Plan, moved: Moved | None, *, as_json: bo
         print_paths([os.fsencode(move.copy.path) for move in planned.moves], null=True)
     else:
         _print_groups(found, planned)
-    _note_limits(found)
-    _note_moves(planned, moved, has_copies=bool(planned.moves))
 
 
 def _print_groups(found: Duplicates, planned: Plan) -> None:
@@ -180,37 +182,33 @@ def _print_groups(found: Duplicates, planned: Plan) -> None:
         note("no duplicates found")
 
 
-def _note_limits(found: Duplicates) -> None:
+def _note_limits(found: Duplicates, opened: Gallery) -> None:
     if found.left:
         more = 2 * (found.left + found.compared)
         note(f"{counted(found.left, 'less likely pair')} not compared; compare more: --budget {more}")
     if found.undescribed:
         pictures = counted(found.undescribed, "picture")
-        note(f"{pictures} without a perceptual hash: turned copies are missed until `lookalike index --refresh`")
+        refresh = name_command("index --refresh", opened.location)
+        note(f"{pictures} without a perceptual hash: turned copies are missed until this was run: {refresh}")
     for path, reason in found.unreadable[:_NAMED]:
         note(f"not compared {path_fields(path)['display']}: {reason}")
     if len(found.unreadable) > _NAMED:
         note(f"... and {len(found.unreadable) - _NAMED:,} more that were not compared")
 
 
-def _note_moves(planned: Plan, moved: Moved | None, *, has_copies: bool) -> None:
+def _note_moves(opened: Gallery, planned: Plan, moved: Moved | None) -> None:
     for left in planned.left[:_NAMED]:
         note(f"stays {left.picture.display}: {left.reason}")
     if moved is None:
-        if has_copies:
+        if planned.moves:
             note(f"{counted(len(planned.moves), 'file')} would be moved: --apply moves, --plan writes a list")
         return
     for path, reason in moved.failed[:_NAMED]:
         note(f"not moved {path_fields(path)['display']}: {reason}")
     if moved.done:
-        trash = moved.done[0][1].parent
-        note(f"{counted(len(moved.done), 'file')} moved to {path_fields(trash)['display']}; bring back: {_undo(trash)}")
-
-
-def _undo(trash: Path) -> str:
-    import shlex  # noqa: PLC0415
-
-    return f"lookalike duplicates undo --trash {shlex.quote(path_fields(trash)['display'])}"
+        trash = path_fields(moved.done[0][1].parent)["display"]
+        undo = name_command(f"duplicates undo --trash {shlex.quote(trash)}", opened.location)
+        note(f"{counted(len(moved.done), 'file')} moved to {trash}; bring back: {undo}")
 
 
 @command("undo", "lookalike duplicates undo", "lookalike duplicates undo --trash Trash", under=duplicates)

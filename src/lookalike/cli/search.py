@@ -97,11 +97,14 @@ def search(
         ),
     ] = None,
     palette: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Search for the colours of this picture, alone or beside IMAGE.")
+        str | None, typer.Option(metavar="IMAGE", help="Search for the colours of this picture, alone or beside IMAGE.")
     ] = None,
     color_weight: Annotated[
-        float, typer.Option(metavar="SHARE", help="How much colours count beside IMAGE or --text, from 0 to 1.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="How much colours count beside IMAGE or --text, from 0 to 1 (default: 0.5)."
+        ),
+    ] = None,
     gallery: IndexOption = None,
     model: Annotated[
         Path | None,
@@ -236,7 +239,7 @@ def search(
     results = Results(json, csv, tsv, filepath_only, null, montage, html, copy_to, link_to, open_, thumbnails, force)
     by_color: dict[str, object] = {"--color": colors, "--palette": palette}
     pictures = _Pictures(query or [], like or [], unlike or [], clipboard, crop)
-    _require_one({"IMAGE": pictures.option, "--text": text, "--sample": sample}, by_color)
+    _require_one({"IMAGE": pictures.option, "--text": text, "--sample": sample}, by_color, bool(good or bad))
     if sample is not None:
         _refuse("--sample", of_one | of_pictures | by_color)
         _answer_sample(_Asked(gallery, model, sample, seed, top), output, force=force, as_json=json)
@@ -291,8 +294,8 @@ def _note_strange(hits: Hits) -> None:
     """Say that nothing good was found, and what is nearest."""
     if hits.nothing_good and hits:
         note(
-            f"nothing good found: even {show_path_here(hits[0].path)} is farther than the nearest other picture "
-            "of 95 in 100 pictures of the gallery"
+            f"nothing good found: even {show_path_here(hits[0].path)} is farther than 95 in 100 pictures of the "
+            "gallery are from their nearest neighbour"
         )
 
 
@@ -328,14 +331,23 @@ def _note_undescribed(gallery: Gallery, hits: Hits) -> None:
         note(f"{counted(count, 'picture')} {has} no colour description yet; run: {refresh}")
 
 
-def _require_one(queries: dict[str, object], colors: dict[str, object]) -> None:
-    """Raise UsageError unless exactly one of the queries was given, or none but colours."""
-    given = sum(query is not None for query in queries.values())
-    if given > 1 or (not given and not any(colors.values())):
+def _require_one(queries: dict[str, object], colors: dict[str, object], marked: bool) -> None:  # noqa: FBT001
+    """Raise UsageError unless exactly one of the queries was given, or none but colours. marked: whether hits were."""
+    given = [name if name != "IMAGE" else str(query) for name, query in queries.items() if query is not None]
+    if len(given) > 1:
         both = queries["--text"] is not None and queries["IMAGE"] is not None
         raise UsageError(
-            "give exactly one of IMAGE, --text or --sample, or --color or --palette",
+            f"{given[0]} and {given[1]} cannot be combined",
             hint="for a picture and words: lookalike search IMAGE + text:WORDS" if both else "lookalike search --help",
+        )
+    if not given and not any(colors.values()):
+        if marked:
+            raise UsageError(
+                "--good and --bad mark hits of a query, and there is none",
+                hint="repeat the query: lookalike search IMAGE --good HIT",
+            )
+        raise UsageError(
+            "there is nothing to search for", hint="give IMAGE, --text, --color, --palette, --like or --clipboard"
         )
 
 
@@ -403,6 +415,9 @@ def _mark(query: lookalike.Query, good: list[str], bad: list[str]) -> lookalike.
         return query
     from lookalike.search.feedback import mark_query  # noqa: PLC0415  (numpy)
 
+    for word in good:
+        if word in bad:
+            raise UsageError(f"{word} is marked with --good and with --bad", hint="mark it once")
     options = (("--good", good), ("--bad", bad))
     marked = [[_read_named(option, word, _Stdin().read)[1] for word in words] for option, words in options]
     return mark_query(query, *marked, names="--{}")
@@ -454,14 +469,25 @@ class _Colors:
     """The colours that are asked for, and how much they count beside something else."""
 
     colors: list[str]
-    palette: Path | None
-    weight: float
+    palette: str | None
+    given_weight: float | None
+
+    @property
+    def weight(self) -> float:
+        """How much colours count beside something else."""
+        return 0.5 if self.given_weight is None else self.given_weight
 
     def build(self) -> lookalike.Query | None:
         """The query; None if no colour is asked for."""
         parts = [lookalike.Query.color(*self.colors)] if self.colors else []
-        parts += [lookalike.Query.palette(self.palette)] if self.palette is not None else []
+        parts += [self._read_palette(self.palette)] if self.palette is not None else []
         return None if not parts else parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def _read_palette(self, word: str) -> lookalike.Query:
+        weight, picture = _read_named("--palette", word, _Stdin().read)
+        with name_in_errors("--palette"):
+            query = replace(lookalike.Query.palette(replace(picture, name="")), name="--palette")
+        return query if weight == 1 else weight * query
 
 
 def _build_query(image: lookalike.Query | None, text: str | None, colors: _Colors) -> lookalike.Query:
@@ -469,6 +495,8 @@ def _build_query(image: lookalike.Query | None, text: str | None, colors: _Color
     if not 0 <= colors.weight <= 1:  # also for nan
         raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
     wanted = colors.build()
+    if wanted is None and colors.given_weight is not None:
+        raise UsageError("--color-weight is the weight of colours, and there are none", hint="add --color or --palette")
     if image is None and text is None and wanted is not None:
         return wanted
     like = image if image is not None else lookalike.Query.text(text or "")

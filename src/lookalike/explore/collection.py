@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.images.paths import is_gone, path_fields, show_path
+from lookalike.images.paths import AtPath, path_fields
 from lookalike.search.concepts import resolve_tags
 from lookalike.search.filters import parse_filters
 from lookalike.vectors.graph import Graph, build_graph
@@ -31,21 +31,11 @@ GROUPING = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(AtPath):
     """One picture of a gallery, by its path and its id."""
 
     path: Path
     id: int
-
-    @property
-    def display(self) -> str:
-        """The path as one printable line."""
-        return show_path(os.fsencode(self.path))
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether the picture's file no longer exists."""
-        return is_gone(self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """The picture as JSON-compatible values."""

@@ -1,4 +1,4 @@
-"""Drawings of groups and of single pictures: a sheet for each group, and a sheet of outliers."""
+"""Drawings of what stands out: a sheet for each group, one of outliers, one of labels that are probably wrong."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from lookalike.images.paths import show_path
 from lookalike.search.montage import draw_montage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from PIL import Image
 
     from lookalike.explore.clusters import Cluster, Clusters
     from lookalike.explore.collection import Picture
+    from lookalike.explore.confusions import WrongLabel
+    from lookalike.explore.outliers import Outlier
     from lookalike.files import Protects
 
-__all__ = ["draw_cluster", "write_sheets"]
+__all__ = ["draw_cluster", "draw_outliers", "draw_wrong_labels", "write_sheets"]
 
 _SHOWN = 40  # pictures of a group below its most typical one
 _UNSAFE = re.compile(r"[^\w-]+")
@@ -53,6 +55,21 @@ def draw_cluster(cluster: Cluster) -> Image.Image:
     size = "1 picture" if count == 1 else f"{count:,} pictures{more}"
     top = open_for_sheet(first.path), f"{cluster.name}\n{size}"
     return draw_montage(top, [(each.path, f"{_name(each)}\n{_folder(each)}") for each in others[:_SHOWN]])
+
+
+def draw_outliers(outliers: Sequence[Outlier]) -> Image.Image:
+    """Draw outliers, of which there must be one at least, the farthest on top."""
+    return _draw([(each, f"{each.times:.2f} x the median") for each in outliers])
+
+
+def draw_wrong_labels(labels: Sequence[WrongLabel]) -> Image.Image:
+    """Draw pictures whose labels are probably wrong, one at least, the least doubtful on top."""
+    return _draw([(each, f"{each.label}: {each.suggested}?") for each in labels])
+
+
+def _draw(pictures: Sequence[tuple[Picture, str]]) -> Image.Image:
+    (first, text), *others = ((each, f"{text}\n{_name(each)}\n{_folder(each)}") for each, text in pictures)
+    return draw_montage((open_for_sheet(first.path), text), [(each.path, caption) for each, caption in others])
 
 
 def _name(picture: Picture) -> str:

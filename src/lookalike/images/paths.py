@@ -5,8 +5,22 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-__all__ = ["READ_FLAGS", "is_gone", "is_remote", "path_fields", "read_path", "show_path", "show_text", "to_bytes"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "READ_FLAGS",
+    "AtPath",
+    "is_gone",
+    "is_remote",
+    "path_fields",
+    "read_path",
+    "show_path",
+    "show_text",
+    "to_bytes",
+]
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 """How a file is opened without following a link and without waiting for the other end of a FIFO."""
@@ -27,6 +41,23 @@ def to_bytes(path: bytes | str | os.PathLike[str]) -> bytes:
     """A path as bytes; an address, of which a `Path` keeps one slash (`s3:/bucket/1.jpg`), has both again."""
     name = os.fsencode(path)
     return _REMOTE.sub(rb"\1://", name, count=1) if _REMOTE.match(name) else name
+
+
+class AtPath:
+    """What has a path: how that is shown, and whether there is still a file."""
+
+    __slots__ = ()
+    path: Path
+
+    @property
+    def display(self) -> str:
+        """The path as one printable line."""
+        return show_path(self.path)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the picture's file no longer exists."""
+        return is_gone(self.path)
 
 
 def is_gone(path: bytes | str | os.PathLike[str]) -> bool:

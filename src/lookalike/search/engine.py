@@ -84,6 +84,7 @@ __all__ = [
 
 _ADAPTED = SearchSpace()
 _TAUGHT = SearchSpace(compared=True)
+_ORDERS: tuple[str, ...] = get_args(Order)  # 0.01 ms each time
 _MOST = 2**31 - 1  # hits
 _AWAY = 0.35  # how far a query moves from what is not wanted: the best of 0 to 1 in eight collections
 _MOST_ID = 2**63 - 1
@@ -145,8 +146,8 @@ class _Gone(Exception):
 def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], k: int, options: Options) -> list[Hits]:
     """The hits of each query. load: returns the encoder; called only if it is needed."""
     k = check_count(k)
-    if options.order not in get_args(Order):
-        raise UsageError(f"no order {options.order!r:.60}", hint=f"choose one of: {', '.join(get_args(Order))}")
+    if options.order not in _ORDERS:
+        raise UsageError(f"no order {options.order!r:.60}", hint=f"choose one of: {', '.join(_ORDERS)}")
     _check_weights(options.weights)
     if options.offset != 0 or options.diverse != 0 or options.least:  # 0.004 ms
         options = _check_selection(options)

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["STDIN", "read_expression", "read_part"]
 
 STDIN = "-"
+_MOST_DIGITS = 4000  # of an id: Python reads no more
 _SIGNS = {"+": 1.0, "-": -1.0}
-_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.DOTALL)
+# Whatever Python reads as a number, so that an error is about the weight and not about a file of that name.
+_WEIGHT = re.compile(r"([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)):(.*)", re.DOTALL | re.IGNORECASE | re.ASCII)
 _HOW = "for example: lookalike search a.jpg + 2:b.jpg - c.jpg"
 
 
@@ -50,12 +52,12 @@ def read_part(word: str, read_stdin: Callable[[], Query]) -> tuple[float, Query]
     found = _WEIGHT.fullmatch(word)
     if found is None or _is_file(word):
         return 1.0, _read(word, read_stdin)
-    weight = float(found[1])
+    weight, part = float(found[1]), found[2]
     if not 0 < weight < math.inf:
-        raise UsageError(
-            f"the weight of {word!r:.80} must be a number above 0", hint=f"to have less of it: - {found[2]}"
-        )
-    return weight, _read(found[2], read_stdin)
+        raise UsageError(f"the weight of {word!r:.80} must be a number above 0", hint=f"to have less of it: - {part}")
+    if not part:
+        raise UsageError(f"nothing follows the weight in {word!r:.80}", hint=_HOW)
+    return weight, _read(part, read_stdin)
 
 
 def _split(words: Sequence[str]) -> list[tuple[float, str]]:
@@ -98,7 +100,7 @@ def _read(word: str, read_stdin: Callable[[], Query]) -> Query:
         return Query.text(rest)
     if kind == "color":
         return Query.color(rest)
-    if not (rest.isascii() and rest.isdigit() and len(rest) < 20):
+    if not (rest.isascii() and rest.isdigit() and len(rest) < _MOST_DIGITS):
         raise UsageError(f"{word!r:.80}: an id is a whole number", hint="lookalike search ... --json shows the ids")
     return Query.stored(int(rest))
 

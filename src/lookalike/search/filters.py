@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lookalike.errors import UsageError
+from lookalike.errors import UsageError, name_in_errors
 from lookalike.store.filter import FIELDS, All, Any, Condition, Not
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def parse_filters(terms: Sequence[str]) -> Filter | None:
 def parse_filter(term: str) -> Filter:
     """Parse one filter, such as `width:>1000`. Raises UsageError."""
     minus, field, texts = split_filter(term)
-    values = tuple(_parse_value(field, text) for text in texts)
+    values = tuple(_parse_named(field, text) for text in texts)
     wanted = values[0] if len(values) == 1 else Any(values)
     return Not(wanted) if minus else wanted
 
@@ -101,6 +101,12 @@ def _split_values(term: str, text: str) -> list[str]:
     if "" in values and not term.lstrip("-").startswith("name:"):  # a name may consist of blanks
         raise UsageError(f"a value of {term!r} is empty", hint="write field:value, as in folder:beach")
     return values
+
+
+def _parse_named(field: str, text: str) -> Filter:
+    """Parse one value of a field; an error names both, since a search may have many filters."""
+    with name_in_errors(f"{field}:{text}"):
+        return _parse_value(field, text)
 
 
 def _parse_value(field: str, text: str) -> Filter:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from lookalike.errors import MissingExtra, how_to_install
-from lookalike.images.paths import is_gone, path_fields, show_path, to_bytes
+from lookalike.images.paths import AtPath, path_fields, show_path, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -24,7 +24,7 @@ __all__ = ["Found", "Hit", "Hits", "closest", "draw_searches"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(AtPath):
     """One picture that was found.
 
     rank: counted from 1. distance: smaller means more similar. id: the picture's id in the gallery.
@@ -39,16 +39,6 @@ class Hit:
     id: int
     chance: float | None = None
     expected: float | None = None
-
-    @property
-    def display(self) -> str:
-        """The path as one printable line."""
-        return show_path(os.fsencode(self.path))
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether the picture's file no longer exists."""
-        return is_gone(self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON-compatible values; `missing` is there only if its file no longer exists.

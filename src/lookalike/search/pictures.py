@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -60,8 +61,15 @@ def read_picture(source: Source, view: View | None = None) -> Image.Image:
         with open_picture(path, Limits(), at_least=least) as image:
             return image.copy()
     except Unreadable as reason:
-        why = "no such file" if is_gone(path) or str(reason) == VANISHED else str(reason)
-        raise UnreadableImage(f"{show_path(path)}: {why}") from None
+        raise _refuse(path, reason) from None
+
+
+def _refuse(path: bytes, reason: Unreadable) -> UnreadableImage:
+    """The error for a query that cannot be read."""
+    if os.path.isdir(path):
+        return UnreadableImage(f"{show_path(path)}: a folder, not a picture", hint="name a picture in it")
+    why = "no such file" if is_gone(path) or str(reason) == VANISHED else str(reason)
+    return UnreadableImage(f"{show_path(path)}: {why}")
 
 
 def read_crop_of(source: Source, crop: Crop) -> Image.Image:

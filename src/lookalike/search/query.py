@@ -284,7 +284,7 @@ class PaletteQuery(Query):
 
     def __post_init__(self) -> None:
         if not isinstance(self.like, PictureQuery | StoredQuery):
-            raise UsageError(f"a {type(self.like).__name__} has no palette", hint="give a picture")
+            raise UsageError("what is not a picture has no palette", hint="give a file, or id:17")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ _COUNTS = np.geomspace(1e-3, 8, 96)  # numbers of pictures that are expected wit
 _DIGITS = 6  # of a distance
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """What was measured, and in which state of the gallery.
 
@@ -54,23 +54,21 @@ class Calibration:
 
     def find_chances(self, distances: Numbers) -> Numbers:
         """The share of the gallery's own pictures whose nearest is farther, for each distance, from 0 to 1."""
-        return np.asarray(1 - np.interp(distances, self.nearest, _levels(len(self.nearest)), left=0.0, right=1.0))
+        return np.asarray(1 - np.interp(distances, self.nearest, self._levels, left=0.0, right=1.0))
 
     def find_expected(self, distances: Numbers) -> Numbers:
         """How many others a picture of the gallery has within each distance, on average, up to 8."""
-        return np.asarray(np.interp(distances, *_from_zero(self)))
+        return np.asarray(np.interp(distances, *self._steps))
 
+    # Computed once, as a gallery is judged by the same calibration again and again: 0.02 ms each time.
 
-@lru_cache(16)
-def _levels(count: int) -> Numbers:
-    """The shares that so many quantiles stand for."""
-    return np.linspace(0, 1, count)
+    @cached_property
+    def _levels(self) -> Numbers:
+        return np.linspace(0, 1, len(self.nearest))
 
-
-@lru_cache(4)
-def _from_zero(calibration: Calibration) -> tuple[Numbers, Numbers]:
-    """The distances around a picture and the counts within them, both from 0 on."""
-    return np.append(0.0, calibration.around), np.append(0.0, calibration.counts)
+    @cached_property
+    def _steps(self) -> tuple[Numbers, Numbers]:
+        return np.append(0.0, self.around), np.append(0.0, self.counts)
 
 
 def to_json(calibration: Calibration | None) -> bytes:

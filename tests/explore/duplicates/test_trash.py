@@ -297,10 +297,31 @@ def test_the_script_moves_files_of_any_name(tmp_path: Path) -> None:
     write_plan(found, plan, path=script, trash=tmp_path / "it's trash")
     done = subprocess.run(["sh", script], check=True, capture_output=True)
     assert done.stderr == b""
-    assert len(list((tmp_path / "it's trash").iterdir())) == len(plan.moves) == 2 * len(NAMES)
+    assert len(list((tmp_path / "it's trash").iterdir())) == len(plan.moves) + 1 == 2 * len(NAMES) + 1
+    assert (tmp_path / "it's trash" / ".lookalikeignore").read_text() == "*\n"
     assert all((tmp_path / "a" / name).exists() and not (tmp_path / "b" / name).exists() for name in NAMES)
     subprocess.run(["sh", script], check=True, capture_output=True)
     assert all((tmp_path / "a" / name).exists() for name in NAMES)
+
+
+def test_the_script_leaves_what_has_changed_since(tmp_path: Path) -> None:
+    pairs = [(write(tmp_path / "a" / name), write(tmp_path / "b" / name)) for name in ("1", "2", "3", "4", "5")]
+    found = Duplicates(tuple(group_of(*pair) for pair in pairs))
+    plan = make_plan(found, "path order", never)
+    write_plan(found, plan, path=tmp_path / "plan.sh", trash=tmp_path / "trash")
+    pairs[0][1].write_bytes(b"Content")  # as long as it was
+    pairs[1][0].write_bytes(b"Content")
+    pairs[2][0].unlink()
+    pairs[3][1].rename(tmp_path / "elsewhere")
+    pairs[3][1].symlink_to(tmp_path / "elsewhere")
+    done = subprocess.run(["sh", tmp_path / "plan.sh"], check=True, capture_output=True, text=True)
+    assert [line.rpartition(": ")[0] for line in done.stderr.splitlines()] == [
+        "left, since it has changed",
+        "left, since the picture that is kept has changed",
+        "left",
+        "left",
+    ]
+    assert [path.name for path in (tmp_path / "trash").glob("[!.]*")] == ["5"]
 
 
 def test_a_plan_is_a_table_with_a_line_for_each_picture(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookalike.images.paths import path_fields, show_path
+from lookalike.images.paths import AtPath, path_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ __all__ = ["Duplicates", "Group", "Pair", "Picture", "make_groups"]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(AtPath):
     """A picture of a group, as its gallery knows it.
 
     gallery: the location of the other gallery that it belongs to; None for the one that was asked. is_reference:
@@ -50,11 +50,6 @@ class Picture:
     def pixels(self) -> int:
         """Its width times its height; 0 if they are not known."""
         return (self.width or 0) * (self.height or 0)
-
-    @property
-    def display(self) -> str:
-        """The path as one printable line."""
-        return show_path(os.fsencode(self.path))
 
     def to_dict(self) -> dict[str, Any]:
         """The picture as JSON-compatible values."""

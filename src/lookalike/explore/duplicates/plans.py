@@ -24,14 +24,21 @@ _FACTS = ["id", "size", "width", "height"]
 _COLUMNS = ["group", "kind", "proven", "action", "path", "display", *_FACTS, "kept", "found", "sure"]
 _HEAD = f"""#!/bin/sh
 # {MARK}: a plan of `lookalike duplicates`. Read it before you run it: sh FILE
-# Copies are moved, never deleted and never over another file; nothing is moved whose kept picture is missing.
-# A file of the same name in the trash stops that move: `lookalike duplicates --apply` gives it a number instead.
+# Copies are moved, never deleted and never over another file; nothing is moved if it or the picture that is kept is
+# missing or has changed. A file of the same name in the trash stops that move, where `lookalike duplicates --apply`
+# gives it a number. What this script has moved is not brought back by `lookalike duplicates undo`.
 set -u
 """.encode()
+# The rules keep the folder from being indexed if it lies among the pictures.
 _MOVE = b"""mkdir -p -- "$trash" || exit 1
+[ -e "$trash/.lookalikeignore" ] || echo '*' > "$trash/.lookalikeignore" || exit 1
+is_same() { [ "$({ sha256sum || shasum -a 256; } 2>/dev/null < "$1" | cut -c 1-64)" = "$2" ]; }
+leave() { printf '%s: %s\\n' "$1" "$2" >&2; }
 move() {
-    if [ ! -f "$1" ] || [ ! -f "$2" ] || [ "$1" -ef "$2" ]; then echo "left: $2" >&2; return; fi
-    if [ -e "$trash/$3" ]; then echo "already in the trash: $2" >&2; return; fi
+    if [ ! -f "$1" ] || [ ! -f "$2" ] || [ -h "$2" ] || [ "$1" -ef "$2" ]; then leave "left" "$2"; return; fi
+    if ! is_same "$1" "$4"; then leave "left, since the picture that is kept has changed" "$2"; return; fi
+    if ! is_same "$2" "$5"; then leave "left, since it has changed" "$2"; return; fi
+    if [ -e "$trash/$3" ]; then leave "left, since the trash has a file of its name" "$2"; return; fi
     mv -n -- "$2" "$trash/$3"
 }
 """
@@ -95,6 +102,7 @@ def as_script(plan: Plan, trash: Path) -> bytes:
         name = _free_name(os.fsencode(move.copy.path.name), taken)
         words = [_quote(each) for each in (os.fsencode(move.kept.path), os.fsencode(move.copy.path), name)]
         shown = show_path(os.fsencode(move.copy.path))
+        words += [each.digest.hex().encode() for each in (move.kept, move.copy)]
         lines.append(f"# group {move.group}, {move.kind}: {shown}\n".encode() + b"move " + b" ".join(words) + b"\n")
     return b"".join(lines)
 

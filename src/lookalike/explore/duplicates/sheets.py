@@ -49,13 +49,18 @@ def draw_group(group: Group, kept: Picture | None, moved: set[Picture]) -> Image
     """Draw a group: the kept picture, or the first, on top, and the others with what was found of them."""
     first = kept or group.pictures[0]
     word = group.kind if group.proven else f"{group.kind}?"
-    top = open_for_sheet(first.path), f"{'keep' if kept else word}   {_measure(first)}\n{_name(first)}"
+    top = open_for_sheet(first.path), f"{'keep   ' if kept else ''}{_measure(first)}\n{word}\n{_name(first)}"
     below = [
-        (each.path, f"{'move' if each in moved else 'stay'}   {_measure(each)}\n{_found(group, each, first)}")
+        (each.path, f"{_act(each, kept, moved)}{_measure(each)}\n{group.explain(each, first)}\n{_name(each)}")
         for each in group.pictures
         if each is not first
     ]
     return draw_montage(top, below)
+
+
+def _act(picture: Picture, kept: Picture | None, moved: set[Picture]) -> str:
+    """What a plan does with a picture beside the one that is kept; nothing where it keeps none, as of scenes."""
+    return "" if kept is None else "move   " if picture in moved else "stay   "
 
 
 def _measure(picture: Picture) -> str:
@@ -65,9 +70,3 @@ def _measure(picture: Picture) -> str:
 
 def _name(picture: Picture) -> str:
     return show_path(os.fsencode(os.path.join(picture.path.parent.name, picture.path.name)))
-
-
-def _found(group: Group, picture: Picture, kept: Picture) -> str:
-    """The name, and what was done to the kept picture, or to another one of the group."""
-    words = group.explain(picture, kept)
-    return f"{show_path(os.fsencode(picture.path.name))}: {words}" if words else _name(picture)

@@ -31,7 +31,7 @@ from lookalike.store.float16 import from_blobs, to_blobs
 from lookalike.store.keys import base_of, key_ranges, moved, to_folder_key, to_key, to_path
 from lookalike.store.location import DATABASE, no_gallery
 from lookalike.store.new_folder import make_folder
-from lookalike.store.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksums_of, make_row, to_fields
+from lookalike.store.rows import DIGEST, ID, KEY, PLACEHOLDERS, Tally, checksum, checksums_of, make_row, to_fields
 from lookalike.store.sqlite import schema, verify
 from lookalike.store.sqlite.cache_files import Tuning
 from lookalike.store.sqlite.connections import Connections
