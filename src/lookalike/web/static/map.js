@@ -4,6 +4,7 @@
 /** @typedef {{ids: number[], x: number[], y: number[], group: number[], groups: {name: string, x: number, y: number, size: number}[]}} Points */
 
 const MOST_IMAGES = 600; // that are kept, at 128 pixels
+const MOST_STRETCHED = 1.7;
 const AT_ONCE = 8; // that are fetched
 const LONGEST = 7000; // characters of an address
 
@@ -25,8 +26,11 @@ export async function start(chart, visit) {
   let isWaiting = false;
 
   const smallest = () => 0.46 * Math.min(width, height);
-  const left = (/** @type {number} */ i) => ((x[i] ?? 0) - view.x) * view.scale + width / 2;
-  const top = (/** @type {number} */ i) => (view.y - (y[i] ?? 0)) * view.scale + height / 2;
+  // The islands are in a square, which is stretched to fill more of a wide or a high screen.
+  const across = () => view.scale * Math.min(Math.max(width / height || 1, 1), MOST_STRETCHED);
+  const down = () => view.scale * Math.min(Math.max(height / width || 1, 1), MOST_STRETCHED);
+  const left = (/** @type {number} */ i) => ((x[i] ?? 0) - view.x) * across() + width / 2;
+  const top = (/** @type {number} */ i) => (view.y - (y[i] ?? 0)) * down() + height / 2;
 
   // A thumbnail grows more slowly than the map, so that zooming in makes room.
   function thumbnail() {
@@ -101,7 +105,7 @@ export async function start(chart, visit) {
   /** The pictures for which there is room: the data has one of each group after the other, so every group shows some. */
   function choose() {
     const size = thumbnail();
-    const across = Math.ceil(width / size) + 5;
+    const columns = Math.ceil(width / size) + 5;
     /** @type {Map<number, number>} */
     const taken = new Map();
     const chosen = [];
@@ -110,8 +114,8 @@ export async function start(chart, visit) {
       const px = left(i);
       const py = top(i);
       if (px < -size || py < -size || px > width + size || py > height + size) continue;
-      const place = (Math.floor(py / size) + 2) * across + Math.floor(px / size) + 2;
-      const isCovered = [-across - 1, -across, -across + 1, -1, 0, 1, across - 1, across, across + 1].some((step) => {
+      const place = (Math.floor(py / size) + 2) * columns + Math.floor(px / size) + 2;
+      const isCovered = [-columns - 1, -columns, -columns + 1, -1, 0, 1, columns - 1, columns, columns + 1].some((step) => {
         const other = taken.get(place + step);
         return other !== undefined && Math.abs(left(other) - px) < size && Math.abs(top(other) - py) < size * 0.9;
       });
@@ -145,8 +149,8 @@ export async function start(chart, visit) {
       if (!each.size) continue;
       const text = each.name.length > 28 ? `${each.name.slice(0, 14)}…${each.name.slice(-13)}` : each.name;
       const wide = context.measureText(text).width + 16;
-      const px = (each.x - view.x) * view.scale + width / 2;
-      const py = (view.y - each.y) * view.scale + height / 2;
+      const px = (each.x - view.x) * across() + width / 2;
+      const py = (view.y - each.y) * down() + height / 2;
       if (px < wide / 2 || px > width - wide / 2 || py < high || py > height - high) continue;
       if (boxes.some(([cx, cy, other]) => Math.abs(cx - px) < (other + wide) / 2 && Math.abs(cy - py) < high)) continue;
       boxes.push([px, py, wide]);
@@ -222,16 +226,17 @@ export async function start(chart, visit) {
   /** @param {number} by @param {number} [px] @param {number} [py] */
   function zoom(by, px = width / 2, py = height / 2) {
     const scale = Math.min(Math.max(view.scale * by, smallest() * 0.8), smallest() * 200);
-    view.x += (px - width / 2) * (1 / view.scale - 1 / scale);
-    view.y -= (py - height / 2) * (1 / view.scale - 1 / scale);
+    const [wide, high] = [across(), down()];
     view.scale = scale;
+    view.x += (px - width / 2) * (1 / wide - 1 / across());
+    view.y -= (py - height / 2) * (1 / high - 1 / down());
     ask();
   }
 
   /** @param {number} dx @param {number} dy */
   function pan(dx, dy) {
-    view.x -= dx / view.scale;
-    view.y += dy / view.scale;
+    view.x -= dx / across();
+    view.y += dy / down();
     ask();
   }
 

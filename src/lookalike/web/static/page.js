@@ -444,11 +444,12 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("click", async (event) => {
-  const copy = event.target instanceof Element ? event.target.closest("#copy") : null;
+  const copy = event.target instanceof Element ? event.target.closest(".copy[data-text]") : null;
   if (!(copy instanceof HTMLElement)) return;
   await navigator.clipboard.writeText(copy.dataset.text ?? "");
   const label = find("span", HTMLElement, copy);
   if (label) label.textContent = texts.copied ?? "";
+  label?.classList.remove("unseen");
 });
 
 // Keys. Only one picture of a grid is in the order of Tab; arrows move among the others.
