@@ -20,7 +20,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from lookalike import Gallery, IndexOptions
 from tests.scenery import draw_scene
@@ -28,7 +28,9 @@ from tests.scenery import draw_scene
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, HttpCredentials, Page
+
+    Theme = Literal["light", "dark"]
 
 __all__ = ["CHROMIUM", "OUTPUT", "SIZES", "TOKEN", "VIEWS", "View", "served", "settle", "take"]
 
@@ -40,9 +42,9 @@ SIZES = {390: 844, 1024: 768, 1920: 1080}
 EXTREMES = {360: 740, 3840: 2160}
 PHONE = 700  # pixels
 WIDELY = {"first", "hits", "picture", "map", "copies"}
-THEMES = ("light", "dark")
+THEMES: tuple[Theme, ...] = ("light", "dark")
 TOKEN = "a-token-for-the-tests"
-WHO = {"username": "me", "password": TOKEN}
+WHO: HttpCredentials = {"username": "me", "password": TOKEN}
 LONG = "a picture from the long walk around the lake on the last day of the summer holidays " * 2
 MARKUP = "<img src=x onerror=alert(1)> & <b>bold</b>.jpg"
 
@@ -62,8 +64,7 @@ with contextlib.suppress(KeyboardInterrupt), Gallery.open(sys.argv[1]) as galler
 class View:
     """A state of the page: its address, the collection it is of, and what is done there before it is looked at.
 
-    is_once: it comes only once, and is drawn on every screen then. settles: whether it is waited for. is_known: whether the
-    token is sent.
+    is_once: it comes only once, and is drawn on every screen then. settles: whether it is waited for.
     """
 
     place: str
@@ -71,11 +72,14 @@ class View:
     act: Callable[[Page], object] | None = None
     is_once: bool = False
     settles: bool = True
-    is_known: bool = True
 
 
 def _press(*keys: str) -> Callable[[Page], object]:
-    return lambda page: [page.keyboard.press(key) for key in keys]
+    def act(page: Page) -> None:
+        for key in keys:
+            page.keyboard.press(key)
+
+    return act
 
 
 def _point(selector: str) -> Callable[[Page], object]:
@@ -112,7 +116,7 @@ def _zoom(page: Page) -> None:
     page.locator("#map").focus()
     for _ in range(7):
         page.keyboard.press("+")
-    page.wait_for_timeout(1500)
+    page.wait_for_load_state("networkidle")
 
 
 def _move_copies(page: Page) -> None:
@@ -156,7 +160,7 @@ VIEWS = {
     "picture-mark": View("/pictures/2", act=_press("p")),
     "compare": View("/pictures/9?like=1&view=compare"),
     "heat": View("/pictures/9?like=1&view=heat", act=lambda page: page.wait_for_timeout(4000)),
-    "map": View("/map", act=lambda page: page.wait_for_timeout(1500)),
+    "map": View("/map", act=lambda page: page.wait_for_load_state("networkidle")),
     "map-zoomed": View("/map", act=_zoom),
     "map-lasso": View("/map", act=_draw_lasso),
     "map-list": View("/map", act=lambda page: page.locator(".islands").scroll_into_view_if_needed()),
@@ -180,7 +184,6 @@ VIEWS = {
     "odd-copies-sure": View("/copies", of="odd", act=lambda page: page.locator(".sure summary").click()),
     "moved": View("/copies", of="odd", act=_move_copies, is_once=True),
     "undone": View("/copies", of="odd", act=_undo, is_once=True),
-    "token": View("/", of="empty-write", is_known=False, settles=False),
     "empty": View("/", of="empty"),
     "empty-write": View("/", of="empty-write"),
     "empty-map": View("/map", of="empty"),
@@ -281,12 +284,12 @@ _PAINTED = """async () => {
 }"""
 
 
-def take(browser: Browser, address: str, name: str, view: View, to: Path, themes: Sequence[str] = THEMES) -> None:
+def take(browser: Browser, address: str, name: str, view: View, to: Path, themes: Sequence[Theme] = THEMES) -> None:
     """Draw a view on every screen, in some themes; on phones with touch."""
     sizes = SIZES | (EXTREMES if name in WIDELY else {})
     groups = {False: sizes} if view.is_once else {is_phone: _choose(sizes, is_phone) for is_phone in (True, False)}
     for is_phone, some in groups.items():
-        page = _open(browser, is_phone=is_phone, is_known=view.is_known)
+        page = _open(browser, is_phone=is_phone)
         for index, (width, height) in enumerate(some.items()):
             page.set_viewport_size({"width": width, "height": height})
             if not index or not view.is_once:
@@ -298,14 +301,13 @@ def take(browser: Browser, address: str, name: str, view: View, to: Path, themes
         page.context.close()
 
 
-def _choose(sizes: dict[int, int], is_phone: bool) -> dict[int, int]:  # noqa: FBT001
+def _choose(sizes: dict[int, int], is_phone: bool) -> dict[int, int]:
     return {width: height for width, height in sizes.items() if (width < PHONE) == is_phone}
 
 
-def _open(browser: Browser, *, is_phone: bool, is_known: bool) -> Page:
+def _open(browser: Browser, *, is_phone: bool) -> Page:
     kind: dict[str, Any] = {"has_touch": True, "is_mobile": True} if is_phone else {}
-    who: dict[str, Any] = {"http_credentials": WHO} if is_known else {}
-    context = browser.new_context(reduced_motion="reduce", **kind, **who)
+    context = browser.new_context(http_credentials=WHO, reduced_motion="reduce", **kind)
     context.set_default_timeout(60_000)
     return context.new_page()
 
@@ -340,7 +342,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 location, may_write = galleries[view.of]
                 server = served(location, Path(home) / "cache", may_write=may_write)
                 addresses[view.of] = stack.enter_context(server)
-            take(browser, addresses[view.of], name, view, given.to, given.themes.split(","))
+            take(
+                browser,
+                addresses[view.of],
+                name,
+                view,
+                given.to,
+                [theme for theme in THEMES if theme in given.themes.split(",")],
+            )
 
 
 if __name__ == "__main__":

@@ -88,8 +88,11 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
 
 def show_problem(desk: Desk, request: Request, problem: Problem) -> Response:
     """The page that tells a person what went wrong; the API's document for a program."""
-    if "text/html" not in request.headers.get("accept", "") or problem.status in {304, 401}:
+    if "text/html" not in request.headers.get("accept", "") or problem.status == 304:
         return answer_problem(problem)
+    if problem.status == 401:  # what pages are made of needs the token too, so this one has no style
+        content = render("token.html", desk, {"title": texts.TEXTS["token"]})
+        return HTMLResponse(content, problem.status, headers=problem.headers)
     text = request.query_params.get("text", "") if problem.code in {"unknown_word", "no_words"} else ""
     page = {
         "problem": problem,

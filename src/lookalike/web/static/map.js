@@ -34,7 +34,7 @@ export async function start(chart, visit) {
 
   // A thumbnail grows more slowly than the map, so that zooming in makes room.
   function thumbnail() {
-    const first = Math.max(26, Math.min(72, Math.sqrt((width * height) / (2.5 * count))));
+    const first = Math.max(26, Math.min(width, height) / 22, Math.min(72, Math.sqrt((width * height) / (2.5 * count))));
     return Math.min(first * Math.sqrt(view.scale / smallest()), 160);
   }
 
