@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Theme = Literal["light", "dark"]
 
-__all__ = ["CHROMIUM", "OUTPUT", "SIZES", "TOKEN", "VIEWS", "View", "served", "settle", "take"]
+__all__ = ["CHROMIUM", "OUTPUT", "SIZES", "THEMES", "VIEWS", "WHO", "View", "launch", "main", "served", "take"]
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -46,6 +46,8 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 TOKEN = "a-token-for-the-tests"
 WHO: HttpCredentials = {"username": "me", "password": TOKEN}
 LONG = "a picture from the long walk around the lake on the last day of the summer holidays " * 2
+GONE = "soon gone.jpg"
+WRITABLE = {"odd", "empty-write"}
 MARKUP = "<img src=x onerror=alert(1)> & <b>bold</b>.jpg"
 
 _SERVE = """
@@ -218,7 +220,7 @@ def make_odd(folder: Path) -> list[Path]:
         )
     draw_scene(50).save(folders[0] / f"{LONG[:200]}.jpg")
     draw_scene(51).save(folders[1] / MARKUP.replace("/", "_"))
-    draw_scene(52).save(folders[2] / "soon gone.jpg")
+    draw_scene(52).save(folders[2] / GONE)
     for number in range(3):
         shutil.copy(folders[0] / "000.jpg", folders[3 + number] / f"copy {number}.jpg")
     draw_scene(0, (240, 160)).save(folders[6] / "small.jpg", quality=60)
@@ -235,22 +237,23 @@ def make_gallery(location: Path, folders: Sequence[Path]) -> Path:
     return location
 
 
-def make_galleries(home: Path, gallery: Path | None) -> dict[str, tuple[Path, bool]]:
-    """By name, the galleries that the views are of, and whether they may be changed."""
-    (home / "one").mkdir()
-    draw_scene(7).save(home / "one" / "only.jpg")
-    odd = make_gallery(home / "odd.gallery", make_odd(home / "odd"))
-    with Gallery.open(odd) as opened:
-        (lost,) = opened.select(['name:"soon gone.jpg"']).tolist()
-        assert lost
-    next((home / "odd").rglob("soon gone.jpg")).unlink()
-    return {
-        "main": (gallery or make_gallery(home / "main.gallery", [make_scenes(home / "scenes")]), False),
-        "odd": (odd, True),
-        "empty": (make_gallery(home / "empty.gallery", []), False),
-        "empty-write": (make_gallery(home / "empty-write.gallery", []), True),
-        "one": (make_gallery(home / "one.gallery", [home / "one"]), False),
-    }
+def make_one(folder: Path) -> Path:
+    """A folder of one picture."""
+    folder.mkdir()
+    draw_scene(7).save(folder / "only.jpg")
+    return folder
+
+
+def find_gallery(name: str, home: Path, given: Path | None) -> Path:
+    """The gallery that views are of, made in a folder unless it is the one that was given."""
+    location = home / f"{name}.gallery"
+    if name == "main":
+        return given or make_gallery(location, [make_scenes(home / "scenes")])
+    if name == "odd":
+        make_gallery(location, make_odd(home / "odd"))
+        next((home / "odd").rglob(GONE)).unlink()
+        return location
+    return make_gallery(location, [make_one(home / "one")] if name == "one" else [])
 
 
 @contextlib.contextmanager
@@ -319,37 +322,36 @@ def _go(page: Page, address: str, view: View) -> None:
         view.act(page)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the views that are asked for."""
-    from playwright.sync_api import sync_playwright
-
+def main(arguments: Sequence[str] | None = None, browser: Browser | None = None) -> None:
+    """Draw the views that are asked for. browser: one that runs already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gallery", type=Path)
     parser.add_argument("--to", type=Path, default=OUTPUT)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default=",".join(VIEWS))
     parser.add_argument("--themes", default=",".join(THEMES))
     given = parser.parse_args(arguments)
     given.to.mkdir(parents=True, exist_ok=True)
-    wanted = {name: view for name, view in VIEWS.items() if not given.only or name in given.only.split(",")}
+    themes = [theme for theme in THEMES if theme in given.themes.split(",")]
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
-        galleries = make_galleries(Path(home), given.gallery)
-        browser = stack.enter_context(sync_playwright()).chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
+        browser = browser or stack.enter_context(launch())
         addresses: dict[str, str] = {}
-        for name, view in wanted.items():
-            if view.of not in addresses:
-                location, may_write = galleries[view.of]
-                server = served(location, Path(home) / "cache", may_write=may_write)
-                addresses[view.of] = stack.enter_context(server)
-            take(
-                browser,
-                addresses[view.of],
-                name,
-                view,
-                given.to,
-                [theme for theme in THEMES if theme in given.themes.split(",")],
-            )
+        for name in given.only.split(","):
+            of = VIEWS[name].of
+            if of not in addresses:
+                location = find_gallery(of, Path(home), given.gallery)
+                addresses[of] = stack.enter_context(served(location, Path(home) / "cache", may_write=of in WRITABLE))
+            take(browser, addresses[of], name, VIEWS[name], given.to, themes)
+
+
+@contextlib.contextmanager
+def launch() -> Iterator[Browser]:
+    """A Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 if __name__ == "__main__":
