@@ -1,6 +1,7 @@
 """Pictures of every view and state of the page, to be looked at.
 
     python -m tests.web.screenshots [--gallery GALLERY] [--to output/page] [--only NAME,NAME] [--themes light,dark]
+    python -m tests.web.screenshots --docs --gallery demo/gallery-* --to docs/images    after `lookalike demo`
 
 Each view is drawn on a phone, a small and a large screen, in light and dark; some at 360 and 3,840 pixels as well.
 GALLERY is a collection of your own, which is only looked at; without one, drawn scenes are shown. The states that a
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -21,6 +23,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
 
 from lookalike import Gallery, IndexOptions
 from tests.scenery import draw_scene
@@ -329,6 +333,7 @@ def main(arguments: Sequence[str] | None = None, browser: Browser | None = None)
     parser.add_argument("--to", type=Path, default=OUTPUT)
     parser.add_argument("--only", default=",".join(VIEWS))
     parser.add_argument("--themes", default=",".join(THEMES))
+    parser.add_argument("--docs", action="store_true", help="the two of the documentation, of the demo's pictures")
     given = parser.parse_args(arguments)
     given.to.mkdir(parents=True, exist_ok=True)
     themes = [theme for theme in THEMES if theme in given.themes.split(",")]
@@ -340,7 +345,26 @@ def main(arguments: Sequence[str] | None = None, browser: Browser | None = None)
             if of not in addresses:
                 location = find_gallery(of, Path(home), given.gallery)
                 addresses[of] = stack.enter_context(served(location, Path(home) / "cache", may_write=of in WRITABLE))
+            if given.docs:
+                return draw_docs(browser, addresses[of], given.gallery, given.to)
             take(browser, addresses[of], name, VIEWS[name], given.to, themes)
+
+
+def draw_docs(browser: Browser, address: str, gallery: Path, to: Path) -> None:
+    """Draw the two pictures of the documentation."""
+    with Gallery.open(gallery) as opened:
+        cat, cup = (opened.select([f"name:{name}"]).tolist()[0] for name in ("chelsea-12.jpg", "coffee-31.jpg"))
+    context = browser.new_context(http_credentials=WHO, viewport={"width": 1180, "height": 640})
+    page = context.new_page()
+    hits = View(f"/?like={cat}&like={cup}", act=_point(".tile:nth-child(3)"))
+    drawn: dict[str, tuple[View, Theme]] = {"page-first": (View("/"), "light"), "page-hits": (hits, "dark")}
+    for name, (view, theme) in drawn.items():
+        page.emulate_media(color_scheme=theme)
+        _go(page, address, view)
+        page.evaluate(_PAINTED)
+        with Image.open(io.BytesIO(page.screenshot())) as picture:
+            picture.save(to / f"{name}.webp", quality=82, method=6)
+    context.close()
 
 
 @contextlib.contextmanager
