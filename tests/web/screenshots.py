@@ -346,7 +346,8 @@ def main(arguments: Sequence[str] | None = None, browser: Browser | None = None)
                 location = find_gallery(of, Path(home), given.gallery)
                 addresses[of] = stack.enter_context(served(location, Path(home) / "cache", may_write=of in WRITABLE))
             if given.docs:
-                return draw_docs(browser, addresses[of], given.gallery, given.to)
+                draw_docs(browser, addresses[of], given.gallery, given.to)
+                break
             take(browser, addresses[of], name, VIEWS[name], given.to, themes)
 
 
@@ -363,7 +364,7 @@ def draw_docs(browser: Browser, address: str, gallery: Path, to: Path) -> None:
         _go(page, address, view)
         page.evaluate(_PAINTED)
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            picture.save(to / f"{name}.webp", quality=82, method=6)
+            picture.save(to / f"{name}.webp", quality=72, method=6)
     context.close()
 
 
