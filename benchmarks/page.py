@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import os
 import shutil
 import statistics
@@ -29,7 +30,7 @@ from serving import make_uploads, served
 from lookalike import Gallery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from playwright.sync_api import Browser, Page
 
@@ -149,8 +150,8 @@ def _open(browser: Browser) -> Page:
     return context.new_page()
 
 
-def measure(gallery: Path, parts: Sequence[str], rounds: int) -> dict[str, Any]:
-    """The figures of some parts, of a server of its own for one gallery."""
+def measure(gallery: Path, parts: Sequence[str], rounds: int, browser: Browser | None = None) -> dict[str, Any]:
+    """The figures of some parts, of a server of its own for one gallery. browser: one that runs already."""
     with Gallery.open(gallery) as opened:
         pictures, uploads = len(opened), make_uploads(opened, min(rounds, len(opened)))
     measures: dict[str, Callable[[Browser, str], dict[str, Any]]] = {
@@ -158,17 +159,24 @@ def measure(gallery: Path, parts: Sequence[str], rounds: int) -> dict[str, Any]:
         "drop": lambda browser, address: measure_drop(browser, address, rounds, uploads),
         "map": lambda browser, address: measure_map(browser, address, rounds),
     }
-    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    with sync_playwright() as driver, served(gallery) as server:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        address = f"http://127.0.0.1:{server.port}/"
+    with contextlib.ExitStack() as stack:
+        browser = browser or stack.enter_context(_launch())
+        address = f"http://127.0.0.1:{stack.enter_context(served(gallery)).port}/"
         figures: dict[str, Any] = {"pictures": pictures, "chromium": browser.version}
-        figures |= {part: measures[part](browser, address) for part in parts or measures}
+        return figures | {part: measures[part](browser, address) for part in parts or measures}
+
+
+@contextlib.contextmanager
+def _launch() -> Iterator[Browser]:
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
         browser.close()
-    return figures
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, browser: Browser | None = None) -> None:
+    """Measure what the arguments ask for. browser: one that runs already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[[], "first", "drop", "map"], metavar="PART")
     parser.add_argument("--gallery", type=Path, required=True)
@@ -178,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
-        figures = measure(given.gallery, given.parts, given.rounds)
+        figures = measure(given.gallery, given.parts, given.rounds, browser)
     write_figures(given.write, __file__, {"load_before": round(load, 2), **figures})
 
 

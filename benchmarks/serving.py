@@ -105,6 +105,8 @@ class Served:
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 @contextmanager

@@ -33,14 +33,19 @@ def make_upload(seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "PN
     return buffer.getvalue()
 
 
+def make_folder(home: Path, count: int) -> Path:
+    """The folder `photos` with small JPEGs, 000.jpg and so on."""
+    folder = home / "photos"
+    folder.mkdir()
+    for seed in range(count):
+        make_picture(seed).save(folder / f"{seed:03}.jpg", quality=90)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve pictures, which all tests of a module share."""
-    folder = tmp_path_factory.mktemp("home") / "photos"
-    folder.mkdir()
-    for seed in range(12):
-        make_picture(seed).save(folder / f"{seed:03}.jpg", quality=90)
-    return folder
+    return make_folder(tmp_path_factory.mktemp("home"), 12)
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from PIL import Image
 
 from lookalike import Gallery, IndexOptions, Query
 from lookalike.web import texts
 from tests.conftest import make_picture
+from tests.web import screenshots
 from tests.web.conftest import make_upload
+from tests.web.screenshots import CHROMIUM, OUTPUT, SIZES, THEMES, WHO, served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -30,25 +30,8 @@ if TYPE_CHECKING:
 
     Open = Callable[..., Page]
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "page.py"
-OUTPUT = Path(__file__).parents[2] / "output" / "page"
-SIZES = {390: 844, 1024: 768, 1920: 1080}
-TOKEN = "a-token-for-the-tests"
-WHO = {"username": "me", "password": TOKEN}
 WAIT = 20_000  # milliseconds, on two cores that others use as well
-
-_SERVE = """
-import sys
-from lookalike import Gallery
-from lookalike.web.server import serve
-from lookalike.web.settings import Settings
-with Gallery.open(sys.argv[1]) as gallery:
-    settings = Settings(port=0, allow_write=True, token=sys.argv[2])
-    serve(gallery, settings, on_address=lambda address: print(address, flush=True))
-"""
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here, and it cannot be installed")
 
@@ -77,22 +60,15 @@ def gallery(photos: Path) -> Iterator[Gallery]:
 
 @pytest.fixture(scope="module")
 def address(gallery: Gallery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of its own, which may write. Its searches run in one thread each, as `serve` has it."""
-    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-    environment = {**os.environ, **threads, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
-    command = [sys.executable, "-c", _SERVE, gallery.location, TOKEN]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip().rstrip("/")
-        server.send_signal(signal.SIGINT)
+    """The address of a server of its own, which may write."""
+    with served(gallery.location, tmp_path_factory.mktemp("cache"), may_write=True) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with screenshots.launch() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -483,10 +459,19 @@ def test_nothing_jumps_while_a_page_loads_on_a_slow_machine(
     assert moved < 0.02
 
 
-def test_what_is_loaded_and_drawn_first_is_measured_by_a_benchmark(gallery: Gallery) -> None:
-    command = [sys.executable, str(BENCHMARK), "--gallery", gallery.location, "--rounds", "1"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    found = json.loads(done.stdout[done.stdout.index("{") :])
+def test_what_is_loaded_and_drawn_first_is_measured_by_a_benchmark(
+    gallery: Gallery, browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARK.parent)
+    monkeypatch.setenv("XDG_CACHE_HOME", "")  # which the benchmark sets
+    spec = importlib.util.spec_from_file_location("benchmark_page", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    benchmark.main(["--gallery", gallery.location, "--rounds", "1"], browser)
+    printed = capsys.readouterr().out
+    found = json.loads(printed[printed.index("{") :])
     assert found["pictures"] == len(gallery)
     assert found["first"]["kilobytes"] <= 100
     assert found["first"]["layout_shift"] < 0.02
@@ -504,27 +489,83 @@ PLACES = {
     "collection": "/collection",
     "nothing": "/?where=width:%3E9000&where=label:town",
 }
+FIND_SERIOUS = """async (rules) => {
+    const found = await axe.run(rules ? { runOnly: rules } : {});
+    const serious = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
+    return serious.map((one) => [one.id, one.nodes[0].html]);
+}"""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_view_is_accessible_and_fits_from_a_phone_to_a_large_screen(
-    context: Callable[..., BrowserContext], address: str, theme: str
+    context: Callable[..., BrowserContext], address: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.base import AXE_FILE_PATH
 
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    page = context(color_scheme=theme, reduced_motion="reduce", bypass_csp=True).new_page()
+    made = context(reduced_motion="reduce", bypass_csp=True)
+    made.add_init_script(path=AXE_FILE_PATH)
+    page = made.new_page()
     for name, place in PLACES.items():
         page.set_viewport_size({"width": 1280, "height": 800})
+        page.emulate_media(color_scheme="light")
         page.goto(address + place)
         page.wait_for_selector("main:not(:has([data-waiting]))")
-        found = Axe().run(page).response["violations"]
-        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}]
-        assert not serious, (name, serious)
+        assert page.evaluate(FIND_SERIOUS, None) == [], name
         for width, height in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
-            page.screenshot(path=OUTPUT / f"{name}-{width}-{theme}.png")
+            for theme in THEMES:
+                page.emulate_media(color_scheme=theme)
+                page.screenshot(path=OUTPUT / f"{name}-{width}-{theme}.png")
+        assert page.evaluate(FIND_SERIOUS, ["color-contrast"]) == [], name  # in the dark theme
+
+
+def test_one_command_draws_every_state_of_the_page(browser: Browser, tmp_path: Path) -> None:
+    screenshots.main(["--only", "empty", "--themes", "dark", "--to", str(tmp_path)], browser)
+    for width, height in SIZES.items():
+        with Image.open(tmp_path / f"empty-{width}-dark.png") as picture:
+            assert picture.size == (width, height)
+
+
+def test_what_is_touched_is_large_enough(visit: Open) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    for place in ("/?like=1*2&bad=4&where=label:lake", "/pictures/2?like=1", "/collection"):
+        page = visit(place, **phone)
+        page.wait_for_selector("main:not(:has([data-waiting]))")
+        assert page.evaluate(FIND_SMALL) == [], place
+
+
+FIND_SMALL = """() => [...document.querySelectorAll("main :is(a[href], button, summary), .tool, .sections a")]
+    .filter((one) => !one.matches(".hit") && getComputedStyle(one).visibility !== "hidden")
+    .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+    .filter(([, box]) => box.width > 1 && (box.width < 39.5 || box.height < 39.5))
+    .map(([html]) => html)"""
+
+
+def test_the_focus_stays_where_a_keyboard_is_used(visit: Open) -> None:
+    page = visit("/?like=1")
+    page.keyboard.press("Tab")
+    page.locator("[name=mix]").focus()
+    for mix in (10, 20):
+        page.keyboard.press("ArrowRight")
+        wait_for(page, f"mix={mix}")
+        page.wait_for_function("() => document.activeElement.name === 'mix'")
+    page.locator(".hit").nth(2).focus()
+    page.keyboard.press("-")
+    wait_for(page, "bad=")
+    page.wait_for_function("() => document.activeElement === document.querySelectorAll('.hit')[2]")
+    assert page.locator(".tile .caption").nth(2).evaluate("one => getComputedStyle(one).opacity") == "1"
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.activeElement === document.querySelectorAll('.hit')[0]")
+
+
+def test_hits_are_marked_by_touch_in_the_large_view(visit: Open) -> None:
+    page = visit("/?like=1", has_touch=True, viewport={"width": 390, "height": 844})
+    second = ids(page)[1]
+    page.locator(".open").nth(1).tap()
+    page.get_by_role("link", name=texts.TEXTS["subtract"], exact=True).tap()
+    wait_for(page, f"bad={second}")
+    assert second not in ids(page)
 
 
 def test_copies_are_moved_and_brought_back_by_the_keyboard_alone_and_without_a_script(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
 import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -174,3 +176,21 @@ def test_listeners_are_bounded_and_leave_nothing_behind(port: int) -> None:
         time.sleep(0.5)
     assert status == 200
     assert len([one for one in threading.enumerate() if "events" in one.name]) == 0
+
+
+def test_a_server_ends_at_once_and_quietly_while_a_page_is_open(gallery: Gallery) -> None:
+    command = [sys.executable, "-m", "lookalike", "serve", "-i", gallery.location, "--no-open", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = urlsplit(server.stdout.readline().strip()).port
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/api/v1/events")
+        answer = connection.getresponse()
+        while not answer.readline().startswith(b"data: "):
+            pass
+        server.send_signal(signal.SIGINT)
+        assert answer.read() is not None  # the stream ends
+        _, errors = server.communicate(timeout=20)
+        connection.close()
+    assert "Traceback" not in errors
+    assert "graceful" not in errors

@@ -95,7 +95,7 @@ def test_every_state_is_an_address(browser: TestClient, gallery: Gallery) -> Non
     assert read(browser, f"/?{state}").ids == [hit.id for hit in gallery.search(query, 60)]
     page = read(browser, f"/?{state}")
     assert len(page.all("li", "chip")) == 4
-    assert "Width: >10" in page.words
+    assert "Width: over 10" in page.words
     assert read(browser, "/?where=name:003.*").ids == gallery.select(["name:003.*"]).tolist()
 
 
@@ -208,6 +208,9 @@ def test_a_filter_that_leaves_nothing_says_why(browser: TestClient) -> None:
     page = read(browser, "/?where=name:nothing.jpg")
     assert texts.TEXTS["nothing"] in page.words
     assert any("nothing.jpg" in text for text in page.words)
+    words = "".join(read(browser, "/?where=width:>9000").words)
+    assert "No picture has “Width: over 9000”" in words
+    assert "width:>9000" not in words
 
 
 def test_an_empty_collection_says_how_to_fill_it(serve: Serve, tmp_path: Path) -> None:
@@ -220,9 +223,23 @@ def test_an_empty_collection_says_how_to_fill_it(serve: Serve, tmp_path: Path) -
     with Gallery.open(tmp_path / "g", encoder="histogram", create=True) as empty:
         desk = Desk(empty, cache=tmp_path)
         app: Any = create_app(desk, Settings())
-        answer = TestClient(app, HOST, client=("127.0.0.1", 1)).get("/", headers={"accept": "text/html"})
+        client = TestClient(app, HOST, client=("127.0.0.1", 1), headers={"accept": "text/html"})
+        answers = [client.get(address) for address in ("/", "/map", "/copies", "/collection")]
         desk.close()
-    assert html.escape(f"lookalike index FOLDER -i {tmp_path / 'g'}") in answer.text
+    assert html.escape(f"lookalike index FOLDER -i {tmp_path / 'g'}") in answers[0].text
+    assert all(texts.TEXTS["empty_start"] in answer.text for answer in answers[1:3])
+    assert texts.TEXTS["skipped_none"] not in answers[3].text
+
+
+def test_a_browser_without_the_token_is_answered_with_a_page(serve: Serve) -> None:
+    from lookalike.web.settings import Settings
+
+    client = serve(Settings(token="a-token-that-is-long"))
+    answer = client.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert texts.TEXTS["token"] in answer.text
+    assert answer.headers["www-authenticate"].startswith("Basic")
+    assert client.get("/").json()["error"]["code"] == "unauthorized"
 
 
 def test_names_made_of_markup_are_shown_as_text(browser: TestClient, gallery: Gallery, photos: Path) -> None:
@@ -270,7 +287,7 @@ def test_what_pages_are_made_of_is_small_and_cached(browser: TestClient) -> None
 
 def test_the_collection_is_described_in_words(browser: TestClient, photos: Path) -> None:
     page = read(browser, "/collection")
-    assert str(photos) in page.words
+    assert str(photos) in "".join(page.words)
     assert texts.TEXTS["skipped_none"] in page.words
 
 

@@ -12,6 +12,7 @@ from lookalike.explore.duplicates.keep import KEEP
 from lookalike.web import texts
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
+from tests.web.conftest import make_folder
 from tests.web.test_pages import Page, read
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four pictures, of which two are the same: few enough to be compared quickly."""
-    folder = tmp_path_factory.mktemp("home") / "photos"
-    folder.mkdir()
-    for seed in range(3):
-        make_picture(seed).save(folder / f"{seed:03}.jpg", quality=90)
+    folder = make_folder(tmp_path_factory.mktemp("home"), 3)
     shutil.copy(folder / "000.jpg", folder / "again.jpg")
     return folder
 

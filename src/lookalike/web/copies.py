@@ -193,6 +193,7 @@ class _View:
             "may_export": local,
             "may_write": self._may_write(request),
             "left": found.left,
+            "is_empty": not len(self._desk.gallery),
         }
         return show("copies.html", self._desk, page)
 

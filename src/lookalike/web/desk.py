@@ -89,7 +89,8 @@ class Desk:
     """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
 
     when_ready: called in the background when that is done, as it is when `start` is called; nothing can be added later,
-    so that it is always the same thread that runs it, or none.
+    so that it is always the same thread that runs it, or none. when_stopping: called when the server is about to end,
+    by what would keep a connection open.
     """
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
@@ -99,6 +100,7 @@ class Desk:
         self.failure: Exception | None = None
         self.started = time.time()
         self.when_ready: list[Callable[[], object]] = []
+        self.when_stopping: list[Callable[[], object]] = []
         waiting = max(2 * _CORES, 16)
         self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
         self.searches = Lane("searches", threads=_CORES, waiting=64)

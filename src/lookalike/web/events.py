@@ -26,6 +26,7 @@ MOST_LISTENERS = 64
 
 _EVERY = 1.0  # seconds between two looks
 _SILENCE = 15.0  # seconds without a change after which a comment shows that the connection lives
+_END = ""
 _RECENT = 5.0  # seconds after a change during which an index run counts as under way
 
 
@@ -57,6 +58,14 @@ class Events:
         self._task: asyncio.Task[None] | None = None
         self._last = ""
         self._generation, self._changed = -1, 0.0
+        desk.when_stopping.append(self.close)
+
+    def close(self) -> None:
+        """End all streams, as the server is about to."""
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(_END)
 
     async def stream(self, request: Request) -> AsyncIterator[str]:
         """Lines for a client until it leaves: the state at once, and whenever it has changed. Raises Problem."""
@@ -74,9 +83,12 @@ class Events:
             yield "retry: 2000\n\n" + first
             while True:
                 try:
-                    yield await asyncio.wait_for(queue.get(), _SILENCE)
+                    event = await asyncio.wait_for(queue.get(), _SILENCE)
                 except TimeoutError:
-                    yield ": nothing has changed\n\n"
+                    event = ": nothing has changed\n\n"
+                if event == _END:
+                    return
+                yield event
         finally:
             self._listeners.discard(queue)
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lookalike.images.paths import show_path
+from lookalike.web import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,8 +20,7 @@ __all__ = ["FACETS", "count_values", "quote_value"]
 FACETS = 20_000
 """The most pictures whose values are counted: 0.2 s."""
 
-_SIZES = ((100_000, "less than 100 kB", "<100kB"), (1_000_000, "100 kB to 1 MB", "100kB..1MB"))
-_LARGER = ((10_000_000, "1 to 10 MB", "1MB..10MB"), (1 << 62, "more than 10 MB", ">10MB"))
+_SIZES = ((100_000, "<100kB"), (1_000_000, "100kB..1MB"), (10_000_000, "1MB..10MB"), (1 << 62, ">10MB"))
 
 
 def count_values(records: Iterable[Record], limit: int, base: bytes) -> dict[str, list[dict[str, Any]]]:
@@ -71,8 +71,8 @@ def _read_year(record: Record) -> tuple[str, str] | None:
 def _read_size(record: Record) -> tuple[str, str] | None:
     if record.size is None:
         return None
-    name, where = next((name, where) for most, name, where in (*_SIZES, *_LARGER) if record.size < most)
-    return name, f"size:{where}"
+    where = next(where for most, where in _SIZES if record.size < most)
+    return texts.FILE_SIZES[where], f"size:{where}"
 
 
 def _read_text(field: str) -> Callable[[Record], tuple[str, str] | None]:

@@ -10,11 +10,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from lookalike.errors import LookalikeError
+from lookalike.search.filters import split_filter
 from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.copies import copies_routes
 from lookalike.web.desk import SIZES
+from lookalike.web.facets import quote_value
 from lookalike.web.folders import explain_index, folder_routes, may_write
 from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail
 from lookalike.web.maps import map_routes
@@ -22,7 +24,7 @@ from lookalike.web.picture import picture_routes
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import render, send_static, show
 from lookalike.web.state import FIRST, Part, State, read_state
-from lookalike.web.tiles import count_facets, make_chips, make_tiles
+from lookalike.web.tiles import count_facets, make_chips, make_tiles, name_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["page_routes", "show_problem"]
 
 _GOLDEN = (5**0.5 - 1) / 2
-_SUGGESTED, _LIKENESS = 8, 0.5  # words, and how much they are spelt like the one that is not known
+_SUGGESTED, _LIKENESS = 6, 0.65  # words, and how much they are spelt like the one that is not known
 _COUNTED = 10_000  # pictures whose values are counted where nothing is searched for: 40 ms; beyond, those shown
 _MISSING = {404, 410, 422}  # a picture that was removed, whose file is gone, or cannot be read any more
 _FILTERS = 4  # that are looked at to see which one leaves nothing
@@ -86,8 +88,11 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
 
 def show_problem(desk: Desk, request: Request, problem: Problem) -> Response:
     """The page that tells a person what went wrong; the API's document for a program."""
-    if "text/html" not in request.headers.get("accept", "") or problem.status in {304, 401}:
+    if "text/html" not in request.headers.get("accept", "") or problem.status == 304:
         return answer_problem(problem)
+    if problem.status == 401:  # what pages are made of needs the token too, so this one has no style
+        content = render("token.html", desk, {"title": texts.TEXTS["token"]})
+        return HTMLResponse(content, problem.status, headers=problem.headers)
     text = request.query_params.get("text", "") if problem.code in {"unknown_word", "no_words"} else ""
     page = {
         "problem": problem,
@@ -133,7 +138,7 @@ def _show_find(desk: Desk, request: Request, allow_write: bool) -> Response:  # 
         waiting = {"title": texts.TEXTS["find"], "section": "find", "state": state, "what": texts.TEXTS["adding"]}
         return show("waiting.html", desk, waiting | {"progress": index["progress"]})
     records = desk.gallery.store.get(ids)
-    explained = desk.gallery.explain_filters(state.where, has_hits=bool(ids)) if state.where else []
+    explained = _explain_filters(desk, state, has_hits=bool(ids)) if state.where else []
     page = {
         "title": texts.TEXTS["find"],
         "section": "find",
@@ -152,6 +157,16 @@ def _show_find(desk: Desk, request: Request, allow_write: bool) -> Response:  # 
         "index": index,
     }
     return show("find.html", desk, page)
+
+
+def _explain_filters(desk: Desk, state: State, *, has_hits: bool) -> list[str]:
+    """Why the filters leave nothing, each called as its chip is."""
+    found = desk.gallery.explain_filters(state.where, has_hits=has_hits)
+    for _, field, values in map(split_filter, state.where):
+        for value in values:
+            name = f"“{name_filter(f'{field}:{quote_value(value)}')}”"
+            found = [sentence.replace(f"{field}:{value}", name) for sentence in found]
+    return found
 
 
 def _find_counted(desk: Desk, state: State, shown: dict[int, Record], total: int) -> Iterable[Record]:

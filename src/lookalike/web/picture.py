@@ -150,7 +150,14 @@ class _View:
         tiles = make_tiles(self._desk, [hit.id for hit in hits], records, base_of(request, self._desk), hits)
         key, name = part.pair
         parts = [(texts.PARTS[side], f"/?{key}={name}@{crop}") for side, crop in _PARTS.items()]
-        shared = {"title": tile.name, "state": state, "picture": tile, "tiles": tiles, "parts": parts}
+        shared = {
+            "title": tile.name,
+            "section": "find",
+            "state": state,
+            "picture": tile,
+            "tiles": tiles,
+            "parts": parts,
+        }
         return show("picture.html", self._desk, shared | page | {"part": f"/?{key}={name}", "strip": State()})
 
     def _find_around(self, state: State) -> tuple[list[int], Hits | None]:

@@ -41,7 +41,7 @@ def serve(
         desk = Desk(gallery)
         try:
             server = _Server(
-                configure(desk, settings), lambda: _announce(listening, settings, on_address, open_browser)
+                configure(desk, settings), desk, lambda: _announce(listening, settings, on_address, open_browser)
             )
             desk.when_ready.append(gc.freeze)  # what all requests use is not looked through again and again
             desk.start()
@@ -51,16 +51,22 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it can be reached."""
+    """A server that says when it can be reached, and ends what would last for ever before it waits for the rest."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, desk: Desk, on_start: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_start = on_start
+        self._desk, self._on_start = desk, on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
         self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams of events, then wait for the other answers."""
+        for stop in self._desk.when_stopping:
+            stop()
+        await super().shutdown(sockets)
 
 
 def configure(desk: Desk, settings: Settings) -> uvicorn.Config:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lookalike.web.desk import Desk
     from lookalike.web.state import Part, State
 
-__all__ = ["Chip", "Facet", "Tile", "count_facets", "find_shape", "make_chips", "make_tiles"]
+__all__ = ["Chip", "Facet", "Tile", "count_facets", "find_shape", "make_chips", "make_tiles", "name_filter"]
 
 _NEUTRAL = "#8a8a86"
 _VALUES = 8  # of each filter
@@ -141,7 +141,7 @@ def make_chips(desk: Desk, state: State) -> list[Chip]:
             )
     return [
         *chips,
-        *(Chip(_name_filter(term), state.without("where", term).url, is_filter=True) for term in state.where),
+        *(Chip(name_filter(term), state.without("where", term).url, is_filter=True) for term in state.where),
     ]
 
 
@@ -165,12 +165,19 @@ def _name(records: dict[int, Record], id_: int) -> str:
     return show_path(os.path.basename(records[id_].path)) if id_ in records else str(id_)
 
 
-def _name_filter(term: str) -> str:
+def name_filter(term: str) -> str:
     """A filter in words: `label:forest` is "Folder: forest"."""
     is_not, field, values = split_filter(term)
     name = texts.FIELDS.get(field, field.capitalize())
-    shown = [value.replace("..", " to ") for value in values]
-    return f"{texts.TEXTS['not'] if is_not else ''}{name}: {', '.join(shown)}"
+    return f"{texts.TEXTS['not'] if is_not else ''}{name}: {', '.join(map(_name_value, values))}"
+
+
+def _name_value(value: str) -> str:
+    """A value or a range of a filter in words: `>9000` is "over 9000"."""
+    if value in texts.FILE_SIZES:
+        return texts.FILE_SIZES[value]
+    sign = next((sign for sign in texts.RANGES if value.startswith(sign)), "")
+    return f"{texts.RANGES[sign]} {value[len(sign) :]}" if sign else value.replace("..", " to ")
 
 
 def count_facets(state: State, records: Iterable[Record], base: bytes) -> list[Facet]:

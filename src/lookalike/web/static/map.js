@@ -4,6 +4,7 @@
 /** @typedef {{ids: Float64Array, x: Float32Array, y: Float32Array, group: Uint16Array, groups: {name: string, x: number, y: number, size: number}[]}} Points */
 
 const MOST_IMAGES = 600; // that are kept, at 128 pixels
+const MOST_STRETCHED = 1.7;
 const AT_ONCE = 8; // that are fetched
 const LONGEST = 7000; // characters of an address
 const SHOWN = 400; // thumbnails at once
@@ -39,12 +40,15 @@ export async function start(chart, visit) {
   const isDark = matchMedia("(prefers-color-scheme: dark)");
 
   const smallest = () => 0.46 * Math.min(width, height);
-  const left = (/** @type {number} */ i) => ((x[i] ?? 0) - view.x) * view.scale + width / 2;
-  const top = (/** @type {number} */ i) => (view.y - (y[i] ?? 0)) * view.scale + height / 2;
+  // The islands are in a square, which is stretched to fill more of a wide or a high screen.
+  const across = () => view.scale * Math.min(Math.max(width / height || 1, 1), MOST_STRETCHED);
+  const down = () => view.scale * Math.min(Math.max(height / width || 1, 1), MOST_STRETCHED);
+  const left = (/** @type {number} */ i) => ((x[i] ?? 0) - view.x) * across() + width / 2;
+  const top = (/** @type {number} */ i) => (view.y - (y[i] ?? 0)) * down() + height / 2;
 
   // A thumbnail grows more slowly than the map, so that zooming in makes room.
   function thumbnail() {
-    const first = Math.max(26, Math.min(72, Math.sqrt((width * height) / (2.5 * count))));
+    const first = Math.max(26, Math.min(width, height) / 22, Math.min(72, Math.sqrt((width * height) / (2.5 * count))));
     return Math.min(first * Math.sqrt(view.scale / smallest()), 160);
   }
 
@@ -107,13 +111,12 @@ export async function start(chart, visit) {
     pixels.fill(0);
     const ink = isDark.matches ? 0xff7a7d7d : 0xff9c9e9e;
     const side = Math.max(2, Math.round(2 * ratio));
-    const scale = view.scale * ratio;
-    const across = (width / 2) * ratio - view.x * scale + 0.5;
-    const down = (height / 2) * ratio + view.y * scale + 0.5;
+    const [wide, high] = [across() * ratio, down() * ratio];
+    const [addX, addY] = [(width / 2) * ratio - view.x * wide + 0.5, (height / 2) * ratio + view.y * high + 0.5];
     const [lastX, lastY] = [w - side, h - side];
     for (let i = 0; i < count; i++) {
-      const px = (x[i] ?? 0) * scale + across;
-      const py = down - (y[i] ?? 0) * scale;
+      const px = (x[i] ?? 0) * wide + addX;
+      const py = addY - (y[i] ?? 0) * high;
       if (px < 0 || py < 0 || px >= lastX || py >= lastY) continue;
       const at = (py | 0) * w + (px | 0);
       for (let row = 0, next = at; row < side; row++, next += w) for (let n = 0; n < side; n++) pixels[next + n] = ink;
@@ -128,28 +131,29 @@ export async function start(chart, visit) {
   let taken = new Int32Array(0);
   function choose() {
     const size = thumbnail();
-    const across = Math.ceil(width / size) + 5;
-    const fields = across * (Math.ceil(height / size) + 5);
+    const columns = Math.ceil(width / size) + 5;
+    const fields = columns * (Math.ceil(height / size) + 5);
     if (taken.length < fields) taken = new Int32Array(fields);
     taken.fill(-1);
     const chosen = [];
-    const [addX, addY] = [width / 2 - view.x * view.scale, height / 2 + view.y * view.scale];
+    const [wide, high] = [across(), down()];
+    const [addX, addY] = [width / 2 - view.x * wide, height / 2 + view.y * high];
     for (let i = 0; i < count && chosen.length < SHOWN; i++) {
-      const px = (x[i] ?? 0) * view.scale + addX;
-      const py = addY - (y[i] ?? 0) * view.scale;
+      const px = (x[i] ?? 0) * wide + addX;
+      const py = addY - (y[i] ?? 0) * high;
       if (px < -size || py < -size || px > width + size || py > height + size) continue;
-      const field = (Math.floor(py / size) + 2) * across + Math.floor(px / size) + 2;
+      const field = (Math.floor(py / size) + 2) * columns + Math.floor(px / size) + 2;
       if ((taken[field] ?? -1) >= 0) continue; // the usual case: another one lies in the same field
-      if (gone.has(i) || isCovered(field, across, px, py, size)) continue;
+      if (gone.has(i) || isCovered(field, columns, px, py, size)) continue;
       taken[field] = i;
       chosen.push(i);
     }
     return chosen;
   }
 
-  /** @param {number} field @param {number} across @param {number} px @param {number} py @param {number} size */
-  function isCovered(field, across, px, py, size) {
-    for (let row = field - across; row <= field + across; row += across) {
+  /** @param {number} field @param {number} columns @param {number} px @param {number} py @param {number} size */
+  function isCovered(field, columns, px, py, size) {
+    for (let row = field - columns; row <= field + columns; row += columns) {
       for (let n = row - 1; n <= row + 1; n++) {
         const other = taken[n] ?? -1;
         if (other >= 0 && Math.abs(left(other) - px) < size && Math.abs(top(other) - py) < size * 0.9) return true;
@@ -186,8 +190,8 @@ export async function start(chart, visit) {
       const text = each.name.length > 28 ? `${each.name.slice(0, 14)}…${each.name.slice(-13)}` : each.name;
       const wide = (widths.get(text) ?? context.measureText(text).width) + 16;
       widths.set(text, wide - 16);
-      const px = (each.x - view.x) * view.scale + width / 2;
-      const py = (view.y - each.y) * view.scale + height / 2;
+      const px = (each.x - view.x) * across() + width / 2;
+      const py = (view.y - each.y) * down() + height / 2;
       if (px < wide / 2 || px > width - wide / 2 || py < high || py > height - high) continue;
       if (boxes.some(([cx, cy, other]) => Math.abs(cx - px) < (other + wide) / 2 && Math.abs(cy - py) < high)) continue;
       boxes.push([px, py, wide]);
@@ -263,16 +267,17 @@ export async function start(chart, visit) {
   /** @param {number} by @param {number} [px] @param {number} [py] */
   function zoom(by, px = width / 2, py = height / 2) {
     const scale = Math.min(Math.max(view.scale * by, smallest() * 0.8), smallest() * 200);
-    view.x += (px - width / 2) * (1 / view.scale - 1 / scale);
-    view.y -= (py - height / 2) * (1 / view.scale - 1 / scale);
+    const [wide, high] = [across(), down()];
     view.scale = scale;
+    view.x += (px - width / 2) * (1 / wide - 1 / across());
+    view.y -= (py - height / 2) * (1 / high - 1 / down());
     ask();
   }
 
   /** @param {number} dx @param {number} dy */
   function pan(dx, dy) {
-    view.x -= dx / view.scale;
-    view.y += dy / view.scale;
+    view.x -= dx / across();
+    view.y += dy / down();
     ask();
   }
 

@@ -49,9 +49,26 @@ function remember() {
   return { main: main(), ask: document.querySelector(".ask"), title: document.title, section, y: scrollY, focus: document.activeElement };
 }
 
-/** @param {Page} page */
-function put(page) {
+// What had the focus may be drawn again on the next page: the slider that was moved, the chip that was weighed, the step
+// to the next hit. From a picture, focus goes to the picture in the same place if hits are only ranked again, else to
+// the first one.
+
+/** @param {Element | null} old @param {boolean} keepsPlace @returns {() => HTMLElement | null} */
+function follow(old, keepsPlace) {
+  if (!old?.matches(":focus-visible") || !main().contains(old)) return () => null;
+  const index = keepsPlace ? hits().findIndex((hit) => hit.parentElement?.contains(old)) : 0;
+  if (old.closest(".tile")) return () => (find(".picture", HTMLElement) ? null : (hits()[Math.min(index, hits().length - 1)] ?? null));
+  for (const name of ["id", "name", "rel", "data-mode", "aria-label"]) {
+    const value = old.getAttribute(name);
+    if (value) return () => find(`${old.localName}[${name}="${CSS.escape(value)}"]`, HTMLElement, main());
+  }
+  return () => null;
+}
+
+/** @param {Page} page @param {boolean} [keepsPlace] */
+function put(page, keepsPlace = false) {
   const wasTyping = document.activeElement?.id === "words";
+  const next = follow(document.activeElement, keepsPlace);
   setMarking(false);
   main().replaceWith(page.main);
   if (page.ask) document.querySelector(".ask")?.replaceWith(page.ask);
@@ -64,6 +81,7 @@ function put(page) {
   scrollTo(0, page.y);
   if (page.focus instanceof HTMLElement && page.focus.isConnected && page.focus !== body) page.focus.focus({ preventScroll: true });
   else if (wasTyping) find("#words", HTMLInputElement)?.focus();
+  else next()?.focus({ preventScroll: true });
 }
 
 /** @param {string} html @returns {Page} */
@@ -112,7 +130,7 @@ async function visit(address, { init = {}, isPushed = true, isQuiet = false, gro
       for (const old of [...pages.keys()].slice(0, -REMEMBERED)) pages.delete(old);
       if (keepsPlace) page.y = scrollY;
       if (isPushed) history.pushState({ number: (number = Date.now()) }, "", url);
-      put(page);
+      put(page, keepsPlace);
     }, grows);
     if (!isQuiet) announce();
   } catch (error) {
@@ -444,11 +462,12 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("click", async (event) => {
-  const copy = event.target instanceof Element ? event.target.closest("#copy") : null;
+  const copy = event.target instanceof Element ? event.target.closest(".copier") : null;
   if (!(copy instanceof HTMLElement)) return;
   await navigator.clipboard.writeText(copy.dataset.text ?? "");
   const label = find("span", HTMLElement, copy);
   if (label) label.textContent = texts.copied ?? "";
+  label?.classList.remove("unseen");
 });
 
 // Keys. Only one picture of a grid is in the order of Tab; arrows move among the others.
