@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import socket
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -340,17 +342,14 @@ class _Reader:
 def _connected(address: str) -> Iterator[Any]:
     """The module `ray`, connected to a cluster; a connection that was there before stays. Raises Unreachable."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError:
-        raise MissingExtra(
-            "encoding on a cluster needs the package ray", hint=how_to_install("lookalike[ray]")
-        ) from None
-    if ray.is_initialized():
-        yield ray
+    if importlib.util.find_spec("ray") is None:
+        raise MissingExtra("encoding on a cluster needs the package ray", hint=how_to_install("lookalike[ray]"))
+    if "ray" in sys.modules and importlib.import_module("ray").is_initialized():
+        yield sys.modules["ray"]
         return
     try:
-        _knock(address)
+        _knock(address)  # before a second goes into importing Ray
+        ray = importlib.import_module("ray")
         ray.init(address=address, namespace="lookalike", log_to_driver=False, configure_logging=False)
     except Exception as error:  # noqa: BLE001  (ConnectionError, ValueError, RuntimeError and errors of gRPC)
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
