@@ -59,16 +59,16 @@ def draw_cluster(cluster: Cluster) -> Image.Image:
 
 def draw_outliers(outliers: Sequence[Outlier]) -> Image.Image:
     """Draw outliers, of which there must be one at least, the farthest on top."""
-    return _draw([(each, f"{each.times:.2f} x the median") for each in outliers])
+    return _draw([(each, f"{each.times:.2f} x the median\n{_name(each)}\n{_folder(each)}") for each in outliers])
 
 
 def draw_wrong_labels(labels: Sequence[WrongLabel]) -> Image.Image:
     """Draw pictures whose labels are probably wrong, one at least, the least doubtful on top."""
-    return _draw([(each, f"{each.label}: {each.suggested}?") for each in labels])
+    return _draw([(each, f"{each.suggested}?\nlabelled {each.label}\n{_name(each)}") for each in labels])
 
 
 def _draw(pictures: Sequence[tuple[Picture, str]]) -> Image.Image:
-    (first, text), *others = ((each, f"{text}\n{_name(each)}\n{_folder(each)}") for each, text in pictures)
+    (first, text), *others = pictures
     return draw_montage((open_for_sheet(first.path), text), [(each.path, caption) for each, caption in others])
 
 

@@ -273,6 +273,21 @@ def test_scenes_guesses_and_what_is_not_proven_against_the_kept_picture_stay(tmp
     assert [left.reason for left in plan.left] == ["not proven to be a copy of the kept picture"]
 
 
+def test_a_picture_that_shows_more_is_kept_or_stays(tmp_path: Path) -> None:
+    crop, wide = (picture(write(tmp_path / name, name.encode()), number) for number, name in ((1, "a"), (2, "b")))
+    evidence = Evidence(found=("cropped", "resized"), scale=0.64, crop=(0.04, 0.13, 0.68, 0.78), sure=1.0)
+    pair = Pair(crop, wide, "same picture", proven=True, evidence=evidence)
+    group = Group("same picture", True, (crop, wide), (pair,))
+    plan = make_plan(Duplicates((group,)), "largest", never)
+    assert [(move.kept, move.copy) for move in plan.moves] == [(wide, crop)]
+    plan = make_plan(Duplicates((group,)), "path order", never)
+    assert (plan.moves, plan.kept[1]) == ((), crop)
+    assert "shows more than the picture to keep" in plan.left[0].reason
+    pair = replace(pair, evidence=replace(evidence, scale=1 / 0.64))
+    plan = make_plan(Duplicates((replace(group, pairs=(pair,)),)), "path order", never)
+    assert [(move.kept, move.copy) for move in plan.moves] == [(crop, wide)]
+
+
 NAMES = [
     "plain.jpg",
     "two words.jpg",

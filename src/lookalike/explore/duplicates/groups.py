@@ -96,6 +96,8 @@ class Group:
         found = sorted(pairs, key=lambda pair: kept not in (pair.a, pair.b))
         if not found or picture == kept:
             return ""
+        if found[0].kind == "same scene":  # neither was made of the other
+            return "much of the same"
         evidence = found[0].evidence
         return ", ".join(evidence.found if found[0].b == picture else evidence.undone)
 

@@ -6,17 +6,18 @@ import contextlib
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from lookalike.errors import UsageError
+from lookalike.explore.duplicates.groups import Pair
 from lookalike.images.paths import is_remote, path_fields, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from pathlib import Path
 
     from lookalike.explore.duplicates.groups import Duplicates, Group, Picture
-    from lookalike.explore.duplicates.proof import Evidence
+    from lookalike.explore.duplicates.proof import Evidence, Kind
 
     Prove = Callable[[Picture, Picture], tuple[str | None, Evidence]]
     """What two pictures are to each other by their files as they are now."""
@@ -88,7 +89,7 @@ def make_plan(duplicates: Duplicates, keep: Keep, prove: Prove) -> Plan:
 
     Of each group the best by the rule is kept, or, against another folder or gallery, the one there. Every other
     picture is moved only if it is a copy of exactly the kept one: where the search has not compared these two, `prove`
-    does. Links, and files with several names in the group, stay.
+    does. Links, files with several names in the group, and what shows more than the kept picture stay.
     """
     moves: list[Move] = []
     left: list[Left] = []
@@ -99,15 +100,18 @@ def make_plan(duplicates: Duplicates, keep: Keep, prove: Prove) -> Plan:
         present = [picture for picture in group.pictures if _is_there(picture)]
         if not present:
             continue
-        best = max(_reference(present), key=_RULES[keep])
+        crops = [_find_crop(pair.a, pair.b, pair.evidence) for pair in group.pairs if pair.proven]
+        best = _choose(_reference(present), keep, {each.digest for each in crops if each is not None})
         kept[number] = best
         for picture in (each for each in present if each is not best):
             reason = _why_it_stays(picture, best, present)
-            found = None if reason else _find_proof(group, picture, best, prove)
-            if found is not None and found[0] in _CERTAIN:
-                moves.append(Move(number, str(found[0]), picture, best, found[1]))
-            else:
+            pair = None if reason else _find_proof(group, picture, best, prove)
+            if pair is None or pair.kind not in _CERTAIN:
                 left.append(Left(number, picture, reason or "not proven to be a copy of the kept picture"))
+            elif (crop := _find_crop(pair.a, pair.b, pair.evidence)) and crop.digest == best.digest:
+                left.append(Left(number, picture, "it shows more than the picture to keep, which is a part of it"))
+            else:
+                moves.append(Move(number, pair.kind, picture, best, pair.evidence))
     return Plan(tuple(moves), kept, tuple(left))
 
 
@@ -139,13 +143,30 @@ def _why_it_stays(picture: Picture, kept: Picture, group: Sequence[Picture]) -> 
     return "a file with several names in this group" if others else ""
 
 
-def _find_proof(group: Group, picture: Picture, kept: Picture, prove: Prove) -> tuple[str | None, Evidence]:
+def _find_proof(group: Group, picture: Picture, kept: Picture, prove: Prove) -> Pair | None:
     """What the search found of these two contents, or what a comparison finds now."""
     digests = {picture.digest, kept.digest}
     for pair in group.pairs:
         if pair.proven and {pair.a.digest, pair.b.digest} == digests:
-            return pair.kind, pair.evidence
-    return prove(kept, picture)
+            return pair
+    kind, evidence = prove(kept, picture)
+    return None if kind is None else Pair(kept, picture, cast("Kind", kind), proven=True, evidence=evidence)
+
+
+def _find_crop(one: Picture, other: Picture, evidence: Evidence) -> Picture | None:
+    """Which of two pictures is a part of what the other shows, by their areas at the same scale; None if neither is."""
+    if "cropped" not in evidence.found or evidence.scale is None or not one.pixels or not other.pixels:
+        return None
+    return other if evidence.scale**2 * one.pixels > other.pixels else one
+
+
+def _choose(pictures: Sequence[Picture], keep: Keep, crops: Container[bytes]) -> Picture:
+    """The picture to keep by a rule. Of those with the most pixels, it is rather one that is no part of another."""
+    if keep == "largest":
+        most = max(each.pixels for each in pictures)
+        largest = [each for each in pictures if each.pixels == most]
+        pictures = [each for each in largest if each.digest not in crops] or largest
+    return max(pictures, key=_RULES[keep])
 
 
 def _by_size(picture: Picture) -> tuple[int, int]:
