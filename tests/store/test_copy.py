@@ -15,7 +15,7 @@ from lookalike.store import Record, Store, open_store
 from lookalike.store.calibration import Calibration
 from lookalike.store.concepts import Concept
 from lookalike.store.copy import copy_store
-from tests.engines import marks_of
+from tests.engines import marks_of, milvus_galleries
 from tests.store.making import DIM, STORES, digest, embedding, nearest, problems, put, space
 from tests.store.test_descriptions import description
 
@@ -40,6 +40,8 @@ PAIRS = [
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """A store with something of everything in it, and an empty one."""
     with contextlib.ExitStack() as stack:
+        if "milvus" in request.param:
+            stack.callback(milvus_galleries().give_back)
         made = [STORES[name](tmp_path / f"gallery{n}", space()) for n, name in enumerate(request.param)]
         for one in made:
             stack.callback(one.close)

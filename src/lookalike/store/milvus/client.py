@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from pymilvus import MilvusClient
 from pymilvus.client.prepare import Prepare
 from pymilvus.client.types import get_consistency_level
@@ -162,19 +163,28 @@ class Client:
             check_status(answer.status)
             return list(answer.fields_data)
 
-        level = get_consistency_level(options.pop("consistency_level"))
-        whole = {**options, "consistency_level": level, "use_default_consistency": False}
-        request = Prepare.query_request(name, condition, fields, [], **whole)
+        request = Prepare.query_request(name, condition, fields, [], **_with_level(options))
         with self.named_errors():
             return _to_rows(self._call(query))
 
     def search(self, name: str, vector: list[float], limit: int, **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-        """The rows nearest to a vector."""
+        """The rows nearest to a vector, each with its distance as the server computes it.
+
+        options: of `Prepare.search_requests_with_expr`.
+        """
+
+        def search(milvus: MilvusClient, wait: float) -> Any:  # noqa: ANN401  (a message of protobuf)
+            context = _context(milvus).to_grpc_metadata()
+            answer = _handler(milvus)._stub.Search(request, timeout=wait, metadata=context)  # noqa: SLF001
+            check_status(answer.status)
+            return answer.results
+
+        request = Prepare.search_requests_with_expr(
+            name, anns_field="vector", data=[vector], limit=limit, **_with_level(options)
+        )
         with self.named_errors():
-            found = self._call(
-                lambda milvus, wait: milvus.search(name, data=[vector], limit=limit, timeout=wait, **options)
-            )
-        return list(found[0])
+            found = self._call(search)
+        return [{**row, "distance": far} for row, far in zip(_to_rows(found.fields_data), found.scores, strict=True)]
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -230,10 +240,9 @@ class Client:
 
 def _to_columns(rows: list[dict[str, Any]], fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows as Milvus takes them fastest: ten times as fast as row by row."""
-    return [
-        {"name": field["name"], "type": field["type"], "values": [row[field["name"]] for row in rows]}
-        for field in fields
-    ]
+    values = {field["name"]: [row[field["name"]] for row in rows] for field in fields}
+    values["vector"] = [one.tolist() if isinstance(one, np.ndarray) else one for one in values["vector"]]
+    return [{"name": field["name"], "type": field["type"], "values": values[field["name"]]} for field in fields]
 
 
 def _to_rows(columns: list[Any]) -> list[dict[str, Any]]:
@@ -247,10 +256,18 @@ def _values(column: Any) -> list[Any]:  # noqa: ANN401  (a message of protobuf)
         kind = column.scalars.WhichOneof("data")
         return list(getattr(column.scalars, kind).data) if kind else []
     vectors = column.vectors
-    is_binary = vectors.WhichOneof("data") == "binary_vector"
-    size = vectors.dim // 8 if is_binary else vectors.dim
-    content = vectors.binary_vector if is_binary else list(vectors.float_vector.data)
-    return [content[start : start + size] for start in range(0, len(content), size)]
+    if vectors.WhichOneof("data") == "binary_vector":
+        size, content = vectors.dim // 8, vectors.binary_vector
+        return [content[start : start + size] for start in range(0, len(content), size)]
+    # Protobuf packs them as they are in memory, behind a tag and their size: ten times as fast as one by one.
+    size = 4 * len(vectors.float_vector.data)
+    packed = vectors.float_vector.SerializeToString()
+    return list(np.frombuffer(packed, "<f4", offset=len(packed) - size).reshape(-1, vectors.dim))
+
+
+def _with_level(options: dict[str, Any]) -> dict[str, Any]:
+    level = get_consistency_level(options["consistency_level"])
+    return {**options, "consistency_level": level, "use_default_consistency": False}
 
 
 def _handler(milvus: MilvusClient) -> Any:  # noqa: ANN401

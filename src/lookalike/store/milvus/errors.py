@@ -78,7 +78,8 @@ def translate(error: Exception, location: str) -> StoreError:
 def _refusal(error: BaseException) -> BaseException | None:
     """What the server says to a wrong password, which the client turns into "Fail connecting"; None otherwise."""
     for one in (error, error.__context__):
-        if isinstance(one, grpc.RpcError) and _code(one) is grpc.StatusCode.UNAUTHENTICATED:
+        is_refusal = isinstance(one, grpc.RpcError) and _code(one) is grpc.StatusCode.UNAUTHENTICATED
+        if is_refusal:
             return one
     return None
 

@@ -47,10 +47,8 @@ class Moment:
     def search(self, vector: list[float], limit: int, condition: str, metric: str) -> list[dict[str, Any]]:
         """The items nearest to a vector, of those with an embedding that a condition selects, with their vectors."""
         where = f"{self._lives} and embedded == true" + (f" and ({condition})" if condition else "")
-        options = {**self._options(), "search_params": {"metric_type": metric, "params": {}}}
-        found = self._client.search(
-            self.items, vector, limit, filter=where, output_fields=["id", "vector"], anns_field="vector", **options
-        )
+        options = {**self._options(), "param": {"metric_type": metric, "params": {}}}
+        found = self._client.search(self.items, vector, limit, expr=where, output_fields=["id", "vector"], **options)
         self._check()
         return found
 

@@ -121,8 +121,8 @@ class Finder:
 
     def _measure(self, found: list[dict[str, Any]], query: Vectors, k: int, width: int) -> Near:
         """The k nearest of the candidates by the distances that every store gives."""
-        ids = np.array([one["entity"]["id"] for one in found], np.int64)
-        vectors = np.array([one["entity"]["vector"] for one in found], np.float32).reshape(len(ids), max(2, width))
+        ids = np.array([one["id"] for one in found], np.int64)
+        vectors = np.array([one["vector"] for one in found], np.float32).reshape(len(ids), max(2, width))
         matrix = Matrix(ids, np.ascontiguousarray(vectors[:, :width]), self._space.metric)
         return _pairs(matrix.measure(query, np.arange(len(ids)), k))
 
