@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+Computed = dict[str, tuple[Any, str]]
 NAMES = ["map", "clusters", "duplicates"]
 
 
@@ -34,6 +35,12 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     with Gallery.open(folder.parent / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(folder, options=IndexOptions(workers=1))
         yield gallery
+
+
+@pytest.fixture(scope="module")
+def computed(gallery: Gallery) -> Computed:
+    """Every result with its mark."""
+    return {name: surveyor.compute(gallery, name, progress) for name in NAMES}
 
 
 def progress(_done: int, _total: int) -> None:
@@ -51,10 +58,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_result_that_is_kept_is_the_one_that_was_computed(gallery: Gallery, tmp_path: Path, name: str) -> None:
+def test_a_result_that_is_kept_is_the_one_that_was_computed(
+    gallery: Gallery, computed: Computed, tmp_path: Path, name: str
+) -> None:
     kept = Kept(tmp_path / "surveys")
     assert kept.find(name, gallery.store) is None
-    value, mark = surveyor.compute(gallery, name, progress)
+    value, mark = computed[name]
     kept.keep(name, gallery.store, value, mark)
     found = kept.find(name, gallery.store)
     assert same(found, value)
@@ -64,8 +73,10 @@ def test_a_result_that_is_kept_is_the_one_that_was_computed(gallery: Gallery, tm
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_process_of_its_own_computes_the_same(gallery: Gallery, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    value, mark = surveyor.compute(gallery, name, progress)
+def test_a_process_of_its_own_computes_the_same(
+    gallery: Gallery, computed: Computed, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, mark = computed[name]
     monkeypatch.setattr(surveyor, "_APART", 1)
     monkeypatch.setattr(surveyor, "_compute", None)  # in this process
     apart, other = surveyor.compute(gallery, name, progress)
@@ -85,9 +96,11 @@ def test_whoever_ends_the_server_ends_what_it_computes(gallery: Gallery, monkeyp
     assert time.monotonic() - began < 20
 
 
-def test_a_file_that_is_damaged_foreign_or_outdated_is_not_used(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_file_that_is_damaged_foreign_or_outdated_is_not_used(
+    gallery: Gallery, computed: Computed, tmp_path: Path
+) -> None:
     kept = Kept(tmp_path / "surveys")
-    value, mark = surveyor.compute(gallery, "map", progress)
+    value, mark = computed["map"]
     kept.keep("map", gallery.store, value, mark)
     (file,) = (tmp_path / "surveys").iterdir()
     content = file.read_bytes()
@@ -120,17 +133,19 @@ def test_a_server_that_starts_again_has_what_was_computed(
     second.close()
 
 
-def test_a_folder_that_cannot_be_written_keeps_nothing_and_nobody_minds(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_keeps_nothing_and_nobody_minds(
+    gallery: Gallery, computed: Computed, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"")
     kept = Kept(tmp_path / "file" / "surveys")
-    value, mark = surveyor.compute(gallery, "map", progress)
+    value, mark = computed["map"]
     kept.keep("map", gallery.store, value, mark)
     assert kept.find("map", gallery.store) is None
 
 
-def test_the_oldest_files_go_when_there_are_too_many(gallery: Gallery, tmp_path: Path) -> None:
+def test_the_oldest_files_go_when_there_are_too_many(gallery: Gallery, computed: Computed, tmp_path: Path) -> None:
     kept = Kept(tmp_path, most_bytes=6000)
-    value, mark = surveyor.compute(gallery, "map", progress)
+    value, mark = computed["map"]
     for number in range(4):
         old = tmp_path / f"{number}-map.kept"
         old.write_bytes(bytes(2000))

@@ -13,6 +13,7 @@ import os
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
+from lookalike.store import is_folder
 from lookalike.vectors.mapped import Damaged, open_segment, write_segment
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Kept:
             self._clean_up()
 
     def _path(self, name: str, store: Store) -> Path:
-        place = hashlib.sha256(os.fsencode(store.location)).hexdigest()[:32]
+        place = hashlib.sha256(os.fsencode(_place(store))).hexdigest()[:32]
         return self._folder / f"{place}-{name}.kept"
 
     def _clean_up(self) -> None:
@@ -81,8 +82,13 @@ class Kept:
 
 def mark_state(store: Store) -> str:
     """A mark of everything that a result depends on: the version, the gallery and its state."""
-    parts = [str(_VERSION), os.fspath(store.location), *map(str, astuple(store.space)), store.state]
+    parts = [str(_VERSION), _place(store), *map(str, astuple(store.space)), store.state]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _place(store: Store) -> str:
+    """Where a gallery is, whatever the working directory."""
+    return os.path.abspath(store.location) if is_folder(store.location) else store.location
 
 
 def write_result(path: Path, name: str, value: object, mark: str) -> None:

@@ -117,7 +117,15 @@ class Together(Generic[_Item, _Result]):
             self._free -= 1
             future = self._lane.submit(partial(self._answer, [item for item, _ in some]))
             waiters = [waiter for _, waiter in some]
-            future.add_done_callback(partial(_call_soon, waiters[0].get_loop(), partial(self._end, waiters, future)))
+            future.add_done_callback(partial(self._report, waiters))
+
+    def _report(self, waiters: list[asyncio.Future[_Result]], future: Future[list[_Result]]) -> None:
+        """Say in the event loop that some are answered."""
+        try:
+            waiters[0].get_loop().call_soon_threadsafe(self._end, waiters, future)
+        except RuntimeError:  # it has ended, as in a test; the next one finds the thread free
+            self._free += 1
+            self._lane.under_way -= len(waiters)
 
     def _end(self, waiters: list[asyncio.Future[_Result]], future: Future[list[_Result]]) -> None:
         self._free += 1

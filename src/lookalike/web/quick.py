@@ -43,7 +43,7 @@ class Quick:
 
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self._app, self._desk = app, desk
-        # Of a gallery's own files, one search at a time: two only take the interpreter from each other.
+        # In a gallery's own files, one search at a time: two only take the interpreter from each other.
         threads = 1 if is_folder(desk.gallery.location) else _CORES
         self._searches = Together(desk.searches, self._search, threads=threads)
 

@@ -1,7 +1,7 @@
 """Computes what is about a whole collection: its map, its groups, its duplicates.
 
-Of a large collection, in a process of its own with a lower priority: the searches of the server go first, and none of
-them waits for the interpreter.
+A large collection has a process of its own for it, with a lower priority: the searches of the server go first, and none
+of them waits for the interpreter.
 """
 
 from __future__ import annotations

@@ -202,15 +202,19 @@ class Surveys:
         store = self._gallery.store
         before = store.generation
         self._gallery.mark_distinct(one.path, other.path, wait=wait)
-        after = store.generation
-        if after != before + 1:  # another process has written as well
+        after, mark = store.generation, mark_state(store)
+        with self._lock:
+            plans = list(self._plans.values())
+        for plan in plans:
+            plan.forget()
+        if not before + 1 == after == store.generation:  # another process has written as well
             return
         pair = frozenset({one.digest or b"", other.digest or b""})
         changes: dict[str, Callable[[Any], Any] | None] = {"duplicates": lambda found: found.without(pair)}
         for survey in (self.map, self.clusters, self.duplicates):
             value = survey.carry(before, after, changes.get(survey.name))
             if value is not None:
-                self._kept.keep(survey.name, store, value, mark_state(store))
+                self._kept.keep(survey.name, store, value, mark)
 
     def close(self) -> None:
         """End what is under way."""
