@@ -31,7 +31,7 @@ _FilterOption = Annotated[
     ),
 ]
 _GroupsOption = Annotated[
-    int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups (default: as many as there seem).")
+    int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups (default: as the pictures suggest).")
 ]
 _SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Change it to get another result.")]
 
@@ -54,7 +54,7 @@ def draw_map(
     ] = None,
     size: Annotated[int, typer.Option(metavar="PIXELS", help="The longer side of the drawing.")] = 2400,
     megabytes: Annotated[
-        float, typer.Option("--megabytes", metavar="MB", min=0, help="The most that the page's thumbnails may take.")
+        float, typer.Option("--megabytes", metavar="MB", min=0, help="Size limit for all thumbnails on the page.")
     ] = 16.0,
     where: _FilterOption = None,
     groups: _GroupsOption = None,
