@@ -68,8 +68,8 @@ def draw_map(
 ) -> None:
     """Draw the whole collection as a map.
 
-    Pictures that are alike lie near each other, and each group of them has a name. Without --draw or --html, the place
-    of every picture is printed.
+    Pictures that are alike lie near each other, and each group of them has a name. Without --draw or --html, the
+    position of every picture is printed.
     """
     with lookalike.Gallery.open(gallery) as opened:
         for output in (drawing, page):

@@ -119,7 +119,7 @@ def merge_seeds(results: Sequence[Result]) -> list[Result]:
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
-        alike = {**asdict(result.preset), "seed": None, "length": len(result.history)}
+        alike = {**asdict(result.preset), "seed": None, "description": None, "length": len(result.history)}
         groups.setdefault(json.dumps(alike), []).append(result)
     return [_merge(sorted(group, key=lambda result: result.preset.seed)) for group in groups.values()]
 
