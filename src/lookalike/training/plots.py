@@ -165,7 +165,14 @@ def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path, *, force: boo
 
 def draw_layers(layers: Sequence[Layer], title: str, path: Path, *, force: bool = False) -> None:
     """Draw a model from input to output: a bar for each layer, as wide as the logarithm of its output size."""
-    figure, axes = _canvas(8, 0.8 + 0.32 * len(layers))
+    figure, axes = _canvas(8, 1.1 + 0.32 * len(layers))
+    for x, side, heading in (
+        (-0.54, "right", "layer"),
+        (0, "center", "kind (width: logarithm of the output size)"),
+        (0.54, "left", "output"),
+        (1.16, "right", "parameters"),
+    ):
+        axes.text(x, -1, heading, ha=side, va="center", color=_INK, fontsize=8, style="italic")
     most = max(math.log2(math.prod(layer.shape)) for layer in layers)
     for row, layer in enumerate(layers):
         width = math.log2(max(2, math.prod(layer.shape))) / most
@@ -177,7 +184,7 @@ def draw_layers(layers: Sequence[Layer], title: str, path: Path, *, force: bool 
         count = f"{layer.parameters:,}" if layer.parameters else ""
         axes.text(1.16, row, count, ha="right", va="center", color=_INK, fontsize=8)
     axes.set_xlim(-0.85, 1.18)
-    axes.set_ylim(len(layers) - 0.4, -0.6)
+    axes.set_ylim(len(layers) - 0.4, -1.5)
     axes.set_axis_off()
     total = sum(layer.parameters for layer in layers)
     axes.set_title(f"{title}, {total:,} parameters", loc="left")
