@@ -102,6 +102,7 @@ def split(line: str, folder: Path) -> tuple[dict[str, str], list[str]]:
     return settings, words[len(settings) :]
 
 
+@pytest.mark.usefixtures("few_patches")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TensorFlow's own making
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_a_page_works(page: Path, sandbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
