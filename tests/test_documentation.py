@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import shlex
@@ -49,10 +50,10 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Path:
+def sandbox(tmp_path: Path, page: Path) -> Path:
     """What the pages take for granted: pictures in classes, beach.jpg, a pair of encoders and an export of one."""
     folder = tmp_path / "reader"
-    for seed in range(40):
+    for seed in range(12 if "duplicates" in page.name else 40):  # each is compared with nearly every other there
         home = folder / "Photos" / ("beach" if seed % 2 else "forest")
         home.mkdir(parents=True, exist_ok=True)
         make_picture(seed).save(home / f"{seed:03}.jpg")
@@ -101,6 +102,7 @@ def split(line: str, folder: Path) -> tuple[dict[str, str], list[str]]:
     return settings, words[len(settings) :]
 
 
+@pytest.mark.usefixtures("few_patches")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TensorFlow's own making
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_a_page_works(page: Path, sandbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +133,9 @@ def test_every_command_that_a_page_quotes_without_running_it_has_these_options(p
             words = shlex.split(quoted[1], comments=True)
             command: Any = typer.main.get_command(app)
             while getattr(command, "commands", None):
-                name = next(word for word in words if not word.startswith("-"))
+                name = next((word for word in words if word in command.commands), None)
+                if name is None:
+                    break
                 words.remove(name)
                 command = command.commands[name]
             command.make_parser(click.Context(command)).parse_args([word for word in words if word != "-q"])
@@ -187,3 +191,37 @@ def test_the_figures_of_the_default_are_the_same_on_every_page() -> None:
         assert row is not None, page
         found[page] = [re.split(r"[ ±]", cell.strip())[0] for cell in row[1].split("|")]
     assert len(set(map(tuple, found.values()))) == 1, found
+
+
+def read_record(name: str) -> dict[str, Any]:
+    text = (ROOT / "docs" / "results" / "evaluation" / f"{name}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_the_figures_of_every_collection_are_those_of_the_record() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    record = read_record("efficientnet-lite0-layers-int8")
+    for one in record["collections"]:
+        cells = [f"`{one['collection']}`", f"{one['n_gallery']:,}", f"{one['n_queries']:,}"]
+        for name in ("mAP", "P@10", "top_1"):
+            low, high = one["intervals"][name]
+            cells.append(f"{one[name]:.3f} ±{(high - low) / 2:.3f}")
+        assert f"| {' | '.join(cells)} |" in text
+    sets = [one for one in record["collections"] if one["collection"] != "scenes8"]
+    means = [f"{sum(one[name] for one in sets) / len(sets):.3f}" for name in ("mAP", "P@10", "top_1")]
+    assert f"| mean of the seven sets | | | {' | '.join(means)} |" in text
+
+
+@pytest.mark.parametrize(
+    ("record", "start"), [("", "| `efficientnet-lite0-layers-int8`, adapted"), ("--raw", "| the same")]
+)
+def test_the_figures_of_the_readme_are_those_of_the_record(record: str, start: str) -> None:
+    (one,) = (
+        one
+        for one in read_record(f"efficientnet-lite0-layers-int8{record}")["collections"]
+        if one["collection"] == "scenes8"
+    )
+    figures = " | ".join(f"{one[name]:.3f}" for name in ("mAP", "P@10", "top_1"))
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith(start) and line.endswith(f" | {one['dim']:,} | {figures} |")]

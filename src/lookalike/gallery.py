@@ -472,7 +472,7 @@ class Gallery:
     ) -> Map:
         """Every picture as a point in two dimensions, near those that are like it, with the name of its group.
 
-        where: filters, as for `search`. groups: how many groups; None for as many as there seem to be. fine: by t-SNE,
+        where: filters, as for `search`. groups: how many groups; None lets the pictures decide. fine: by t-SNE,
         which keeps more neighbours together and takes much longer. The same gallery and seed give the same map. Raises
         StoreError, UsageError; MissingExtra for `fine` without openTSNE.
         """
@@ -483,7 +483,7 @@ class Gallery:
     def clusters(self, count: int | None = None, *, where: Sequence[str] = (), seed: int = 0) -> Clusters:
         """Groups of pictures that are alike, the largest first, each with a name and its most typical pictures first.
 
-        count: how many groups; None for as many as there seem to be. Raises StoreError, UsageError.
+        count: how many groups; None lets the pictures decide. Raises StoreError, UsageError.
         """
         found = importlib.import_module("lookalike.explore.clusters").find_clusters
         return cast("Clusters", found(self.store, count, where=where, seed=seed, namers=self._namers()))

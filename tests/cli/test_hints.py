@@ -229,6 +229,7 @@ def test_an_unknown_encoder(run: Run, make_photos: MakePhotos) -> None:
     assert run("index", photos, "-e", "histogram").status == 0
 
 
+@pytest.mark.usefixtures("few_patches")
 def test_an_encoder_that_has_to_be_learned(run: Run, make_photos: MakePhotos, tmp_path: Path) -> None:
     done = run("encoders", "compare", make_photos(3), "-e", "selfsup", "--no-labels")
     assert done.status in {0, 1}

@@ -45,9 +45,9 @@ def bench_index(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Measure indexing against its parts alone.
+    """Measure indexing, and how fast its parts are on their own.
 
-    The parts are decoding and encoding; encoding is compared with ONNX Runtime alone.
+    The parts are decoding and encoding; encoding is compared with the bare ONNX Runtime.
     """
     name = encoder or lookalike.encoder_names()[0]
     _print(_measure().bench_index(os.fsencode(folder.absolute()), name), as_json=json)

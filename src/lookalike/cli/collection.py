@@ -33,7 +33,7 @@ _FilterOption = Annotated[
     ),
 ]
 _GroupsOption = Annotated[
-    int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups (default: as many as there seem).")
+    int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups (default: as the pictures suggest).")
 ]
 _MontageOption = Annotated[
     Path | None, typer.Option("--montage", metavar="FILE", help="Draw the pictures that are listed into this file.")
@@ -59,7 +59,7 @@ def draw_map(
     ] = None,
     size: Annotated[int, typer.Option(metavar="PIXELS", help="The longer side of the drawing.")] = 2400,
     megabytes: Annotated[
-        float, typer.Option("--megabytes", metavar="MB", min=0, help="The most that the page's thumbnails may take.")
+        float, typer.Option("--megabytes", metavar="MB", min=0, help="Size limit for all thumbnails on the page.")
     ] = 16.0,
     where: _FilterOption = None,
     groups: _GroupsOption = None,
@@ -73,8 +73,8 @@ def draw_map(
 ) -> None:
     """Draw the whole collection as a map.
 
-    Pictures that are alike lie near each other, and each group of them has a name. Without --draw or --html, the place
-    of every picture is printed.
+    Pictures that are alike lie near each other, and each group of them has a name. Without --draw or --html, the
+    position of every picture is printed.
     """
     with lookalike.Gallery.open(gallery) as opened:
         for output in (drawing, page):

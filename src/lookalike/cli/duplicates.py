@@ -94,7 +94,7 @@ def find(
         str | None, typer.Option(metavar="FOLDER", parser=read_name, help="Draw each group into this folder.")
     ] = None,
     budget: Annotated[
-        int, typer.Option(metavar="PAIRS", min=0, help="The most pairs to compare, the likeliest first.")
+        int, typer.Option(metavar="PAIRS", min=0, help="Compare at most this many pairs, the likeliest first.")
     ] = 20_000,
     null: Annotated[
         bool, typer.Option("-0", "--null", help="Print only the copies that would be moved, a NUL after each.")

@@ -64,6 +64,14 @@ _FIGURES = {
     "lighter_kept": "lighter",
     "darker_kept": "darker",
 }
+_LABELS = {  # in the plot
+    "top_1": "first hit right",
+    "part_found": "crop finds its original",
+    "mirrored_found": "mirror image finds it",
+    "paler_kept": "hits kept when paler",
+    "lighter_kept": "when lighter",
+    "darker_kept": "when darker",
+}
 
 
 _PROTOCOL = ("mAP", "P@10", "top_1")  # shown with their intervals
@@ -266,7 +274,7 @@ def _draw(rows: list[dict[str, Any]], file: Path | None, *, force: bool) -> None
         return
     from lookalike.training import plots  # noqa: PLC0415  (matplotlib)
 
-    labels = {name: name.replace("_", " ") for name in _FIGURES}
+    labels = {name: _LABELS.get(name, name) for name in _FIGURES}
     plots.draw_comparison([row for row in rows if "reason" not in row], labels, file, force=force)
 
 

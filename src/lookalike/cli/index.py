@@ -77,7 +77,7 @@ def index(
         ),
     ] = None,
     no_exclude: Annotated[
-        bool, typer.Option("--no-exclude", help="Forget the patterns that the folders were given before.")
+        bool, typer.Option("--no-exclude", help="Drop the patterns that were set for these folders before.")
     ] = False,
     follow_links: FollowLinksOption = False,
     max_megapixels: MegapixelsOption = 100.0,

@@ -195,8 +195,8 @@ def adapt(
 ) -> None:
     """Re-tune the gallery to the pictures now in it.
 
-    With --labels it is also tuned to their classes, if that finds pictures of the same class better. `index` does the
-    first by itself whenever the gallery has grown enough.
+    `index` does this automatically whenever the gallery has grown enough. With --labels, the gallery is also tuned to
+    the classes of its pictures, if that finds pictures of the same class better.
     """
     if labels is not None and blend is not None:
         raise UsageError("vectors that are adapted to labels are not blended: leave out --labels or --blend")

@@ -123,7 +123,10 @@ def search(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Change it to draw another --sample.")] = 1,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where --sample draws (default: beside the folder of --model).")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the drawings of --sample (default: beside the folder of --model)."
+        ),
     ] = None,
     top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
     offset: Annotated[int, typer.Option(metavar="N", min=0, help="Leave out the N nearest, for the next page.")] = 0,

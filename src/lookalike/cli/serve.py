@@ -24,18 +24,20 @@ def serve(
     ] = None,
     *,
     gallery: IndexOption = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; others need --token.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any other needs --token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Leave the browser alone.")] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     token: Annotated[
         str,
         typer.Option(
-            metavar="TEXT", envvar="LOOKALIKE_TOKEN", help="What clients have to know; needed for any other address."
+            metavar="TEXT", envvar="LOOKALIKE_TOKEN", help="Password for clients; any address but 127.0.0.1 needs one."
         ),
     ] = "",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another name that leads here, as that of a reverse proxy. Repeatable."),
+        typer.Option(metavar="NAME", help="Another name of this server, such as that of a reverse proxy. Repeatable."),
     ] = None,
     allow_write: Annotated[
         bool, typer.Option("--allow-write", help="Let clients index and move duplicates; needs --token.")

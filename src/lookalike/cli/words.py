@@ -62,7 +62,7 @@ def teach(
     *,
     unlike: Annotated[
         list[Path] | None,
-        typer.Option("--not", metavar="IMAGE", help="A picture that does not show it, though it looks so. Repeatable."),
+        typer.Option("--not", metavar="IMAGE", help="A picture that looks like it but does not show it. Repeatable."),
     ] = None,
     gallery: IndexOption = None,
     wait: WaitOption = 0.0,

@@ -165,7 +165,14 @@ def draw_scaling(figures: Sequence[Mapping[str, Any]], path: Path, *, force: boo
 
 def draw_layers(layers: Sequence[Layer], title: str, path: Path, *, force: bool = False) -> None:
     """Draw a model from input to output: a bar for each layer, as wide as the logarithm of its output size."""
-    figure, axes = _canvas(8, 0.8 + 0.32 * len(layers))
+    figure, axes = _canvas(8, 1.1 + 0.32 * len(layers))
+    for x, side, heading in (
+        (-0.54, "right", "layer"),
+        (0, "center", "kind (width: logarithm of the output size)"),
+        (0.54, "left", "output"),
+        (1.16, "right", "parameters"),
+    ):
+        axes.text(x, -1, heading, ha=side, va="center", color=_INK, fontsize=8, style="italic")
     most = max(math.log2(math.prod(layer.shape)) for layer in layers)
     for row, layer in enumerate(layers):
         width = math.log2(max(2, math.prod(layer.shape))) / most
@@ -177,7 +184,7 @@ def draw_layers(layers: Sequence[Layer], title: str, path: Path, *, force: bool 
         count = f"{layer.parameters:,}" if layer.parameters else ""
         axes.text(1.16, row, count, ha="right", va="center", color=_INK, fontsize=8)
     axes.set_xlim(-0.85, 1.18)
-    axes.set_ylim(len(layers) - 0.4, -0.6)
+    axes.set_ylim(len(layers) - 0.4, -1.5)
     axes.set_axis_off()
     total = sum(layer.parameters for layer in layers)
     axes.set_title(f"{title}, {total:,} parameters", loc="left")
@@ -205,34 +212,46 @@ def draw_reconstructions(
 def draw_comparison(
     rows: Sequence[dict[str, Any]], figures: dict[str, str], path: Path, *, force: bool = False
 ) -> None:
-    """Draw a line for each encoder with a mark for each of its figures in [0, 1], and their intervals.
+    """Draw a band for each encoder with a mark for each of its figures in [0, 1], and their intervals below each other.
 
     figures: labels by field name.
     """
     shown = {figure: label for figure, label in figures.items() if any(figure in row for row in rows)}
-    figure, axes = _canvas(10, 1.6 + 0.5 * len(rows))
-    for (name, label), mark in zip(shown.items(), itertools.cycle("oDs^<>vP")):
+    figure, axes = _canvas(10, 1.6 + (0.4 + 0.12 * len(shown)) * len(rows))
+    offsets = np.linspace(-0.36, 0.36, len(shown)) if len(shown) > 1 else [0.0]
+    for (name, label), mark, offset in zip(shown.items(), itertools.cycle("oDs^<>vP"), offsets, strict=False):
         colour = _TRAIN if name in {"mAP", "P@10", "top_1"} else _HELD_OUT
         hollow = name.endswith("_kept")
         values = [row.get(name, math.nan) for row in rows]
-        axes.plot(values, range(len(rows)), mark, color=colour, mfc="white" if hollow else colour, label=label)
+        axes.plot(
+            values, np.arange(len(rows)) + offset, mark, color=colour, mfc="white" if hollow else colour, label=label
+        )
         for number, row in enumerate(rows):
             if interval := row.get("intervals", {}).get(name):
                 axes.plot(
-                    interval, [number, number], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt", zorder=1
+                    interval,
+                    [number + offset] * 2,
+                    color=colour,
+                    linewidth=3,
+                    alpha=0.3,
+                    solid_capstyle="butt",
+                    zorder=1,
                 )
     costs = [
-        f"{row['name']}\n{row['dim']} dimensions, {row['rate']:.0f} pictures/s, {row['model_bytes'] / 1e6:.1f} MB"
+        f"{row['name']}\n{row['dim']:,} dimensions, {row['rate']:.0f} pictures/s, {row['model_bytes'] / 1e6:.1f} MB"
         for row in rows
     ]
     axes.set_yticks(range(len(rows)), costs, fontsize=8)
     axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    axes.tick_params(axis="y", which="both", length=0)
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("quality from 0 to 1, which is best: means over the queries, with 95% intervals", fontsize=8)
-    axes.grid(color="#e6e6e6")
+    axes.grid(axis="x", color="#e6e6e6")
+    axes.grid(axis="y", which="minor", color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(shown), frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=min(_ACROSS, len(shown)), frameon=False, fontsize=8)
     _write(figure, path, force=force)
 
 

@@ -85,7 +85,8 @@ def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
 
 def test_three_seeds_are_one_row_with_the_interval_of_their_mean(tmp_path: Path) -> None:
     for seed, error in ((1, 0.0190), (2, 0.0200), (3, 0.0210)):
-        write_result(tmp_path / "results", "exp3", [0.03] * 24 + [error], seed=seed)
+        path = write_result(tmp_path / "results", "exp3", [0.03] * 24 + [error], seed=seed)
+        path.write_text(path.read_text().replace('"description": "', f'"description": "in the words of day {seed}: '))
     write_result(tmp_path / "results", "exp2", [0.03] * 25)
     assert write_page(tmp_path / "results", tmp_path / "page.md") == 4
     (row,) = cells(tmp_path / "page.md", "exp3")

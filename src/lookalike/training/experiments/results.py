@@ -119,7 +119,7 @@ def merge_seeds(results: Sequence[Result]) -> list[Result]:
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
-        alike = {**asdict(result.preset), "seed": None, "length": len(result.history)}
+        alike = {**asdict(result.preset), "seed": None, "description": None, "length": len(result.history)}
         groups.setdefault(json.dumps(alike), []).append(result)
     return [_merge(sorted(group, key=lambda result: result.preset.seed)) for group in groups.values()]
 
@@ -147,9 +147,14 @@ def _mean_epoch(epochs: Sequence[Epoch]) -> Epoch:
     return replace(epochs[0], **means)
 
 
-def _mean_measures(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+def _mean_measures(found: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """The means of each way's figures, without the intervals of each over its queries."""
     return {
-        way: {name: statistics.fmean(each[way][name] for each in found) for name in measures}
+        way: {
+            name: statistics.fmean(each[way][name] for each in found)
+            for name, value in measures.items()
+            if isinstance(value, int | float)
+        }
         for way, measures in found[0].items()
         if all(way in each for each in found)
     }
