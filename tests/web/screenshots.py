@@ -304,7 +304,7 @@ def take(browser: Browser, address: str, name: str, view: View, to: Path, themes
             for theme in themes:
                 page.emulate_media(color_scheme=theme)
                 page.evaluate(_PAINTED)
-                page.screenshot(path=to / f"{name}-{width}-{theme}.png")
+                page.screenshot(path=to / f"{name}-{width}-{theme}.jpg", quality=90)
         page.context.close()
 
 
