@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from PIL import Image
 
 from lookalike import Gallery, IndexOptions
@@ -32,7 +33,7 @@ from tests.scenery import draw_scene
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from playwright.sync_api import Browser, HttpCredentials, Page
+    from playwright.sync_api import Browser, FilePayload, HttpCredentials, Page
 
     Theme = Literal["light", "dark"]
 
@@ -125,6 +126,15 @@ def _zoom(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def _look_for_noise(page: Page) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, "PNG")
+    file: FilePayload = {"name": "noise.png", "mimeType": "image/png", "buffer": content.getvalue()}
+    page.locator("header input[type=file]").set_input_files(file)
+    page.wait_for_url("**dropped=**")
+
+
 def _move_copies(page: Page) -> None:
     page.locator(".sure summary").click()
     page.get_by_role("button", name="Move them").click()
@@ -160,6 +170,7 @@ VIEWS = {
     "filters": View("/", act=_open_filter),
     "filtered": View("/?like=1&where=size:<100kB"),
     "nothing-filtered": View("/?where=width:>9000&where=format:JPEG"),
+    "nothing-good": View("/", act=_look_for_noise),
     "picture": View("/pictures/2"),
     "picture-among-hits": View("/pictures/9?like=1"),
     "picture-box": View("/pictures/2", act=_drag_box),
@@ -304,7 +315,7 @@ def take(browser: Browser, address: str, name: str, view: View, to: Path, themes
             for theme in themes:
                 page.emulate_media(color_scheme=theme)
                 page.evaluate(_PAINTED)
-                page.screenshot(path=to / f"{name}-{width}-{theme}.png")
+                page.screenshot(path=to / f"{name}-{width}-{theme}.jpg", quality=90)
         page.context.close()
 
 
@@ -315,7 +326,7 @@ def _choose(sizes: dict[int, int], is_phone: bool) -> dict[int, int]:
 def _open(browser: Browser, *, is_phone: bool) -> Page:
     kind: dict[str, Any] = {"has_touch": True, "is_mobile": True} if is_phone else {}
     context = browser.new_context(http_credentials=WHO, reduced_motion="reduce", **kind)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(600_000)  # in which copies among thousands of pictures are found
     return context.new_page()
 
 

@@ -122,6 +122,13 @@ def wait_for(page: Page, *parts: str) -> None:
     )
 
 
+def reload_until_found(page: Page) -> None:
+    """What a browser without a script does by itself every two seconds, while something is computed."""
+    while page.locator("[data-waiting]").count():
+        page.wait_for_timeout(250)
+        page.reload()
+
+
 def give(page: Page, kind: str, seed: int = 3) -> None:
     """Drop or paste a picture as a browser reports it."""
     content = base64.b64encode(make_upload(seed)).decode()
@@ -227,8 +234,7 @@ def test_everything_is_found_without_a_script(visit: Open, tmp_path: Path) -> No
     page.get_by_role("button", name=texts.TEXTS["add_go"]).click()
     assert len(query(page)["dropped"]) == 2
     page.locator("nav [data-section=map]").click()
-    while page.locator("[data-waiting]").count():
-        page.reload()
+    reload_until_found(page)
     page.locator(".islands a").first.click()
     assert len(ids(page)) >= 1
     page.locator(".open").first.click(force=True)
@@ -516,14 +522,14 @@ def test_every_view_is_accessible_and_fits_from_a_phone_to_a_large_screen(
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
             for theme in THEMES:
                 page.emulate_media(color_scheme=theme)
-                page.screenshot(path=OUTPUT / f"{name}-{width}-{theme}.png")
+                page.screenshot(path=OUTPUT / f"{name}-{width}-{theme}.jpg", quality=90)
         assert page.evaluate(FIND_SERIOUS, ["color-contrast"]) == [], name  # in the dark theme
 
 
 def test_one_command_draws_every_state_of_the_page(browser: Browser, tmp_path: Path) -> None:
     screenshots.main(["--only", "empty", "--themes", "dark", "--to", str(tmp_path)], browser)
     for width, height in SIZES.items():
-        with Image.open(tmp_path / f"empty-{width}-dark.png") as picture:
+        with Image.open(tmp_path / f"empty-{width}-dark.jpg") as picture:
             assert picture.size == (width, height)
 
 
@@ -572,8 +578,7 @@ def test_copies_are_moved_and_brought_back_by_the_keyboard_alone_and_without_a_s
     visit: Open, photos: Path
 ) -> None:
     page = visit("/copies", java_script_enabled=False)
-    while page.locator("[data-waiting]").count():
-        page.reload()
+    reload_until_found(page)
     page.locator(".sure summary").focus()
     page.keyboard.press("Enter")
     assert str(photos.parent) in page.locator(".sure form").inner_text()

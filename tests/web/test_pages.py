@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -224,7 +225,11 @@ def test_an_empty_collection_says_how_to_fill_it(serve: Serve, tmp_path: Path) -
         desk = Desk(empty, cache=tmp_path)
         app: Any = create_app(desk, Settings())
         client = TestClient(app, HOST, client=("127.0.0.1", 1), headers={"accept": "text/html"})
-        answers = [client.get(address) for address in ("/", "/map", "/copies", "/collection")]
+        answers = []
+        for address in ("/", "/map", "/copies", "/collection"):
+            while "data-waiting" in (answer := client.get(address)).text:
+                time.sleep(0.1)
+            answers.append(answer)
         desk.close()
     assert html.escape(f"lookalike index FOLDER -i {tmp_path / 'g'}") in answers[0].text
     assert all(texts.TEXTS["empty_start"] in answer.text for answer in answers[1:3])

@@ -4,6 +4,7 @@
 /** @typedef {{ids: Float64Array, x: Float32Array, y: Float32Array, group: Uint16Array, groups: {name: string, x: number, y: number, size: number}[]}} Points */
 
 const MOST_IMAGES = 600; // that are kept, at 128 pixels
+const BUTTONS = { wide: 60, high: 200 }; // in the upper right corner
 const MOST_STRETCHED = 1.7;
 const AT_ONCE = 8; // that are fetched
 const LONGEST = 7000; // characters of an address
@@ -193,6 +194,7 @@ export async function start(chart, visit) {
       const px = (each.x - view.x) * across() + width / 2;
       const py = (view.y - each.y) * down() + height / 2;
       if (px < wide / 2 || px > width - wide / 2 || py < high || py > height - high) continue;
+      if (px + wide / 2 > width - BUTTONS.wide && py < BUTTONS.high) continue;
       if (boxes.some(([cx, cy, other]) => Math.abs(cx - px) < (other + wide) / 2 && Math.abs(cy - py) < high)) continue;
       boxes.push([px, py, wide]);
       context.fillStyle = color("--page");
