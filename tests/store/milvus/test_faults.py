@@ -270,6 +270,23 @@ def test_a_gallery_that_is_not_there_is_named() -> None:
         open_store(milvus().url("nothing"))
 
 
+def test_a_gallery_is_in_the_database_that_its_url_names() -> None:
+    with contextlib.closing(milvus().client()) as client:
+        client.create_database("other")
+        store = MilvusStore(milvus().url("there", options="?database=other"), create=space())
+        with store.writing():
+            put(store, {b"/a": 1})
+            store.remove([1])
+            put(store, {b"/b": 2})
+        assert [id_ for id_, _ in nearest(store, embedding(2), 3)] == [2]
+        assert not any("there" in name for name in client.list_collections())
+        with pytest.raises(NoGallery):
+            open_store(milvus().url("there"))
+        for name in store._client.list_collections():
+            store._client.drop(name)
+        store.close()
+
+
 def test_a_password_is_taken_out_of_the_address() -> None:
     address = read_address("milvus://me:s3cret@db.example/photos?tls=true&ca=ca.pem&timeout=5")
     assert "s3cret" not in address.location
