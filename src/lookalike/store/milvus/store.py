@@ -18,6 +18,7 @@ import numpy as np
 
 from lookalike.adaptation.serialize import check_projection, to_entries
 from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
+from lookalike.store.blocks import Block
 from lookalike.store.calibration import from_json, to_json
 from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
 from lookalike.store.entries import read_distinct, read_roots
@@ -33,7 +34,7 @@ from lookalike.store.milvus.predicate import translate
 from lookalike.store.milvus.search import Ask, Finder, Narrowed, prepare_raw, weigh
 from lookalike.store.milvus.tables import ENTRY, Reader, adapt, encode_parts, key_of
 from lookalike.store.milvus.writer import Change, Writer
-from lookalike.store.rows import DIGEST, ID, KEY, Tally, checksum, to_records, to_row, with_key
+from lookalike.store.rows import CRC, DIGEST, ID, KEY, Tally, checksum, to_records, to_row, with_key
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import cosine_distances
 
@@ -48,8 +49,7 @@ if TYPE_CHECKING:
     from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
     from lookalike.store.filter import Filter
-    from lookalike.store.milvus.tables import Stored
-    from lookalike.store.rows import Row
+    from lookalike.store.rows import Row, Stored
 
     Found = dict[str, Any]
     Items = tuple[Sequence[Row], Sequence[Found]]  # their rows, and the same as the server has them
@@ -176,6 +176,26 @@ class MilvusStore:
         contents = {digest: (blob, checksum(digest, blob)) for digest, blob in blobs}
         described = {digest: (bytes(some), checksum(digest, some)) for digest, some in descriptions.items()}
         self._change(lambda change: self._put(change, files, contents, described))
+
+    def put_block(self, block: Block) -> None:
+        """Add or replace the records of a block: all or none of them, on the server's disk when this returns."""
+        files: dict[bytes, Row] = {path: (0, path, *fields, 0) for path, fields in block.files.items()}
+        self._change(lambda change: self._put(change, files, block.contents, block.descriptions))
+
+    def blocks(self) -> Iterator[Block]:
+        """Everything as it is kept, each row checked, as of one moment. Raises Corrupt, also for missing records."""
+        with self._moment() as moment:
+            reader, met = self._reader_at(moment), 0
+            for rows, contents, descriptions in reader.blocks():
+                met += len(rows)
+                yield Block({path: row[DIGEST:CRC] for path, row in rows.items()}, contents, descriptions)
+            if met != moment.state.records:
+                raise reader.corrupt("items are missing")
+
+    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
+        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
+        with self._reader() as reader:
+            return reader.checksums(digests)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""

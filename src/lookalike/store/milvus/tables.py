@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from lookalike.adaptation.projection import Projection
     from lookalike.store import Record, Space
     from lookalike.store.milvus.moment import Moment
+    from lookalike.store.rows import Stored
 
     Vectors = NDArray[np.float32]
     Found = dict[str, Any]
-    Stored = dict[bytes, tuple[bytes, int]]
-    """What is kept of contents, by digest: embeddings or descriptions as bytes, each with its checksum."""
 
 __all__ = ["CONTENT", "ENTRY", "Reader", "adapt", "encode_parts", "key_of", "split"]
 
