@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from lookalike import Gallery, IndexOptions
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.server import configure
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
@@ -57,22 +57,22 @@ def gallery(photos: Path) -> Iterator[Gallery]:
 
 
 @pytest.fixture(scope="module")
-def desk(gallery: Gallery, photos: Path) -> Iterator[Desk]:
-    """The desk of the gallery, ready."""
-    desk = Desk(gallery, cache=photos.parent / "thumbnails")
-    desk.start()
-    desk.settle()
-    assert desk.is_ready
-    yield desk
-    desk.close()
+def served(gallery: Gallery, photos: Path) -> Iterator[ServedGallery]:
+    """The served of the gallery, ready."""
+    served = ServedGallery(gallery, cache=photos.parent / "thumbnails")
+    served.start()
+    served.settle()
+    assert served.is_ready
+    yield served
+    served.close()
 
 
 @pytest.fixture(scope="module")
-def serve(desk: Desk) -> Serve:
+def serve(served: ServedGallery) -> Serve:
     """A client of the application in this process, as a browser or a program on this machine or another one."""
 
     def make(settings: Settings | None = None, client: str = "127.0.0.1", base: str = HOST) -> TestClient:
-        app: Any = create_app(desk, settings or Settings())
+        app: Any = create_app(served, settings or Settings())
         return TestClient(app, base, client=(client, 50_000), raise_server_exceptions=False, follow_redirects=False)
 
     return make
@@ -93,9 +93,9 @@ def browser(serve: Serve) -> TestClient:
 
 
 @pytest.fixture(scope="module")
-def port(desk: Desk) -> Iterator[int]:
+def port(served: ServedGallery) -> Iterator[int]:
     """The port of a real server in a thread of this process."""
-    server = uvicorn.Server(configure(desk, Settings()))
+    server = uvicorn.Server(configure(served, Settings()))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

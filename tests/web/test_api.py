@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from lookalike import Gallery, Query
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import MOST_BYTES, Settings
 from tests import badfiles
 from tests.web.conftest import HOST, make_upload
@@ -235,22 +235,22 @@ def test_a_client_elsewhere_learns_no_folder_of_this_machine(serve: Serve, photo
 
 def test_an_error_is_explained_here_and_elsewhere_gives_nothing_away(tmp_path: Path, caplog: Any) -> None:
     with Gallery.open("memory:", encoder="histogram", create=True) as gallery:
-        desk = Desk(gallery, cache=tmp_path)
-        app: Any = create_app(desk, Settings())
+        served = ServedGallery(gallery, cache=tmp_path)
+        app: Any = create_app(served, Settings())
     near, far = (TestClient(app, HOST, client=(client, 5000)) for client in ("127.0.0.1", "192.0.2.7"))
     assert code(near.get("/api/v1/images/5")) == code(far.get("/api/v1/images/5")) == (503, "collection_unavailable")
     assert near.get("/api/v1/images/5").json()["error"]["hint"] == "open it again: Gallery.open"
     error = far.get("/api/v1/images/5").json()["error"]
     assert error["message"] == "the collection cannot be read"
     assert error["id"] in caplog.text
-    desk.close()
+    served.close()
 
 
 def test_a_fault_of_the_server_is_answered_without_its_traceback(tmp_path: Path, caplog: Any) -> None:
     with Gallery.open("memory:", encoder="histogram", create=True) as gallery:
-        desk = Desk(gallery, cache=tmp_path)
-        app: Any = create_app(desk, Settings())
-        desk.close()  # its threads take no more work
+        served = ServedGallery(gallery, cache=tmp_path)
+        app: Any = create_app(served, Settings())
+        served.close()  # its threads take no more work
         for accept in ("application/json", "text/html"):
             for path in ("/api/v1/info", "/collection"):
                 answer = TestClient(app, HOST, client=("127.0.0.1", 5000)).get(path, headers={"accept": accept})

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from lookalike import Gallery, IndexOptions
-from lookalike.web.desk import Desk
 from lookalike.web.events import MOST_LISTENERS, read_state
+from lookalike.web.served_gallery import ServedGallery
 from tests.conftest import make_picture
 from tests.web.test_collection import connect
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def few(tmp_path: Path) -> Iterator[Desk]:
-    """The desk of a gallery with two pictures in a folder to which more may be added."""
+def few(tmp_path: Path) -> Iterator[ServedGallery]:
+    """The served of a gallery with two pictures in a folder to which more may be added."""
     folder = tmp_path / "photos"
     folder.mkdir()
     add(folder, 0, 1)
     with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(folder, options=IndexOptions(workers=1))
-        desk = Desk(gallery, cache=tmp_path / "thumbnails")
-        yield desk
-        desk.close()
+        served = ServedGallery(gallery, cache=tmp_path / "thumbnails")
+        yield served
+        served.close()
 
 
 def add(folder: Path, *seeds: int) -> None:
@@ -53,7 +53,7 @@ def wait(api: Any) -> dict[str, Any]:
     raise AssertionError("the index did not end within 30 s")
 
 
-def test_the_collection_is_brought_up_to_date_in_the_background(few: Desk, tmp_path: Path) -> None:
+def test_the_collection_is_brought_up_to_date_in_the_background(few: ServedGallery, tmp_path: Path) -> None:
     api = connect(few)
     assert api.get("/api/v1/index").json()["state"] == "none"
     add(tmp_path / "photos", 2, 3)
@@ -67,7 +67,7 @@ def test_the_collection_is_brought_up_to_date_in_the_background(few: Desk, tmp_p
     assert len(api.get("/api/v1/images/1/similar").json()["hits"]) == 3
 
 
-def test_a_folder_is_added_on_this_machine_only(few: Desk, tmp_path: Path) -> None:
+def test_a_folder_is_added_on_this_machine_only(few: ServedGallery, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     add(tmp_path / "other", 7)
     wish = {"paths": [str(tmp_path / "other")]}
@@ -84,12 +84,12 @@ def test_a_folder_is_added_on_this_machine_only(few: Desk, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "wish", [{"paths": "x"}, {"paths": ["relative"]}, {"paths": [7]}, {"paths": ["/a\0b"]}, {"retry": 1}, {"else": 1}]
 )
-def test_a_job_that_makes_no_sense_is_refused(few: Desk, wish: dict[str, Any]) -> None:
+def test_a_job_that_makes_no_sense_is_refused(few: ServedGallery, wish: dict[str, Any]) -> None:
     assert connect(few).post("/api/v1/index", json=wish).status_code == 422
     assert connect(few).get("/api/v1/index").json()["state"] == "none"
 
 
-def test_a_job_that_fails_says_why(few: Desk) -> None:
+def test_a_job_that_fails_says_why(few: ServedGallery) -> None:
     api = connect(few)
     api.post("/api/v1/index", json={"paths": ["/there/is/no/such/folder"]})
     job = wait(api)
@@ -100,7 +100,7 @@ def test_a_job_that_fails_says_why(few: Desk) -> None:
         assert wait(api)["error"]["code"] == "busy"
 
 
-def test_one_job_runs_at_a_time_and_can_be_cancelled(few: Desk, tmp_path: Path) -> None:
+def test_one_job_runs_at_a_time_and_can_be_cancelled(few: ServedGallery, tmp_path: Path) -> None:
     api = connect(few)
     add(tmp_path / "photos", *range(10, 300))
     api.post("/api/v1/index", json={})
@@ -114,7 +114,7 @@ def test_one_job_runs_at_a_time_and_can_be_cancelled(few: Desk, tmp_path: Path) 
     assert len(few.gallery) == 292
 
 
-def test_what_another_process_indexes_is_found_without_a_restart(few: Desk, tmp_path: Path) -> None:
+def test_what_another_process_indexes_is_found_without_a_restart(few: ServedGallery, tmp_path: Path) -> None:
     api = connect(few)
     before = read_state(few)
     assert len(api.get("/api/v1/images/1/similar").json()["hits"]) == 1
@@ -143,7 +143,7 @@ def listen(port: int, count: int, on_first: Any = None) -> list[dict[str, Any]]:
     return found
 
 
-def test_changes_are_sent_as_they_happen(port: int, desk: Desk, gallery: Gallery) -> None:
+def test_changes_are_sent_as_they_happen(port: int, served: ServedGallery, gallery: Gallery) -> None:
     def change() -> None:
         with gallery.store.writing():
             gallery.store.set_distinct([])

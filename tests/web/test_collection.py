@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from lookalike import Gallery, IndexOptions
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
 from tests.web.conftest import HOST
@@ -39,8 +39,8 @@ def ask(api: TestClient, path: str, **parameters: Any) -> Any:
 
 
 @pytest.fixture
-def twins(tmp_path: Path) -> Iterator[Desk]:
-    """The desk of a gallery with three pictures, one of which is there three times."""
+def twins(tmp_path: Path) -> Iterator[ServedGallery]:
+    """The served of a gallery with three pictures, one of which is there three times."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for seed in range(3):
@@ -49,15 +49,15 @@ def twins(tmp_path: Path) -> Iterator[Desk]:
         shutil.copy(folder / "0.png", folder / name)
     with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(folder, options=IndexOptions(workers=1))
-        desk = Desk(gallery, cache=tmp_path / "thumbnails")
-        yield desk
-        desk.close()
+        served = ServedGallery(gallery, cache=tmp_path / "thumbnails")
+        yield served
+        served.close()
 
 
-def connect(desk: Desk, *, allow_write: bool = True, client: str = "127.0.0.1") -> TestClient:
+def connect(served: ServedGallery, *, allow_write: bool = True, client: str = "127.0.0.1") -> TestClient:
     """A client that knows the token."""
     settings = Settings(token=TOKEN, allow_write=allow_write)
-    app: Any = create_app(desk, settings)
+    app: Any = create_app(served, settings)
     headers = {"authorization": f"Bearer {TOKEN}"}
     return TestClient(app, HOST, client=(client, 50_000), headers=headers, raise_server_exceptions=False)
 
@@ -122,7 +122,7 @@ def test_a_group_is_listed_in_pages(api: TestClient, gallery: Gallery) -> None:
     assert ask(api, "/api/v1/clusters/99").status_code == 404
 
 
-def test_duplicates_are_listed_with_evidence_and_with_what_a_rule_keeps(twins: Desk) -> None:
+def test_duplicates_are_listed_with_evidence_and_with_what_a_rule_keeps(twins: ServedGallery) -> None:
     api = connect(twins, allow_write=False)
     document = ask(api, "/api/v1/duplicates", keep="path order").json()
     (group,) = document["groups"]
@@ -134,7 +134,7 @@ def test_duplicates_are_listed_with_evidence_and_with_what_a_rule_keeps(twins: D
     assert {pair["kind"] for pair in group["pairs"]} == {"identical"}
 
 
-def test_a_plan_is_written_as_a_table_and_as_a_script(twins: Desk) -> None:
+def test_a_plan_is_written_as_a_table_and_as_a_script(twins: ServedGallery) -> None:
     api = connect(twins, allow_write=False)
     table = ask(api, "/api/v1/duplicates/plan", format="csv")
     assert table.headers["content-type"].startswith("text/csv")
@@ -145,7 +145,7 @@ def test_a_plan_is_written_as_a_table_and_as_a_script(twins: Desk) -> None:
     assert ask(connect(twins, client="192.0.2.7"), "/api/v1/duplicates/plan").status_code == 403
 
 
-def test_nothing_is_changed_unless_it_is_allowed(twins: Desk) -> None:
+def test_nothing_is_changed_unless_it_is_allowed(twins: ServedGallery) -> None:
     api = connect(twins, allow_write=False)
     for path in ("duplicates/distinct", "duplicates/apply", "duplicates/undo", "index"):
         answer = api.post(f"/api/v1/{path}", json={})
@@ -154,13 +154,13 @@ def test_nothing_is_changed_unless_it_is_allowed(twins: Desk) -> None:
     assert connect(twins).post("/api/v1/index", json={}, headers={"authorization": ""}).status_code == 401
 
 
-def test_a_page_of_another_site_changes_nothing(twins: Desk) -> None:
+def test_a_page_of_another_site_changes_nothing(twins: ServedGallery) -> None:
     for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
         answer = connect(twins).post("/api/v1/duplicates/undo", json={}, headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "other_site")
 
 
-def test_copies_are_moved_into_the_trash_and_brought_back(twins: Desk, tmp_path: Path) -> None:
+def test_copies_are_moved_into_the_trash_and_brought_back(twins: ServedGallery, tmp_path: Path) -> None:
     api, folder = connect(twins), tmp_path / "photos"
     mark = ask(api, "/api/v1/duplicates").json()["mark"]
     moved = api.post("/api/v1/duplicates/apply", json={"mark": mark, "keep": "path order"}).json()
@@ -173,7 +173,7 @@ def test_copies_are_moved_into_the_trash_and_brought_back(twins: Desk, tmp_path:
     assert api.get("/api/v1/images").json()["total"] == 5
 
 
-def test_the_picture_to_keep_can_be_chosen(twins: Desk, tmp_path: Path) -> None:
+def test_the_picture_to_keep_can_be_chosen(twins: ServedGallery, tmp_path: Path) -> None:
     api = connect(twins)
     document = ask(api, "/api/v1/duplicates").json()
     ids = {one["display"].rpartition("/")[2]: one["id"] for one in document["groups"][0]["pictures"]}
@@ -199,7 +199,7 @@ NONSENSE: list[tuple[dict[str, Any], int]] = [
 ]
 
 
-def test_a_wish_that_makes_no_sense_moves_nothing(twins: Desk, tmp_path: Path) -> None:
+def test_a_wish_that_makes_no_sense_moves_nothing(twins: ServedGallery, tmp_path: Path) -> None:
     api = connect(twins)
     mark = {"mark": ask(api, "/api/v1/duplicates").json()["mark"]}
     for wish, status in NONSENSE:
@@ -207,7 +207,7 @@ def test_a_wish_that_makes_no_sense_moves_nothing(twins: Desk, tmp_path: Path) -
     assert len(list((tmp_path / "photos").iterdir())) == 5
 
 
-def test_pictures_that_are_not_duplicates_are_remembered(twins: Desk) -> None:
+def test_pictures_that_are_not_duplicates_are_remembered(twins: ServedGallery) -> None:
     api = connect(twins)
     ids = [one["id"] for one in ask(api, "/api/v1/duplicates").json()["groups"][0]["pictures"]]
     for wrong in ([ids[0]], [ids[0], ids[0]], [0, 1], ["1", "2"], None):
@@ -219,7 +219,7 @@ def test_pictures_that_are_not_duplicates_are_remembered(twins: Desk) -> None:
     assert api.post("/api/v1/duplicates/distinct", json={"ids": [1, 10**6]}).status_code == 404
 
 
-def test_saying_that_pictures_are_not_duplicates_searches_for_nothing_again(twins: Desk) -> None:
+def test_saying_that_pictures_are_not_duplicates_searches_for_nothing_again(twins: ServedGallery) -> None:
     api = connect(twins)
     places, every = ask(api, "/api/v1/map").json(), ask(api, "/api/v1/duplicates").json()
     pair = [one["id"] for one in every["groups"][0]["pictures"]][:2]
@@ -240,7 +240,7 @@ def test_filters_are_counted_and_each_selects_what_it_counts(api: TestClient, ga
             assert len(gallery.select([one["where"]])) == one["count"]
 
 
-def test_a_client_elsewhere_learns_no_folder_of_this_machine(twins: Desk, tmp_path: Path) -> None:
+def test_a_client_elsewhere_learns_no_folder_of_this_machine(twins: ServedGallery, tmp_path: Path) -> None:
     far = connect(twins, client="192.0.2.7")
     for path in ("map", "clusters", "clusters/0", "duplicates", "filters", "state", "index"):
         answer = ask(far, f"/api/v1/{path}")
@@ -253,11 +253,11 @@ def test_a_client_elsewhere_learns_no_folder_of_this_machine(twins: Desk, tmp_pa
 
 def test_a_failure_in_the_background_is_answered(tmp_path: Path) -> None:
     with Gallery.open("memory:", encoder="histogram", create=True) as gallery:
-        desk = Desk(gallery, cache=tmp_path)
-        api = connect(desk)
+        served = ServedGallery(gallery, cache=tmp_path)
+        api = connect(served)
         assert ask(api, "/api/v1/map").json()["count"] == 0
         assert ask(api, "/api/v1/clusters").json()["total"] == 0
         assert ask(api, "/api/v1/duplicates").json()["total"] == 0
     for path in ("map", "clusters", "duplicates"):
         assert api.get(f"/api/v1/{path}").status_code == 503
-    desk.close()
+    served.close()

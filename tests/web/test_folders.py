@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from lookalike import Gallery
 from lookalike.web import texts
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
 from tests.web.conftest import HOST
@@ -33,16 +33,16 @@ TOKEN = "a-token-for-the-tests"
 def connect(tmp_path: Path) -> Iterator[Connect]:
     """A browser at an empty collection that may be changed."""
     with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
-        desk = Desk(gallery, cache=tmp_path / "thumbnails")
+        served = ServedGallery(gallery, cache=tmp_path / "thumbnails")
 
         def make(client: str = "127.0.0.1", *, allow_write: bool = True) -> TestClient:
-            app: Any = create_app(desk, Settings("0.0.0.0", token=TOKEN, allow_write=allow_write))
+            app: Any = create_app(served, Settings("0.0.0.0", token=TOKEN, allow_write=allow_write))
             made = TestClient(app, HOST, client=(client, 5000), follow_redirects=True)
             made.headers |= {"accept": "text/html", "authorization": f"Bearer {TOKEN}"}
             return made
 
         yield make
-        desk.close()
+        served.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from lookalike import Gallery, IndexOptions
 from lookalike.images import object_store
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests.buckets import BUCKET, needs_s3, serve
 from tests.web.conftest import HOST, make_upload
@@ -37,14 +37,14 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 def api(bucket: Bucket, tmp_path: Path) -> Iterator[TestClient]:
     with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
         gallery.index(f"s3://{BUCKET}/all", options=IndexOptions(workers=1))
-        desk = Desk(gallery, cache=tmp_path / "thumbnails")
-        desk.start()
-        desk.settle()
-        assert desk.is_ready
+        served = ServedGallery(gallery, cache=tmp_path / "thumbnails")
+        served.start()
+        served.settle()
+        assert served.is_ready
         yield TestClient(
-            create_app(desk, Settings()), HOST, client=("127.0.0.1", 50_000), raise_server_exceptions=False
+            create_app(served, Settings()), HOST, client=("127.0.0.1", 50_000), raise_server_exceptions=False
         )
-        desk.close()
+        served.close()
 
 
 def test_pictures_in_an_object_store_are_shown_and_searched_with(api: TestClient, bucket: Bucket) -> None:

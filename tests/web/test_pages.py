@@ -15,8 +15,8 @@ from lookalike import Gallery, Query, web
 from lookalike.search.feedback import mark_query
 from lookalike.search.hits import Hit
 from lookalike.web import texts
-from lookalike.web.desk import Desk
 from lookalike.web.pages import _spread
+from lookalike.web.served_gallery import ServedGallery
 from tests import badfiles
 from tests.conftest import make_picture
 from tests.web.conftest import make_upload
@@ -112,12 +112,12 @@ def test_a_picture_is_dropped_without_a_script(browser: TestClient, gallery: Gal
     assert "remembered no longer" in browser.get("/?dropped=unknown").text
 
 
-def test_only_so_many_dropped_pictures_are_remembered(desk: Desk) -> None:
-    names = [desk.drop(desk.read_upload(make_upload(1))) for _ in range(3)]
+def test_only_so_many_dropped_pictures_are_remembered(served: ServedGallery) -> None:
+    names = [served.drop(served.read_upload(make_upload(1))) for _ in range(3)]
     for _ in range(64):
-        desk.drop(desk.dropped(names[2]))
-    assert desk.dropped(names[2]).width == 64
-    assert len(desk._dropped) == 64
+        served.drop(served.dropped(names[2]))
+    assert served.dropped(names[2]).width == 64
+    assert len(served._dropped) == 64
 
 
 def test_marks_weights_parts_and_colours_are_an_address(browser: TestClient, gallery: Gallery) -> None:
@@ -222,15 +222,15 @@ def test_an_empty_collection_says_how_to_fill_it(serve: Serve, tmp_path: Path) -
     from tests.web.conftest import HOST
 
     with Gallery.open(tmp_path / "g", encoder="histogram", create=True) as empty:
-        desk = Desk(empty, cache=tmp_path)
-        app: Any = create_app(desk, Settings())
+        served = ServedGallery(empty, cache=tmp_path)
+        app: Any = create_app(served, Settings())
         client = TestClient(app, HOST, client=("127.0.0.1", 1), headers={"accept": "text/html"})
         answers = []
         for address in ("/", "/map", "/copies", "/collection"):
             while "data-waiting" in (answer := client.get(address)).text:
                 time.sleep(0.1)
             answers.append(answer)
-        desk.close()
+        served.close()
     assert html.escape(f"lookalike index FOLDER -i {tmp_path / 'g'}") in answers[0].text
     assert all(texts.TEXTS["empty_start"] in answer.text for answer in answers[1:3])
     assert texts.TEXTS["skipped_none"] not in answers[3].text

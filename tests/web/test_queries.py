@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.testclient import TestClient
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 SEARCH = "/api/v1/search"
 PART = "25%,10%,50%,60%"
@@ -132,17 +132,17 @@ def test_a_picture_that_was_dropped_is_one_of_a_sum(api: TestClient) -> None:
     assert api.post(SEARCH, json={"query": {"dropped": 7}}).status_code == 422
 
 
-def test_what_was_dropped_takes_a_bounded_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lookalike.web import desk as module
+def test_what_was_dropped_takes_a_bounded_room(served: ServedGallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lookalike.web import served as module
 
     content = make_upload(7, (200, 150))
     monkeypatch.setattr(module, "_MOST_DROPPED", 2 * len(content))
-    names = [desk.accept(content) for _ in range(4)]
+    names = [served.accept(content) for _ in range(4)]
     with pytest.raises(Exception, match="remembered no longer"):
-        desk.dropped(names[0], PART)
-    assert desk.dropped(names[0]).width == 200
-    assert desk.dropped(names[3], PART).width == 100
-    assert len(os.listdir(desk._folder)) <= 2
+        served.dropped(names[0], PART)
+    assert served.dropped(names[0]).width == 200
+    assert served.dropped(names[3], PART).width == 100
+    assert len(os.listdir(served._folder)) <= 2
 
 
 def test_marks_move_the_query_as_in_the_library(api: TestClient, gallery: Gallery) -> None:

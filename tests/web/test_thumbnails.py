@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
     from lookalike import Gallery
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 DIGEST = bytes(range(32))
 JPEG = b"\xff\xd8 a picture \xff\xd9"
@@ -108,9 +108,9 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None
     assert kept.find(DIGEST, 400) is None
 
 
-def test_a_thumbnail_is_drawn_once(desk: Desk, gallery: Gallery) -> None:
+def test_a_thumbnail_is_drawn_once(served: ServedGallery, gallery: Gallery) -> None:
     id_ = int(gallery.select()[0])
-    first = desk.thumbnail(id_, "small")
+    first = served.thumbnail(id_, "small")
     digest = gallery.store.get([id_])[id_].digest
     assert digest is not None
-    assert desk.thumbnails.find(digest, 400) == first.data
+    assert served.thumbnails.find(digest, 400) == first.data

@@ -25,7 +25,7 @@ from lookalike.web.problems import Problem
 
 if TYPE_CHECKING:
     from lookalike.search.query import Query as AnyQuery
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.settings import Settings
 
 __all__ = ["create_api"]
@@ -75,7 +75,7 @@ _LISTED = {
 }
 
 
-def create_api(desk: Desk, settings: Settings) -> FastAPI:
+def create_api(served: ServedGallery, settings: Settings) -> FastAPI:
     """The API for one gallery."""
     api = FastAPI(
         title="Lookalike",
@@ -88,16 +88,16 @@ def create_api(desk: Desk, settings: Settings) -> FastAPI:
     )
     for kind in (Problem, LookalikeError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         api.add_exception_handler(kind, _answer_error)
-    _add_search(api, desk)
-    _add_similar(api, desk)
-    _add_pictures(api, desk)
-    _add_facts(api, desk)
-    add_collection(api, desk)
-    add_changes(api, desk, settings)
+    _add_search(api, served)
+    _add_similar(api, served)
+    _add_pictures(api, served)
+    _add_facts(api, served)
+    add_collection(api, served)
+    add_changes(api, served, settings)
     return api
 
 
-def _add_search(api: FastAPI, desk: Desk) -> None:
+def _add_search(api: FastAPI, served: ServedGallery) -> None:
     @api.post("/api/v1/search", response_model=Found, openapi_extra=_BODY, tags=["search"], name="search")
     async def search(request: Request, asked: Annotated[Asked, Depends()], crop: Crop = "") -> Response:
         """Find the pictures most like a picture that is sent (as the form field `file`, or as the body), or a query.
@@ -109,10 +109,10 @@ def _add_search(api: FastAPI, desk: Desk) -> None:
             if crop:
                 raise Problem(422, "invalid_request", "in a query the crop stands beside the picture's id")
             wanted, options = read_document(read_json(await _read_body(request)), asked.options)
-            return await _search(request, desk, wanted, options)
+            return await _search(request, served, wanted, options)
         content, part = await _read_picture(request, crop)
-        hits = await desk.uploads.run(request, _search_upload, desk, (content, part), asked.options)
-        return JSONResponse(await desk.searches.run(request, present, hits, base_of(request, desk)))
+        hits = await served.uploads.run(request, _search_upload, served, (content, part), asked.options)
+        return JSONResponse(await served.searches.run(request, present, hits, base_of(request, served)))
 
     @api.post("/api/v1/feedback", response_model=Found, openapi_extra=_MARKED, tags=["search"], name="feedback")
     async def feedback(request: Request) -> Response:
@@ -124,7 +124,7 @@ def _add_search(api: FastAPI, desk: Desk) -> None:
         fields = read_json(await _read_body(request))
         marks = [_read_ids(fields.pop(name, []), name) for name in ("good", "bad")]
         wanted, options = read_document(fields, Options())
-        return await _search(request, desk, wanted, options, marks)
+        return await _search(request, served, wanted, options, marks)
 
     @api.post("/api/v1/dropped", response_model=Dropped, openapi_extra=_UPLOAD, tags=["search"], name="drop-picture")
     async def drop(request: Request) -> Response:
@@ -132,10 +132,10 @@ def _add_search(api: FastAPI, desk: Desk) -> None:
         content, part = await _read_picture(request, "")
         if part:
             raise Problem(422, "invalid_request", "the crop belongs to the query")
-        return JSONResponse(await desk.uploads.run(request, _drop, desk, content))
+        return JSONResponse(await served.uploads.run(request, _drop, served, content))
 
 
-def _add_similar(api: FastAPI, desk: Desk) -> None:
+def _add_similar(api: FastAPI, served: ServedGallery) -> None:
     @api.get("/api/v1/images/{id}/similar", response_model=Found, tags=["search"], name="similar")
     async def similar(
         request: Request,
@@ -146,8 +146,8 @@ def _add_similar(api: FastAPI, desk: Desk) -> None:
         """Find the pictures most like one of the collection, or most like a part of it."""
         if crop:
             wanted, options = read_document({"query": {"id": id, "crop": crop}}, asked.options)
-            return await _search(request, desk, wanted, options)
-        return JSONResponse(await desk.searches.run(request, _search_similar, desk, id, asked.options, request))
+            return await _search(request, served, wanted, options)
+        return JSONResponse(await served.searches.run(request, _search_similar, served, id, asked.options, request))
 
     @api.get(
         "/api/v1/images/{id}/explain",
@@ -165,39 +165,39 @@ def _add_similar(api: FastAPI, desk: Desk) -> None:
         """Draw where a hit and the query's picture match: a heat map on each of the two."""
         if bool(like) == bool(dropped):
             raise Problem(422, "invalid_request", "name the query's picture, either by `like` or by `dropped`")
-        data = await desk.uploads.run(request, desk.explain, id, like=like, dropped=dropped)
+        data = await served.uploads.run(request, served.explain, id, like=like, dropped=dropped)
         return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
 async def _search(
-    request: Request, desk: Desk, wanted: Wanted, options: Options, marks: list[list[int]] | None = None
+    request: Request, served: ServedGallery, wanted: Wanted, options: Options, marks: list[list[int]] | None = None
 ) -> Response:
-    lane = desk.uploads if wanted.needs_decoding else desk.searches
-    hits = await lane.run(request, _search_wanted, desk, wanted, options, marks)
-    document = await desk.searches.run(request, present, hits, base_of(request, desk))
+    workers = served.uploads if wanted.needs_decoding else served.searches
+    hits = await workers.run(request, _search_wanted, served, wanted, options, marks)
+    document = await served.searches.run(request, present, hits, base_of(request, served))
     return JSONResponse(document if marks else wanted.show(document))
 
 
-def _search_wanted(desk: Desk, wanted: Wanted, options: Options, marks: list[list[int]] | None) -> Any:  # noqa: ANN401
-    query: AnyQuery = wanted.build(desk)
+def _search_wanted(served: ServedGallery, wanted: Wanted, options: Options, marks: list[list[int]] | None) -> Any:  # noqa: ANN401
+    query: AnyQuery = wanted.build(served)
     if marks is not None:
         good, bad = ([Query_.stored(id_) for id_ in some] for some in marks)
         query = mark_query(query, good, bad)
-    return options.search(desk.gallery, query)
+    return options.search(served.gallery, query)
 
 
-def _search_upload(desk: Desk, picture: tuple[bytes, str], options: Options) -> Any:  # noqa: ANN401  (Hits)
-    return options.search(desk.gallery, Query_.picture(desk.read_upload(*picture)))
+def _search_upload(served: ServedGallery, picture: tuple[bytes, str], options: Options) -> Any:  # noqa: ANN401  (Hits)
+    return options.search(served.gallery, Query_.picture(served.read_upload(*picture)))
 
 
-def _search_similar(desk: Desk, id_: int, options: Options, request: Request) -> dict[str, Any]:
-    desk.record(id_)
-    return present(options.search(desk.gallery, Query_.stored(id_)), base_of(request, desk))
+def _search_similar(served: ServedGallery, id_: int, options: Options, request: Request) -> dict[str, Any]:
+    served.record(id_)
+    return present(options.search(served.gallery, Query_.stored(id_)), base_of(request, served))
 
 
-def _drop(desk: Desk, content: bytes) -> dict[str, Any]:
-    name = desk.accept(content)
-    picture = desk.dropped(name)
+def _drop(served: ServedGallery, content: bytes) -> dict[str, Any]:
+    name = served.accept(content)
+    picture = served.dropped(name)
     return {"dropped": name, "width": picture.width, "height": picture.height}
 
 
@@ -211,7 +211,7 @@ def _read_ids(given: object, name: str) -> list[int]:
     return list(dict.fromkeys(given))
 
 
-def _add_pictures(api: FastAPI, desk: Desk) -> None:
+def _add_pictures(api: FastAPI, served: ServedGallery) -> None:
     @api.get("/api/v1/images", response_model=Pictures, tags=["pictures"], name="images")
     async def images(
         request: Request,
@@ -221,7 +221,7 @@ def _add_pictures(api: FastAPI, desk: Desk) -> None:
     ) -> Response:
         """List pictures by id: all, or those that match the filters."""
         terms = Options(1, tuple(where)).where
-        return JSONResponse(await desk.searches.run(request, _list, desk, terms, (limit, after), request))
+        return JSONResponse(await served.searches.run(request, _list, served, terms, (limit, after), request))
 
     @api.post("/api/v1/images", response_model=Pictures, openapi_extra=_LISTED, tags=["pictures"], name="images-by-id")
     async def some(request: Request) -> Response:
@@ -230,13 +230,13 @@ def _add_pictures(api: FastAPI, desk: Desk) -> None:
         if fields.keys() != {"ids"}:
             raise Problem(422, "invalid_request", "the document has one field, ids")
         ids = _read_ids(fields["ids"], "ids")
-        return JSONResponse(await desk.searches.run(request, _describe_some, desk, ids, request))
+        return JSONResponse(await served.searches.run(request, _describe_some, served, ids, request))
 
     @api.get("/api/v1/images/{id}", response_model=Picture, tags=["pictures"], name="image")
     async def image(request: Request, id: Id) -> Response:  # noqa: A002
         """Say what is known of a picture."""
-        record = await desk.searches.run(request, desk.record, id)
-        return JSONResponse(describe(record, base_of(request, desk)))
+        record = await served.searches.run(request, served.record, id)
+        return JSONResponse(describe(record, base_of(request, served)))
 
     @api.get(
         "/api/v1/images/{id}/thumbnail",
@@ -252,29 +252,29 @@ def _add_pictures(api: FastAPI, desk: Desk) -> None:
         v: Annotated[str, Query(max_length=64, description="Anything; the answer may then be kept for ever.")] = "",  # noqa: ARG001
     ) -> Response:
         """Show a picture as a JPEG with sides of at most 400 pixels, or 1,600 for `large`."""
-        return await send_thumbnail(request, desk, id, size)
+        return await send_thumbnail(request, served, id, size)
 
 
-def _list(desk: Desk, where: tuple[str, ...], page: tuple[int, int], request: Request) -> dict[str, Any]:
+def _list(served: ServedGallery, where: tuple[str, ...], page: tuple[int, int], request: Request) -> dict[str, Any]:
     limit, after = page
-    ids = desk.gallery.select(where)
+    ids = served.gallery.select(where)
     chosen = ids[ids > after][: limit + 1].tolist()
-    records, base = desk.gallery.store.get(chosen[:limit]), base_of(request, desk)
+    records, base = served.gallery.store.get(chosen[:limit]), base_of(request, served)
     images = [describe(records[id_], base) for id_ in chosen[:limit] if id_ in records]
     return {"images": images, "total": len(ids), "next": chosen[limit - 1] if len(chosen) > limit else None}
 
 
-def _describe_some(desk: Desk, ids: list[int], request: Request) -> dict[str, Any]:
-    records, base = desk.gallery.store.get(ids), base_of(request, desk)
+def _describe_some(served: ServedGallery, ids: list[int], request: Request) -> dict[str, Any]:
+    records, base = served.gallery.store.get(ids), base_of(request, served)
     known = [records[id_] for id_ in ids if id_ in records and records[id_].digest is not None]
     return {"images": [describe(record, base) for record in known], "total": len(known), "next": None}
 
 
-def _add_facts(api: FastAPI, desk: Desk) -> None:
+def _add_facts(api: FastAPI, served: ServedGallery) -> None:
     @api.get("/api/v1/info", response_model=dict[str, Any], tags=["collection"], name="info")
     async def info(request: Request) -> Response:
         """Facts about the collection: the document of `lookalike info --json`."""
-        return JSONResponse(await desk.searches.run(request, desk.gallery.info))
+        return JSONResponse(await served.searches.run(request, served.gallery.info))
 
     @api.get("/api/v1/skipped", response_model=SkippedFiles, tags=["collection"], name="skipped")
     async def skipped(
@@ -283,8 +283,8 @@ def _add_facts(api: FastAPI, desk: Desk) -> None:
         after: After = 0,
     ) -> Response:
         """List the files that were found but could not be read, with the reasons."""
-        found = await desk.searches.run(request, desk.gallery.skipped)
-        base, end = base_of(request, desk), after + limit
+        found = await served.searches.run(request, served.gallery.skipped)
+        base, end = base_of(request, served), after + limit
         some = [{**show(path, base), "reason": reason} for path, reason in found[after:end]]
         return JSONResponse({"skipped": some, "total": len(found), "next": end if end < len(found) else None})
 

@@ -13,18 +13,18 @@ from starlette.requests import ClientDisconnect, Request
 
 from lookalike.errors import LookalikeError
 from lookalike.web.counters import Counters
+from lookalike.web.fast_path import FastPath
 from lookalike.web.handlers import answer_problem, to_answerable
 from lookalike.web.health import health_routes
 from lookalike.web.pages import page_routes, show_problem
 from lookalike.web.problems import Problem
-from lookalike.web.quick import Quick
 from lookalike.web.safety import Safety
 
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.settings import Settings
 
 __all__ = ["create_app"]
@@ -33,26 +33,26 @@ _API = ("/api/", "/openapi.json")
 _ROUTES = ("api", "static", "thumbnails", "healthz", "metrics")  # counted apart
 
 
-def create_app(desk: Desk, settings: Settings) -> ASGIApp:
-    """The application that serves a desk's gallery."""
+def create_app(served: ServedGallery, settings: Settings) -> ASGIApp:
+    """The application that serves a served's gallery."""
     counters = Counters()
 
     async def answer_error(request: Request, error: Exception) -> Response:
-        return show_problem(desk, request, to_answerable(request, error))
+        return show_problem(served, request, to_answerable(request, error))
 
     def answer(scope: Scope, problem: Problem) -> ASGIApp:
         if scope["path"].startswith(_API):
             return answer_problem(problem)
-        return show_problem(desk, Request(scope), problem)
+        return show_problem(served, Request(scope), problem)
 
     kinds: tuple[type[Exception], ...] = (Problem, LookalikeError, HTTPException, ClientDisconnect, Exception)
     pages = Starlette(
-        routes=[*health_routes(desk, counters), *page_routes(desk, allow_write=settings.allow_write)],
+        routes=[*health_routes(served, counters), *page_routes(served, allow_write=settings.allow_write)],
         exception_handlers=dict.fromkeys(kinds, answer_error),
     )
-    api = _Api(desk, settings)
-    desk.when_ready.append(api.load)
-    return _Counted(Safety(Quick(_Divided(pages, api), desk), settings, answer), counters)
+    api = _Api(served, settings)
+    served.when_ready.append(api.load)
+    return _Counted(Safety(FastPath(_Divided(pages, api), served), settings, answer), counters)
 
 
 class _Divided:
@@ -69,8 +69,8 @@ class _Divided:
 class _Api:
     """The API, imported (FastAPI: 0.3 s) once searching is possible, or by its first request."""
 
-    def __init__(self, desk: Desk, settings: Settings) -> None:
-        self._desk, self._settings = desk, settings
+    def __init__(self, served: ServedGallery, settings: Settings) -> None:
+        self._served, self._settings = served, settings
         self._app: ASGIApp | None = None
         self._lock = threading.Lock()
 
@@ -81,7 +81,7 @@ class _Api:
             if app is None:
                 from lookalike.web.api import create_api  # noqa: PLC0415  (see above)
 
-                self._app = app = create_api(self._desk, self._settings)
+                self._app = app = create_api(self._served, self._settings)
             return app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lookalike.search.hits import Hits
     from lookalike.search.rerank import Order
     from lookalike.store import Record
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = [
     "MOST_TERMS",
@@ -122,7 +122,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A query that was checked and is not built yet: its parts may have to be decoded, in a lane for that.
+    """A query that was checked and is not built yet: its parts may have to be decoded, in threads for that.
 
     fields: as `Query.to_dict` writes them, and `{"dropped": NAME}` for a picture that was dropped.
     """
@@ -139,9 +139,9 @@ class Wanted:
         is_own = self.needs_decoding or _has(self.fields, "dropped")
         return document | {"query": self.fields} if is_own else document
 
-    def build(self, desk: Desk) -> Query:
+    def build(self, served: ServedGallery) -> Query:
         """The query. Raises Problem, UsageError, UnreadableImage."""
-        query = _build(self.fields, desk)
+        query = _build(self.fields, served)
         terms = query.terms
         weights = [weight for weight, _ in terms]
         weights += [weight for _, one in terms if isinstance(one, ColorQuery) for _, weight in one.colors]
@@ -248,22 +248,22 @@ def _has(fields: Mapping[str, Any], name: str) -> bool:
     return bool(fields.get(name)) or any(_has(part, name) for part in some if isinstance(part, dict))
 
 
-def _build(fields: Any, desk: Desk) -> Query:  # noqa: ANN401  (what a client has sent)
+def _build(fields: Any, served: ServedGallery) -> Query:  # noqa: ANN401  (what a client has sent)
     """The query of some fields, in the order in which `Query.from_dict` looks for them."""
     if isinstance(fields, dict) and "sum" in fields:
-        return _build_sum(fields["sum"], desk)
+        return _build_sum(fields["sum"], served)
     if isinstance(fields, dict) and "palette" in fields and "colors" not in fields:
         like = fields["palette"]
-        return PaletteQuery(_build(like, desk)) if isinstance(like, dict) else Query.from_dict(fields)
+        return PaletteQuery(_build(like, served)) if isinstance(like, dict) else Query.from_dict(fields)
     if isinstance(fields, dict) and "dropped" in fields:
-        return _build_dropped(fields, desk)
+        return _build_dropped(fields, served)
     query = Query.from_dict(fields)
     if isinstance(query, StoredQuery) and query.crop is not None:
-        return Query.picture(desk.read_stored(int(query.id), str(query.crop)))
+        return Query.picture(served.read_stored(int(query.id), str(query.crop)))
     return query
 
 
-def _build_sum(parts: object, desk: Desk) -> Query:
+def _build_sum(parts: object, served: ServedGallery) -> Query:
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise _invalid("the sum of a query is not a list of queries")
     if not parts or len(parts) > MOST_TERMS:
@@ -273,15 +273,15 @@ def _build_sum(parts: object, desk: Desk) -> Query:
         weight = part.get("weight", 1.0)
         if not is_number(weight, int, float):
             raise _invalid(f"{weight!r:.40} is not a weight")
-        terms += [(float(weight) * own, query) for own, query in _build(part, desk).terms]
+        terms += [(float(weight) * own, query) for own, query in _build(part, served).terms]
     return SumQuery(tuple(terms))
 
 
-def _build_dropped(fields: Mapping[str, Any], desk: Desk) -> Query:
+def _build_dropped(fields: Mapping[str, Any], served: ServedGallery) -> Query:
     name, crop = fields["dropped"], fields.get("crop")
     if not isinstance(name, str):
         raise _invalid("the name of a picture that was dropped is a text")
-    return desk.query(name, "" if crop is None else str(read_crop(crop)))
+    return served.query(name, "" if crop is None else str(read_crop(crop)))
 
 
 def _check_query(fields: object, depth: int, left: list[int]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lookalike.explore.duplicates.groups import Duplicates
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.settings import Settings
 
 __all__ = ["add_changes"]
@@ -62,11 +62,11 @@ _PATHS = {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_PATHS}
 _INDEX = _body({"paths": _PATHS, "retry": {"type": "boolean"}, "refresh": {"type": "boolean"}}, [], {"retry": False})
 
 
-def add_changes(api: FastAPI, desk: Desk, settings: Settings) -> None:
+def add_changes(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
     """Add what changes the collection, and how to learn of changes."""
-    _add_index(api, desk, settings)
-    _add_duplicates(api, desk, settings)
-    events = Events(desk)
+    _add_index(api, served, settings)
+    _add_duplicates(api, served, settings)
+    events = Events(served)
 
     @api.get(
         "/api/v1/events",
@@ -86,14 +86,14 @@ def add_changes(api: FastAPI, desk: Desk, settings: Settings) -> None:
     @api.get("/api/v1/state", response_model=Event, tags=["collection"], name="state")
     async def state(request: Request) -> Response:
         """Say how many pictures there are, and what is under way."""
-        return JSONResponse(await desk.searches.run(request, read_state, desk))
+        return JSONResponse(await served.searches.run(request, read_state, served))
 
 
-def _add_index(api: FastAPI, desk: Desk, settings: Settings) -> None:
+def _add_index(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
     @api.get("/api/v1/index", response_model=Job, tags=["changes"], name="index-state")
     async def look() -> Response:
         """Say how far the run of `index` is that was started here last."""
-        return JSONResponse(desk.index.to_dict())
+        return JSONResponse(served.index.to_dict())
 
     @api.post(
         "/api/v1/index",
@@ -112,27 +112,27 @@ def _add_index(api: FastAPI, desk: Desk, settings: Settings) -> None:
         fields = await _read_change(request, settings, {"paths", "retry", "refresh"})
         paths = _read_paths(fields.get("paths", []))
         flags = {name: _read_flag(fields, name) for name in ("retry", "refresh")}
-        await desk.searches.run(request, _start_index, desk, paths, flags, request)
-        return JSONResponse(desk.index.to_dict(), 202)
+        await served.searches.run(request, _start_index, served, paths, flags, request)
+        return JSONResponse(served.index.to_dict(), 202)
 
     @api.delete("/api/v1/index", response_model=Job, tags=["changes"], name="index-cancel")
     async def cancel() -> Response:
         """End the run of `index` after the pictures it is at; all before these stay indexed."""
         _check_allowed(settings)
-        desk.index.cancel()
-        return JSONResponse(desk.index.to_dict())
+        served.index.cancel()
+        return JSONResponse(served.index.to_dict())
 
 
-def _start_index(desk: Desk, paths: list[bytes], flags: dict[str, bool], request: Request) -> None:
+def _start_index(served: ServedGallery, paths: list[bytes], flags: dict[str, bool], request: Request) -> None:
     if not is_local(request.scope):
-        roots = [os.path.realpath(root.path) for root in desk.gallery.roots]
+        roots = [os.path.realpath(root.path) for root in served.gallery.roots]
         for path in map(os.path.realpath, paths):
             if not any(path == root or path.startswith(root.rstrip(b"/") + b"/") for root in roots):
                 raise Problem(403, "outside", "folders can be added on the machine itself only")
-    desk.index.start(paths, **flags)
+    served.index.start(paths, **flags)
 
 
-def _add_duplicates(api: FastAPI, desk: Desk, settings: Settings) -> None:
+def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
     @api.post(
         "/api/v1/duplicates/distinct",
         response_model=dict[str, list[int]],
@@ -146,7 +146,7 @@ def _add_duplicates(api: FastAPI, desk: Desk, settings: Settings) -> None:
         ids = fields.get("ids")
         if not isinstance(ids, list) or len(ids) != 2 or not all(map(_is_id, ids)) or ids[0] == ids[1]:
             raise Problem(422, "invalid_request", "ids are those of two pictures")
-        await desk.searches.run(request, _mark_distinct, desk, ids)
+        await served.searches.run(request, _mark_distinct, served, ids)
         return JSONResponse({"distinct": ids})
 
     @api.post(
@@ -167,14 +167,14 @@ def _add_duplicates(api: FastAPI, desk: Desk, settings: Settings) -> None:
         if keep not in KEEP:
             raise Problem(422, "invalid_request", f"keep is one of: {', '.join(KEEP)}")
         choices = _read_choices(fields.get("choices", {}))
-        found = await desk.searches.run(request, desk.surveys.duplicates.find)
+        found = await served.searches.run(request, served.surveys.duplicates.find)
         if found is None:
-            return answer_working(desk.surveys.duplicates)
+            return answer_working(served.surveys.duplicates)
         if fields.get("mark") != str(found.generation):
             raise Problem(409, "changed", "other duplicates were found since; look at them again")
         some = _choose(found.value, groups, choices)
-        document = await desk.uploads.run(request, _move, desk, some, cast("str", keep))
-        return JSONResponse(_hide_paths(document, base_of(request, desk)))
+        document = await served.uploads.run(request, _move, served, some, cast("str", keep))
+        return JSONResponse(_hide_paths(document, base_of(request, served)))
 
     @api.post(
         "/api/v1/duplicates/undo", response_model=Moved, openapi_extra=_body({}, [], {}), tags=["changes"], name="undo"
@@ -182,18 +182,18 @@ def _add_duplicates(api: FastAPI, desk: Desk, settings: Settings) -> None:
     async def undo(request: Request) -> Response:
         """Bring back the files that were moved into the trash folder, and index them again."""
         await _read_change(request, settings, set())
-        document = await desk.uploads.run(request, lambda: desk.gallery.undo_moves().to_dict())
-        return JSONResponse(_hide_paths(document, base_of(request, desk)))
+        document = await served.uploads.run(request, lambda: served.gallery.undo_moves().to_dict())
+        return JSONResponse(_hide_paths(document, base_of(request, served)))
 
 
-def _mark_distinct(desk: Desk, ids: list[int]) -> None:
-    one, other = (desk.record(id_) for id_ in ids)
-    desk.surveys.mark_distinct(one, other, wait=_WAIT)
+def _mark_distinct(served: ServedGallery, ids: list[int]) -> None:
+    one, other = (served.record(id_) for id_ in ids)
+    served.surveys.mark_distinct(one, other, wait=_WAIT)
 
 
-def _move(desk: Desk, some: Duplicates, keep: str) -> dict[str, Any]:
-    plan = desk.gallery.plan_moves(some, keep)
-    return desk.gallery.move_duplicates(plan, wait=_WAIT).to_dict()
+def _move(served: ServedGallery, some: Duplicates, keep: str) -> dict[str, Any]:
+    plan = served.gallery.plan_moves(some, keep)
+    return served.gallery.move_duplicates(plan, wait=_WAIT).to_dict()
 
 
 def _choose(duplicates: Duplicates, groups: set[int] | None, choices: Mapping[int, int]) -> Duplicates:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lookalike.explore.collection import Picture
     from lookalike.explore.duplicates.groups import Group as Copies
     from lookalike.explore.duplicates.keep import Plan
-    from lookalike.web.desk import Desk
     from lookalike.web.kept import Places
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.surveys import Found, Planned, Survey
 
 __all__ = ["add_collection", "answer_working"]
@@ -43,11 +43,11 @@ _UNREADABLE = 100
 _Pictures = Annotated[Count, Query(ge=0, le=24, description="How many pictures of each group to list.")]
 
 
-def add_collection(api: FastAPI, desk: Desk) -> None:
+def add_collection(api: FastAPI, served: ServedGallery) -> None:
     """Add what the API says of the whole collection."""
-    _add_map(api, desk)
-    _add_clusters(api, desk)
-    _add_duplicates(api, desk)
+    _add_map(api, served)
+    _add_clusters(api, served)
+    _add_duplicates(api, served)
 
     @api.get("/api/v1/filters", response_model=Filters, tags=["collection"], name="filters")
     async def filters(
@@ -57,16 +57,16 @@ def add_collection(api: FastAPI, desk: Desk) -> None:
     ) -> Response:
         """Count the values of each field among the pictures that match, each with the filter that selects them."""
         terms = Options(1, tuple(where)).where
-        return JSONResponse(await desk.searches.run(request, _count, desk, terms, limit, request))
+        return JSONResponse(await served.searches.run(request, _count, served, terms, limit, request))
 
 
-def _count(desk: Desk, where: tuple[str, ...], limit: int, request: Request) -> dict[str, Any]:
-    ids, base = desk.gallery.select(where), base_of(request, desk)
-    records = desk.gallery.store.get(ids[:FACETS].tolist()).values()
+def _count(served: ServedGallery, where: tuple[str, ...], limit: int, request: Request) -> dict[str, Any]:
+    ids, base = served.gallery.select(where), base_of(request, served)
+    records = served.gallery.store.get(ids[:FACETS].tolist()).values()
     return {"filters": count_values(records, limit, base), "total": len(ids)}
 
 
-def _add_map(api: FastAPI, desk: Desk) -> None:
+def _add_map(api: FastAPI, served: ServedGallery) -> None:
     @api.get(
         "/api/v1/map",
         response_model=Map,
@@ -86,13 +86,13 @@ def _add_map(api: FastAPI, desk: Desk) -> None:
         steps of 1/32767, group uint16.
         """
         terms = Options(1, tuple(where)).where
-        found = await desk.searches.run(request, desk.surveys.map.find)
+        found = await served.searches.run(request, served.surveys.map.find)
         if found is None:
-            return answer_working(desk.surveys.map)
+            return answer_working(served.surveys.map)
         etag = f'"{found.generation}-{int(found.is_current)}-{format}"'
         if not terms and etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers={"etag": etag})
-        data = await desk.pictures.run(request, _write_map, desk, found, terms, format)
+        data = await served.pictures.run(request, _write_map, served, found, terms, format)
         kind = BINARY if format == "binary" else "application/json"
         return Response(data, media_type=kind, headers={} if terms else {"etag": etag})
 
@@ -104,9 +104,9 @@ def answer_working(survey: Survey[Any]) -> Response:
     return JSONResponse(document, 202, headers={"retry-after": "1", "cache-control": "no-store"})
 
 
-def _write_map(desk: Desk, found: Found[Places], where: tuple[str, ...], kind: str) -> bytes:
+def _write_map(served: ServedGallery, found: Found[Places], where: tuple[str, ...], kind: str) -> bytes:
     places = found.value
-    chosen = np.isin(places.ids, desk.gallery.select(where)) if where else np.ones(len(places.ids), bool)
+    chosen = np.isin(places.ids, served.gallery.select(where)) if where else np.ones(len(places.ids), bool)
     ids, group = places.ids[chosen], places.group[chosen]
     counts = np.bincount(group, minlength=len(places.names)).tolist()
     middles = np.round(places.middles.astype(np.float64), _PLACES).tolist()
@@ -122,14 +122,14 @@ def _write_map(desk: Desk, found: Found[Places], where: tuple[str, ...], kind: s
     return json.dumps(columns | head, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _add_clusters(api: FastAPI, desk: Desk) -> None:
+def _add_clusters(api: FastAPI, served: ServedGallery) -> None:
     @api.get("/api/v1/clusters", response_model=Clusters, responses=WORKING, tags=["collection"], name="clusters")
     async def clusters(request: Request, limit: Limit = 100, after: After = 0, pictures: _Pictures = 4) -> Response:
         """List the groups of pictures that are alike, the largest first, each with its most typical pictures."""
-        found = await desk.searches.run(request, desk.surveys.clusters.find)
+        found = await served.searches.run(request, served.surveys.clusters.find)
         if found is None:
-            return answer_working(desk.surveys.clusters)
-        base, every = base_of(request, desk), found.value
+            return answer_working(served.surveys.clusters)
+        base, every = base_of(request, served), found.value
         some = [
             _describe_cluster(after + number, each, pictures, base)
             for number, each in enumerate(every[after : after + limit])
@@ -139,13 +139,13 @@ def _add_clusters(api: FastAPI, desk: Desk) -> None:
     @api.get("/api/v1/clusters/{number}", response_model=Group, responses=WORKING, tags=["collection"], name="cluster")
     async def cluster(request: Request, number: Count, limit: Limit = 100, after: After = 0) -> Response:
         """List the pictures of one group, the most typical first. number: from 0, the largest."""
-        found = await desk.searches.run(request, desk.surveys.clusters.find)
+        found = await served.searches.run(request, served.surveys.clusters.find)
         if found is None:
-            return answer_working(desk.surveys.clusters)
+            return answer_working(served.surveys.clusters)
         if number >= len(found.value):
             raise Problem(404, "unknown_group", "the collection has no group with this number")
         each = found.value[number]
-        some = _name(each.pictures[after : after + limit], base_of(request, desk))
+        some = _name(each.pictures[after : after + limit], base_of(request, served))
         page = _page(len(each.pictures), after + limit)
         return JSONResponse({"number": number, "name": each.name, "pictures": some, **page, **_state(found)})
 
@@ -167,15 +167,15 @@ def _state(found: Found[Any]) -> dict[str, Any]:
     return {"generation": found.generation, "is_current": found.is_current}
 
 
-def _add_duplicates(api: FastAPI, desk: Desk) -> None:
+def _add_duplicates(api: FastAPI, served: ServedGallery) -> None:
     @api.get("/api/v1/duplicates", response_model=Duplicates, responses=WORKING, tags=["collection"], name="duplicates")
     async def duplicates(request: Request, keep: Keep = "largest", limit: Limit = 100, after: After = 0) -> Response:
         """List the pictures that are here more than once, with the evidence, and what a rule would keep and move."""
-        found = await desk.searches.run(request, _find_plan, desk, keep)
+        found = await served.searches.run(request, _find_plan, served, keep)
         if found is None:
-            return answer_working(desk.surveys.duplicates)
-        base = base_of(request, desk)
-        return JSONResponse(await desk.searches.run(request, _list_duplicates, found, (limit, after), base))
+            return answer_working(served.surveys.duplicates)
+        base = base_of(request, served)
+        return JSONResponse(await served.searches.run(request, _list_duplicates, found, (limit, after), base))
 
     @api.get(
         "/api/v1/duplicates/plan",
@@ -186,20 +186,20 @@ def _add_duplicates(api: FastAPI, desk: Desk) -> None:
     )
     async def plan(request: Request, keep: Keep = "largest", format: Literal["csv", "sh"] = "csv") -> Response:  # noqa: A002
         """Write down what a rule would move: a table, or a shell script. Only for clients on this machine."""
-        if base_of(request, desk):
+        if base_of(request, served):
             raise Problem(403, "elsewhere", "a plan names folders of this machine, and is written for it alone")
-        found = await desk.searches.run(request, _find_plan, desk, keep)
+        found = await served.searches.run(request, _find_plan, served, keep)
         if found is None:
-            return answer_working(desk.surveys.duplicates)
-        data = await desk.searches.run(request, _write_plan, desk, found.value, format)
+            return answer_working(served.surveys.duplicates)
+        data = await served.searches.run(request, _write_plan, served, found.value, format)
         headers = {"content-disposition": f'attachment; filename="duplicates.{format}"'}
         return Response(data, media_type="text/csv" if format == "csv" else "application/x-sh", headers=headers)
 
 
-def _find_plan(desk: Desk, keep: str) -> Found[Planned] | None:
+def _find_plan(served: ServedGallery, keep: str) -> Found[Planned] | None:
     """The duplicates, and what would be moved by a rule; None while either is being computed."""
-    found = desk.surveys.duplicates.find()
-    return desk.surveys.plan(keep).find() if found is not None else None
+    found = served.surveys.duplicates.find()
+    return served.surveys.plan(keep).find() if found is not None else None
 
 
 def _list_duplicates(found: Found[Planned], page: tuple[int, int], base: bytes) -> dict[str, Any]:
@@ -237,10 +237,10 @@ def _describe_copies(number: int, group: Copies, plan: Plan, base: bytes) -> dic
     return {"number": number, "kind": group.kind, "proven": group.proven, "pictures": pictures, "pairs": pairs}
 
 
-def _write_plan(desk: Desk, planned: Planned, kind: str) -> bytes:
+def _write_plan(served: ServedGallery, planned: Planned, kind: str) -> bytes:
     from lookalike.explore.duplicates.actions import find_trash  # noqa: PLC0415  (only with a plan)
     from lookalike.explore.duplicates.plans import as_csv, as_script  # noqa: PLC0415
 
     if kind == "csv":
         return as_csv(planned.duplicates, planned.plan).encode("utf-8", "surrogateescape")
-    return as_script(planned.plan, find_trash(os.fspath(desk.gallery.location)))
+    return as_script(planned.plan, find_trash(os.fspath(served.gallery.location)))

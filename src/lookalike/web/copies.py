@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lookalike.explore.duplicates.groups import Duplicates, Group, Picture
     from lookalike.explore.duplicates.keep import Plan
     from lookalike.explore.duplicates.trash import Moved
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.surveys import Found
 
 __all__ = ["copies_routes"]
@@ -131,27 +131,27 @@ class Shown:
     ids: tuple[int, ...]
 
 
-def copies_routes(desk: Desk, *, allow_write: bool) -> list[Route]:
+def copies_routes(served: ServedGallery, *, allow_write: bool) -> list[Route]:
     """The view of copies and what it leads to."""
-    view = _View(desk, allow_write=allow_write)
+    view = _View(served, allow_write=allow_write)
 
     async def page(request: Request) -> Response:
-        return await desk.searches.run(request, view.show, request)
+        return await served.searches.run(request, view.show, request)
 
     async def plan(request: Request) -> Response:
-        return await desk.searches.run(request, view.export, request, request.path_params["ending"])
+        return await served.searches.run(request, view.export, request, request.path_params["ending"])
 
     async def move(request: Request) -> Response:
         fields = await _read_form(request)
-        return await desk.searches.run(request, view.move, request, fields)
+        return await served.searches.run(request, view.move, request, fields)
 
     async def undo(request: Request) -> Response:
         await read_fields(request)
-        return await desk.uploads.run(request, view.undo, request)
+        return await served.uploads.run(request, view.undo, request)
 
     async def distinct(request: Request) -> Response:
         fields = await _read_form(request)
-        return await desk.searches.run(request, view.mark_distinct, request, fields)
+        return await served.searches.run(request, view.mark_distinct, request, fields)
 
     return [
         Route("/copies", page, name="copies"),
@@ -163,8 +163,8 @@ def copies_routes(desk: Desk, *, allow_write: bool) -> list[Route]:
 
 
 class _View:
-    def __init__(self, desk: Desk, *, allow_write: bool) -> None:
-        self._desk, self._search, self._allow_write = desk, desk.surveys.duplicates, allow_write
+    def __init__(self, served: ServedGallery, *, allow_write: bool) -> None:
+        self._served, self._search, self._allow_write = served, served.surveys.duplicates, allow_write
         self._plans: OrderedDict[tuple[int, Choice], tuple[Duplicates, Plan]] = OrderedDict()
 
     def show(self, request: Request) -> Response:
@@ -173,7 +173,7 @@ class _View:
         base = _PAGE | {"choice": choice, "rules": _RULES}
         if (survey := self._search.find_within(_PATIENCE)) is None:
             waiting = {"progress": self._search.progress, "what": texts.TEXTS["copies_looking"]}
-            return show("waiting.html", self._desk, base | waiting)
+            return show("waiting.html", self._served, base | waiting)
         found, plan = self._plan(survey, choice)
         shown = found.groups[choice.start : choice.start + _SHOWN]
         page = base | {
@@ -193,9 +193,9 @@ class _View:
             "may_export": local,
             "may_write": self._may_write(request),
             "left": found.left,
-            "is_empty": not len(self._desk.gallery),
+            "is_empty": not len(self._served.gallery),
         }
-        return show("copies.html", self._desk, page)
+        return show("copies.html", self._served, page)
 
     @staticmethod
     def _numbers(choice: Choice, found: Duplicates) -> range:
@@ -206,7 +206,7 @@ class _View:
         key = survey.generation, replace(choice, start=0)
         if key not in self._plans:
             chosen = choice.apply(survey.value)
-            self._plans[key] = chosen, self._desk.gallery.plan_moves(chosen, choice.keep)
+            self._plans[key] = chosen, self._served.gallery.plan_moves(chosen, choice.keep)
         while len(self._plans) > _REMEMBERED:
             self._plans.popitem(last=False)
         return self._plans[key]
@@ -216,7 +216,7 @@ class _View:
         self._search.forget()
 
     def _show_group(self, found: Duplicates, plan: Plan, index: int, choice: Choice, request: Request) -> Shown:
-        group, base = found.groups[index], base_of(request, self._desk)
+        group, base = found.groups[index], base_of(request, self._served)
         moved = {move.copy.id for move in plan.moves if move.group == index + 1}
         kept = plan.kept.get(index + 1)
         copies = tuple(_show_copy(group, one, (kept, moved), choice, base) for one in group.pictures)
@@ -234,7 +234,7 @@ class _View:
         if ending == "csv":
             data, kind = as_csv(found, plan).encode("utf-8", "surrogateescape"), "text/csv; charset=utf-8"
         elif ending == "sh":
-            data, kind = as_script(plan, find_trash(self._desk.gallery.location)), "application/x-sh"
+            data, kind = as_script(plan, find_trash(self._served.gallery.location)), "application/x-sh"
         else:
             raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
         return Response(
@@ -248,14 +248,14 @@ class _View:
         _, plan = self._read_plan(request, choice)
         if str(len(plan.moves)) != fields["moves"]:
             raise Problem(409, "plan_changed", texts.PROBLEMS["plan_changed"])
-        done = self._desk.gallery.move_duplicates(plan)
+        done = self._served.gallery.move_duplicates(plan)
         self._forget()
         return self._tell("moved", done)
 
     def undo(self, request: Request) -> Response:
         """Bring back everything that lies in the trash folder."""
         self._check_writing(request)
-        done = self._desk.gallery.undo_moves()
+        done = self._served.gallery.undo_moves()
         self._forget()
         return self._tell("back", done)
 
@@ -263,14 +263,14 @@ class _View:
         """The page that says what was moved, or brought back."""
         failed = [(show_path(os.fsencode(path)), reason) for path, reason in done.failed]
         page = {"what": what, "count_done": len(done.done), "failed": failed, "trash": self._show_trash()}
-        return show("moved.html", self._desk, _PAGE | page)
+        return show("moved.html", self._served, _PAGE | page)
 
     def mark_distinct(self, request: Request, fields: dict[str, Any]) -> Response:
         """Remember that the pictures of a group are not copies of each other."""
         self._check_writing(request)
-        first, *others = [self._desk.record(id_) for id_ in fields["ids"]]
+        first, *others = [self._served.record(id_) for id_ in fields["ids"]]
         for other in others:
-            self._desk.surveys.mark_distinct(first, other)
+            self._served.surveys.mark_distinct(first, other)
         self._plans.clear()
         return RedirectResponse(_read_choice(fields["choice"]).url, 303)
 
@@ -287,7 +287,7 @@ class _View:
         """The trash folder; None for a collection on a server, beside which there is no place for it."""
         from lookalike.explore.duplicates.actions import find_trash  # noqa: PLC0415  (see `export`)
 
-        location = self._desk.gallery.location
+        location = self._served.gallery.location
         return find_trash(location) if is_folder(location) else None
 
     def _count_moved(self) -> int:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["Counters"]
 
@@ -28,7 +28,7 @@ class Counters:
         self._buckets[bisect.bisect_left(_EDGES, seconds)] += 1
         self._seconds += seconds
 
-    def write(self, desk: Desk) -> str:
+    def write(self, served: ServedGallery) -> str:
         """All counts in Prometheus' text format."""
         lines = ["# TYPE lookalike_requests_total counter"]
         for (route, status), count in sorted(self._requests.items()):
@@ -37,10 +37,13 @@ class Counters:
         for name, kind in (("under_way", "gauge"), ("refused", "counter")):
             ending = "_total" if kind == "counter" else ""
             lines.append(f"# TYPE lookalike_{name}{ending} {kind}")
-            lines += [f'lookalike_{name}{ending}{{kind="{lane.name}"}} {getattr(lane, name)}' for lane in desk.lanes]
-        lines += ["# TYPE lookalike_pictures gauge", f"lookalike_pictures {len(desk.gallery)}"]
-        lines += ["# TYPE lookalike_ready gauge", f"lookalike_ready {int(desk.is_ready)}"]
-        lines += ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {desk.started:.2f}"]
+            lines += [
+                f'lookalike_{name}{ending}{{kind="{workers.name}"}} {getattr(workers, name)}'
+                for workers in served.all_workers
+            ]
+        lines += ["# TYPE lookalike_pictures gauge", f"lookalike_pictures {len(served.gallery)}"]
+        lines += ["# TYPE lookalike_ready gauge", f"lookalike_ready {int(served.is_ready)}"]
+        lines += ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {served.started:.2f}"]
         return "\n".join(lines) + "\n"
 
     def _write_histogram(self) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["MOST_LISTENERS", "Events", "read_state"]
 
@@ -30,19 +30,19 @@ _END = ""
 _RECENT = 5.0  # seconds after a change during which an index run counts as under way
 
 
-def read_state(desk: Desk, changed: float = 0.0) -> dict[str, Any]:
+def read_state(served: ServedGallery, changed: float = 0.0) -> dict[str, Any]:
     """The state of the collection as JSON-compatible values. changed: when it last did, by `time.monotonic`."""
-    pictures, skipped = desk.gallery.store.count()
-    index = desk.index.to_dict()
+    pictures, skipped = served.gallery.store.count()
+    index = served.index.to_dict()
     computing = {
         survey.name: {"status": "working", "what": survey.name, "done": survey.progress[0], "total": survey.progress[1]}
-        for survey in desk.surveys.every
+        for survey in served.surveys.every
         if survey.is_computing
     }
     return {
         "pictures": pictures,
         "skipped": skipped,
-        "generation": desk.gallery.store.generation,
+        "generation": served.gallery.store.generation,
         "is_changing": index["state"] == "running" or (changed > 0 and time.monotonic() - changed < _RECENT),
         "index": index,
         "surveys": computing,
@@ -50,15 +50,15 @@ def read_state(desk: Desk, changed: float = 0.0) -> dict[str, Any]:
 
 
 class Events:
-    """The state of one desk's collection, as it changes."""
+    """The state of one served's collection, as it changes."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, served: ServedGallery) -> None:
+        self._served = served
         self._listeners: set[asyncio.Queue[str]] = set()
         self._task: asyncio.Task[None] | None = None
         self._last = ""
         self._generation, self._changed = -1, 0.0
-        desk.when_stopping.append(self.close)
+        served.when_stopping.append(self.close)
 
     def close(self) -> None:
         """End all streams, as the server is about to."""
@@ -71,7 +71,7 @@ class Events:
         """Lines for a client until it leaves: the state at once, and whenever it has changed. Raises Problem."""
         if len(self._listeners) >= MOST_LISTENERS:
             raise Problem(503, "busy", "too many clients are listening", headers={"retry-after": "5"})
-        first = await self._desk.searches.run(request, self._look)
+        first = await self._served.searches.run(request, self._look)
         return self._send(first)
 
     async def _send(self, first: str) -> AsyncIterator[str]:
@@ -108,9 +108,9 @@ class Events:
 
     def _look(self) -> str:
         """The event of the state now."""
-        generation = self._desk.gallery.store.generation
+        generation = self._served.gallery.store.generation
         if generation != self._generation:
             self._changed = time.monotonic() if self._generation >= 0 else 0.0
             self._generation = generation
-        self._last = f"event: state\ndata: {json.dumps(read_state(self._desk, self._changed))}\n\n"
+        self._last = f"event: state\ndata: {json.dumps(read_state(self._served, self._changed))}\n\n"
         return self._last

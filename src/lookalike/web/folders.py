@@ -27,29 +27,29 @@ from lookalike.web.state import State
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["explain_index", "folder_routes", "may_write"]
 
 _SKIPPED = 200
 
 
-def folder_routes(desk: Desk, *, allow_write: bool) -> list[Route]:
+def folder_routes(served: ServedGallery, *, allow_write: bool) -> list[Route]:
     """The view of the collection and what it leads to."""
 
     async def collection(request: Request) -> Response:
-        return await desk.searches.run(request, _show, desk, request, allow_write)
+        return await served.searches.run(request, _show, served, request, allow_write)
 
     async def index(request: Request) -> Response:
         fields = await read_fields(request)
         _check_writing(request, allow_write)
-        await desk.searches.run(request, _start, desk, fields.get("folder"))
-        return RedirectResponse("/collection" if desk.gallery.roots else "/", 303)
+        await served.searches.run(request, _start, served, fields.get("folder"))
+        return RedirectResponse("/collection" if served.gallery.roots else "/", 303)
 
     async def stop(request: Request) -> Response:
         await read_fields(request)
         _check_writing(request, allow_write)
-        desk.index.cancel()
+        served.index.cancel()
         return RedirectResponse("/collection", 303)
 
     return [
@@ -64,12 +64,12 @@ def may_write(request: Request, allow_write: bool) -> bool:  # noqa: FBT001
     return allow_write and is_local(request.scope)
 
 
-def explain_index(desk: Desk) -> dict[str, Any]:
+def explain_index(served: ServedGallery) -> dict[str, Any]:
     """What the page says of the run of `index` that was started here last.
 
     is_running; progress; sentence: how the last one ended; hint: the command that mends it.
     """
-    job = desk.index.to_dict()
+    job = served.index.to_dict()
     report, error = job["report"], job["error"]
     sentence, hint = "", ""
     if error is not None:
@@ -84,8 +84,8 @@ def explain_index(desk: Desk) -> dict[str, Any]:
     return {"is_running": job["state"] == "running", "progress": progress, "sentence": sentence, "hint": hint}
 
 
-def _show(desk: Desk, request: Request, allow_write: bool) -> Response:  # noqa: FBT001
-    base, gallery = base_of(request, desk), desk.gallery
+def _show(served: ServedGallery, request: Request, allow_write: bool) -> Response:  # noqa: FBT001
+    base, gallery = base_of(request, served), served.gallery
     skipped = gallery.skipped()
     page: dict[str, Any] = {
         "title": texts.TEXTS["collection"],
@@ -93,21 +93,21 @@ def _show(desk: Desk, request: Request, allow_write: bool) -> Response:  # noqa:
         "state": State(),
         "info": gallery.info(),
         "encoder": texts.explain_encoder(gallery.store.space.encoder),
-        "words": texts.TEXTS["words_known" if desk.knows_words else "words_unknown"],
+        "words": texts.TEXTS["words_known" if served.knows_words else "words_unknown"],
         "roots": [(show_to(root.path, base)["display"], root.rules.exclude) for root in gallery.roots],
         "skipped": [(show_to(path, base)["display"], reason) for path, reason in skipped[:_SKIPPED]],
         "skipped_total": len(skipped),
         "command": name_command("skipped", gallery.location) if not base else "lookalike skipped",
         "add_command": name_command("index FOLDER", gallery.location) if not base else "lookalike index FOLDER",
         "may_write": may_write(request, allow_write),
-        "index": explain_index(desk),
+        "index": explain_index(served),
     }
-    return show("collection.html", desk, page)
+    return show("collection.html", served, page)
 
 
-def _start(desk: Desk, text: str | None) -> None:
+def _start(served: ServedGallery, text: str | None) -> None:
     """Begin to index a folder, or all that was indexed before. Raises Problem."""
-    desk.index.start([] if text is None else [_read_folder(text)])
+    served.index.start([] if text is None else [_read_folder(text)])
 
 
 def _read_folder(text: str) -> bytes:

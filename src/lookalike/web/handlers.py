@@ -17,7 +17,7 @@ from lookalike.web.safety import is_local
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from lookalike.web.desk import Desk, Thumbnail
+    from lookalike.web.served_gallery import ServedGallery, Thumbnail
 
 __all__ = [
     "answer_problem",
@@ -54,9 +54,9 @@ def to_answerable(request: Request, error: Exception) -> Problem:
     return to_problem(error, is_local=is_local(request.scope))
 
 
-def base_of(request: Request, desk: Desk) -> bytes:
+def base_of(request: Request, served: ServedGallery) -> bytes:
     """The folder that paths are shown relative to in the answer to a request."""
-    return find_base(desk.gallery, is_local=is_local(request.scope))
+    return find_base(served.gallery, is_local=is_local(request.scope))
 
 
 async def read_fields(request: Request) -> QueryParams:
@@ -100,9 +100,9 @@ def describe_thumbnail(found: Thumbnail, *, is_versioned: bool) -> dict[str, str
     return {"etag": found.etag, "cache-control": _FOREVER if found.is_lasting and is_versioned else _SHORT}
 
 
-async def send_thumbnail(request: Request, desk: Desk, id_: int, size: str) -> Response:
+async def send_thumbnail(request: Request, served: ServedGallery, id_: int, size: str) -> Response:
     """The thumbnail of a picture; 304 if the client has it already."""
-    found = await desk.pictures.run(request, desk.thumbnail, id_, size)
+    found = await served.pictures.run(request, served.thumbnail, id_, size)
     headers = describe_thumbnail(found, is_versioned="v" in request.query_params)
     if found.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

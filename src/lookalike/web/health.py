@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from lookalike.web.counters import Counters
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["health_routes"]
 
 
-def health_routes(desk: Desk, counters: Counters) -> list[Route]:
+def health_routes(served: ServedGallery, counters: Counters) -> list[Route]:
     """`/healthz`, which answers 200 once pictures can be searched with, and `/metrics` for Prometheus."""
 
     async def healthz(request: Request) -> Response:
-        if desk.is_ready:
+        if served.is_ready:
             return JSONResponse({"status": "ok"})
-        if desk.failure is not None:
-            return answer_problem(to_answerable(request, desk.failure))
+        if served.failure is not None:
+            return answer_problem(to_answerable(request, served.failure))
         return answer_problem(Problem(503, "starting", "the search is being prepared", headers={"retry-after": "1"}))
 
     async def metrics(request: Request) -> Response:
-        text = await desk.searches.run(request, counters.write, desk)
+        text = await served.searches.run(request, counters.write, served)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     return [Route("/healthz", healthz, name="healthz"), Route("/metrics", metrics, name="metrics")]

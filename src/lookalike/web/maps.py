@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from starlette.requests import Request
 
-    from lookalike.web.desk import Desk
     from lookalike.web.kept import Places
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.surveys import Found
 
 __all__ = ["BINARY", "map_routes", "pack"]
@@ -54,50 +54,50 @@ class Island:
     ids: tuple[int, ...]
 
 
-def map_routes(desk: Desk) -> list[Route]:
+def map_routes(served: ServedGallery) -> list[Route]:
     """The map, its points, and the pictures of a part of it."""
-    view = _View(desk)
+    view = _View(served)
 
     async def page(request: Request) -> Response:
-        return await desk.searches.run(request, view.show, request)
+        return await served.searches.run(request, view.show, request)
 
     async def points(request: Request) -> Response:
-        return await desk.searches.run(request, view.points, is_binary=request.query_params.get("format") == "binary")
+        return await served.searches.run(request, view.points, is_binary=request.query_params.get("format") == "binary")
 
     return [Route("/map", page, name="map"), Route("/map/points", points, name="points")]
 
 
 class _View:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, served: ServedGallery) -> None:
+        self._served = served
         self._laid_out: tuple[Places, _Ordered] | None = None
 
     def show(self, request: Request) -> Response:
         """The page: the map and its list, one group of it, or the pictures around which a line was drawn."""
         base: dict[str, Any] = {"title": texts.TEXTS["map"], "section": "map", "state": State()}
-        survey = self._desk.surveys.map
+        survey = self._served.surveys.map
         if (found := survey.find_within(_PATIENCE)) is None:
             page = {"progress": survey.progress, "what": texts.TEXTS["map_drawing"]}
-            return show("waiting.html", self._desk, base | page)
+            return show("waiting.html", self._served, base | page)
         if "group" in request.query_params:
             return self._show_some(request, base, *_find_group(found.value, request.query_params["group"]))
         if "lasso" in request.query_params:
             ids = _read_ids(request.query_params["lasso"])
             return self._show_some(request, base, texts.TEXTS["lasso_found"], ids)
         places = self._lay_out(found)
-        return show("map.html", self._desk, base | {"islands": places.islands, "total": len(places.order)})
+        return show("map.html", self._served, base | {"islands": places.islands, "total": len(places.order)})
 
     def _show_some(self, request: Request, page: dict[str, Any], name: str, ids: list[int]) -> Response:
         k = read_count(request.query_params.get("k", str(FIRST)), least=1)
-        records = self._desk.gallery.store.get(ids[:k])
-        tiles = make_tiles(self._desk, ids[:k], records, base_of(request, self._desk))
+        records = self._served.gallery.store.get(ids[:k])
+        tiles = make_tiles(self._served, ids[:k], records, base_of(request, self._served))
         pairs = [(key, value) for key, value in request.query_params.multi_items() if key != "k"]
         more = f"/map?{urlencode([*pairs, ('k', k + FIRST)])}" if k < len(ids) and k + FIRST <= _MOST else ""
-        return show("some.html", self._desk, page | {"name": name, "tiles": tiles, "total": len(ids), "more": more})
+        return show("some.html", self._served, page | {"name": name, "tiles": tiles, "total": len(ids), "more": more})
 
     def points(self, *, is_binary: bool) -> Response:
         """What the browser draws: columns with an entry for each picture, and the groups."""
-        found = self._desk.surveys.map.find()
+        found = self._served.surveys.map.find()
         if found is None:
             raise Problem(503, "busy", texts.TEXTS["map_drawing"], headers={"retry-after": "2"})
         places = self._lay_out(found)
@@ -118,7 +118,7 @@ class _View:
         if found.is_current:
             return found.value
         places = found.value
-        there = np.isin(places.ids, self._desk.gallery.store.ids())
+        there = np.isin(places.ids, self._served.gallery.store.ids())
         columns = {name: getattr(places, name)[there] for name in ("ids", "x", "y", "group")}
         return replace(places, **columns)
 

@@ -15,7 +15,6 @@ from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.copies import copies_routes
-from lookalike.web.desk import SIZES
 from lookalike.web.facets import quote_value
 from lookalike.web.folders import explain_index, folder_routes, may_write
 from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail
@@ -23,6 +22,7 @@ from lookalike.web.maps import map_routes
 from lookalike.web.picture import picture_routes
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import render, send_static, show
+from lookalike.web.served_gallery import SIZES
 from lookalike.web.state import FIRST, Part, State, read_state
 from lookalike.web.tiles import count_facets, make_chips, make_tiles, name_filter
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lookalike.search.hits import Hits
     from lookalike.store import Record
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["page_routes", "show_problem"]
 
@@ -44,22 +44,22 @@ _MISSING = {404, 410, 422}  # a picture that was removed, whose file is gone, or
 _FILTERS = 4  # that are looked at to see which one leaves nothing
 
 
-def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
+def page_routes(served: ServedGallery, *, allow_write: bool = False) -> list[Route]:
     """The pages, what they are made of, and the thumbnails. allow_write: whether they may change the collection."""
 
     async def find(request: Request) -> Response:
-        return await desk.searches.run(request, _show_find, desk, request, allow_write)
+        return await served.searches.run(request, _show_find, served, request, allow_write)
 
     async def drop(request: Request) -> Response:
         state = read_state(request.query_params)
         content = await read_file(request)
-        name = await desk.uploads.run(request, desk.accept, content)
+        name = await served.uploads.run(request, served.accept, content)
         return RedirectResponse(state.adding(Part(name, is_dropped=True)).url, 303)
 
     async def dropped(request: Request) -> Response:
         size = request.query_params.get("size", "")
         size = size if size in SIZES else ""
-        data = await desk.pictures.run(request, desk.draw_dropped, request.path_params["name"], size)
+        data = await served.pictures.run(request, served.draw_dropped, request.path_params["name"], size)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     async def thumbnail(request: Request) -> Response:
@@ -67,7 +67,7 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
         if size not in SIZES:
             raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
         try:
-            return await send_thumbnail(request, desk, id_, size)
+            return await send_thumbnail(request, served, id_, size)
         except Problem as problem:
             if problem.status not in _MISSING or "optional" not in request.query_params:
                 raise
@@ -79,19 +79,19 @@ def page_routes(desk: Desk, *, allow_write: bool = False) -> list[Route]:
         Route("/dropped/{name}", dropped, name="dropped"),
         Route("/thumbnails/{id}/{size}", thumbnail, name="thumbnails"),
         Route("/static/{name}", send_static, name="static"),
-        *picture_routes(desk, list_ids),
-        *copies_routes(desk, allow_write=allow_write),
-        *folder_routes(desk, allow_write=allow_write),
-        *map_routes(desk),
+        *picture_routes(served, list_ids),
+        *copies_routes(served, allow_write=allow_write),
+        *folder_routes(served, allow_write=allow_write),
+        *map_routes(served),
     ]
 
 
-def show_problem(desk: Desk, request: Request, problem: Problem) -> Response:
+def show_problem(served: ServedGallery, request: Request, problem: Problem) -> Response:
     """The page that tells a person what went wrong; the API's document for a program."""
     if "text/html" not in request.headers.get("accept", "") or problem.status == 304:
         return answer_problem(problem)
     if problem.status == 401:  # what pages are made of needs the token too, so this one has no style
-        content = render("token.html", desk, {"title": texts.TEXTS["token"]})
+        content = render("token.html", served, {"title": texts.TEXTS["token"]})
         return HTMLResponse(content, problem.status, headers=problem.headers)
     text = request.query_params.get("text", "") if problem.code in {"unknown_word", "no_words"} else ""
     page = {
@@ -99,18 +99,18 @@ def show_problem(desk: Desk, request: Request, problem: Problem) -> Response:
         "title": texts.TEXTS["problem"],
         "state": State(text=text),
         "message": _explain(problem, text),
-        "suggested": [(word, State(text=word).url) for word in _suggest(desk, text)] if text else [],
+        "suggested": [(word, State(text=word).url) for word in _suggest(served, text)] if text else [],
     }
-    return HTMLResponse(render("problem.html", desk, page), problem.status, headers=problem.headers)
+    return HTMLResponse(render("problem.html", served, page), problem.status, headers=problem.headers)
 
 
-def list_ids(desk: Desk, state: State) -> tuple[list[int], int, Hits | None]:
+def list_ids(served: ServedGallery, state: State) -> tuple[list[int], int, Hits | None]:
     """The ids of the pictures that a state shows, how many there could be, and the hits if it is a search."""
-    query = state.query(desk)
+    query = state.query(served)
     if query is not None:
-        hits = state.options.search(desk.gallery, query)
-        return [hit.id for hit in hits], len(desk.gallery), hits
-    selected = desk.gallery.select(state.options.where)
+        hits = state.options.search(served.gallery, query)
+        return [hit.id for hit in hits], len(served.gallery), hits
+    selected = served.gallery.select(state.options.where)
     return _spread(selected.tolist(), state.k), len(selected), None
 
 
@@ -122,46 +122,46 @@ def _explain(problem: Problem, text: str) -> str:
     return message if message.endswith((".", "?")) else f"{message}."
 
 
-def _suggest(desk: Desk, text: str) -> list[str]:
+def _suggest(served: ServedGallery, text: str) -> list[str]:
     """Words that are known and spelt like a text."""
     try:
-        return difflib.get_close_matches(text, [str(word) for word in desk.gallery.words()], _SUGGESTED, _LIKENESS)
+        return difflib.get_close_matches(text, [str(word) for word in served.gallery.words()], _SUGGESTED, _LIKENESS)
     except LookalikeError:
         return []
 
 
-def _show_find(desk: Desk, request: Request, allow_write: bool) -> Response:  # noqa: FBT001
-    state, base = read_state(request.query_params), base_of(request, desk)
-    ids, total, hits = list_ids(desk, state)
-    index = explain_index(desk)
+def _show_find(served: ServedGallery, request: Request, allow_write: bool) -> Response:  # noqa: FBT001
+    state, base = read_state(request.query_params), base_of(request, served)
+    ids, total, hits = list_ids(served, state)
+    index = explain_index(served)
     if not ids and not state.pairs and index["is_running"]:
         waiting = {"title": texts.TEXTS["find"], "section": "find", "state": state, "what": texts.TEXTS["adding"]}
-        return show("waiting.html", desk, waiting | {"progress": index["progress"]})
-    records = desk.gallery.store.get(ids)
-    explained = _explain_filters(desk, state, has_hits=bool(ids)) if state.where else []
+        return show("waiting.html", served, waiting | {"progress": index["progress"]})
+    records = served.gallery.store.get(ids)
+    explained = _explain_filters(served, state, has_hits=bool(ids)) if state.where else []
     page = {
         "title": texts.TEXTS["find"],
         "section": "find",
         "state": state,
-        "tiles": make_tiles(desk, ids, records, base, hits or ()),
-        "chips": make_chips(desk, state),
-        "facets": count_facets(state, _find_counted(desk, state, records, total), base),
+        "tiles": make_tiles(served, ids, records, base, hits or ()),
+        "chips": make_chips(served, state),
+        "facets": count_facets(state, _find_counted(served, state, records, total), base),
         "total": total,
         "hits": hits,
         "asked": _find_asked(state),
         "explained": explained,
-        "culprits": _find_culprits(desk, state) if state.where and not ids else [],
+        "culprits": _find_culprits(served, state) if state.where and not ids else [],
         "has_more": len(ids) >= state.k and state.k + FIRST <= 1000 and len(ids) < total,
-        "command": name_command("index FOLDER", desk.gallery.location) if not base else "lookalike index FOLDER",
+        "command": name_command("index FOLDER", served.gallery.location) if not base else "lookalike index FOLDER",
         "may_write": may_write(request, allow_write),
         "index": index,
     }
-    return show("find.html", desk, page)
+    return show("find.html", served, page)
 
 
-def _explain_filters(desk: Desk, state: State, *, has_hits: bool) -> list[str]:
+def _explain_filters(served: ServedGallery, state: State, *, has_hits: bool) -> list[str]:
     """Why the filters leave nothing, each called as its chip is."""
-    found = desk.gallery.explain_filters(state.where, has_hits=has_hits)
+    found = served.gallery.explain_filters(state.where, has_hits=has_hits)
     for _, field, values in map(split_filter, state.where):
         for value in values:
             name = f"“{name_filter(f'{field}:{quote_value(value)}')}”"
@@ -169,11 +169,11 @@ def _explain_filters(desk: Desk, state: State, *, has_hits: bool) -> list[str]:
     return found
 
 
-def _find_counted(desk: Desk, state: State, shown: dict[int, Record], total: int) -> Iterable[Record]:
+def _find_counted(served: ServedGallery, state: State, shown: dict[int, Record], total: int) -> Iterable[Record]:
     """The records whose values are counted: the hits, or all pictures that pass the filters."""
     if state.is_search or total > _COUNTED or len(shown) == total:
         return shown.values()
-    return desk.gallery.store.get(desk.gallery.select(state.options.where).tolist()).values()
+    return served.gallery.store.get(served.gallery.select(state.options.where).tolist()).values()
 
 
 def _find_asked(state: State) -> str:
@@ -183,12 +183,12 @@ def _find_asked(state: State) -> str:
     return ""
 
 
-def _find_culprits(desk: Desk, state: State) -> list[tuple[str, str, int]]:
+def _find_culprits(served: ServedGallery, state: State) -> list[tuple[str, str, int]]:
     """The filters without which something would be left: each in words, the address without it, and how much."""
     found = []
-    for chip, term in zip(make_chips(desk, State(where=state.where)), state.where[:_FILTERS], strict=False):
+    for chip, term in zip(make_chips(served, State(where=state.where)), state.where[:_FILTERS], strict=False):
         rest = state.without("where", term)
-        if count := len(desk.gallery.select(rest.options.where)):
+        if count := len(served.gallery.select(rest.options.where)):
             found.append((chip.label, rest.url, count))
     return found
 

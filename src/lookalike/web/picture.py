@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from lookalike.search.explain import Inspection
     from lookalike.search.hits import Hits
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
-    Listing = Callable[[Desk, State], tuple[list[int], int, Hits | None]]
+    Listing = Callable[[ServedGallery, State], tuple[list[int], int, Hits | None]]
 
 __all__ = ["picture_routes"]
 
@@ -57,23 +57,23 @@ _PARTS = {
 }
 
 
-def picture_routes(desk: Desk, list_ids: Listing) -> list[Route]:
+def picture_routes(served: ServedGallery, list_ids: Listing) -> list[Route]:
     """The large views of pictures, and heat maps. list_ids: gives the hits of a state."""
-    view = _View(desk, list_ids)
+    view = _View(served, list_ids)
 
     async def picture(request: Request) -> Response:
-        return await desk.searches.run(request, view.show, request)
+        return await served.searches.run(request, view.show, request)
 
     async def dropped(request: Request) -> Response:
-        return await desk.searches.run(request, view.show_dropped, request)
+        return await served.searches.run(request, view.show_dropped, request)
 
     async def folder(request: Request) -> Response:
         await read_fields(request)
-        await desk.pictures.run(request, view.open_folder, request)
+        await served.pictures.run(request, view.open_folder, request)
         return Response(status_code=204)  # with which a browser stays where it is
 
     async def heat(request: Request) -> Response:
-        data = await desk.uploads.run(request, view.draw_heat, request)
+        data = await served.uploads.run(request, view.draw_heat, request)
         return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     return [
@@ -85,8 +85,8 @@ def picture_routes(desk: Desk, list_ids: Listing) -> list[Route]:
 
 
 class _View:
-    def __init__(self, desk: Desk, list_ids: Listing) -> None:
-        self._desk, self._list_ids = desk, list_ids
+    def __init__(self, served: ServedGallery, list_ids: Listing) -> None:
+        self._served, self._list_ids = served, list_ids
         self._heats: OrderedDict[tuple[int, Part], Inspection] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -94,16 +94,16 @@ class _View:
         """The page of a picture of the collection."""
         id_ = read_count(request.path_params["id"], most=_MOST_ID)
         state, mode = read_state(request.query_params), request.query_params.get("view", "")
-        record, base = self._desk.record(id_), base_of(request, self._desk)
+        record, base = self._served.record(id_), base_of(request, self._served)
         asked = next(iter(state.wanted), None)
         ids, hits = self._find_around(state)
-        (tile,) = make_tiles(self._desk, [id_], {id_: record}, base, hits or ())
+        (tile,) = make_tiles(self._served, [id_], {id_: record}, base, hits or ())
         page = {
             "record": record,
             "path": show_to(record.path, base)["display"],
-            "is_there": (is_there := self._desk.is_there(record)),
-            "seen": "" if is_there else self._desk.find_seen(record),
-            "command": name_command("index", self._desk.gallery.location) if not base else "lookalike index",
+            "is_there": (is_there := self._served.is_there(record)),
+            "seen": "" if is_there else self._served.find_seen(record),
+            "command": name_command("index", self._served.gallery.location) if not base else "lookalike index",
             "may_open": is_there and _may_open(request) and not is_remote(record.path),
             "large": f"/thumbnails/{id_}/large?v={tile.version}",
             "asked": _address(asked, "large") if asked is not None else "",
@@ -118,7 +118,7 @@ class _View:
     def show_dropped(self, request: Request) -> Response:
         """The page of a picture that was dropped."""
         name = request.path_params["name"]
-        picture, label = self._desk.dropped(name), texts.TEXTS["your_picture"]
+        picture, label = self._served.dropped(name), texts.TEXTS["your_picture"]
         width, height = picture.width, picture.height
         tile = Tile(0, label[:1].upper() + label[1:], "", width, height, find_shape(width, height), "#8a8a86", "")
         page: dict[str, Any] = {
@@ -142,12 +142,12 @@ class _View:
             raise Problem(403, "not_here", texts.PROBLEMS["not_here"])
         if find_viewer() is None:
             raise Problem(422, "no_screen", texts.PROBLEMS["no_screen"])
-        open_file(self._desk.find_folder(read_count(request.path_params["id"], most=_MOST_ID)))
+        open_file(self._served.find_folder(read_count(request.path_params["id"], most=_MOST_ID)))
 
     def _answer(self, request: Request, part: Part, tile: Tile, state: State, page: dict[str, Any]) -> Response:
-        hits = self._desk.gallery.search(part.query(self._desk), _STRIP)
-        records = self._desk.gallery.store.get([hit.id for hit in hits])
-        tiles = make_tiles(self._desk, [hit.id for hit in hits], records, base_of(request, self._desk), hits)
+        hits = self._served.gallery.search(part.query(self._served), _STRIP)
+        records = self._served.gallery.store.get([hit.id for hit in hits])
+        tiles = make_tiles(self._served, [hit.id for hit in hits], records, base_of(request, self._served), hits)
         key, name = part.pair
         parts = [(texts.PARTS[side], f"/?{key}={name}@{crop}") for side, crop in _PARTS.items()]
         shared = {
@@ -158,18 +158,18 @@ class _View:
             "tiles": tiles,
             "parts": parts,
         }
-        return show("picture.html", self._desk, shared | page | {"part": f"/?{key}={name}", "strip": State()})
+        return show("picture.html", self._served, shared | page | {"part": f"/?{key}={name}", "strip": State()})
 
     def _find_around(self, state: State) -> tuple[list[int], Hits | None]:
         """The pictures among which this one was opened."""
         if not state.pairs:
             return [], None
-        ids, _, hits = self._list_ids(self._desk, state)
+        ids, _, hits = self._list_ids(self._served, state)
         return ids, hits
 
     def _count_copies(self, id_: int) -> int:
         """How many copies a picture has, if these have been looked for."""
-        found = self._desk.surveys.duplicates.peek()
+        found = self._served.surveys.duplicates.peek()
         groups = found.groups if found is not None else ()
         return sum(
             len(group.pictures) - 1
@@ -183,7 +183,7 @@ class _View:
         state, side = read_state(request.query_params), request.path_params["side"]
         if side not in {"query", "hit"} or not state.wanted:
             raise Problem(404, "not_found", texts.PROBLEMS["not_found"])
-        self._desk.record(id_)
+        self._served.record(id_)
         drawn = self._inspect(id_, state.wanted[0]).draw_parts()
         memory = io.BytesIO()
         drawn[side == "hit"].save(memory, "JPEG", quality=88)
@@ -194,7 +194,7 @@ class _View:
         with self._lock:
             if (id_, part) not in self._heats:
                 dropped = part.name if part.is_dropped else ""
-                self._heats[id_, part] = self._desk.inspect(id_, like=part.id, dropped=dropped)
+                self._heats[id_, part] = self._served.inspect(id_, like=part.id, dropped=dropped)
             self._heats.move_to_end((id_, part))
             while len(self._heats) > _REMEMBERED:
                 self._heats.popitem(last=False)

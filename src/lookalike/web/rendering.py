@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import jinja2
     from starlette.requests import Request
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["render", "send_static", "show"]
 
@@ -26,16 +26,16 @@ _HERE = Path(__file__).parent
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def show(template: str, desk: Desk, page: dict[str, Any]) -> Response:
+def show(template: str, served: ServedGallery, page: dict[str, Any]) -> Response:
     """A page as the answer to a request."""
-    return HTMLResponse(render(template, desk, page))
+    return HTMLResponse(render(template, served, page))
 
 
-def render(template: str, desk: Desk, page: dict[str, Any]) -> str:
+def render(template: str, served: ServedGallery, page: dict[str, Any]) -> str:
     """A page. It has at least a title and a state."""
     shared = {
         "t": SimpleNamespace(**texts.TEXTS),
-        "knows_words": desk.knows_words,
+        "knows_words": served.knows_words,
         "count": texts.count_pictures,
         "static": _static_url,
         "problems": texts.PROBLEMS,

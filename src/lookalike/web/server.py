@@ -13,8 +13,8 @@ import uvicorn
 
 from lookalike.errors import LookalikeError, UsageError
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
 from lookalike.web.guard import GuardedProtocol
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -38,24 +38,24 @@ def serve(
     Raises UsageError when the address is taken or is not this machine's.
     """
     with _bind(settings) as listening:
-        desk = Desk(gallery)
+        served = ServedGallery(gallery)
         try:
             server = _Server(
-                configure(desk, settings), desk, lambda: _announce(listening, settings, on_address, open_browser)
+                configure(served, settings), served, lambda: _announce(listening, settings, on_address, open_browser)
             )
-            desk.when_ready.append(gc.freeze)  # what all requests use is not looked through again and again
-            desk.start()
+            served.when_ready.append(gc.freeze)  # what all requests use is not looked through again and again
+            served.start()
             server.run([listening])
         finally:
-            desk.close()
+            served.close()
 
 
 class _Server(uvicorn.Server):
     """A server that says when it can be reached, and ends what would last for ever before it waits for the rest."""
 
-    def __init__(self, config: uvicorn.Config, desk: Desk, on_start: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, served: ServedGallery, on_start: Callable[[], None]) -> None:
         super().__init__(config)
-        self._desk, self._on_start = desk, on_start
+        self._served, self._on_start = served, on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -64,15 +64,15 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams of events, then wait for the other answers."""
-        for stop in self._desk.when_stopping:
+        for stop in self._served.when_stopping:
             stop()
         await super().shutdown(sockets)
 
 
-def configure(desk: Desk, settings: Settings) -> uvicorn.Config:
+def configure(served: ServedGallery, settings: Settings) -> uvicorn.Config:
     """How uvicorn runs: with a guard on every connection, and trusting no header of a proxy."""
     return uvicorn.Config(
-        create_app(desk, settings),
+        create_app(served, settings),
         loop="asyncio",
         http=GuardedProtocol,
         ws="none",

@@ -27,7 +27,7 @@ from lookalike.web.problems import Problem
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
 __all__ = ["FIRST", "HEAVIEST", "Part", "State", "read_state"]
 
@@ -71,12 +71,12 @@ class Part:
         times = f"*{abs(self.weight)}" if abs(self.weight) != 1 else ""
         return "like", f"{'-' if self.weight < 0 else ''}{self.name}{times}{crop}"
 
-    def query(self, desk: Desk) -> Query:
+    def query(self, served: ServedGallery) -> Query:
         """The query for it alone. Raises Problem when it was dropped and is remembered no longer."""
         crop = ",".join(f"{side}%" for side in self.crop.split(",")) if self.crop else ""
         if self.is_dropped:
-            return desk.query(self.name, crop)
-        return Query.picture(desk.read_stored(self.id, crop)) if crop else Query.stored(self.id)
+            return served.query(self.name, crop)
+        return Query.picture(served.read_stored(self.id, crop)) if crop else Query.stored(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +130,21 @@ class State:
         """The address of the large view of a picture among the hits of this state."""
         return f"/pictures/{id_}?{self.parameters}" if self.pairs else f"/pictures/{id_}"
 
-    def query(self, desk: Desk) -> Query | None:
+    def query(self, served: ServedGallery) -> Query | None:
         """The query; None if nothing is searched for. Raises Problem, UsageError."""
         if not self.is_search:
             return None
-        wanted = self._content(desk)
+        wanted = self._content(served)
         if not wanted:
             raise Problem(422, "invalid_request", "say what to look for as well, not only what to leave out")
-        unwanted = [_UNLIKE * part.weight * part.query(desk) for part in self.pictures if part.weight < 0]
+        unwanted = [_UNLIKE * part.weight * part.query(served) for part in self.pictures if part.weight < 0]
         total = _add([*wanted, *(unwanted if self.mix < 100 else [])])
         marked = [[Query.stored(id_) for id_ in ids] for ids in (self.good, self.bad)]
         return mark_query(total, *marked)
 
-    def _content(self, desk: Desk) -> list[Query]:
+    def _content(self, served: ServedGallery) -> list[Query]:
         """What hits should be like: pictures by what they show and by their colours, words, and a colour."""
-        pictures = [(part.weight, part.query(desk)) for part in self.wanted]
+        pictures = [(part.weight, part.query(served)) for part in self.wanted]
         share = self.mix / 100 if pictures else 0.0
         found = [weight * query if weight != 1 else query for weight, query in pictures]
         found += [Query.text(self.text)] if self.text else []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lookalike.search.hits import Hit
     from lookalike.store import Record
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
     from lookalike.web.state import Part, State
 
 __all__ = ["Chip", "Facet", "Tile", "count_facets", "find_shape", "make_chips", "make_tiles", "name_filter"]
@@ -88,10 +88,10 @@ class Facet:
 
 
 def make_tiles(
-    desk: Desk, ids: Sequence[int], records: dict[int, Record], base: bytes, hits: Iterable[Hit] = ()
+    served: ServedGallery, ids: Sequence[int], records: dict[int, Record], base: bytes, hits: Iterable[Hit] = ()
 ) -> list[Tile]:
     """The pictures of a grid, without those that have been removed meanwhile."""
-    described, by_id = desk.gallery.store.descriptions(ids), {hit.id: hit for hit in hits}
+    described, by_id = served.gallery.store.descriptions(ids), {hit.id: hit for hit in hits}
     tiles = []
     for id_ in ids:
         if (record := records.get(id_)) is None:
@@ -124,10 +124,10 @@ def find_shape(width: int, height: int) -> int:
     return round(exact) if exact <= _FINE else round(exact / _STEP) * _STEP
 
 
-def make_chips(desk: Desk, state: State) -> list[Chip]:
+def make_chips(served: ServedGallery, state: State) -> list[Chip]:
     """What is searched for, part by part: pictures, words, a colour, marks and filters."""
     ids = [part.id for part in state.pictures if not part.is_dropped]
-    records = desk.gallery.store.get([*ids, *state.good, *state.bad])
+    records = served.gallery.store.get([*ids, *state.good, *state.bad])
     chips = [_make_picture_chip(state, part, records) for part in state.pictures]
     if state.text:
         chips.append(Chip(f"“{state.text}”", state.without("text").url))

@@ -37,9 +37,9 @@ from lookalike.images.viewed import (
     take_views,
 )
 from lookalike.search.query import Query
+from lookalike.web.bounded_threads import BoundedThreads
 from lookalike.web.jobs import IndexJob
 from lookalike.web.kept import Kept
-from lookalike.web.lanes import Lane
 from lookalike.web.problems import Problem
 from lookalike.web.surveys import Surveys
 from lookalike.web.thumbnails import Thumbnails, encode_jpeg, find_cache, unreadable
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from lookalike.search.explain import Inspection
     from lookalike.store import Record
 
-__all__ = ["SIZES", "Desk", "Thumbnail"]
+__all__ = ["SIZES", "ServedGallery", "Thumbnail"]
 
 SIZES = {"small": 400, "large": 1600}
 """The longest side of a thumbnail, by name."""
@@ -85,7 +85,7 @@ class _Dropped:
     size: int
 
 
-class Desk:
+class ServedGallery:
     """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
 
     when_ready: called in the background when that is done, as it is when `start` is called; nothing can be added later,
@@ -102,9 +102,9 @@ class Desk:
         self.when_ready: list[Callable[[], object]] = []
         self.when_stopping: list[Callable[[], object]] = []
         waiting = max(2 * _CORES, 16)
-        self.uploads = Lane("uploads", threads=_CORES, waiting=waiting)
-        self.searches = Lane("searches", threads=_CORES, waiting=64)
-        self.pictures = Lane("pictures", threads=2 * _CORES, waiting=400)
+        self.uploads = BoundedThreads("uploads", threads=_CORES, waiting=waiting)
+        self.searches = BoundedThreads("searches", threads=_CORES, waiting=64)
+        self.pictures = BoundedThreads("pictures", threads=2 * _CORES, waiting=400)
         self.surveys = Surveys(gallery, Kept(cache.with_name("surveys")))
         self.index = IndexJob(gallery)
         self._folder = Path(tempfile.mkdtemp(prefix="lookalike-"))
@@ -117,7 +117,7 @@ class Desk:
         self._starting: threading.Thread | None = None
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def all_workers(self) -> tuple[BoundedThreads, ...]:
         """All kinds of work."""
         return self.uploads, self.searches, self.pictures
 
@@ -149,8 +149,8 @@ class Desk:
             pools = [*self._decoders.values(), *([self._queries] if self._queries else [])]
         for pool in pools:
             pool.close()
-        for lane in self.lanes:
-            lane.close()
+        for workers in self.all_workers:
+            workers.close()
         self.index.close()
         self.surveys.close()
         shutil.rmtree(self._folder, ignore_errors=True)

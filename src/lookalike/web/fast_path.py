@@ -15,8 +15,8 @@ from lookalike.errors import LookalikeError
 from lookalike.search.query import Query
 from lookalike.store import is_folder
 from lookalike.web.asking import find_base, present
+from lookalike.web.bounded_threads import Together
 from lookalike.web.handlers import describe_thumbnail
-from lookalike.web.lanes import Together
 from lookalike.web.problems import Problem
 from lookalike.web.safety import is_local
 from lookalike.web.settings import MOST_HITS
@@ -24,9 +24,9 @@ from lookalike.web.settings import MOST_HITS
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from lookalike.web.desk import Desk
+    from lookalike.web.served_gallery import ServedGallery
 
-__all__ = ["Quick"]
+__all__ = ["FastPath"]
 
 _SIMILAR = re.compile(r"/api/v1/images/([1-9][0-9]{0,17})/similar", re.ASCII)
 _THUMBNAIL = re.compile(r"/thumbnails/([1-9][0-9]{0,17})/(small|large)", re.ASCII)
@@ -38,14 +38,14 @@ _CORES = os.cpu_count() or 1
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-class Quick:
-    """Answers what it can of a desk's requests, and sends the rest to another application."""
+class FastPath:
+    """Answers what it can of a served's requests, and sends the rest to another application."""
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
-        self._app, self._desk = app, desk
+    def __init__(self, app: ASGIApp, served: ServedGallery) -> None:
+        self._app, self._served = app, served
         # In a gallery's own files, one search at a time: two only take the interpreter from each other.
-        threads = 1 if is_folder(desk.gallery.location) else _CORES
-        self._searches = Together(desk.searches, self._search, threads=threads)
+        threads = 1 if is_folder(served.gallery.location) else _CORES
+        self._searches = Together(served.searches, self._search, threads=threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -83,7 +83,7 @@ class Quick:
         return [found[one] for one in every]
 
     def _search_some(self, some: list[_Wanted], k: int) -> list[bytes | None]:
-        gallery = self._desk.gallery
+        gallery = self._served.gallery
         try:
             searches = gallery.search_many([Query.stored(one.id) for one in some], k)
         except LookalikeError:
@@ -92,7 +92,7 @@ class Quick:
         return [_encode(present(hits, bases[one.is_here])).encode() for hits, one in zip(searches, some, strict=True)]
 
     async def _send_thumbnail(self, scope: Scope, receive: Receive, send: Send, wanted: tuple[int, str]) -> None:
-        found = await self._desk.pictures.run(_Client(receive), self._desk.thumbnail, *wanted)
+        found = await self._served.pictures.run(_Client(receive), self._served.thumbnail, *wanted)
         known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
         headers = describe_thumbnail(found, is_versioned=scope["query_string"].startswith(b"v="))
         is_known = found.etag.encode() in known

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-__all__ = ["Lane", "Receives", "Together"]
+__all__ = ["BoundedThreads", "Receives", "Together"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -35,7 +35,7 @@ class Receives(Protocol):
         """What gives the next message of the client."""
 
 
-class Lane:
+class BoundedThreads:
     """Threads for one kind of work. waiting: the most requests that wait for a thread."""
 
     def __init__(self, name: str, *, threads: int, waiting: int) -> None:
@@ -83,18 +83,20 @@ class Lane:
 
 
 class Together(Generic[_Item, _Result]):
-    """Requests of one kind in a lane, of which those that wait are answered together, first come, first served.
+    """Requests of one kind in bounded threads, of which those that wait are answered together, first come, first served.
 
     answer: gives an answer for each of some requests, in their order. threads: how many of its calls run at once.
     """
 
-    def __init__(self, lane: Lane, answer: Callable[[list[_Item]], list[_Result]], *, threads: int) -> None:
-        self._lane, self._answer, self._free = lane, answer, threads
+    def __init__(
+        self, workers: BoundedThreads, answer: Callable[[list[_Item]], list[_Result]], *, threads: int
+    ) -> None:
+        self._workers, self._answer, self._free = workers, answer, threads
         self._waiting: deque[tuple[_Item, asyncio.Future[_Result]]] = deque()
 
     async def run(self, request: Receives, item: _Item) -> _Result:
-        """The answer to one request; otherwise as `Lane.run`."""
-        self._lane.enter()
+        """The answer to one request; otherwise as `BoundedThreads.run`."""
+        self._workers.enter()
         waiter: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, waiter))
         self._start()
@@ -110,12 +112,12 @@ class Together(Generic[_Item, _Result]):
         while self._free and self._waiting and len(some) < _MOST:
             item, waiter = self._waiting.popleft()
             if waiter.done():
-                self._lane.under_way -= 1
+                self._workers.under_way -= 1
             else:
                 some.append((item, waiter))
         if some:
             self._free -= 1
-            future = self._lane.submit(partial(self._answer, [item for item, _ in some]))
+            future = self._workers.submit(partial(self._answer, [item for item, _ in some]))
             waiters = [waiter for _, waiter in some]
             future.add_done_callback(partial(self._report, waiters))
 
@@ -125,11 +127,11 @@ class Together(Generic[_Item, _Result]):
             waiters[0].get_loop().call_soon_threadsafe(self._end, waiters, future)
         except RuntimeError:  # it has ended, as in a test; the next one finds the thread free
             self._free += 1
-            self._lane.under_way -= len(waiters)
+            self._workers.under_way -= len(waiters)
 
     def _end(self, waiters: list[asyncio.Future[_Result]], future: Future[list[_Result]]) -> None:
         self._free += 1
-        self._lane.under_way -= len(waiters)
+        self._workers.under_way -= len(waiters)
         self._start()  # first, so that the next are answered while the answers are written
         error = None if future.cancelled() else future.exception()
         for number, waiter in enumerate(waiters):
