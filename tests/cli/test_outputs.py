@@ -45,7 +45,7 @@ OWN_FILES = {
     "search/notebook.py": "memory",
     "store/sqlite/backup.py": "a file of a gallery",
     "indexing/copying.py": "the copy of a gallery",
-    "web/desk.py": "memory",
+    "web/served_gallery.py": "memory",
     "web/picture.py": "memory",
     "web/thumbnails.py": "the cache of thumbnails",
     "training/export.py": "a model in the folder of a training",

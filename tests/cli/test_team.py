@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from lookalike import Gallery
 from lookalike.errors import MissingExtra
 from lookalike.web.app import create_app
-from lookalike.web.desk import Desk
+from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests.engines import gallery_name, milvus, postgres
 
@@ -58,10 +58,10 @@ def test_a_folder_is_indexed_searched_and_copied_by_url(run: Run, url: str, phot
 
 def _ask_the_server(team: Gallery, picture: Path, cache: Path) -> Any:
     """What `lookalike serve` answers on top of a gallery."""
-    with contextlib.closing(Desk(team, cache=cache)) as desk:
-        desk.start()
-        desk.settle()
-        app: Any = create_app(desk, Settings())
+    with contextlib.closing(ServedGallery(team, cache=cache)) as served:
+        served.start()
+        served.settle()
+        app: Any = create_app(served, Settings())
         client = TestClient(app, "http://127.0.0.1:8765", client=("127.0.0.1", 50_000))
         return client.post("/api/v1/search", files={"file": picture.read_bytes()}).json()
 

@@ -133,7 +133,7 @@ def test_a_picture_that_was_dropped_is_one_of_a_sum(api: TestClient) -> None:
 
 
 def test_what_was_dropped_takes_a_bounded_room(served: ServedGallery, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lookalike.web import served as module
+    from lookalike.web import served_gallery as module
 
     content = make_upload(7, (200, 150))
     monkeypatch.setattr(module, "_MOST_DROPPED", 2 * len(content))

@@ -34,7 +34,7 @@ _ROUTES = ("api", "static", "thumbnails", "healthz", "metrics")  # counted apart
 
 
 def create_app(served: ServedGallery, settings: Settings) -> ASGIApp:
-    """The application that serves a served's gallery."""
+    """The application that serves a gallery."""
     counters = Counters()
 
     async def answer_error(request: Request, error: Exception) -> Response:

@@ -50,7 +50,7 @@ def read_state(served: ServedGallery, changed: float = 0.0) -> dict[str, Any]:
 
 
 class Events:
-    """The state of one served's collection, as it changes."""
+    """The state of one collection, as it changes."""
 
     def __init__(self, served: ServedGallery) -> None:
         self._served = served

@@ -39,7 +39,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 
 class FastPath:
-    """Answers what it can of a served's requests, and sends the rest to another application."""
+    """Answers what it can of the requests, and sends the rest to another application."""
 
     def __init__(self, app: ASGIApp, served: ServedGallery) -> None:
         self._app, self._served = app, served
