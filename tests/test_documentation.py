@@ -75,11 +75,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @contextlib.contextmanager
-def served(line: str, folder: Path) -> Iterator[None]:
+def served(line: str, folder: Path, *more: str) -> Iterator[None]:
     """Run a command that serves until it is ended; inside, its page answers."""
     settings, words = split(line, folder)
     words = [{"0.0.0.0": "127.0.0.1"}.get(word, word) for word in words]
-    command = [sys.executable, "-m", *words, "--port", "0"]
+    command = [sys.executable, "-m", *words, *more]
     with subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         token = settings.get("LOOKALIKE_TOKEN", "")
@@ -120,7 +120,7 @@ def test_every_command_of_a_page_works(page: Path, sandbox: Path, run: Run, monk
                 continue
             assert words[0] == "lookalike", f"{page.name}: {line} is not a command of this project; fence it as text"
             if words[1] == "serve":
-                with served(line, sandbox):
+                with served(line, sandbox, "--port", "0"):
                     continue
             done = run(*words[1:], *QUICK.get(words[1], []))
             assert done.status == 0, f"{page.name}: {line}\n{done.err}"
