@@ -83,7 +83,7 @@ class BoundedThreads:
 
 
 class Together(Generic[_Item, _Result]):
-    """Requests of one kind in bounded threads, of which those that wait are answered together, first come, first served.
+    """Requests in bounded threads, of which those that wait are answered together, first come, first served.
 
     answer: gives an answer for each of some requests, in their order. threads: how many of its calls run at once.
     """
