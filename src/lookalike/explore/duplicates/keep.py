@@ -161,7 +161,7 @@ def _find_crop(one: Picture, other: Picture, evidence: Evidence) -> Picture | No
 
 
 def _choose(pictures: Sequence[Picture], keep: Keep, crops: Container[bytes]) -> Picture:
-    """The picture to keep by a rule. Among those with the most pixels, one that is not part of another comes first."""
+    """The picture to keep by a rule. Where several have the most pixels, crops of others come last."""
     if keep == "largest":
         most = max(each.pixels for each in pictures)
         largest = [each for each in pictures if each.pixels == most]
