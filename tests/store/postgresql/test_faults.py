@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.postgresql
 
 BATCHES = 12
+_FAREWELL = b"X\0\0\0\4"  # PostgreSQL's message of a client that leaves
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,17 @@ def test_the_writer_is_named_to_those_who_wait_and_a_killed_one_leaves_no_lock(t
     store.close()
 
 
+def test_a_writer_that_has_ended_does_not_keep_the_next_one_out(tmp_path: Path) -> None:
+    """The server notices some time later that a client has left, and only then frees what its session had locked."""
+    with Proxy(postgres().port) as proxy:
+        store = PostgresqlStore(postgres().url(gallery_name(tmp_path), port=proxy.port), create=space())
+        proxy.farewell = 0.5
+        for _ in range(3):
+            with store.writing():
+                pass
+        store.close()
+
+
 def test_a_server_that_does_not_answer_is_an_error_after_the_time_allowed(server: Postgres, tmp_path: Path) -> None:
     store = PostgresqlStore(server.url(gallery_name(tmp_path), options="&timeout=1&patience=1"), create=space())
     with store.writing():
@@ -225,6 +237,7 @@ class Proxy:
         self.port = int(self._listener.getsockname()[1])
         self.cut_at = b""
         self.cuts = 0
+        self.farewell = 0.0  # seconds until the server hears that a client leaves
         self._is_open = True
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -273,6 +286,8 @@ class Proxy:
     def _pump(self, one: socket.socket, other: socket.socket, is_request: bool) -> None:
         try:
             while sent := one.recv(65536):
+                if is_request and sent.endswith(_FAREWELL):
+                    time.sleep(self.farewell)
                 is_last = is_request and self.cut_at and self.cut_at in sent
                 if is_last:
                     self.cut_at = b""

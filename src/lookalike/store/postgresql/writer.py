@@ -30,6 +30,7 @@ __all__ = ["Change", "Writer"]
 _POLL = 0.05  # seconds between two attempts to become the writer
 _SPACE = 0x4C4B414C  # "LKAL", so that other programs' locks on the same server are others
 _LOCK = f"SELECT pg_try_advisory_lock({_SPACE}, (SELECT 'gallery'::regclass::oid::int))"
+_UNLOCK = "SELECT pg_advisory_unlock_all()"
 _HOLDER = (
     "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted "
     f"AND pg_locks.classid = {_SPACE} AND objid = 'gallery'::regclass::oid "
@@ -66,7 +67,10 @@ class Writer:
                 raise
 
     def close(self) -> None:
-        """End the session, and with it the lock."""
+        """Free the lock and end the session."""
+        # The server ends a session some time after its client has left. Until then the next writer would be refused.
+        with contextlib.suppress(psycopg.Error):
+            self._connection.fetch(_UNLOCK)
         self._connection.close()
 
     def change(self, make: Callable[[Change], T]) -> T:
