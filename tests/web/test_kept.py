@@ -26,7 +26,7 @@ NAMES = ["map", "clusters", "duplicates"]
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
-    """A gallery with a copy, under a name that is no UTF-8."""
+    """A gallery with a copy, under a name that is not UTF-8."""
     folder = tmp_path_factory.mktemp("kept") / "photos"
     folder.mkdir()
     for seed in range(9):

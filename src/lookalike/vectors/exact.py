@@ -40,6 +40,10 @@ class Nearest(NamedTuple):
     ids: NDArray[np.int64]
     distances: NDArray[np.float64]
 
+    def to_pairs(self) -> list[tuple[int, float]]:
+        """The same as pairs of an id and a distance."""
+        return list(zip(self.ids.tolist(), self.distances.tolist(), strict=True))
+
 
 class Matrix:
     """Vectors laid out for exact searching: `ids` int64 (n,), `vectors` float32 (n, d), of length 1 for cosine.

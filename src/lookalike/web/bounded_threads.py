@@ -167,7 +167,7 @@ async def _wait_long(request: Receives, waiter: asyncio.Future[Any]) -> None:
         if waiter.done():
             return
         if leaving.done():
-            leaving.result()  # what was wrong with the rest of the request, or nothing: nobody reads the answer
+            leaving.result()  # what was wrong with the rest of the request, or nothing: the client has stopped reading
         raise Problem(503, "too_slow", f"there was no answer within {_LONGEST:g} s", headers={"retry-after": "5"})
     finally:
         leaving.cancel()
@@ -180,6 +180,6 @@ async def _wait_for_leaving(request: Receives) -> None:
 
 
 def _take_error(task: asyncio.Task[None]) -> None:
-    """Take what a task has raised, which asyncio would otherwise report if nobody waits for it any more."""
+    """Retrieve what a task raised; asyncio would otherwise report that it never was."""
     if not task.cancelled():
         task.exception()

@@ -284,7 +284,7 @@ class _View:
 
     @property
     def _trash(self) -> Path | None:
-        """The trash folder; None for a collection on a server, beside which there is no place for it."""
+        """The trash folder; None for a collection on a server, which has no folder for it."""
         from lookalike.explore.duplicates.actions import find_trash  # noqa: PLC0415  (see `export`)
 
         location = self._served.gallery.location

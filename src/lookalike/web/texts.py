@@ -69,7 +69,7 @@ TEXTS = {
     "nothing_good": "Here are the nearest anyway. None is closer than pictures often are by chance.",
     "nothing_good_head": "Nothing here comes close",
     "nothing": "No picture found",
-    "nothing_else": "There is no other picture here yet to compare with.",
+    "nothing_else": "There are no other pictures here to compare with yet.",
     "nothing_filtered": "No picture passes all of these filters.",
     "drop_filter": "Without “{name}”: {count}",
     "undescribed": "The colours of some pictures are not known yet, so a colour cannot find them.",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lookalike.errors import UsageError
 from lookalike.store.secrets import hide_secrets, secrets_of
+from lookalike.store.server import read_seconds
 
 __all__ = ["Address", "read_address"]
 
@@ -48,7 +49,7 @@ def read_address(location: str) -> Address:
     if name and not _NAME.fullmatch(name):
         raise UsageError(f"{clean}: {name!r} is not a name", hint="use small letters, digits and _: /holiday")
     parameters = _read_parameters(clean, parts.username, asked)
-    seconds = [_read_seconds(asked, word, default) for word, default in (("timeout", 60.0), ("patience", 30.0))]
+    seconds = [read_seconds(asked, word, default) for word, default in (("timeout", 60.0), ("patience", 30.0))]
     return Address(clean, parameters, f"lookalike_{name}" if name else "lookalike", *seconds)
 
 
@@ -70,13 +71,3 @@ def _read_parameters(clean: str, user: str | None, asked: dict[str, str]) -> dic
         found["db_name"] = asked["database"]
     found |= {"secure": True} if is_secure else {}
     return found | {_FILES[word]: asked[word] for word in _FILES if word in asked}
-
-
-def _read_seconds(asked: dict[str, str], name: str, default: float) -> float:
-    try:
-        seconds = float(asked.get(name, default))
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 86_400:
-        raise UsageError(f"{name} is {asked[name]!r}; it must be a number of seconds, up to 86,400")
-    return seconds

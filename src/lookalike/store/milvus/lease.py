@@ -97,7 +97,7 @@ class Lease:
             if time.monotonic() >= ends:
                 raise self._busy(found)
             if time.monotonic() - self._renewed > _RENEWED:
-                self._renew()  # so that nobody takes this for the lock of a process that was killed
+                self._renew()  # so that it is not mistaken for the lock of a killed process
             time.sleep(_POLL)
 
     def _follow(self, first: str, last: str, found: dict[str, str]) -> bool:
@@ -111,7 +111,7 @@ class Lease:
             return False
         self.is_clean = found.get("lookalike.released") == "1"
         self._client.set_properties(self._names.gallery, {"lookalike.lock": self._token})
-        self._client.drop_alias(alias)  # nobody follows what the chain no longer begins with
+        self._client.drop_alias(alias)  # no lock can follow one that the chain no longer begins with
         if last != _FIRST:
             self._client.drop(self._names.lock + last)
         return True

@@ -48,7 +48,7 @@ NONE = -(2**63)
 LEAST = NONE + 1
 """The least number that is one: no record has a smaller one."""
 INDEX = {"index_type": "BIN_FLAT", "metric_type": "HAMMING", "params": {}}
-"""The index of embeddings, which nobody searches: Milvus takes their bytes as vectors of bits."""
+"""The index of embeddings, which are never searched: Milvus takes their bytes as vectors of bits."""
 METRICS = {"cosine": "IP", "euclidean": "L2"}
 """Vectors are of length 1 for cosine, so their product will do: it is defined for a vector of length 0."""
 _LONGEST = 65_535  # bytes of a VARCHAR

@@ -6,17 +6,14 @@ here with the vectors of the moment, which are fetched once for each generation.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lookalike.store.float16 import from_blobs
 from lookalike.store.milvus.encoding import listing, pad
 from lookalike.store.milvus.schema import METRICS
-from lookalike.store.rows import ID
-from lookalike.vectors.exact import Matrix, prepare_vectors
-from lookalike.vectors.searcher import Part, Searcher
+from lookalike.store.server import FetchedVectors, unpack_raw
+from lookalike.vectors.exact import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,13 +21,12 @@ if TYPE_CHECKING:
     from lookalike.store import Near, SearchSpace, Space
     from lookalike.store.milvus.moment import Moment
     from lookalike.store.milvus.tables import Reader
-    from lookalike.vectors.exact import Nearest
-    from lookalike.vectors.metric import Metric
+    from lookalike.vectors.searcher import Searcher
 
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-__all__ = ["Ask", "Finder", "Narrowed", "prepare_raw", "weigh"]
+__all__ = ["Ask", "Finder", "Narrowed"]
 
 _MORE = 16  # candidates beyond those wanted: enough unless many are equally near
 _WIDER = 8  # times as many when those are not enough
@@ -57,20 +53,12 @@ class Ask(NamedTuple):
     where: Narrowed | None
 
 
-class _Fetched(NamedTuple):
-    """All vectors of one generation. key: the generation, and which dimensions of which vectors."""
-
-    key: tuple[Any, ...]
-    searcher: Searcher
-
-
 class Finder:
     """Searches one gallery. Any number of threads may use it."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._fetched: _Fetched | None = None
-        self._lock = threading.Lock()
+        self._fetched = FetchedVectors()
 
     def search(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
         """The nearest to each query, which is a vector as it is compared in `ask.space`."""
@@ -80,20 +68,13 @@ class Finder:
 
     def fetch(self, moment: Moment, reader: Reader, space: SearchSpace) -> Searcher:
         """All vectors that a search in this space compares, fetched once for each generation."""
-        key = (moment.state.generation, space.raw, space.columns if space.raw else None)
-        with self._lock:
-            known = self._fetched
-            if known is None or known.key != key:
-                matrix = self._fetch_raw(reader, space) if space.raw else self._fetch_adapted(moment, reader)
-                known = _Fetched(key, Searcher([Part(matrix)]))
-                if self._fetched is None or self._fetched.key[0] <= key[0]:
-                    self._fetched = known
-        return known.searcher.weighted(np.array(space.weights, np.float32)) if space.weights else known.searcher
+        fetch = self._fetch_raw if space.raw else self._fetch_adapted
+        return self._fetched.find(moment.state.generation, space, lambda: fetch(moment, reader, space))
 
     def _compare(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
         among = None if ask.where is None else ask.where.ids
         searcher = self.fetch(moment, reader, ask.space)
-        return [_pairs(near) for near in searcher.search(queries, ask.k, among=among, exact=True)]
+        return [near.to_pairs() for near in searcher.search(queries, ask.k, among=among, exact=True)]
 
     def _is_local(self, moment: Moment, queries: int, ask: Ask) -> bool:
         if ask.space.raw or ask.space.weights:
@@ -124,39 +105,19 @@ class Finder:
         ids = np.array([one["id"] for one in found], np.int64)
         vectors = np.array([one["vector"] for one in found], np.float32).reshape(len(ids), max(2, width))
         matrix = Matrix(ids, np.ascontiguousarray(vectors[:, :width]), self._space.metric)
-        return _pairs(matrix.measure(query, np.arange(len(ids)), k))
+        return matrix.measure(query, np.arange(len(ids)), k).to_pairs()
 
-    def _fetch_adapted(self, moment: Moment, reader: Reader) -> Matrix:
+    def _fetch_adapted(self, moment: Moment, reader: Reader, _space: SearchSpace) -> Matrix:
         ids, vectors = reader.vectors()
         if len(ids) != moment.state.embedded:
             raise reader.corrupt("vectors are missing, or there twice")
         return Matrix(ids, vectors, self._space.metric)
 
-    def _fetch_raw(self, reader: Reader, space: SearchSpace) -> Matrix:
-        ids, parts = list[int](), [prepare_raw(np.empty((0, self._space.dim), np.float32), space)]
-        for rows, blobs in reader.embedded():
-            ids += [row[ID] for row in rows]
-            parts.append(prepare_raw(from_blobs(blobs, self._space.dim), space))
-        return Matrix(np.array(ids, np.int64), np.concatenate(parts), "cosine")
-
-
-def prepare_raw(embeddings: Vectors, space: SearchSpace) -> Vectors:
-    """Embeddings as a raw search compares them."""
-    return prepare_vectors(embeddings[:, slice(*(space.columns or (0, embeddings.shape[1])))], "cosine")
-
-
-def weigh(vectors: Vectors, space: SearchSpace, metric: Metric) -> Vectors:
-    """Adapted vectors as a search in this space compares them."""
-    if not space.weights:
-        return vectors
-    return prepare_vectors(vectors[:, : len(space.weights)] * np.array(space.weights, np.float32), metric)
+    def _fetch_raw(self, _moment: Moment, reader: Reader, space: SearchSpace) -> Matrix:
+        return Matrix(*unpack_raw(reader.embedded(), self._space.dim, space), "cosine")
 
 
 def _condition(where: Narrowed | None) -> str:
     if where is None:
         return ""
     return f"id in {listing(where.ids.tolist())}" if len(where.ids) <= _FEW else where.expression
-
-
-def _pairs(near: Nearest) -> Near:
-    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))

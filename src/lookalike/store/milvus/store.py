@@ -31,10 +31,11 @@ from lookalike.store.milvus.client import Client
 from lookalike.store.milvus.encoding import encode_bytes, encode_item, encode_text, quoted, to_lists
 from lookalike.store.milvus.moment import Moment
 from lookalike.store.milvus.predicate import translate
-from lookalike.store.milvus.search import Ask, Finder, Narrowed, prepare_raw, weigh
-from lookalike.store.milvus.tables import ENTRY, Reader, adapt, encode_parts, key_of
+from lookalike.store.milvus.search import Ask, Finder, Narrowed
+from lookalike.store.milvus.tables import ENTRY, Reader, encode_parts, key_of
 from lookalike.store.milvus.writer import Change, Writer
 from lookalike.store.rows import CRC, DIGEST, ID, KEY, Tally, checksum, to_records, to_row, with_key
+from lookalike.store.server import adapt, unpack_raw, weigh
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import cosine_distances
 
@@ -503,13 +504,10 @@ class MilvusStore:
         return prepare_vectors(adapted, self.space.metric)
 
     def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
-        reader, found = self._reader_at(moment), list[int]()
+        reader = self._reader_at(moment)
         if space.raw:
-            parts = [prepare_raw(np.empty((0, self.space.dim), np.float32), space)]
-            for rows, blobs in reader.embedded(sorted(set(ids))):
-                found += [row[ID] for row in rows]
-                parts.append(prepare_raw(from_blobs(blobs, self.space.dim), space))
-            return found, np.concatenate(parts)
+            found, vectors = unpack_raw(reader.embedded(sorted(set(ids))), self.space.dim, space)
+            return found.tolist(), vectors
         there, vectors = reader.vectors(sorted(set(ids)))
         return there.tolist(), weigh(vectors, space, self.space.metric)
 

@@ -16,7 +16,6 @@ from lookalike.store.float16 import blob_size
 from lookalike.store.milvus.encoding import decode_bytes, decode_item, encode_bytes, listing, quoted
 from lookalike.store.milvus.errors import corrupt
 from lookalike.store.rows import DIGEST, ID, KEY, Row, checksum, is_sound, is_sound_row, to_records
-from lookalike.vectors.exact import prepare_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Found = dict[str, Any]
 
-__all__ = ["CONTENT", "ENTRY", "Reader", "adapt", "encode_parts", "key_of", "split"]
+__all__ = ["CONTENT", "ENTRY", "Reader", "encode_parts", "key_of", "split"]
 
 CHUNK = 4096  # rows read at once: 5 MB of vectors with 280 dimensions
 _CONTENTS = 1024  # embeddings read at once: 8 MB with 1,963 dimensions
@@ -259,11 +258,6 @@ class Reader:
         """Conditions that divide all items by their ids."""
         starts = range(0, max(1, self._moment.state.next_id), CHUNK)
         return [f"id >= {start} and id < {start + CHUNK}" for start in starts]
-
-
-def adapt(embeddings: Vectors, projection: Projection | None, space: Space) -> Vectors:
-    """The vectors that are compared for embeddings, float32 (n, w)."""
-    return prepare_vectors(projection.apply(embeddings) if projection else embeddings, space.metric)
 
 
 def key_of(digest: bytes) -> str:

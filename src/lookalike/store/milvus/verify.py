@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lookalike.errors import StoreError
 from lookalike.store.float16 import from_blobs
-from lookalike.store.milvus.tables import adapt
 from lookalike.store.rows import DIGEST, ID, Tally
+from lookalike.store.server import adapt, are_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from lookalike.store.milvus.tables import Reader
 
 __all__ = ["problems"]
-
-_CLOSE = 1e-4  # of vectors computed in other batches
 
 
 def problems(
@@ -60,11 +56,5 @@ def _check_vectors(reader: Reader, space: Space, fitted: Projection | None) -> I
     for rows, blobs in reader.embedded():
         ids, found = reader.vectors([row[ID] for row in rows])
         expected = adapt(from_blobs(blobs, space.dim), fitted, space)
-        if ids.tolist() != [row[ID] for row in rows] or not _are_close(found, expected):
+        if ids.tolist() != [row[ID] for row in rows] or not are_close(found, expected):
             yield f"vectors of items {rows[0][ID]} to {rows[-1][ID]} are missing or do not fit their embeddings"
-
-
-def _are_close(found: np.ndarray[tuple[int, int], np.dtype[np.float32]], expected: object) -> bool:
-    wanted = np.asarray(expected, np.float32)
-    scale = np.abs(wanted).max(initial=1e-30)
-    return found.shape == wanted.shape and bool((np.abs(found - wanted) <= _CLOSE * scale).all())

@@ -106,7 +106,7 @@ class Writer:
         return done
 
     def purge(self) -> None:
-        """Delete rows that were replaced so long ago that nobody reads them any more."""
+        """Delete rows that were replaced so long ago that no reader can need them."""
         limit = self._lease.now - 1000 * GRACE
         old = [some for some in self.state.history if some[1] <= limit]
         if not old or old[-1][0] <= self.state.horizon:

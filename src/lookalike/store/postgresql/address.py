@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from lookalike.errors import UsageError
 from lookalike.store.secrets import hide_secrets, secrets_of
+from lookalike.store.server import read_seconds
 
 __all__ = ["Address", "read_address"]
 
@@ -64,7 +65,9 @@ def read_address(location: str) -> Address:
         raise UsageError(f"{clean}: {str(error).strip()}", hint="postgresql://USER@HOST:PORT/DATABASE") from None
     name = f"lookalike {os.getpid()} on {socket.gethostname()}"[:63]  # which others see while this process writes
     parameters = {**_DEFAULTS, "application_name": name, **given, **secrets_of(clean)}
-    return Address(clean, parameters, _schema(own, clean), _seconds(own, "timeout", 60), _seconds(own, "patience", 30))
+    return Address(
+        clean, parameters, _schema(own, clean), read_seconds(own, "timeout", 60), read_seconds(own, "patience", 30)
+    )
 
 
 def _schema(own: dict[str, str], location: str) -> str:
@@ -72,13 +75,3 @@ def _schema(own: dict[str, str], location: str) -> str:
     if name is not None and not _NAME.fullmatch(name):
         raise UsageError(f"{location}: {name!r} is not a name", hint="use small letters, digits and _: gallery=holiday")
     return "lookalike" if name is None else f"lookalike_{name}"
-
-
-def _seconds(own: dict[str, str], name: str, default: float) -> float:
-    try:
-        seconds = float(own.get(name, default))
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 86_400:
-        raise UsageError(f"{name} is {own[name]!r}; it must be a number of seconds, up to 86,400")
-    return seconds

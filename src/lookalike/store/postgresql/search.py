@@ -6,16 +6,14 @@ moment, which are fetched once: 256 queries at 30,000 x 280 take 0.3 s instead o
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lookalike.store.float16 import from_blobs
 from lookalike.store.postgresql.binary import to_blobs, to_literal
-from lookalike.store.rows import ID
-from lookalike.vectors.exact import Matrix, prepare_vectors
-from lookalike.vectors.searcher import Part, Searcher
+from lookalike.store.server import FetchedVectors, prepare_raw, unpack_raw, weigh
+from lookalike.vectors.exact import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,13 +22,13 @@ if TYPE_CHECKING:
     from lookalike.store.postgresql.moment import Moment
     from lookalike.store.postgresql.predicate import Predicate
     from lookalike.store.postgresql.tables import Reader
-    from lookalike.vectors.exact import Nearest
     from lookalike.vectors.metric import Metric
+    from lookalike.vectors.searcher import Searcher
 
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-__all__ = ["INDEXED_DIM", "Ask", "Finder", "find_ids", "index_statement", "prepare_raw", "weigh"]
+__all__ = ["INDEXED_DIM", "Ask", "Finder", "find_ids", "index_statement"]
 
 INDEXED_DIM = 4_000  # the largest dimension that pgvector can index, in half precision
 _FULL_DIM = 2_000  # the largest in single precision
@@ -60,40 +58,25 @@ class Ask(NamedTuple):
     exact: bool
 
 
-class _Fetched(NamedTuple):
-    """All vectors of one generation. key: the generation, and which dimensions of which vectors."""
-
-    key: tuple[Any, ...]
-    searcher: Searcher
-
-
 class Finder:
     """Searches one gallery. Any number of threads may use it."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._fetched: _Fetched | None = None
-        self._lock = threading.Lock()
+        self._fetched = FetchedVectors()
 
     def search(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
         """The nearest to each query, which is a vector as it is compared in `ask.space`."""
         if self._is_local(moment, len(queries), ask):
             among = None if ask.where is None else ask.where.ids
             searcher = self.fetch(moment, reader, ask.space)
-            return [_pairs(near) for near in searcher.search(queries, ask.k, among=among, exact=True)]
+            return [near.to_pairs() for near in searcher.search(queries, ask.k, among=among, exact=True)]
         return [self._ask_server(moment, reader, query, ask) for query in queries]
 
     def fetch(self, moment: Moment, reader: Reader, space: SearchSpace) -> Searcher:
         """All vectors that a search in this space compares, fetched once for each generation."""
-        key = (moment.state.generation, space.raw, space.columns if space.raw else None)
-        with self._lock:
-            known = self._fetched
-            if known is None or known.key != key:
-                matrix = self._fetch_raw(reader, space) if space.raw else self._fetch_adapted(moment, reader)
-                known = _Fetched(key, Searcher([Part(matrix)]))
-                if self._fetched is None or self._fetched.key[0] <= key[0]:
-                    self._fetched = known
-        return known.searcher.weighted(np.array(space.weights, np.float32)) if space.weights else known.searcher
+        fetch = self._fetch_raw if space.raw else self._fetch_adapted
+        return self._fetched.find(moment.state.generation, space, lambda: fetch(moment, reader, space))
 
     def _is_local(self, moment: Moment, queries: int, ask: Ask) -> bool:
         count = moment.state.embedded
@@ -171,20 +154,16 @@ class Finder:
             vectors = reader.unpack([row[3] for row in rows], _width_sent(rows))
             vectors = weigh(vectors, ask.space, self._space.metric)
         matrix = Matrix(ids, vectors, "cosine" if ask.space.raw else self._space.metric)
-        return _pairs(matrix.measure(query, np.arange(len(ids)), ask.k))
+        return matrix.measure(query, np.arange(len(ids)), ask.k).to_pairs()
 
-    def _fetch_adapted(self, moment: Moment, reader: Reader) -> Matrix:
+    def _fetch_adapted(self, moment: Moment, reader: Reader, _space: SearchSpace) -> Matrix:
         ids, vectors = reader.vectors(moment.state.epoch, moment.state.width)
         if len(ids) != moment.state.embedded:
             raise reader.corrupt("vectors are missing, or there twice")
         return Matrix(ids, vectors, self._space.metric)
 
-    def _fetch_raw(self, reader: Reader, space: SearchSpace) -> Matrix:
-        ids, parts = list[int](), [prepare_raw(np.empty((0, self._space.dim), np.float32), space)]
-        for rows, blobs in reader.embedded():
-            ids += [row[ID] for row in rows]
-            parts.append(prepare_raw(from_blobs(blobs, self._space.dim), space))
-        return Matrix(np.array(ids, np.int64), np.concatenate(parts), "cosine")
+    def _fetch_raw(self, _moment: Moment, reader: Reader, space: SearchSpace) -> Matrix:
+        return Matrix(*unpack_raw(reader.embedded(), self._space.dim, space), "cosine")
 
 
 def index_statement(epoch: int, width: int, metric: Metric) -> str:
@@ -192,18 +171,6 @@ def index_statement(epoch: int, width: int, metric: Metric) -> str:
     left, kind = ("vector", "vector") if width <= _FULL_DIM else (f"(vector::halfvec({width}))", "halfvec")
     operators = f"{kind}_{'ip' if metric == 'cosine' else 'l2'}_ops"
     return f"CREATE INDEX vector_{epoch}_near ON vector_{epoch} USING hnsw ({left} {operators})"
-
-
-def prepare_raw(embeddings: Vectors, space: SearchSpace) -> Vectors:
-    """Embeddings as a raw search compares them."""
-    return prepare_vectors(embeddings[:, slice(*(space.columns or (0, embeddings.shape[1])))], "cosine")
-
-
-def weigh(vectors: Vectors, space: SearchSpace, metric: Metric) -> Vectors:
-    """Adapted vectors as a search in this space compares them."""
-    if not space.weights:
-        return vectors
-    return prepare_vectors(vectors[:, : len(space.weights)] * np.array(space.weights, np.float32), metric)
 
 
 _OPERATORS = {"cosine": "<#>", "euclidean": "<->"}
@@ -234,7 +201,3 @@ def find_ids(moment: Moment, where: Predicate) -> Ids:
     """The ids of the records with an embedding that a filter lets pass, in ascending order."""
     statement = f"SELECT i.id FROM item i WHERE i.digest IS NOT NULL AND {where.text} ORDER BY i.id"
     return np.array([id_ for (id_,) in moment.fetch(statement, where.values)], np.int64)
-
-
-def _pairs(near: Nearest) -> Near:
-    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))

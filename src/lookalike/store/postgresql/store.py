@@ -37,12 +37,9 @@ from lookalike.store.postgresql.search import (
     Narrowed,
     find_ids,
     index_statement,
-    prepare_raw,
-    weigh,
 )
 from lookalike.store.postgresql.tables import (
     Reader,
-    adapt,
     write_contents,
     write_descriptions,
     write_items,
@@ -52,6 +49,7 @@ from lookalike.store.postgresql.tables import (
 )
 from lookalike.store.postgresql.writer import Change, Writer
 from lookalike.store.rows import DIGEST, ID, KEY, Tally, checksums_of, make_row, to_fields, to_records, with_key
+from lookalike.store.server import adapt, unpack_raw, weigh
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import cosine_distances
 
@@ -530,13 +528,10 @@ class PostgresqlStore:
         return prepare_vectors(adapted, self.space.metric)
 
     def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
-        reader, found = self._reader_at(moment), list[int]()
+        reader = self._reader_at(moment)
         if space.raw:
-            parts = [prepare_raw(np.empty((0, self.space.dim), np.float32), space)]
-            for rows, blobs in reader.embedded(sorted(set(ids))):
-                found += [row[ID] for row in rows]
-                parts.append(prepare_raw(from_blobs(blobs, self.space.dim), space))
-            return found, np.concatenate(parts)
+            found, vectors = unpack_raw(reader.embedded(sorted(set(ids))), self.space.dim, space)
+            return found.tolist(), vectors
         there, vectors = reader.vectors(moment.state.epoch, moment.state.width, sorted(set(ids)))
         return there.tolist(), weigh(vectors, space, self.space.metric)
 

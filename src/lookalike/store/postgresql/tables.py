@@ -32,7 +32,7 @@ from lookalike.store.postgresql.binary import (
 from lookalike.store.postgresql.errors import corrupt
 from lookalike.store.postgresql.predicate import encode_name
 from lookalike.store.rows import CRC, DIGEST, ID, KEY, Row, checksum, find_unsound, is_sound, to_records
-from lookalike.vectors.exact import prepare_vectors
+from lookalike.store.server import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
@@ -269,11 +269,6 @@ class Reader:
         """Values in lists for one statement each: at least one, so that a closed gallery raises."""
         some = list(values)
         return (some[start : start + _MANY] for start in range(0, len(some) or 1, _MANY))
-
-
-def adapt(embeddings: Vectors, projection: Projection | None, space: Space) -> Vectors:
-    """The vectors that are compared for embeddings, float32 (n, w)."""
-    return prepare_vectors(projection.apply(embeddings) if projection else embeddings, space.metric)
 
 
 def write_items(change: Change, rows: Sequence[Row]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from lookalike.errors import StoreError
 from lookalike.store.float16 import from_blobs
-from lookalike.store.postgresql.tables import adapt
 from lookalike.store.rows import DIGEST, ID, Tally
+from lookalike.store.server import adapt, are_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lookalike.store.postgresql.tables import Reader
 
 __all__ = ["problems"]
-
-_CLOSE = 1e-4  # of vectors computed in other batches
 
 
 def problems(
@@ -63,14 +61,8 @@ def _check_vectors(moment: Moment, reader: Reader, space: Space, fitted: Project
         met += len(ids)
         expected = adapt(from_blobs(blobs, space.dim), fitted, space)
         order = np.argsort(ids)
-        if len(ids) != len(rows) or not _are_close(found[order], expected):
+        if len(ids) != len(rows) or not are_close(found[order], expected):
             yield f"vectors of items {rows[0][ID]} to {rows[-1][ID]} are missing or do not fit their embeddings"
     ((count,),) = moment.fetch(f"SELECT count(*) FROM vector_{moment.state.epoch}")
     if count != met:
         yield f"{count:,} vectors found for {met:,} embeddings"
-
-
-def _are_close(found: np.ndarray[tuple[int, int], np.dtype[np.float32]], expected: object) -> bool:
-    wanted = np.asarray(expected, np.float32)
-    scale = np.abs(wanted).max(initial=1e-30)
-    return found.shape == wanted.shape and bool((np.abs(found - wanted) <= _CLOSE * scale).all())

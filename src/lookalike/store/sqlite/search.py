@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lookalike.store.filter import Filter
     from lookalike.store.sqlite.cache_files import Tuning
     from lookalike.store.sqlite.tables import Tables
-    from lookalike.vectors.exact import Nearest
     from lookalike.vectors.searcher import Searcher
 
     Vectors = NDArray[np.float32]
@@ -147,9 +146,9 @@ class Search:
         if space.raw:
             wanted = prepare_vectors(queries, "cosine")
             found = self._searcher(space).search(wanted, k, among=among, exact=True)
-            return [_pairs(near) for near in found]
+            return [near.to_pairs() for near in found]
         if space.compared:
-            return [_pairs(near) for near in self._searcher(space).search(queries, k, among=among, exact=exact)]
+            return [near.to_pairs() for near in self._searcher(space).search(queries, k, among=among, exact=exact)]
         stored = rounded(queries, self._space.dim)
         now = self._current()
         vectors = now.projection.apply(stored) if now.projection else stored
@@ -158,7 +157,7 @@ class Search:
             weights = np.array(space.weights, np.float32)
             vectors, searcher = vectors * weights, searcher.weighted(weights)
         wanted = prepare_vectors(vectors, self._space.metric)
-        return [_pairs(near) for near in searcher.search(wanted, k, among=among, exact=exact)]
+        return [near.to_pairs() for near in searcher.search(wanted, k, among=among, exact=exact)]
 
     def _searcher(self, space: SearchSpace) -> Searcher:
         if space.raw:
@@ -256,7 +255,3 @@ class Search:
 
     def _forget(self) -> None:
         self._loaded = self._raw = self._columns = self._described = self._qualified = None
-
-
-def _pairs(near: Nearest) -> Near:
-    return list(zip(near.ids.tolist(), near.distances.tolist(), strict=True))
