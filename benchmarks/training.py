@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.training.data import Pictures, gather
-from lookalike.training.models.autoencoder import build, load_keras
-from lookalike.training.models.fitting import Fit
+from lookalike.training.models.autoencoder import build
+from lookalike.training.models.backend import load_keras
+from lookalike.training.models.fitting import Fit, feed
 from lookalike.training.models.network import Network
 from lookalike.training.presets import Preset, find_preset, vary
 
@@ -57,7 +58,7 @@ def pictures_a_second(preset: Preset, pictures: Pictures) -> float:
     """How many the stream alone gives, shuffled, as the device takes them."""
     network = Network(vary(preset, {"filters": "1", "latent_dim": "1"}))
     order = np.random.default_rng(1).permutation(pictures.train)
-    stream = network._fit._feed(lambda: network._read(pictures, order), network._steps(order))
+    stream = feed(lambda: network._read(pictures, order))
     start = time.monotonic()
     count = sum(int(batch.shape[0]) for batch, _ in stream)
     return count / (time.monotonic() - start)

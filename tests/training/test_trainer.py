@@ -18,13 +18,25 @@ import pytest
 
 from lookalike import load_encoder
 from lookalike.errors import StoreBusy, TrainingError, UsageError
-from lookalike.training import Finished, Step, measure, reconstruction_error, reconstructions, start_afresh, train
+from lookalike.training import (
+    Epoch,
+    Finished,
+    Step,
+    measure,
+    reconstruction_error,
+    reconstructions,
+    start_afresh,
+    train,
+    trainer,
+)
 from lookalike.training.folder import read_preset
-from lookalike.training.models.autoencoder import build, load_keras, rate_at
+from lookalike.training.models.autoencoder import build, rate_at
+from lookalike.training.models.backend import load_keras
 from lookalike.training.presets import PRESETS, Preset, find_preset, vary
 from tests.conftest import make_picture, make_two_classes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(240)]  # of Keras's, TensorFlow's own making
@@ -298,6 +310,42 @@ def test_ctrl_c_keeps_every_whole_epoch(photos: Path, tmp_path: Path) -> None:
     told: list[int] = []
     assert len(train(photos, tmp_path, LINEAR, on_progress=lambda number, _: told.append(number)).history) == 3
     assert told == []  # what was decoded is still there
+
+
+def test_a_slow_checkpoint_is_not_written_after_every_epoch(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_QUICK", -1.0)
+    monkeypatch.setattr(trainer, "_SHARE", 0.0)
+    unmeasured = vary(SMALL, {"fraction": "1", "epochs": "4"})
+    on_disk: list[int] = []
+
+    def watch(history: Sequence[Epoch], *_: object) -> None:
+        with np.load(tmp_path / "run" / "checkpoint.npz") as saved:
+            on_disk.append(int(saved["epochs"]))
+        if len(on_disk) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(photos, tmp_path / "run", unmeasured, on_epoch=watch)
+    resumed = train(photos, tmp_path / "run", unmeasured, on_epoch=watch)
+    assert on_disk == [1, 1, 1, 2, 2, 4]  # the first of each run, to see how long it takes, and the last
+    assert [epoch.epoch for epoch in resumed.history] == [1, 2, 3, 4]
+
+
+def test_an_epoch_that_is_the_best_is_on_disk_however_slow_that_is(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_QUICK", -1.0)
+    monkeypatch.setattr(trainer, "_SHARE", 0.0)
+
+    def watch(history: Sequence[Epoch], *_: object) -> None:
+        errors = [epoch.val_mse for epoch in history]
+        if errors[-1] == min(errors):
+            with np.load(tmp_path / "run" / "checkpoint.npz") as saved:
+                assert int(saved["epochs"]) == len(history)
+
+    train(photos, tmp_path / "run", LINEAR, on_epoch=watch)
 
 
 def test_a_training_of_other_pictures_in_the_same_folder_is_refused(done: Finished, tmp_path: Path) -> None:

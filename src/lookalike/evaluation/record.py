@@ -58,7 +58,7 @@ def find_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """The processor, the usable cores, the memory in GiB, the system, and the accelerators that TensorFlow found."""
+    """The processor, the usable cores, the memory in GiB, the system, and the accelerators that are known."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -89,11 +89,15 @@ def _memory() -> int | None:
 
 
 def _accelerators() -> list[str]:
-    """Names of the accelerators if TensorFlow is loaded already; it is not loaded for this."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None:
-        return []
-    config = tensorflow.config
-    devices = [device for device in config.list_physical_devices() if device.device_type != "CPU"]
-    found = [(device, config.experimental.get_device_details(device)) for device in devices]
-    return [str(details.get("device_name", device.device_type)) for device, details in found]
+    """Names of the accelerators that the libraries find which are loaded already; none is loaded for this."""
+    found: list[str] = []
+    if (tensorflow := sys.modules.get("tensorflow")) is not None:
+        config = tensorflow.config
+        devices = [device for device in config.list_physical_devices() if device.device_type != "CPU"]
+        details = [(device, config.experimental.get_device_details(device)) for device in devices]
+        found += [str(known.get("device_name", device.device_type)) for device, known in details]
+    if (jax := sys.modules.get("jax")) is not None:
+        found += [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    if (torch := sys.modules.get("torch")) is not None:
+        found += [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return list(dict.fromkeys(found))

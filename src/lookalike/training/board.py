@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.files import expands_home
 from lookalike.training.folder import BOARD
-from lookalike.training.models.autoencoder import load_keras
+from lookalike.training.models.backend import load_keras, load_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,7 @@ class _Events:
     """The events of one side of the split. last: the last step that has values."""
 
     def __init__(self, folder: Path) -> None:
-        import tensorflow as tf  # noqa: PLC0415  (3 s, and an extra)
-
-        self._tf = tf
+        self._tf = tf = load_tensorflow()
         self.last = _last_step(folder)
         self._writer = tf.summary.create_file_writer(str(folder))
 
@@ -115,8 +113,7 @@ class _Events:
 
 def _last_step(folder: Path) -> int:
     """Find the last epoch with values in a folder's events; 0 without any. An incomplete end of a file is ignored."""
-    import tensorflow as tf  # noqa: PLC0415  (3 s, and an extra)
-
+    tf = load_tensorflow()
     last = 0
     for path in sorted(folder.glob("events.out.tfevents.*")):
         try:

@@ -29,6 +29,7 @@ import numpy as np
 from lookalike.errors import TrainingError, UsageError
 from lookalike.evaluation.record import describe_machine, find_versions
 from lookalike.files import MARK, remove_leftovers, replace_file
+from lookalike.training.models.backend import PACKAGES, backend
 from lookalike.training.presets import Preset
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ _OURS = (
     PRESET, SPLIT, SKIPPED, PICTURES, HISTORY, "history.json", CHECKPOINT, ENCODER, CARD, "best.weights.h5",
     "model.weights.h5", "best.weights.npz", "model.weights.npz", "loss.png", "reconstructions.png", "model.png",
 )  # fmt: skip
-_PACKAGES = ("lookalike", "numpy", "keras", "tensorflow", "tensorflow-cpu")
+_PACKAGES = ("lookalike", "numpy", "keras")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ def claim(run: Path, preset: Preset, folder: Path | None, *, imported: Mapping[s
         raise TrainingError(f"{run} holds another training: {', '.join(differs)} differ", hint=hint)
     if found["pictures"] != wanted["pictures"]:
         raise TrainingError(f"{run} holds another training: of the pictures in {found['pictures']}", hint=hint)
+    if (earlier := found.get("backend", backend())) != backend() and not is_finished(run):
+        raise TrainingError(f"the training in {run} was begun on {earlier}", hint=f"set KERAS_BACKEND={earlier}")
 
 
 def start_over(run: Path) -> str:
@@ -229,4 +232,5 @@ def _read_claim(run: Path) -> dict[str, Any]:
 
 def _circumstances() -> dict[str, Any]:
     begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    return {"versions": find_versions(_PACKAGES), "machine": describe_machine(), "begun": begun}
+    versions = find_versions((*_PACKAGES, *PACKAGES[backend()]))
+    return {"backend": backend(), "versions": versions, "machine": describe_machine(), "begun": begun}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -96,6 +97,20 @@ def test_three_seeds_are_one_row_with_the_interval_of_their_mean(tmp_path: Path)
     assert "The other row is a single run" in text
     assert "`lookalike train Photos --preset exp3`, and with `--set seed=2`, and with `--set seed=3`" in text
     assert "| 0.0300 | 0.0200 ± 0.0025 | -33.3% |" in text
+
+
+def test_a_seed_that_was_trained_elsewhere_says_where_and_how(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        path = write_result(tmp_path / "results", "exp3", [0.03] * 25, seed=seed)
+        result = json.loads(path.read_text())
+        if seed == 3:
+            result["machine"] = {**result["machine"], "cores": 1, "accelerators": ["a fast one"]}
+            result["command"] = f"KERAS_BACKEND=jax {result['command']}"
+        path.write_text(json.dumps(result))
+    write_page(tmp_path / "results", tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert "and with `--set seed=2`, and with `KERAS_BACKEND=jax … --set seed=3` on B" in text
+    assert "- **B**: abacus, 1 core, 4 GiB, Linux, a fast one" in text
 
 
 def test_two_seeds_are_a_mean_without_an_interval_and_other_lengths_are_rows_of_their_own(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import textwrap
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-from lookalike.errors import UsageError
+from lookalike.errors import UsageError, counted
 from lookalike.files import check_output, expands_home, is_marked, write_output
 from lookalike.gallery import protected
 from lookalike.training import plots
@@ -17,7 +17,7 @@ from lookalike.training.folder import writing_to
 from lookalike.training.presets import PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lookalike.training.experiments.results import Result
@@ -235,19 +235,27 @@ def _seen(result: Result) -> str:
 def _commands(results: Sequence[Result]) -> Iterator[list[str]]:
     letters = _letters(results)
     for result in results:
-        again = "".join(f", and with `--set seed={seed}`" for seed in result.seeds[1:])
+        again = "".join(f", and with {_seed(other, result, letters)}" for other in result.others)
         yield [label(result), result.date[:10], letters[_machine(result)], f"`{result.command}`{again}"]
+
+
+def _seed(other: Result, first: Result, letters: Mapping[str, str]) -> str:
+    """What to change in the command of the first seed to get another, and where that was run if not on the same."""
+    environment = other.command.partition("lookalike")[0]
+    setting = f"{environment}… --set seed={other.preset.seed}" if environment else f"--set seed={other.preset.seed}"
+    is_elsewhere = _machine(other) != _machine(first)
+    return f"`{setting}`" + (f" on {letters[_machine(other)]}" if is_elsewhere else "")
 
 
 def _letters(results: Sequence[Result]) -> dict[str, str]:
     """A letter for each machine with its package versions, in the order of the results."""
-    machines = dict.fromkeys(map(_machine, results))
+    machines = dict.fromkeys(_machine(each) for result in results for each in (result, *result.others))
     return {machine: ascii_uppercase[number % 26] * (1 + number // 26) for number, machine in enumerate(machines)}
 
 
 def _machine(result: Result) -> str:
     machine = result.machine
-    parts = [machine["processor"], f"{machine['cores']} cores", f"{machine['memory_gib']} GiB", machine["system"]]
+    parts = [machine["processor"], counted(machine['cores'], 'core'), f"{machine['memory_gib']} GiB", machine["system"]]
     noted = f" (described {machine['noted']})" if "noted" in machine else ""
     versions = ", ".join(f"{package} {version}" for package, version in result.versions.items())
     return ", ".join([*parts, *machine["accelerators"]]) + f"{noted}; {versions}"

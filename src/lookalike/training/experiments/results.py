@@ -42,7 +42,8 @@ class Result:
     varied: the values that differ from today's preset. Errors are means over all pixels, without penalties; None where
     there are no such pictures. retrieval: the measures for each way of comparing; empty for pictures without classes.
     queries_trained_on: how many of the queries the model was trained on. seeds: those of the trainings that this is the
-    mean of. margins: half the width of the 95% interval of `held_out_mse` and `train_mse`, from three seeds on.
+    mean of; others: their results, without that of the first. margins: half the width of the 95% interval of
+    `held_out_mse` and `train_mse`, from three seeds on.
     """
 
     preset: Preset
@@ -59,6 +60,7 @@ class Result:
     date: str
     command: str
     seeds: tuple[int, ...] = ()
+    others: tuple[Result, ...] = ()
     margins: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -137,6 +139,7 @@ def _merge(group: Sequence[Result]) -> Result:
         history=tuple(_mean_epoch(epochs) for epochs in zip(*(result.history for result in group), strict=True)),
         retrieval=_mean_measures([result.retrieval for result in group]),
         seeds=tuple(result.preset.seed for result in group),
+        others=tuple(group[1:]),
         margins={name: _margin(values) for name, values in known.items() if len(values) >= _ENOUGH},
         **means,
     )
@@ -184,6 +187,7 @@ def _read(path: Path) -> Result:
             "varied": _varied(preset),
             "history": tuple(map(_epoch, found["history"])),
             "seeds": (preset.seed,),
+            "others": (),
             "margins": {},
         }
         others = {each.name: found[each.name] for each in fields(Result) if each.name not in parsed}
@@ -217,7 +221,8 @@ def _measure(run: Path, folder: Path, on_progress: OnProgress | None) -> dict[st
 def _circumstances(run: Path, folder: Path, preset: Preset) -> dict[str, Any]:
     notes = run_folder.read_notes(run)
     changes = " ".join(f"--set {key}={_as_text(value)}" for key, value in _varied(preset).items())
-    command = f"lookalike train {folder.resolve().name} --preset {preset.name} {changes}".rstrip()
+    backend = f"KERAS_BACKEND={name} " if (name := notes.get("backend", "tensorflow")) != "tensorflow" else ""
+    command = f"{backend}lookalike train {folder.resolve().name} --preset {preset.name} {changes}".rstrip()
     # Older trainings did not describe their machine: this is the one where they are measured.
     machine = notes.get("machine") or {**describe_machine(), "noted": "when it was measured"}
     return {

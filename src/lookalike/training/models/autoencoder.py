@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import MissingExtra, how_to_install
+from lookalike.training.models.backend import has_gpu, load_keras
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lookalike.training.presets import Preset
 
-__all__ = [
-    "EPSILON",
-    "build",
-    "build_encoder",
-    "create_schedule",
-    "embedding_name",
-    "load_keras",
-    "mixed_policy",
-    "rate_at",
-]
+__all__ = ["EPSILON", "build", "build_encoder", "create_schedule", "embedding_name", "mixed_policy", "rate_at"]
 
 EPSILON = 1e-3  # added to variances by batch normalisation; Keras's default
-
-
-def load_keras() -> Any:  # noqa: ANN401  (a module)
-    """Import Keras 3 on TensorFlow, whatever the user's own default backend is. Raises MissingExtra."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its log about the processor is of no use to users
-    try:
-        with _silence():
-            tensorflow = importlib.import_module("tensorflow")
-            tensorflow.get_logger().setLevel("ERROR")  # it warns about several models in one process
-            return importlib.import_module("keras")
-    except ImportError as error:
-        raise MissingExtra(
-            f"training needs a package that is missing: {error.name}", hint=how_to_install("lookalike[train]")
-        ) from None
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Close stderr meanwhile: TensorFlow writes two lines there when it is imported, whatever its log level."""
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @contextlib.contextmanager
@@ -72,8 +28,7 @@ def mixed_policy(preset: Preset) -> Iterator[None]:
     before = policies.dtype_policy()
     try:
         if preset.precision == "mixed":
-            devices = importlib.import_module("tensorflow").config.list_physical_devices("GPU")
-            policies.set_dtype_policy("mixed_float16" if devices else "mixed_bfloat16")
+            policies.set_dtype_policy("mixed_float16" if has_gpu() else "mixed_bfloat16")
         yield
     finally:
         policies.set_dtype_policy(before)

@@ -17,7 +17,7 @@ import numpy as np
 
 from lookalike.training.data import read_batches
 from lookalike.training.export import write_compact
-from lookalike.training.models.autoencoder import load_keras
+from lookalike.training.models.backend import load_keras
 from lookalike.training.models.fitting import Fit
 from lookalike.training.models.mirroring import halves, whole
 from lookalike.training.models.thumbnails import cropping, enlarge, narrowing, thumbnails

@@ -14,7 +14,7 @@ import numpy as np
 
 from lookalike.errors import TrainingError
 from lookalike.images.augment import alter
-from lookalike.training.models.autoencoder import load_keras
+from lookalike.training.models.backend import load_keras
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.training.models.autoencoder import create_schedule, load_keras, mixed_policy, rate_at
+from lookalike.training.models.autoencoder import create_schedule, mixed_policy, rate_at
+from lookalike.training.models.backend import backend, load_keras, load_tensorflow, on_all_devices, to_numpy
 from lookalike.training.models.contrast import contrastive_loss
 from lookalike.training.models.trainable import Errors, Layer
 
@@ -40,7 +42,7 @@ class Fit:
         keras = load_keras()
         keras.utils.set_random_seed(preset.seed)
         self._preset = preset
-        with _on_all_devices(), mixed_policy(preset):
+        with on_all_devices(), mixed_policy(preset):
             self.model = self._learning = build()
             goals: list[tuple[Any, float, list[str]]] = [("mse", 1.0, ["mse"])]
             if contrasted:
@@ -54,7 +56,7 @@ class Fit:
     @property
     def rate(self) -> float:
         """The learning rate of the last step."""
-        return float(np.asarray(self._learning.optimizer.learning_rate))
+        return float(to_numpy(self._learning.optimizer.learning_rate))
 
     def layers(self) -> list[Layer]:
         """The model's summary, from input to output."""
@@ -71,20 +73,21 @@ class Fit:
         callback = load_keras().callbacks.LambdaCallback(
             on_train_batch_end=lambda step, logs: on_batch(step + 1, steps, float(logs["loss"]))
         )
-        data = self._feed(source, steps)
-        fitted = self._learning.fit(data, epochs=1, verbose=0, callbacks=[callback], shuffle=False).history
+        fitted = self._learning.fit(
+            feed(source), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[callback], shuffle=False
+        ).history
         return _parse_errors({name: values[0] for name, values in fitted.items()})
 
     def measure(self, source: Source, steps: int) -> Errors:
         """Measure the loss with its penalties and the error alone; NaN without a batch."""
         if not steps:
             return Errors(math.nan, math.nan)
-        return _parse_errors(self._learning.evaluate(self._feed(source, steps), verbose=0, return_dict=True))
+        return _parse_errors(self._learning.evaluate(feed(source), steps=steps, verbose=0, return_dict=True))
 
     def state(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
         """Weights and optimiser, numbered: Keras's own names depend on what the process did before."""
         for number, variable in enumerate(self._variables()):
-            yield f"{number:04}", np.asarray(variable)
+            yield f"{number:04}", to_numpy(variable)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Restore what `state` gave. Raises KeyError, ValueError for the state of another model."""
@@ -113,18 +116,6 @@ class Fit:
             optimizer.build(self.model.trainable_variables)
         return [*self.model.variables, *optimizer.variables]
 
-    def _feed(self, source: Source, steps: int) -> Any:  # noqa: ANN401
-        """A `tf.data.Dataset` of pictures and targets, read ahead by a thread and converted to floats on the device."""
-        import tensorflow as tf  # noqa: PLC0415  (3 s, and an extra)
-
-        def add_targets(pictures: Any, *groups: Any) -> Any:  # noqa: ANN401  (tensors)
-            pictures = tf.cast(pictures, tf.float32) / 255.0 if pictures.dtype == tf.uint8 else pictures
-            return pictures, (pictures, *groups)
-
-        shapes = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in next(iter(source())))
-        data = tf.data.Dataset.from_generator(source, output_signature=shapes)
-        return data.apply(tf.data.experimental.assert_cardinality(steps)).map(add_targets).prefetch(_AHEAD)
-
 
 def _parse_errors(found: Mapping[str, float]) -> Errors:
     """Keras's results for a model. With several outputs, the names of metrics begin with that of their output."""
@@ -132,9 +123,33 @@ def _parse_errors(found: Mapping[str, float]) -> Errors:
     return Errors(float(found["loss"]), float(mse))
 
 
-def _on_all_devices() -> contextlib.AbstractContextManager[Any]:
-    """Split each batch among the GPUs if there are several (Keras's own scheme)."""
-    import tensorflow as tf  # noqa: PLC0415
+def feed(source: Source) -> Any:  # noqa: ANN401  (what Keras's `fit` takes)
+    """The batches of an epoch with their targets, read ahead by a thread and converted to floats on the device."""
+    return _dataset(source) if backend() == "tensorflow" else _batches(source)
 
-    several = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy().scope() if several else contextlib.nullcontext()
+
+def _dataset(source: Source) -> Any:  # noqa: ANN401
+    tf = load_tensorflow()
+
+    def add_targets(pictures: Any, *groups: Any) -> Any:  # noqa: ANN401  (tensors)
+        pictures = tf.cast(pictures, tf.float32) / 255.0 if pictures.dtype == tf.uint8 else pictures
+        return pictures, (pictures, *groups)
+
+    shapes = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in next(iter(source())))
+    return tf.data.Dataset.from_generator(source, output_signature=shapes).map(add_targets).prefetch(_AHEAD)
+
+
+def _batches(source: Source) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    ops = load_keras().ops
+    for pictures, *groups in _read_ahead(source()):
+        given = ops.convert_to_tensor(pictures)
+        floats = ops.cast(given, "float32") / 255.0 if pictures.dtype == np.uint8 else given
+        yield floats, (floats, *map(ops.convert_to_tensor, groups))
+
+
+def _read_ahead(batches: Iterator[tuple[NDArray[Any], ...]]) -> Iterator[tuple[NDArray[Any], ...]]:
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(next, batches, None) for _ in range(_AHEAD))
+        while (batch := waiting.popleft().result()) is not None:
+            waiting.append(reader.submit(next, batches, None))
+            yield batch

@@ -9,6 +9,7 @@ import numpy as np
 
 from lookalike.training.export import LUMA, write_network
 from lookalike.training.models.autoencoder import build, build_encoder, embedding_name
+from lookalike.training.models.backend import full_precision, to_numpy
 from lookalike.training.models.contrast import draw_pairs, group_pictures
 from lookalike.training.models.fitting import Fit
 
@@ -80,7 +81,9 @@ class Network:
 
     def encode(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, size, size, 3) in, (n, latent_dim) out."""
-        return np.asarray(build_encoder(self._fit.model, self._preset)(self._to_channels(batch)), np.float32)
+        with full_precision():
+            found = build_encoder(self._fit.model, self._preset)(self._to_channels(batch))
+        return to_numpy(found)
 
     def seen(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the model sees of (n, size, size, 3): all of it, or its brightness."""
