@@ -22,11 +22,11 @@ demo: env  ## index a collection and answer some queries; PHOTOS=folder for your
 engines:  ## the database servers that tests start, into .venv/engines; without them these tests are skipped
 	@$(MAKE) --no-print-directory .venv/engines.stamp || echo "engines: not to be had here; their tests are skipped"
 
-test: .venv/dev.stamp engines  ## install what the tests need, then run them all
+test: .venv/dev.stamp .venv/docs.stamp engines  ## install what the tests need, then run them all
 	@sh scripts/install-test-packages.sh
 	$(PYTEST) $(ARGS)
 
-test-fast: .venv/dev.stamp  ## the tests that need neither long nor anything installed
+test-fast: .venv/dev.stamp .venv/docs.stamp  ## the tests that need neither long nor anything installed
 	$(PYTEST) -m "not slow and not milvus and not postgresql" $(ARGS)
 
 check: .venv/dev.stamp  ## formatting, lint, strict types (also of the page's scripts), import layers
