@@ -84,6 +84,14 @@ def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
     assert "[results](results)" in (tmp_path / "beside.md").read_text()
 
 
+def test_a_generated_page_is_replaced_and_any_other_is_not(page: Path, tmp_path: Path) -> None:
+    write_result(tmp_path / "results", "exp4", [0.03])
+    assert write_page(tmp_path / "results", page) == 4
+    page.write_text("# Notes of my own\n")
+    with pytest.raises(UsageError, match="exists"):
+        write_page(tmp_path / "results", page)
+
+
 def test_three_seeds_are_one_row_with_the_interval_of_their_mean(tmp_path: Path) -> None:
     for seed, error in ((1, 0.0190), (2, 0.0200), (3, 0.0210)):
         path = write_result(tmp_path / "results", "exp3", [0.03] * 24 + [error], seed=seed)
