@@ -11,24 +11,24 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lookalike"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-ROOMS = re.findall(r"^\| `([\w.]+)/?` \|", PAGE, re.MULTILINE)
+PACKAGES = re.findall(r"^\| `([\w.]+)/?` \|", PAGE, re.MULTILINE)
 
 
-def test_the_page_lists_every_room_and_no_other() -> None:
+def test_the_page_lists_every_package_and_no_other() -> None:
     there = {path.name for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert sorted(ROOMS) == sorted(there - {"__init__.py", "__pycache__"})
+    assert sorted(PACKAGES) == sorted(there - {"__init__.py", "__pycache__"})
 
 
-@pytest.mark.parametrize("room", ["images", "store", "search", "indexing", "web", "cli"])
-def test_the_page_names_every_module_of_the_larger_rooms(room: str) -> None:
-    inside = PAGE.partition("### Inside the larger rooms")[2].partition("## The walk")[0]
-    modules = {path.name for path in (ROOT / "src" / "lookalike" / room).glob("*.py")} - {"__init__.py"}
+@pytest.mark.parametrize("package", ["images", "store", "search", "indexing", "web", "cli"])
+def test_the_page_names_every_module_of_the_larger_packages(package: str) -> None:
+    inside = PAGE.partition("## Inside the larger packages")[2]
+    modules = {path.name for path in (ROOT / "src" / "lookalike" / package).glob("*.py")} - {"__init__.py"}
     frame = {"app.py", "printing.py", "signals.py", "streams.py"}
-    commands = modules - frame if room == "cli" else set()
-    assert not [name for name in modules - commands if f"`{room}/{name}`" not in inside]
+    commands = modules - frame if package == "cli" else set()
+    assert not [name for name in modules - commands if f"`{package}/{name}`" not in inside]
 
 
-def test_the_rooms_stand_in_the_order_of_the_layers() -> None:
+def test_the_packages_stand_in_the_order_of_the_layers() -> None:
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ][0]
@@ -37,7 +37,7 @@ def test_the_rooms_stand_in_the_order_of_the_layers() -> None:
         for level, layer in enumerate(reversed(contract["layers"]))
         for name in re.split(r"[|:]", layer)
     }
-    order = [levels[room.removesuffix(".py")] for room in ROOMS]
+    order = [levels[package.removesuffix(".py")] for package in PACKAGES]
     assert order == sorted(order)
 
 

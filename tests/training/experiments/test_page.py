@@ -84,6 +84,14 @@ def test_results_beside_the_page_are_linked(page: Path, tmp_path: Path) -> None:
     assert "[results](results)" in (tmp_path / "beside.md").read_text()
 
 
+def test_a_generated_page_is_replaced_and_any_other_is_not(page: Path, tmp_path: Path) -> None:
+    write_result(tmp_path / "results", "exp4", [0.03])
+    assert write_page(tmp_path / "results", page) == 4
+    page.write_text("# Notes of my own\n")
+    with pytest.raises(UsageError, match="exists"):
+        write_page(tmp_path / "results", page)
+
+
 def test_three_seeds_are_one_row_with_the_interval_of_their_mean(tmp_path: Path) -> None:
     for seed, error in ((1, 0.0190), (2, 0.0200), (3, 0.0210)):
         path = write_result(tmp_path / "results", "exp3", [0.03] * 24 + [error], seed=seed)
@@ -94,7 +102,7 @@ def test_three_seeds_are_one_row_with_the_interval_of_their_mean(tmp_path: Path)
     assert row[6:8] == ["0.0100 ± 0.0000", "**0.0200** ± 0.0025"]  # 4.303 * 0.001 / sqrt(3)
     text = tmp_path.joinpath("page.md").read_text()
     assert "means over 3 runs with different seeds" in text
-    assert "The other row is a single run" in text
+    assert "One row is a single run" in text
     assert "`lookalike train Photos --preset exp3`, and with `--set seed=2`, and with `--set seed=3`" in text
     assert "| 0.0300 | 0.0200 ± 0.0025 | -33.3% |" in text
 
@@ -118,7 +126,9 @@ def test_two_seeds_are_a_mean_without_an_interval_and_other_lengths_are_rows_of_
         write_result(tmp_path / "results", "exp3", errors, seed=seed)
     write_page(tmp_path / "results", tmp_path / "page.md")
     assert [row[7] for row in cells(tmp_path / "page.md", "exp3")] == ["**0.0250**", "**0.0500**"]
-    assert "±" not in tmp_path.joinpath("page.md").read_text()
+    text = " ".join(tmp_path.joinpath("page.md").read_text().split())
+    assert "±" not in text
+    assert "One row is the mean of two runs, which are too few for an interval. One row is a single run" in text
 
 
 def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:

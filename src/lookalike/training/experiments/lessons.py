@@ -1,4 +1,4 @@
-"""Conclusions from the results, in sentences that are computed from them and say nothing else."""
+"""Conclusions from the results, in sentences whose every figure is computed from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lookalike.training.experiments.results import Result
 
-__all__ = ["Step", "as_shuffled", "label", "lessons", "steps"]
+__all__ = ["Step", "as_shuffled", "label", "lessons", "spell", "steps"]
 
 _BAR, _GOAL = "linear", "exp6d"
 _SHARE = 0.75  # of the test pictures in the original's evaluation had been trained on
@@ -84,22 +84,24 @@ def _bar(results: Sequence[Result]) -> Iterator[str]:
         return
     below = [r for r in networks if _error(r) < _error(bars[0])]
     bar = (
-        f"The principal components have an error of {_error(bars[0]):.4f} with {bars[0].preset.latent_dim} dimensions. "
+        f"`{_BAR}`, the principal components of the pixels, has a held-out error of {_error(bars[0]):.4f} with "
+        f"{bars[0].preset.latent_dim} dimensions. "
     )
     if len(networks) == 1:
-        yield bar + f"The only network, {label(networks[0])}, has {_error(networks[0]):.4f}."
+        yield bar + f"The only network, {label(networks[0])}, has an error of {_error(networks[0]):.4f}."
     elif below:
         listed = ", ".join(f"{label(r)} {_error(r):.4f}" for r in below)
-        yield bar + f"{_some(below, networks)} {'is' if len(below) == 1 else 'are'} below it: {listed}."
+        yield bar + f"{_some(below, networks)} {'has' if len(below) == 1 else 'have'} a smaller one: {listed}."
     else:
-        nearest = f"the nearest is {label(networks[0])}, {_error(networks[0]):.4f}"
-        yield bar + f"{_some(below, networks)} is below it; {nearest}."
+        nearest = f"The best of them is {label(networks[0])}, with {_error(networks[0]):.4f}."
+        yield bar + f"{_some(below, networks)} has a smaller one. {nearest}"
 
 
 def _overfitting(results: Sequence[Result]) -> Iterator[str]:
     networks = [(r, r.best) for r in _networks(results) if len(r.history) > 1]
     risen = [
-        f"{label(r)} (epoch {best.epoch} of {len(r.history)}, then {r.history[-1].val_mse / best.val_mse - 1:+.0%})"
+        f"{label(r)} (smallest at epoch {best.epoch} of {len(r.history)}, "
+        f"{r.history[-1].val_mse / best.val_mse - 1:+.0%} at the end)"
         for r, best in networks
         if best is not None and r.history[-1].val_mse > _RISE * best.val_mse
     ]
@@ -115,10 +117,11 @@ def _penalties(results: Sequence[Result]) -> Iterator[str]:
     if last:
         by_share = sorted(last, key=lambda pair: pair[1].val_loss / pair[1].val_mse)
         (least, low), (most, high) = by_share[0], by_share[-1]
-        other = f", that of {label(least)} {low.val_loss / low.val_mse:.2f} times" if least is not most else ""
+        other = f", and that of {label(least)} {low.val_loss / low.val_mse:.2f} times" if least is not most else ""
         yield (
-            f"A loss with penalties is not an error: the final held-out loss of {label(most)} is "
-            f"{high.val_loss / high.val_mse:.2f} times its error ({high.val_loss:.4f} and {high.val_mse:.4f}){other}."
+            "Losses with penalties should not be read as errors. The final held-out loss of "
+            f"{label(most)} is {high.val_loss / high.val_mse:.2f} times its error "
+            f"({high.val_loss:.4f} and {high.val_mse:.4f}){other}."
         )
 
 
@@ -133,9 +136,9 @@ def _shuffling(results: Sequence[Result]) -> Iterator[str]:
         if r.is_full and (known := LOGGED.get(r.preset.name)) is not None and known.error is not None
     ]
     yield (
-        "Measured in the original's way, on pictures of which three quarters had been trained on, "
+        "The original measured errors on pictures of which three quarters had been trained on. In that way, "
         f"{_better(pairs, result)}: {mixed:.4f} instead of {_error(result):.4f}."
-        + (f" Compared with the log: {'; '.join(logged)}." if logged else "")
+        + (f" For comparison with the log: {'; '.join(logged)}." if logged else "")
     )
 
 
@@ -144,9 +147,9 @@ def _ranking(results: Sequence[Result]) -> Iterator[str]:
     pairs = [(_error(r), r.retrieval["raw_euclidean"]["mAP"]) for r in rows]
     if len(pairs) >= _FEW:
         yield (
-            f"Over {len(pairs)} rows the rank correlation (Spearman) of the held-out error with the mAP of the raw "
-            f"embeddings by L2 is {_spearman(pairs):+.2f}. It would be -1 if better reconstruction always meant better "
-            "retrieval."
+            f"Over {len(pairs)} rows, the rank correlation (Spearman) between the held-out error and the mAP of the "
+            f"raw embeddings by Euclidean distance is {_spearman(pairs):+.2f}. It would be -1 if a better "
+            "reconstruction always meant better retrieval."
         )
 
 
@@ -157,7 +160,7 @@ def _ways(results: Sequence[Result]) -> Iterator[str]:
     means = {way: float(np.mean([found[way]["mAP"] for found in rows])) for way in rows[0]}
     best = max(means, key=lambda way: means[way])
     listed = ", ".join(f"{way.replace('_', ' ')} {value:.3f}" for way, value in means.items())
-    yield f"Among the ways of comparing embeddings, {best.replace('_', ' ')} has the highest mean mAP: {listed}."
+    yield f"Among the ways to compare embeddings, {best.replace('_', ' ')} has the highest mean mAP ({listed})."
 
 
 def _contrast(results: Sequence[Result]) -> Iterator[str]:
@@ -171,10 +174,11 @@ def _contrast(results: Sequence[Result]) -> Iterator[str]:
         return
     for result, value in rows:
         if result.preset.contrast:
-            what = "folders" if result.preset.labelled else "views"
+            what = "pictures of one folder" if result.preset.labelled else "views of one picture"
             yield (
-                f"Trained on which {what} belong together, {label(result)} reaches a mAP of {value:.3f} in its best "
-                f"way; among the networks that only reconstruct, {label(without[0])} is best with {without[1]:.3f}."
+                f"{label(result)}, which also learns that {what} belong together, reaches a mAP of {value:.3f} when "
+                "its embeddings are compared in the best way. The best network that only reconstructs, "
+                f"{label(without[0])}, reaches {without[1]:.3f}."
             )
 
 
@@ -185,17 +189,17 @@ def _time(results: Sequence[Result]) -> Iterator[str]:
     goal, error = goals[0], goals[0].best.val_mse
     own = goals[0].best.epoch * min(epoch.seconds for epoch in goal.history)  # other work on the machine is not counted
     faster = [
-        f"{label(r)} after {_minutes(seconds)} ({seconds / own:.3f} times that)"
+        f"{label(r)} after {_minutes(seconds)} ({seconds / own:.3f} times as long)"
         for r in results
         if r is not goal
         and not r.preset.grey
         and (seconds := _seconds_to(r, error)) is not None
         and _machine(r) == _machine(goal)
     ]
-    others = f"others reach it: {', '.join(faster)}" if faster else "no other row reaches it"
+    others = f"others reached this error: {', '.join(faster)}" if faster else "no other row reached this error"
     yield (
-        f"`{_GOAL}` reached its smallest held-out error, {error:.4f}, after {_minutes(own)}, counting every epoch as "
-        f"its fastest. On the same machine {others}."
+        f"`{_GOAL}` reached its smallest held-out error, {error:.4f}, after {_minutes(own)}, if every epoch is taken "
+        f"to be as fast as its fastest. On the same machine, {others}."
     )
 
 
@@ -222,23 +226,25 @@ def _error(result: Result) -> float:
 def _some(part: Sequence[object], networks: Sequence[object]) -> str:
     """How many of several networks, as the subject of a sentence."""
     if len(part) == len(networks):
-        return "Both networks" if len(networks) == 2 else f"All {_spell(len(networks))} networks"
-    count = _spell(len(part)).capitalize() if part else "None"
-    return f"{count} of the {_spell(len(networks))} networks"
+        return "Both networks" if len(networks) == 2 else f"All {spell(len(networks))} networks"
+    none = "Neither" if len(networks) == 2 else "None"
+    count = spell(len(part)).capitalize() if part else none
+    return f"{count} of the {spell(len(networks))} networks"
 
 
 def _better(pairs: Sequence[object], best: Result) -> str:
     if len(pairs) == 1:
         return f"{label(best)} would seem better"
-    return f"{_spell(len(pairs))} networks would seem better, {label(best)} most of all"
+    return f"{spell(len(pairs))} networks would seem better, {label(best)} the most"
 
 
-def _spell(count: int) -> str:
+def spell(count: int) -> str:
+    """A count as it is written in a sentence: in words up to nine."""
     return _WORDS[count] if count < len(_WORDS) else str(count)
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f} min"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def _before(after: Result, whole: Sequence[Result]) -> Result | None:

@@ -114,7 +114,7 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def merge_seeds(results: Sequence[Result]) -> list[Result]:
-    """Results that differ in their seeds alone as one, in the order of the first of each.
+    """Merge results that differ only in their seeds, in the order of the first of each.
 
     Its errors, measures and epochs are means; times, the machine and the command are those of the first seed. Trainings
     of different lengths are not merged.
