@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lookalike.explore.collection import Picture
     from lookalike.explore.duplicates.groups import Group as Copies
     from lookalike.explore.duplicates.keep import Plan
-    from lookalike.web.kept import Places
     from lookalike.web.served_gallery import ServedGallery
+    from lookalike.web.survey_cache import Places
     from lookalike.web.surveys import Found, Planned, Survey
 
 __all__ = ["add_collection", "answer_working"]

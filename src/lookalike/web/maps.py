@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from starlette.requests import Request
 
-    from lookalike.web.kept import Places
     from lookalike.web.served_gallery import ServedGallery
+    from lookalike.web.survey_cache import Places
     from lookalike.web.surveys import Found
 
 __all__ = ["BINARY", "map_routes", "pack"]

@@ -39,8 +39,8 @@ from lookalike.images.viewed import (
 from lookalike.search.query import Query
 from lookalike.web.bounded_threads import BoundedThreads
 from lookalike.web.jobs import IndexJob
-from lookalike.web.kept import Kept
 from lookalike.web.problems import Problem
+from lookalike.web.survey_cache import SurveyCache
 from lookalike.web.surveys import Surveys
 from lookalike.web.thumbnails import Thumbnails, encode_jpeg, find_cache, unreadable
 
@@ -105,7 +105,7 @@ class ServedGallery:
         self.uploads = BoundedThreads("uploads", threads=_CORES, waiting=waiting)
         self.searches = BoundedThreads("searches", threads=_CORES, waiting=64)
         self.pictures = BoundedThreads("pictures", threads=2 * _CORES, waiting=400)
-        self.surveys = Surveys(gallery, Kept(cache.with_name("surveys")))
+        self.surveys = Surveys(gallery, SurveyCache(cache.with_name("surveys")))
         self.index = IndexJob(gallery)
         self._folder = Path(tempfile.mkdtemp(prefix="lookalike-"))
         self._decoders: dict[int, DecoderPool] = {}

@@ -20,7 +20,7 @@ import numpy as np
 from lookalike import sandbox
 from lookalike.gallery import Gallery
 from lookalike.store import is_folder
-from lookalike.web.kept import Places, mark_state, read_result, write_result
+from lookalike.web.survey_cache import Places, mark_state, read_result, write_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

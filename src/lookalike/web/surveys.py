@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from lookalike.errors import ClosedGallery, UsageError
-from lookalike.web.kept import mark_state
+from lookalike.web.survey_cache import mark_state
 from lookalike.web.surveyor import compute
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lookalike.gallery import Gallery
     from lookalike.images.pool import OnProgress
     from lookalike.store import Record
-    from lookalike.web.kept import Kept, Places
+    from lookalike.web.survey_cache import Places, SurveyCache
 
 __all__ = ["Found", "Planned", "Progress", "Survey", "Surveys"]
 
@@ -172,7 +172,7 @@ class Survey(Generic[_Value]):
 class Surveys:
     """All that is computed of a gallery as a whole."""
 
-    def __init__(self, gallery: Gallery, kept: Kept) -> None:
+    def __init__(self, gallery: Gallery, kept: SurveyCache) -> None:
         self._gallery, self._kept = gallery, kept
         self._one_by_one = threading.Lock()  # each takes all cores
         self._lock = threading.Lock()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lookalike.store import Store
     from lookalike.vectors.mapped import Writer
 
-__all__ = ["Kept", "Places", "mark_state", "read_result", "write_result"]
+__all__ = ["Places", "SurveyCache", "mark_state", "read_result", "write_result"]
 
 _VERSION = 1  # of what is computed, and of how it is written
 _MOST_BYTES = 256 << 20
@@ -46,7 +46,7 @@ class Places:
     middles: NDArray[np.float32]
 
 
-class Kept:
+class SurveyCache:
     """The folder. Results are found by their name, by the gallery that they are of, and by its state."""
 
     def __init__(self, folder: Path, *, most_bytes: int = _MOST_BYTES) -> None:
@@ -93,10 +93,10 @@ def _place(store: Store) -> str:
 
 def write_result(path: Path, name: str, value: object, mark: str) -> None:
     """Write a result of the form with this name."""
-    from lookalike.web.forms import FORMS  # noqa: PLC0415  (with what they are made of, 0.1 s of the start)
+    from lookalike.web.survey_files import FORMATS  # noqa: PLC0415  (with what they are made of, 0.1 s of the start)
 
     def write(writer: Writer) -> None:
-        writer.finish({"mark": mark, "name": name, "fields": FORMS[name].write(value, writer)})
+        writer.finish({"mark": mark, "name": name, "fields": FORMATS[name].write(value, writer)})
 
     write_segment(path, write)
 
@@ -110,8 +110,8 @@ def read_result(path: Path, name: str, mark: str | None = None) -> tuple[Any, st
         segment = open_segment(path)
         if segment is None or segment.header.get("name") != name or mark not in {None, segment.header.get("mark")}:
             return None
-        from lookalike.web.forms import FORMS  # noqa: PLC0415  (as above)
+        from lookalike.web.survey_files import FORMATS  # noqa: PLC0415  (as above)
 
-        return FORMS[name].read(segment), str(segment.header["mark"])
+        return FORMATS[name].read(segment), str(segment.header["mark"])
     except (Damaged, KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None

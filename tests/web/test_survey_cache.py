@@ -12,7 +12,7 @@ import pytest
 
 from lookalike import Gallery, IndexOptions
 from lookalike.web import surveyor
-from lookalike.web.kept import Kept, Places, mark_state, read_result
+from lookalike.web.survey_cache import Places, SurveyCache, mark_state, read_result
 from lookalike.web.surveys import Surveys
 from tests.conftest import make_picture
 
@@ -61,7 +61,7 @@ def same(one: Any, other: Any) -> bool:
 def test_a_result_that_is_kept_is_the_one_that_was_computed(
     gallery: Gallery, computed: Computed, tmp_path: Path, name: str
 ) -> None:
-    kept = Kept(tmp_path / "surveys")
+    kept = SurveyCache(tmp_path / "surveys")
     assert kept.find(name, gallery.store) is None
     value, mark = computed[name]
     kept.keep(name, gallery.store, value, mark)
@@ -99,7 +99,7 @@ def test_whoever_ends_the_server_ends_what_it_computes(gallery: Gallery, monkeyp
 def test_a_file_that_is_damaged_foreign_or_outdated_is_not_used(
     gallery: Gallery, computed: Computed, tmp_path: Path
 ) -> None:
-    kept = Kept(tmp_path / "surveys")
+    kept = SurveyCache(tmp_path / "surveys")
     value, mark = computed["map"]
     kept.keep("map", gallery.store, value, mark)
     (file,) = (tmp_path / "surveys").iterdir()
@@ -120,12 +120,12 @@ def test_a_server_that_starts_again_has_what_was_computed(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lookalike.web.surveys._WORTH_KEEPING", 0.0)
-    first = Surveys(gallery, Kept(tmp_path))
+    first = Surveys(gallery, SurveyCache(tmp_path))
     found = first.map.find_within(30)
     assert found is not None
     first.close()
     monkeypatch.setattr("lookalike.web.surveys.compute", None)
-    second = Surveys(gallery, Kept(tmp_path))
+    second = Surveys(gallery, SurveyCache(tmp_path))
     again = second.map.find_within(30)
     assert again is not None
     assert again.is_current
@@ -137,14 +137,14 @@ def test_a_folder_that_cannot_be_written_keeps_nothing_and_nobody_minds(
     gallery: Gallery, computed: Computed, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    kept = Kept(tmp_path / "file" / "surveys")
+    kept = SurveyCache(tmp_path / "file" / "surveys")
     value, mark = computed["map"]
     kept.keep("map", gallery.store, value, mark)
     assert kept.find("map", gallery.store) is None
 
 
 def test_the_oldest_files_go_when_there_are_too_many(gallery: Gallery, computed: Computed, tmp_path: Path) -> None:
-    kept = Kept(tmp_path, most_bytes=6000)
+    kept = SurveyCache(tmp_path, most_bytes=6000)
     value, mark = computed["map"]
     for number in range(4):
         old = tmp_path / f"{number}-map.kept"

@@ -1,4 +1,4 @@
-"""How what was computed of a whole collection is written into a file, and read from it: see `kept`."""
+"""How what was computed of a whole collection is written into a file, and read from it: see `survey_cache`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lookalike.explore.collection import Picture
 from lookalike.explore.duplicates.groups import Duplicates, Group, Pair
 from lookalike.explore.duplicates.groups import Picture as Copy
 from lookalike.explore.duplicates.proof import Evidence
-from lookalike.web.kept import Places
+from lookalike.web.survey_cache import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from lookalike.vectors.mapped import Segment, Writer
 
-__all__ = ["FORMS", "Form"]
+__all__ = ["FORMATS", "Format"]
 
 
-class Form(NamedTuple):
+class Format(NamedTuple):
     """How one kind of result is written and read. write: gives what JSON holds of it, after writing its arrays."""
 
     write: Callable[[Any, Writer], dict[str, Any]]
@@ -148,9 +148,9 @@ def _read_evidence(values: dict[str, Any]) -> Evidence:
     return Evidence(**values | {"found": tuple(values["found"]), "crop": crop})
 
 
-FORMS = {
-    "map": Form(_write_places, _read_places),
-    "clusters": Form(_write_clusters, _read_clusters),
-    "duplicates": Form(_write_duplicates, _read_duplicates),
+FORMATS = {
+    "map": Format(_write_places, _read_places),
+    "clusters": Format(_write_clusters, _read_clusters),
+    "duplicates": Format(_write_duplicates, _read_duplicates),
 }
 """How each kind of result is kept, by the name of its survey."""
