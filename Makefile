@@ -49,7 +49,7 @@ lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
 	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines-milvus -o locks/engines-milvus.txt
 
 docs: .venv/docs.stamp  ## the documentation as a site: site/index.html, which needs no network
-	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 	@echo site/index.html
 
 release-check: .venv/dev.stamp  ## build the release, check what is in it, and try it in an empty environment
