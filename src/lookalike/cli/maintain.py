@@ -93,8 +93,8 @@ def retry(
 ) -> None:
     """Read skipped files again, although they have not changed.
 
-    This helps after a limit was raised, a package was installed or a disk was repaired. If PATH is a picture of the
-    gallery, it is read again, and updated if its content has changed.
+    Use it after you have raised a limit, installed a package or repaired a disk. If PATH is a picture of the gallery,
+    it is read again, and updated if its content has changed.
     """
     options = lookalike.IndexOptions(
         rules=lookalike.Rules(follow_links=follow_links),
@@ -121,7 +121,7 @@ def remove(
 ) -> None:
     """Remove pictures from the gallery, but keep their files.
 
-    Indexing their folder again brings them back; --exclude keeps them out.
+    Indexing their folder again brings them back, unless `index --exclude` leaves them out.
     """
     with lookalike.Gallery.open(gallery) as opened:
         removed = opened.remove(path, wait=wait)
@@ -305,7 +305,7 @@ def export(
 ) -> None:
     """Copy the gallery into one file, or write it as a table.
 
-    The copy is checked, and can be made while another process is indexing. `import` makes a gallery from it.
+    The copy is checked, and can be made while another process is indexing. `import` makes a gallery from the file.
     """
     if file is None and parquet is None:
         raise UsageError("name the file to write, or --parquet FILE")
@@ -324,7 +324,7 @@ def export(
 @command("copy", "lookalike copy Photos postgresql://db.example/photos", panel=GALLERY)
 def copy(
     source: Annotated[str, typer.Argument(metavar="SOURCE", parser=read_location, help="The gallery to copy.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", parser=read_location, help="Where to: a folder or a URL.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", parser=read_location, help="Folder or URL to copy it to.")],
     *,
     force: ForceOption = False,
     wait: WaitOption = 0.0,
@@ -333,8 +333,8 @@ def copy(
 ) -> None:
     """Copy a gallery to a folder or a server, and check the copy.
 
-    Everything goes along: embeddings, adaptation, taught names and folders. No picture is read. A copy that was
-    interrupted continues. With --force, what only TARGET holds is removed there.
+    Everything is copied: embeddings, adaptation, taught names and folders. No picture is read. If interrupted, run the
+    same command again: it resumes. With --force, pictures that only TARGET has are removed from it.
     """
     with (
         lookalike.Gallery.open(source) as opened,
@@ -358,7 +358,7 @@ def import_(
 ) -> None:
     """Make a gallery from an exported file.
 
-    The whole file is checked first. Without --index the gallery becomes .lookalike in the current folder.
+    The whole file is checked first. Without --index, the new gallery is .lookalike in the current folder.
     """
     pictures = lookalike.Gallery.restore(file, gallery or ".lookalike", force=force)
     if json:
