@@ -234,8 +234,8 @@ class Gallery:
     def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False, wait: float = 0.0) -> int:
         """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
-        Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery knows
-        no picture in `old`, or already knows a different one at a new path.
+        Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery has no
+        picture in `old`, or already has a different one at a new path.
         """
         return maintenance.relocate(self.store, old, new, dry_run=dry_run, wait=wait)
 

@@ -60,7 +60,7 @@ def test_colours_and_a_palette_go_with_a_picture(run: Run, gallery: Path) -> Non
         (("--color", "red", "--color-weight", "nan"), "is not a number"),
         (("--palette", "missing.jpg"), "--palette: "),
         (("--palette", "id:999"), "--palette: no picture in the gallery has the id 999"),
-        (("--palette", "text:boat"), "--palette: what is not a picture has no palette"),
+        (("--palette", "text:boat"), "--palette: only a picture has a palette"),
         (("id:1", "--color-weight", 0.3), "--color-weight is the weight of colours, but no colour was given"),
         (("--color", "red", "--order", "diffusion"), "diffusion"),
         (("--color", "red", "--filter", "color:"), "not a filter"),

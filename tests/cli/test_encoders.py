@@ -87,7 +87,7 @@ def test_labels_may_be_set_aside(run: Run, labelled: Path) -> None:
 def test_an_encoder_that_cannot_be_used_spoils_nothing(run: Run, labelled: Path) -> None:
     done = run("encoders", "compare", labelled, "-e", "nonsense", "-e", "histogram")
     assert done.status == 0
-    assert "no encoder 'nonsense'" in done.err
+    assert "unknown encoder 'nonsense'" in done.err
     assert "recommended: histogram" in done.err
     assert run("encoders", "compare", labelled, "-e", "nonsense").status == 1
 

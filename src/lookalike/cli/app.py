@@ -374,7 +374,9 @@ MegapixelsOption = Annotated[
 TimeoutOption = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", callback=_check_timeout, help="Skip pictures that take longer than this to read; the next run tries them again."
+        metavar="SECONDS",
+        callback=_check_timeout,
+        help="Skip pictures that take longer than this to read; the next run tries them again.",
     ),
 ]
 ThresholdOption = Annotated[
@@ -388,7 +390,8 @@ OrderOption = Annotated[
     typer.Option(help="distance: nearest first; diffusion: re-rank to bring up more of the same kind."),
 ]
 WaitOption = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait while another process is writing to the gallery.")
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="How long to wait while another process is writing to the gallery."),
 ]
 RayOption = Annotated[
     str | None,

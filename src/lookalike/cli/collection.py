@@ -33,7 +33,8 @@ _FilterOption = Annotated[
     ),
 ]
 _GroupsOption = Annotated[
-    int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups to make (default: chosen to fit the pictures).")
+    int | None,
+    typer.Option("-n", "--groups", metavar="N", help="How many groups to make (default: chosen to fit the pictures)."),
 ]
 _MontageOption = Annotated[
     Path | None, typer.Option("--montage", metavar="FILE", help="Draw the listed pictures into this picture file.")
@@ -55,17 +56,20 @@ def draw_map(
         Path | None, typer.Option("--draw", metavar="FILE", help="Draw the map into this picture file.")
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the map as one HTML file, to explore in a browser.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the map as one HTML file, to explore in a browser."),
     ] = None,
     size: Annotated[int, typer.Option(metavar="PIXELS", help="Longer side of --draw, in pixels.")] = 2400,
     megabytes: Annotated[
-        float, typer.Option("--megabytes", metavar="MB", min=0, help="Size limit for all thumbnails of --html together.")
+        float,
+        typer.Option("--megabytes", metavar="MB", min=0, help="Size limit for all thumbnails of --html together."),
     ] = 16.0,
     where: _FilterOption = None,
     groups: _GroupsOption = None,
     seed: _SeedOption = 0,
     fine: Annotated[
-        bool, typer.Option("--fine", help="Keep more neighbours together; takes twenty times as long and needs openTSNE.")
+        bool,
+        typer.Option("--fine", help="Keep more neighbours together; takes twenty times as long and needs openTSNE."),
     ] = False,
     force: ForceOption = False,
     json: JsonOption = False,
@@ -109,7 +113,10 @@ def _write_page(opened: Gallery, made: Map, file: Path, megabytes: float, *, for
     if left := len(made) - shown:
         gone = sum(point.is_missing for point in made)
         why = "the file is gone" if left == gone == 1 else "the files are gone" if left == gone else ""
-        why = why or f"their thumbnails exceed {megabytes:g} MB; allow more: --megabytes {2 * max(1, megabytes):g}"
+        why = (
+            why
+            or f"their thumbnails do not fit into {megabytes:g} MB; allow more: --megabytes {2 * max(1, megabytes):g}"
+        )
         note(f"{counted(left, 'picture')} shown as {'a point' if left == 1 else 'points'}: {why}")
 
 
@@ -120,7 +127,9 @@ def clusters(
     *,
     gallery: IndexOption = None,
     groups: _GroupsOption = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw a contact sheet of each group into this folder.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Draw a contact sheet of each group into this folder.")
+    ] = None,
     where: _FilterOption = None,
     seed: _SeedOption = 0,
     force: ForceOption = False,
@@ -196,11 +205,17 @@ def confusions(
     *,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER|CSV", help="Where the classes come from: such a folder, or a CSV file with the columns file and class."),
+        typer.Option(
+            metavar="FOLDER|CSV",
+            help="Where the classes come from: such a folder, or a CSV file with the columns file and class.",
+        ),
     ] = None,
     gallery: IndexOption = None,
     top: Annotated[
-        int, typer.Option("-k", "--top", metavar="N", min=1, help="How many pairs of classes, and how many pictures, to list.")
+        int,
+        typer.Option(
+            "-k", "--top", metavar="N", min=1, help="How many pairs of classes, and how many pictures, to list."
+        ),
     ] = 20,
     montage: _MontageOption = None,
     where: _FilterOption = None,

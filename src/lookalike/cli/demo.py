@@ -30,7 +30,10 @@ _HERE = Path("demo")
 @command("demo", "lookalike demo", "lookalike demo Photos", panel=FIND)
 def demo(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="Your own pictures (default: the collection 8 Scenes, 124 MB, downloaded once).")
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER", help="Your own pictures (default: the collection 8 Scenes, 124 MB, downloaded once)."
+        ),
     ] = None,
     *,
     no_progress: ProgressOption = False,

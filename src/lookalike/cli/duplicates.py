@@ -85,22 +85,33 @@ def find(
         ),
     ] = None,
     keep: Annotated[
-        str, typer.Option(metavar="RULE", help="Which picture of a group to keep: largest, oldest, 'path order' or 'most metadata'.")
+        str,
+        typer.Option(
+            metavar="RULE", help="Which picture of a group to keep: largest, oldest, 'path order' or 'most metadata'."
+        ),
     ] = "largest",
     plan: Annotated[
         str | None,
-        typer.Option(metavar="FILE", parser=read_name, help="Write a list of the files that would be moved, as .csv or as a .sh script."),
+        typer.Option(
+            metavar="FILE",
+            parser=read_name,
+            help="Write a list of the files that would be moved, as .csv or as a .sh script.",
+        ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Move the proven copies into the trash folder.")] = False,
     trash: _TrashOption = None,
     sheet: Annotated[
-        str | None, typer.Option(metavar="FOLDER", parser=read_name, help="Draw a contact sheet of each group into this folder.")
+        str | None,
+        typer.Option(metavar="FOLDER", parser=read_name, help="Draw a contact sheet of each group into this folder."),
     ] = None,
     budget: Annotated[
         int, typer.Option(metavar="PAIRS", min=0, help="Compare at most this many pairs, the likeliest first.")
     ] = 20_000,
     null: Annotated[
-        bool, typer.Option("-0", "--null", help="Print only the paths of the copies that would be moved, each followed by a NUL.")
+        bool,
+        typer.Option(
+            "-0", "--null", help="Print only the paths of the copies that would be moved, each followed by a NUL."
+        ),
     ] = False,
     force: ForceOption = False,
     json: JsonOption = False,

@@ -163,7 +163,9 @@ def compare_encoders(
 
 @command("check", "lookalike encoders check model.onnx", under=encoders)
 def check_encoder(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx file with its card (a .json file) beside it, or a folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An .onnx file with its card (a .json file) beside it, or a folder.")
+    ],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,

@@ -52,17 +52,21 @@ def run_experiments(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME...", autocompletion=complete_experiment, help="The experiments to run (default: all of `experiments list`)."
+            metavar="NAME...",
+            autocompletion=complete_experiment,
+            help="The experiments to run (default: all of `experiments list`).",
         ),
     ] = None,
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder in which each experiment gets a folder of its own.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder in which each experiment gets a folder of its own."),
     ] = Path("output"),
     results: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder for the results, one file for each finished experiment (default: output/results)."
+            metavar="DIR",
+            help="Folder for the results, one file for each finished experiment (default: output/results).",
         ),
     ] = None,
     changes: Annotated[

@@ -76,9 +76,9 @@ def inspect_match(
     hit: Annotated[Path, typer.Argument(metavar="HIT", help="The second picture, usually a search hit.")],
     *,
     gallery: IndexOption = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="Picture file to draw into.")
-    ] = Path("heat.png"),
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Picture file to draw into.")] = Path(
+        "heat.png"
+    ),
     force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,

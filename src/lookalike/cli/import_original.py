@@ -53,7 +53,8 @@ def import_original(
 ) -> None:
     """Convert a model and an index of the original system.
 
-    Nothing in the files is ever executed. The model becomes an encoder: lookalike index FOLDER -e DIR. The index
+    Nothing in the files is ever executed. The model becomes an encoder; to search with it: lookalike index FOLDER -e
+    DIR. The index
     becomes DIR/features.npz. With --pictures it also becomes a gallery, if encoding each picture gives the embedding
     that the index has for it.
     """

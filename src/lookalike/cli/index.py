@@ -91,7 +91,9 @@ def index(
     ),
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Also read files that look unchanged, and encode those whose content has changed."),
+        typer.Option(
+            "--refresh", help="Also read files that look unchanged, and encode those whose content has changed."
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Read and encode all files again, whether they have changed or not.")

@@ -56,7 +56,9 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="IMAGE",
-            help="The picture to search with: a file, id:17 for a picture of the gallery, or - for standard input. Several can be combined, with weights: a.jpg + 2:b.jpg - c.jpg; text:WORDS and color:NAME can be among them.",
+            help="The picture to search with: a file, id:17 for a picture of the gallery, or - for standard input. "
+            "Several can be combined, with weights: a.jpg + 2:b.jpg - c.jpg; text:WORDS and color:NAME can be among "
+            "them.",
         ),
     ] = None,
     *,
@@ -67,14 +69,18 @@ def search(
         list[str] | None, typer.Option(metavar="IMAGE", help="The same as - IMAGE, for scripts. Repeatable.")
     ] = None,
     good: Annotated[
-        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of this query that was right: rank pictures like it higher. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE", help="A hit of this query that was right: rank pictures like it higher. Repeatable."
+        ),
     ] = None,
     bad: Annotated[
-        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of this query that was wrong: rank pictures like it lower. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE", help="A hit of this query that was wrong: rank pictures like it lower. Repeatable."
+        ),
     ] = None,
-    clipboard: Annotated[
-        bool, typer.Option("--clipboard", help="Search with the picture on the clipboard.")
-    ] = False,
+    clipboard: Annotated[bool, typer.Option("--clipboard", help="Search with the picture on the clipboard.")] = False,
     crop: Annotated[
         str | None,
         typer.Option(metavar="X,Y,W,H", help="Search with this part of IMAGE, in pixels or percent: 10%,10%,50%,50%."),
@@ -96,12 +102,14 @@ def search(
         ),
     ] = None,
     palette: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="Search for the colours of this picture, alone or together with IMAGE.")
+        str | None,
+        typer.Option(metavar="IMAGE", help="Search for the colours of this picture, alone or together with IMAGE."),
     ] = None,
     color_weight: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="How much colours count when combined with IMAGE or --text, from 0 to 1 (default: 0.5)."
+            metavar="SHARE",
+            help="How much colours count when combined with IMAGE or --text, from 0 to 1 (default: 0.5).",
         ),
     ] = None,
     gallery: IndexOption = None,
@@ -120,7 +128,9 @@ def search(
             help="Search with N held-out pictures of --model, and draw each query and its hits.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of --sample; change it to draw other pictures.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Random seed of --sample; change it to draw other pictures.")
+    ] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -128,7 +138,9 @@ def search(
         ),
     ] = None,
     top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
-    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Skip the N nearest hits, to show the next page.")] = 0,
+    offset: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Skip the N nearest hits, to show the next page.")
+    ] = 0,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
     ] = False,
@@ -153,7 +165,10 @@ def search(
         bool, typer.Option("--open", help="Open the file of --html or --montage; without either, a temporary page.")
     ] = False,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="Show the hits in the terminal, if it can show pictures (kitty, iTerm2, sixel).")
+        bool,
+        typer.Option(
+            "--thumbnails", help="Show the hits in the terminal, if it can show pictures (kitty, iTerm2, sixel)."
+        ),
     ] = False,
     weights: Annotated[
         list[str] | None,
@@ -173,7 +188,9 @@ def search(
     ] = False,
     diversity: Annotated[
         float | None,
-        typer.Option(metavar="STRENGTH", min=0, max=1, help="How much the hits of --diverse differ, from 0 to 1 (default: 0.5)."),
+        typer.Option(
+            metavar="STRENGTH", min=0, max=1, help="How much the hits of --diverse differ, from 0 to 1 (default: 0.5)."
+        ),
     ] = None,
     unique: Annotated[bool, typer.Option("--unique", help="Show copies of the same picture as one hit.")] = False,
     where: Annotated[
@@ -194,7 +211,9 @@ def search(
     max_false_match: Annotated[
         float | None,
         typer.Option(
-            metavar="N", min=0, help="Show only hits so near that at most N pictures are expected to be as near by chance."
+            metavar="N",
+            min=0,
+            help="Show only hits so near that at most N pictures are expected to be as near by chance.",
         ),
     ] = None,
     exact: Annotated[
@@ -296,7 +315,8 @@ def _note_strange(hits: Hits) -> None:
     """Say that nothing good was found, and what is nearest."""
     if hits.nothing_good and hits:
         note(
-            f"nothing good found: even the nearest, {show_path_here(hits[0].path)}, is farther away than 95 in 100 pictures of the gallery are from their nearest neighbour"
+            f"nothing good found: even the nearest, {show_path_here(hits[0].path)}, is farther away than 95 in 100 "
+            "pictures of the gallery are from their nearest neighbour"
         )
 
 
@@ -311,7 +331,8 @@ def _note_unjudged(hits: Hits, max_false_match: float | None) -> None:
     elif not hits.nothing_good and not hits.beyond_chance(max_false_match):
         nearest = min(hits, key=lambda hit: hit.expected or 0.0)
         note(
-            f"no hit is near enough: {nearest.expected:.3g} pictures are expected to be as near as {show_path_here(nearest.path)} by chance"
+            f"no hit is near enough: {nearest.expected:.3g} pictures are expected to be as near as "
+            f"{show_path_here(nearest.path)} by chance"
         )
 
 
@@ -496,7 +517,9 @@ def _build_query(image: lookalike.Query | None, text: str | None, colors: _Color
         raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
     wanted = colors.build()
     if wanted is None and colors.given_weight is not None:
-        raise UsageError("--color-weight is the weight of colours, but no colour was given", hint="add --color or --palette")
+        raise UsageError(
+            "--color-weight is the weight of colours, but no colour was given", hint="add --color or --palette"
+        )
     if image is None and text is None and wanted is not None:
         return wanted
     like = image if image is not None else lookalike.Query.text(text or "")
@@ -584,7 +607,8 @@ def _note_limits(sample: Sample, count: int) -> None:
         note("the model was trained on all of its pictures, so some of them serve as queries")
     elif sample.kind == "of the gallery":
         note(
-            "it is not known which pictures this imported model was trained on, so the queries are pictures of the gallery"
+            "it is not known which pictures this imported model was trained on, so the queries are pictures of the "
+            "gallery"
         )
     if sample.missing:
         note(f"warning: {counted(sample.missing, 'picture')} of the sample could not be found; others were drawn")

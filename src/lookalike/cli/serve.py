@@ -27,12 +27,16 @@ def serve(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but the default needs --token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8765,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     token: Annotated[
         str,
         typer.Option(
-            metavar="TEXT", envvar="LOOKALIKE_TOKEN", help="Password that clients must send; required for any address but 127.0.0.1."
+            metavar="TEXT",
+            envvar="LOOKALIKE_TOKEN",
+            help="Password that clients must send; required for any address but 127.0.0.1.",
         ),
     ] = "",
     allow_host: Annotated[

@@ -56,7 +56,9 @@ def train(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the preset, such as learning_rate=0.0005. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value of the preset, such as learning_rate=0.0005. Repeatable."
+        ),
     ] = None,
     epochs: EpochsOption = None,
     size: SizeOption = None,
@@ -79,10 +81,10 @@ def train(
 ) -> None:
     """Train an encoder on your own pictures.
 
-    Most presets train the described autoencoder with TensorFlow. `patches` and `selfsup` learn from small pieces of the
-    pictures instead, in about a minute and without TensorFlow. If interrupted, run the same command again: it resumes.
+    Most presets train an autoencoder, with TensorFlow. `patches` and `selfsup` learn from small pieces of the pictures
+    instead, in about a minute and without TensorFlow. If interrupted, run the same command again: it resumes.
 
-    The result is an encoder: lookalike index FOLDER -e output/PRESET.
+    The result is an encoder. To search with it: lookalike index FOLDER -e output/PRESET.
     """
     from lookalike import encoders, training  # noqa: PLC0415  (numpy; TensorFlow when it begins)
 

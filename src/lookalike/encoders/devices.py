@@ -39,7 +39,7 @@ PROVIDERS = {
 """What ONNX Runtime calls each device, the best first; every installation has the last."""
 _PACKAGES = {
     "cuda": ("onnxruntime-gpu", "needs an NVIDIA GPU with CUDA"),
-    "coreml": ("onnxruntime", "has it on macOS only"),
+    "coreml": ("onnxruntime", "offers it on macOS only"),
     "directml": ("onnxruntime-directml", "needs Windows"),
 }
 _wanted: ContextVar[str | None] = ContextVar("device", default=None)
@@ -88,7 +88,7 @@ def check_device(device: str) -> None:
     if device not in offered:
         package, condition = _PACKAGES[device]
         raise UsageError(
-            f"ONNX Runtime has no device {device!r} on this machine; it has {', '.join(offered)}",
+            f"ONNX Runtime has no device {device!r} on this machine; it offers {', '.join(offered)}",
             hint=f"the package {package} {condition}: {how_to_install(package)}{_instead_of(package)}",
         )
 

@@ -73,7 +73,7 @@ def _simulate(
     """The mean P@10 of each round, and of how many queries."""
     each = [found for id_ in queries if (found := _search(gallery, label_of, id_, user, rounds)) is not None]
     if not each:
-        raise DatasetError("no class has enough pictures for as many rounds", hint="ask for fewer: --rounds 1")
+        raise DatasetError("no class has enough pictures for that many rounds", hint="ask for fewer: --rounds 1")
     marked, plain = (
         np.mean([[getattr(one, name) for one in found] for found in each], axis=0).tolist()
         for name in ("marked", "plain")

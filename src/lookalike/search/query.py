@@ -180,7 +180,7 @@ class PictureQuery(Query):
     def __post_init__(self) -> None:
         if isinstance(self.source, bytes) and self.source.startswith(_CONTENT):
             raise UsageError(
-                "bytes are taken as the path of a file, and these are the content of one",
+                "bytes are taken as the path of a file, but these are the content of one",
                 hint="for the content of a file: Query.content(data), or PIL.Image.open(io.BytesIO(data))",
             )
         if not isinstance(self.source, _SOURCES):
@@ -284,7 +284,7 @@ class PaletteQuery(Query):
 
     def __post_init__(self) -> None:
         if not isinstance(self.like, PictureQuery | StoredQuery):
-            raise UsageError("what is not a picture has no palette", hint="give a file, or id:17")
+            raise UsageError("only a picture has a palette", hint="give a file, or id:17")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:

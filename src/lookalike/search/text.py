@@ -33,7 +33,8 @@ __all__ = ["encode_text", "find_classes", "find_vocabulary", "reads_texts"]
 _T = TypeVar("_T")
 
 _BRING_A_PAIR = (
-    "for any words, bring a CLIP: lookalike encoders adopt EXPORT -o clip, then: lookalike index FOLDER -e clip"
+    "for any words, use an encoder such as CLIP: lookalike encoders adopt EXPORT -o clip, "
+    "then: lookalike index FOLDER -e clip"
 )
 
 
@@ -53,7 +54,7 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
         return directions, _space((start, start + directions.shape[1]))
     raise NoTextEncoder(
         f"{encoder.name} has no text encoder: it understands only pictures",
-        hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY; "
+        hint="an encoder such as CLIP also understands text: lookalike index FOLDER -e MODEL -i GALLERY; "
         "or teach the gallery this name by examples: lookalike teach NAME IMAGES",
     )
 

@@ -81,7 +81,7 @@ def draw_losses(
     epochs = [epoch.epoch for epoch in history]
     known = final or {}
     for of, colour, label, last in (
-        ("", _TRAIN, "trained on, mean while learning", known.get("train_mse")),
+        ("", _TRAIN, "trained on, mean during the epoch", known.get("train_mse")),
         ("val_", _HELD_OUT, "held out, after the epoch", known.get("held_out_mse")),
     ):
         errors = np.array([getattr(epoch, f"{of}mse") for epoch in history])

@@ -142,7 +142,7 @@ _CHOICES = (get_args(Schedule), get_args(Precision))
 def find_preset(name: str) -> Preset:
     """Return the preset of this name. Raises UsageError."""
     if name not in PRESETS:
-        raise UsageError(f"no preset {name!r}", hint=f"one of {', '.join(PRESETS)}")
+        raise UsageError(f"unknown preset {name!r}", hint=f"one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 

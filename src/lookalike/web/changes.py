@@ -37,7 +37,7 @@ _MOST_PATHS = 64
 _MOST_ID = 2**63 - 1
 _WAIT = 5.0  # seconds for another writer
 _BUSY: dict[int | str, dict[str, Any]] = {
-    409: {"description": "It has changed since it was looked at, or is being changed."}
+    409: {"description": "The collection has changed since it was looked at, or another process is changing it."}
 }
 
 
@@ -171,7 +171,7 @@ def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> 
         if found is None:
             return answer_working(served.surveys.duplicates)
         if fields.get("mark") != str(found.generation):
-            raise Problem(409, "changed", "other duplicates were found since; look at them again")
+            raise Problem(409, "changed", "other duplicates have been found since; look at them again")
         some = _choose(found.value, groups, choices)
         document = await served.uploads.run(request, _move, served, some, cast("str", keep))
         return JSONResponse(_hide_paths(document, base_of(request, served)))
@@ -205,7 +205,7 @@ def _choose(duplicates: Duplicates, groups: set[int] | None, choices: Mapping[in
     if wanted and not 1 <= min(wanted) <= max(wanted) <= len(duplicates.groups):
         raise Problem(422, "invalid_request", f"groups have numbers from 1 to {len(duplicates.groups)}")
     if not set(choices) <= set(wanted):
-        raise Problem(422, "invalid_request", "choices are for groups that copies are moved of")
+        raise Problem(422, "invalid_request", "choices are only for groups from which copies are moved")
     chosen = []
     for number in wanted:
         group, kept = duplicates.groups[number - 1], choices.get(number)
@@ -232,7 +232,7 @@ def _check_allowed(settings: Settings) -> None:
         raise Problem(
             403,
             "read_only",
-            "nothing can be changed over this server",
+            "this server does not allow changes",
             hint="LOOKALIKE_TOKEN=$(openssl rand -hex 16) lookalike serve ... --allow-write",
         )
 
@@ -242,11 +242,11 @@ async def _read_change(request: Request, settings: Settings, known: set[str]) ->
     _check_allowed(settings)
     content = await request.body()
     if len(content) > _MOST_JSON:
-        raise Problem(413, "too_large", f"a document may have {_MOST_JSON >> 10} KiB")
+        raise Problem(413, "too_large", f"a JSON document may have at most {_MOST_JSON >> 10} KiB")
     fields = read_json(content or b"{}")
     if not fields.keys() <= known:
         raise Problem(
-            422, "invalid_request", f"the document has other fields than {', '.join(sorted(known)) or 'none'}"
+            422, "invalid_request", f"the document may have only these fields: {', '.join(sorted(known)) or 'none'}"
         )
     return fields
 

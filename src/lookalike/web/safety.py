@@ -74,7 +74,7 @@ class Safety:
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = _read_host(headers.getlist("host"))
         if not self._is_ours(host):
-            raise Problem(400, "wrong_host", "this name does not lead to Lookalike")
+            raise Problem(400, "wrong_host", "this server does not answer to this host name")
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > _LONGEST_URL:
             raise Problem(414, "long_url", f"the address is longer than {_LONGEST_URL:,} bytes")
         if (
@@ -153,7 +153,7 @@ def _too_large() -> Problem:
     return Problem(
         413,
         "too_large",
-        f"a picture may have {MOST_BYTES >> 20} MiB, and this is larger",
+        f"a picture may have at most {MOST_BYTES >> 20} MiB, and this one is larger",
         headers={"connection": "close"},
     )
 

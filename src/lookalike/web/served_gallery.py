@@ -389,7 +389,7 @@ def _unlink(file: str) -> None:
 
 
 def _forgotten() -> Problem:
-    return Problem(404, "forgotten", "this picture is remembered no longer", hint="drop it again")
+    return Problem(404, "forgotten", "this picture is no longer remembered", hint="drop it again")
 
 
 def _gone() -> Problem:

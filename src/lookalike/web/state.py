@@ -227,7 +227,7 @@ def _read_part(kind: str, text: str) -> Part:
 
 def _unknown(kind: str, text: str) -> tuple[str, str]:
     if kind == "dropped":
-        return "forgotten", "this picture is remembered no longer"
+        return "forgotten", "this picture is no longer remembered"
     return "invalid_request", f"{text!r:.40} is not a picture"
 
 

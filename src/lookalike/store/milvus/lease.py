@@ -67,7 +67,7 @@ class Lease:
         if self._follower(self._token) is not None:
             raise StoreError(
                 f"{self._client.address.location}: the right to write was lost to another process after "
-                f"{TTL:g} seconds without an answer of the server",
+                f"{TTL:g} seconds without an answer from the server",
                 hint="run it again",
             )
 

@@ -255,7 +255,7 @@ def _letters(results: Sequence[Result]) -> dict[str, str]:
 
 def _machine(result: Result) -> str:
     machine = result.machine
-    parts = [machine["processor"], counted(machine['cores'], 'core'), f"{machine['memory_gib']} GiB", machine["system"]]
+    parts = [machine["processor"], counted(machine["cores"], "core"), f"{machine['memory_gib']} GiB", machine["system"]]
     noted = f" (described {machine['noted']})" if "noted" in machine else ""
     versions = ", ".join(f"{package} {version}" for package, version in result.versions.items())
     return ", ".join([*parts, *machine["accelerators"]]) + f"{noted}; {versions}"
