@@ -91,8 +91,8 @@ def test_a_part_of_a_picture_is_searched(run: Run, indexed: Path) -> None:
         (("000.jpg", "--like", "gone.jpg"), "--like: {}/gone.jpg: no such file"),
         (("--like", "gone.jpg"), "--like: {}/gone.jpg: no such file"),
         (("000.jpg", "--unlike", "color:red"), "--unlike is a colour"),
-        (("-", "000.jpg"), "must want something"),
-        (("--unlike", "000.jpg"), "must want something"),
+        (("-", "000.jpg"), "needs something to look for"),
+        (("--unlike", "000.jpg"), "needs something to look for"),
     ],
 )
 def test_an_error_says_what_is_wrong_with_the_query(
