@@ -349,7 +349,8 @@ EncoderOption = Annotated[
         metavar="NAME|FILE",
         parser=read_name,
         autocompletion=complete_encoder,
-        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME[@COMMIT].",
+        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME[@COMMIT] (default: the gallery's, or the "
+        "first of `lookalike encoders`).",
     ),
 ]
 SplitsOption = Annotated[

@@ -79,7 +79,10 @@ def skipped(*, gallery: IndexOption = None, json: JsonOption = False, no_progres
 @command("retry", "lookalike retry", "lookalike retry Photos/Panoramas --max-megapixels 400", panel=GALLERY)
 def retry(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A file, or a folder for all files below it (default: all).")
+        Path,
+        typer.Argument(
+            metavar="PATH", show_default=False, help="A file, or a folder for all files below it (default: all)."
+        ),
     ] = Path("/"),
     *,
     gallery: IndexOption = None,
@@ -351,14 +354,24 @@ def copy(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `lookalike export` wrote.")],
     *,
-    gallery: IndexOption = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "-i",
+            "--index",
+            metavar="DIR",
+            parser=read_location,
+            envvar="LOOKALIKE_INDEX",
+            help="Folder of the new gallery (default: .lookalike in the current folder).",
+        ),
+    ] = None,
     force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Make a gallery from an exported file.
 
-    The whole file is checked first. Without --index, the new gallery is .lookalike in the current folder.
+    The whole file is checked first.
     """
     pictures = lookalike.Gallery.restore(file, gallery or ".lookalike", force=force)
     if json:

@@ -49,7 +49,7 @@ def serve(
     device: DeviceOption = "auto",
     no_progress: ProgressOption = False,
 ) -> None:
-    """Serve a web page for searching the collection, and an HTTP API.
+    """Serve a web page to search the collection, and an HTTP API.
 
     By default, the page is for one person on this machine: other machines cannot reach it unless you give another
     --host, and it changes nothing unless you give --allow-write. Ctrl-C stops the server.

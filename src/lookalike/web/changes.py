@@ -85,14 +85,14 @@ def add_changes(api: FastAPI, served: ServedGallery, settings: Settings) -> None
 
     @api.get("/api/v1/state", response_model=Event, tags=["collection"], name="state")
     async def state(request: Request) -> Response:
-        """Say how many pictures there are, and what is under way."""
+        """Say how many pictures there are, and what is in progress."""
         return JSONResponse(await served.searches.run(request, read_state, served))
 
 
 def _add_index(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
     @api.get("/api/v1/index", response_model=Job, tags=["changes"], name="index-state")
     async def look() -> Response:
-        """Say how far the run of `index` is that was started here last."""
+        """Say how far the run of `index` that was last started here has come."""
         return JSONResponse(served.index.to_dict())
 
     @api.post(
@@ -117,7 +117,7 @@ def _add_index(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
 
     @api.delete("/api/v1/index", response_model=Job, tags=["changes"], name="index-cancel")
     async def cancel() -> Response:
-        """End the run of `index` after the pictures it is at; all before these stay indexed."""
+        """Stop the run of `index` after the current batch; all pictures up to there stay indexed."""
         _check_allowed(settings)
         served.index.cancel()
         return JSONResponse(served.index.to_dict())
@@ -158,7 +158,7 @@ def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> 
         name="apply",
     )
     async def apply(request: Request) -> Response:
-        """Move copies into the trash folder, of all groups or of some: those that are proven against what is kept.
+        """Move copies into the trash folder, of all groups or of some: only those proven against what is kept.
 
         mark: that of the duplicates that were looked at. choices: the id of the picture to keep, by group number.
         """

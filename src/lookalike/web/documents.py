@@ -121,7 +121,7 @@ class Working(BaseModel):
 
 
 class Island(BaseModel):
-    """A group of the map: its name, how many pictures it has, and the place of one in its midst."""
+    """A group of the map: its name, how many pictures it has, and the position of one in its middle."""
 
     name: str
     count: int
@@ -223,7 +223,7 @@ class Copies(BaseModel):
 
 
 class Duplicates(BaseModel):
-    """The groups of duplicates and what a rule would move. mark: of this finding, to be sent when it is applied."""
+    """The groups of duplicates and what a rule would move. mark: names this result, to apply its plan."""
 
     model_config = _example(
         groups=[

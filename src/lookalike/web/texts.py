@@ -172,7 +172,7 @@ TEXTS = {
     "waiting_how": "You can use the other pages meanwhile.",
     "indexing": "The collection is growing: {count} pictures so far",
     "words_known": "You can search the collection by words.",
-    "words_unknown": "You cannot search the collection by words yet; names that you teach it will be words.",
+    "words_unknown": "You cannot search the collection by words yet, unless you teach it names.",
     "gone": "This picture's file is no longer where it was.",
     "gone_head": "The file is gone",
     "gone_how": "It may have been moved, renamed or deleted. Its lookalikes are still found.",
