@@ -212,7 +212,7 @@ def _note_limits(found: Duplicates, opened: Gallery) -> None:
 
 def _note_moves(opened: Gallery, planned: Plan, moved: Moved | None) -> None:
     for left in planned.left[:_NAMED]:
-        note(f"stays {left.picture.display}: {left.reason}")
+        note(f"left in place {left.picture.display}: {left.reason}")
     if moved is None:
         if planned.moves:
             note(f"{counted(len(planned.moves), 'file')} would be moved: --apply moves them, --plan writes a list")
@@ -269,7 +269,7 @@ def _print_undone(done: Moved, *, as_json: bool) -> None:
     else:
         print_table(["restored", "failed"], [(len(done.done), len(done.failed))])
     for path, reason in done.failed[:_NAMED]:
-        note(f"stays in the trash {path_fields(path)['display']}: {reason}")
+        note(f"left in the trash {path_fields(path)['display']}: {reason}")
 
 
 @command("not", "lookalike duplicates not Photos/1.jpg Photos/2.jpg", under=duplicates)

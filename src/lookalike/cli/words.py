@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the pictures show, such as 'our boat'.")]
+_NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name for what the pictures show, such as 'our boat'.")
+]
 
 
 @command("words", "lookalike words", "lookalike words boat", panel=FIND)

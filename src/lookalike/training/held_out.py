@@ -1,4 +1,4 @@
-"""Search a gallery with random pictures that its model has not seen, as the described system did.
+"""Search a gallery with random pictures that its model has not seen, as the original system did.
 
 Its index had the pictures that were trained on, and the queries were taken from the others. Here a gallery may have
 both, so held-out pictures are never hits: every hit was trained on, or was not part of the training. Copies of a

@@ -1,6 +1,6 @@
 """The described experiments: what to train. Each preset states only what it changes in the one before it.
 
-Names and values are those of the described system's log. Sizes are sides in pixels, learning rates are Adam's.
+Names and values are those of the original system's log. Sizes are sides in pixels, learning rates are Adam's.
 """
 
 from __future__ import annotations
