@@ -71,7 +71,7 @@ def teach(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Teach the gallery a name from three to ten example pictures.
+    """Teach the gallery a name from three to ten examples.
 
     Afterwards `search --text NAME` finds such pictures and `--filter tag:NAME` selects them, including pictures that
     are added later. Teaching a name again adds examples; to start over, `forget` it first.

@@ -178,7 +178,7 @@ def check_count(k: int) -> int:
 def _check_selection(options: Options) -> Options:
     """The options with an offset and a strength that are plain numbers. Raises UsageError."""
     if not is_number(options.offset, int, np.integer) or options.offset < 0:
-        raise UsageError(f"the offset is {options.offset!r:.60}; it must be a whole number from 0 on")
+        raise UsageError(f"the offset is {options.offset!r:.60}; it must be a whole number of at least 0")
     strength = check_strength(options.diverse)
     if options.least and (strength or options.order != "distance"):
         other = "diverse" if strength else f"order {options.order}"

@@ -135,12 +135,12 @@ class Query:
         can take queries from strangers: the pictures in them are then those of the gallery, by their ids.
         """
         if not isinstance(fields, Mapping):
-            raise UsageError(f"{_a(fields)} is not a query", hint="a query is an object, such as {'id': 17}")
+            raise UsageError(f"{_a(fields)} is not a query", hint="a query must be an object, such as {'id': 17}")
         for name, kind in Query.kinds.items():
             if name in fields:
                 return kind.read(fields, paths=paths)
         known = ", ".join(Query.kinds)
-        raise UsageError(f"{_short(dict(fields))} is not a query", hint=f"a query has one of: {known}")
+        raise UsageError(f"{_short(dict(fields))} is not a query", hint=f"a query must have one of: {known}")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:
@@ -191,7 +191,7 @@ class PictureQuery(Query):
         """Make the query from the path of a file. Raises UsageError unless `paths` allows it."""
         if not paths:
             raise UsageError(
-                f"the query names the file {_short(fields['path'])}, and files are not read here",
+                f"the query names the file {_short(fields['path'])}, but files are not read here",
                 hint="give the id of a picture in the gallery; in Python: Query.from_dict(fields, paths=True)",
             )
         return cls(read_path(_text(fields, "path")), _read_crop(fields))

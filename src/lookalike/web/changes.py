@@ -128,7 +128,7 @@ def _start_index(served: ServedGallery, paths: list[bytes], flags: dict[str, boo
         roots = [os.path.realpath(root.path) for root in served.gallery.roots]
         for path in map(os.path.realpath, paths):
             if not any(path == root or path.startswith(root.rstrip(b"/") + b"/") for root in roots):
-                raise Problem(403, "outside", "folders can be added on the machine itself only")
+                raise Problem(403, "outside", "folders can be added only on the machine itself")
     served.index.start(paths, **flags)
 
 
@@ -145,7 +145,7 @@ def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> 
         fields = await _read_change(request, settings, {"ids"})
         ids = fields.get("ids")
         if not isinstance(ids, list) or len(ids) != 2 or not all(map(_is_id, ids)) or ids[0] == ids[1]:
-            raise Problem(422, "invalid_request", "ids are those of two pictures")
+            raise Problem(422, "invalid_request", "ids must be those of two pictures")
         await served.searches.run(request, _mark_distinct, served, ids)
         return JSONResponse({"distinct": ids})
 
@@ -165,7 +165,7 @@ def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> 
         fields = await _read_change(request, settings, {"mark", "keep", "groups", "choices"})
         keep, groups = fields.get("keep", "largest"), _read_groups(fields.get("groups"))
         if keep not in KEEP:
-            raise Problem(422, "invalid_request", f"keep is one of: {', '.join(KEEP)}")
+            raise Problem(422, "invalid_request", f"keep must be one of: {', '.join(KEEP)}")
         choices = _read_choices(fields.get("choices", {}))
         found = await served.searches.run(request, served.surveys.duplicates.find)
         if found is None:
@@ -203,7 +203,7 @@ def _choose(duplicates: Duplicates, groups: set[int] | None, choices: Mapping[in
     """
     wanted = range(1, len(duplicates.groups) + 1) if groups is None else sorted(groups)
     if wanted and not 1 <= min(wanted) <= max(wanted) <= len(duplicates.groups):
-        raise Problem(422, "invalid_request", f"groups have numbers from 1 to {len(duplicates.groups)}")
+        raise Problem(422, "invalid_request", f"the numbers of groups are from 1 to {len(duplicates.groups)}")
     if not set(choices) <= set(wanted):
         raise Problem(422, "invalid_request", "choices are only for groups from which copies are moved")
     chosen = []
@@ -254,17 +254,17 @@ async def _read_change(request: Request, settings: Settings, known: set[str]) ->
 def _read_flag(fields: Mapping[str, Any], name: str) -> bool:
     flag = fields.get(name, False)
     if not isinstance(flag, bool):
-        raise Problem(422, "invalid_request", f"{name} is true or false")
+        raise Problem(422, "invalid_request", f"{name} must be true or false")
     return flag
 
 
 def _read_paths(given: object) -> list[bytes]:
     if not isinstance(given, list) or len(given) > _MOST_PATHS:
-        raise Problem(422, "invalid_request", f"paths is a list of at most {_MOST_PATHS} paths")
+        raise Problem(422, "invalid_request", f"paths must be a list of at most {_MOST_PATHS} paths")
     paths = []
     for one in given:
         if not isinstance(one, str) or not one.startswith("/") or "\0" in one:
-            raise Problem(422, "invalid_request", "each path is an absolute one")
+            raise Problem(422, "invalid_request", "each path must be absolute")
         try:
             paths.append(os.fsencode(one))
         except UnicodeEncodeError:
@@ -276,15 +276,15 @@ def _read_groups(given: object) -> set[int] | None:
     if given is None:
         return None
     if not isinstance(given, list) or not all(map(_is_id, given)):
-        raise Problem(422, "invalid_request", "groups is a list of the groups' numbers")
+        raise Problem(422, "invalid_request", "groups must be a list of the groups' numbers")
     return set(given)
 
 
 def _read_choices(given: object) -> dict[int, int]:
     if not isinstance(given, dict) or not all(map(_is_id, given.values())):
-        raise Problem(422, "invalid_request", "choices are ids of pictures by the number of their group")
+        raise Problem(422, "invalid_request", "choices must be ids of pictures by the number of their group")
     if not all(key.isascii() and key.isdigit() and len(key) < 10 for key in given):
-        raise Problem(422, "invalid_request", "choices are by the number of the group")
+        raise Problem(422, "invalid_request", "choices must be by the number of the group")
     return {int(key): id_ for key, id_ in given.items()}
 
 

@@ -84,7 +84,7 @@ class Safety:
             raise Problem(431, "long_headers", "the headers are too many or too long")
         if self._settings.token and not _knows(headers.get("authorization", ""), self._settings.token):
             ask = {"www-authenticate": 'Basic realm="Lookalike", charset="UTF-8"'}
-            raise Problem(401, "unauthorized", "this server asks for its token", headers=ask)
+            raise Problem(401, "unauthorized", "this server needs its token", headers=ask)
         if scope["method"] not in _SAFE:
             _check_origin(headers, scope["scheme"])
         _check_length(headers.getlist("content-length"))

@@ -245,7 +245,7 @@ class ServedGallery:
         """The folder of a picture, on this machine. Raises Problem."""
         path = self._real_path(self.record(id_))
         if is_remote(path):
-            raise Problem(422, "invalid_request", "this picture lies in an object store")
+            raise Problem(422, "invalid_request", "this picture is in an object store")
         return Path(os.fsdecode(path)).parent
 
     def _write_file(self, content: bytes) -> str:
@@ -338,7 +338,7 @@ class ServedGallery:
             inside = real_path(root.path)
             if path == inside or path.startswith(inside.rstrip(b"/") + b"/") or root.rules.follow_links:
                 return path
-        raise Problem(403, "outside", "the picture's file lies outside the folders of the collection")
+        raise Problem(403, "outside", "the picture's file is outside the folders of the collection")
 
     def _decoder(self, pixels: int) -> DecoderPool:
         with self._lock:
@@ -365,7 +365,7 @@ class ServedGallery:
             return
         except Exception as error:  # noqa: BLE001  (whatever it is, a waiting client has to be answered)
             self.failure = error
-            _log.warning("searching is not possible: %s", error)
+            _log.warning("search is not possible: %s", error)
         finally:
             self._ready.set()
         self.knows_words = self._try_words()
