@@ -254,7 +254,7 @@ def verify(
         print_table(["problem"], [(problem,) for problem in problems])
         note(f"  hint: {name_command('verify --repair', place)}")
     else:
-        print_table(["verified"], [(f"{counted(pictures, 'picture')}, no problem",)])
+        print_table(["verified"], [(f"{counted(pictures, 'picture')}, no problems",)])
     if problems:
         raise typer.Exit(1)
 
@@ -266,7 +266,7 @@ def _print_repair(done: Repair, report: Report | None, *, as_json: bool) -> None
         print_json({**fields, **aside, **({"report": report.to_dict()} if report else {})})
         return
     if not done.problems or report is None or done.aside is None:
-        print_table(["verified"], [("no problem",)])
+        print_table(["verified"], [("no problems",)])
         return
     print_table(["problem"], [(problem,) for problem in done.problems])
     print_table(["kept", "lost", "read again"], [(done.kept, len(done.lost), report.added)])

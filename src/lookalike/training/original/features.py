@@ -143,7 +143,7 @@ def make_gallery(
             f"features with {features.embeddings.shape[1]} dimensions are not from a model with {encoder.dim}"
         )
     if not 0 <= features.indexes.min() <= features.indexes.max() < len(pictures):
-        raise DatasetError(f"the index names picture {features.indexes.max()}, the list has {len(pictures):,}")
+        raise DatasetError(f"the index names picture {features.indexes.max()}, but the list has only {len(pictures):,}")
     target = Path(locate(target, create=True))
     if (target / "gallery.db").exists():
         raise UsageError(f"there is a gallery in {target} already", hint="choose another --index")
