@@ -77,7 +77,7 @@ def test_nothing_good_found_is_an_answer_that_names_the_nearest(run: Run, galler
     done = run("search", tmp_path / "grey.png", "-k", 3, "-i", gallery / "gallery")
     assert done.status == 0
     assert "nothing good found: even " in done.err
-    assert ".png is farther than" in done.err
+    assert ".png, is farther away than" in done.err
     assert len(done.out.splitlines()) == 4
     done = run("search", tmp_path / "grey.png", "-k", 3, "-i", gallery / "gallery", "--json", "--max-false-match", 0.5)
     found = json.loads(done.out)

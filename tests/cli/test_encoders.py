@@ -109,7 +109,7 @@ def test_encoders_are_compared_on_several_folders_by_the_means(
     shown = run("encoders", "compare", labelled, tmp_path / "land", "-e", "histogram", "-e", "nonsense")
     assert shown.status == 0
     assert [line.split()[0] for line in shown.out.splitlines()[:4]] == ["collection", "set", "land", "mean"]
-    assert "nonsense on land: no encoder" in shown.err
+    assert "nonsense on land: unknown encoder" in shown.err
 
 
 def test_the_comparison_is_drawn(run: Run, labelled: Path, tmp_path: Path) -> None:

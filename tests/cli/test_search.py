@@ -226,7 +226,7 @@ def test_a_gallery_that_knows_pictures_only_says_so(run: Run, make_photos: Calla
     done = run("search", "--text", "red", "-i", tmp_path / "plain")
     assert (done.status, done.out) == (2, "")
     assert "histogram has no text encoder" in done.err
-    assert "hint: a pair" in done.err
+    assert "hint: an encoder such as CLIP" in done.err
 
 
 @pytest.fixture
