@@ -356,8 +356,8 @@ class Gallery:
         """Teach the gallery a name by pictures that show it, in the gallery or not, and by some that do not.
 
         Afterwards `search(Query.text(name))` finds such pictures and the filter `tag:name` selects them, including
-        pictures that are added later. A name that was taught before gets more examples. It hides a word of the
-        encoder's that is the same but for its case. Raises UsageError without an example or a name; UnreadableImage,
+        pictures that are added later. A name that was taught before gets more examples. It hides a word of the encoder
+        that differs only in case. Raises UsageError without an example or a name; UnreadableImage,
         StoreBusy.
         """
         some = [_as_list(pictures) for pictures in (like, unlike)]

@@ -1,7 +1,7 @@
 """Text queries: in the space of a text encoder, or of the classes that an image encoder was trained on.
 
 A text encoder's embedding is compared with the embeddings that the image encoder gave the pictures. An encoder without
-one may know words all the same (`lookalike.encoders.words`): a picture is as near to a word as to the nearest of its
+one may still know words (`lookalike.encoders.words`): a picture is as near to a word as to the nearest of its
 classes, by the cosine of its embedding and the class's direction.
 
 Unlike pictures, texts are not compared with adapted vectors. A gallery's projection is fitted to pictures, and texts

@@ -199,7 +199,7 @@ def show(path: bytes | str | os.PathLike[str], base: bytes) -> dict[str, str]:
 def find_base(gallery: Gallery, *, is_local: bool) -> bytes:
     """The folder that paths are shown relative to: none for a client on this machine.
 
-    For others it is the one that holds all indexed folders, so that nothing is said of what is above them.
+    For others it is the one that holds all indexed folders, so that no answer names the folders above it.
     """
     if is_local:
         return b""

@@ -73,7 +73,7 @@ class BoundedThreads:
         return self._threads.submit(work)
 
     def close(self) -> None:
-        """Drop what waits, and wait for what is under way."""
+        """Drop the work that waits, and wait for the work that has begun."""
         self._threads.shutdown(cancel_futures=True)
 
     def _end(self, waiter: asyncio.Future[None]) -> None:

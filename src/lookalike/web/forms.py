@@ -1,4 +1,4 @@
-"""How what was computed of a whole collection is written into a file, and read from it: see `kept`."""
+"""How results for a whole collection are written into a file, and read from it: see `kept`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page and the API have in common: reading what a client sends, searching, and answering with a problem."""
+"""Code that the page and the API share: reading requests, searching, and answering with a problem."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Asked:
 
 
 def check_parameters(request: Request) -> None:
-    """Refuse parameters that are unknown or, but for filters, repeated: they would be ignored without a word."""
+    """Refuse parameters that are unknown or, except filters, repeated: they would be ignored silently."""
     route = request.scope.get("route")
     known = _known(route) if route is not None else frozenset()
     names = [name for name, _ in request.query_params.multi_items()]

@@ -1,4 +1,4 @@
-"""What is checked of every request before anything else sees it, and what every answer carries.
+"""The checks that every request passes before anything else sees it, and the headers that every answer carries.
 
 A page of another site that a browser has open may send requests here, and a name of its own may lead here (DNS
 rebinding). So the Host must be a name of this server, even for GET; a request that changes anything must come from the

@@ -1,4 +1,4 @@
-"""What all requests share: one gallery, the decoders, bounded threads, thumbnails, and pictures that were dropped.
+"""The state that all requests share: one gallery, the decoders, bounded threads, thumbnails, and dropped pictures.
 
 Nothing of a picture that a client sends is decoded in this process: it is written into a file, which a bounded worker
 reads (`images/pool.py`).
@@ -86,11 +86,11 @@ class _Dropped:
 
 
 class ServedGallery:
-    """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
+    """Answers for one gallery. `start` makes it ready in the background, `close` ends everything that it started.
 
     when_ready: called in the background when that is done, as it is when `start` is called; nothing can be added later,
     so that it is always the same thread that runs it, or none. when_stopping: called when the server is about to end,
-    by what would keep a connection open.
+    to close connections that would stay open.
     """
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
@@ -192,7 +192,7 @@ class ServedGallery:
         return self._remember(_Dropped(picture, "", 0))
 
     def dropped(self, name: str, part: str = "") -> ViewedPicture:
-        """A picture that was dropped, or a part of it. Raises Problem when it is remembered no longer."""
+        """A picture that was dropped, or a part of it. Raises Problem when it is no longer remembered."""
         one = self._find_dropped(name)
         if not part:
             return one.picture

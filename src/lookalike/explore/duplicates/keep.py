@@ -34,7 +34,7 @@ _CERTAIN = {"identical", "same picture"}
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A copy that is to be moved away, the picture that stays in its place, and what proves it.
+    """A copy to move away, the picture that is kept instead, and the proof.
 
     group: the number of the group, from 1.
     """
