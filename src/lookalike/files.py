@@ -3,9 +3,9 @@
 `write_output` is the way to every drawing and document that a person names: it replaces only what Lookalike made, and
 marks what it writes. Nothing else in the package writes where a person's own files may be.
 
-What is being written has a name of its own beside its place, so that the rename at the end is one step of the file
-system. Nothing is left of a write that fails. What a process leaves that is killed or loses its power is an unknown
-file beside one that is whole; the next write of the same name a day later removes it.
+A file is first written under another name beside its destination, so that the rename at the end is one step of the file
+system. A write that fails leaves nothing behind. A process that is killed, or loses its power, leaves an unfinished
+file of another name beside a complete one; the next write of the same name, a day later or more, removes it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def expands_home(function: Callable[_Arguments, _Result]) -> Callable[_Arguments
 def write_output(
     path: Path, *, force: bool = False, protects: Protects | None = None, mark: str = MARK
 ) -> Iterator[Path]:
-    """Give an empty file to be written; afterwards it is the drawing or document at `path`, and says that it is ours.
+    """Give an empty file to be written; afterwards it is the drawing or document at `path`, and bears Lookalike's mark.
 
     mark: what the file says; it is added at the end where the writer has not put it into the metadata. The rest is that
     of `check_output`. Raises UsageError, also for what the disk or the writer refuses.

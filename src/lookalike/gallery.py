@@ -234,8 +234,8 @@ class Gallery:
     def relocate(self, old: PathLike, new: PathLike, *, dry_run: bool = False, wait: float = 0.0) -> int:
         """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
-        Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery knows
-        no picture in `old`, or already knows a different one at a new path.
+        Either all paths are rewritten or none; no file is read. Raises StoreBusy; UsageError when the gallery has no
+        picture in `old`, or already has a different one at a new path.
         """
         return maintenance.relocate(self.store, old, new, dry_run=dry_run, wait=wait)
 
@@ -299,7 +299,7 @@ class Gallery:
         exact: compare with every picture, even in a gallery so large that searches are normally approximate.
         unique: count copies once: of pictures with the same content, and of those that were only rescaled or compressed
         again, the nearest is a hit; k hits are returned if there are k different pictures.
-        offset: leave out that many hits, for the next page; ranks are counted from the nearest all the same.
+        offset: leave out that many hits, for the next page; ranks are still counted from the nearest.
         diverse: how much it counts that a hit differs from those before it, from 0 to 1; True is 0.5. Hits are chosen
         among the nearest 200. least: the least similar pictures, farthest first.
         Raises UnreadableImage, EncoderMismatch, StoreError; UsageError for k < 1, and for an unknown filter or order.
@@ -355,9 +355,10 @@ class Gallery:
     ) -> Taught:
         """Teach the gallery a name by pictures that show it, in the gallery or not, and by some that do not.
 
-        Afterwards `search(Query.text(name))` finds it, the filter `tag:name` selects it, and so it is with pictures
-        that are added later. A name that was taught before gets more examples. It hides a word of the encoder's that
-        is the same but for its case. Raises UsageError without an example or a name; UnreadableImage, StoreBusy.
+        Afterwards `search(Query.text(name))` finds such pictures and the filter `tag:name` selects them, including
+        pictures that are added later. A name that was taught before gets more examples. It hides a word of the encoder
+        that differs only in case. Raises UsageError without an example or a name; UnreadableImage,
+        StoreBusy.
         """
         some = [_as_list(pictures) for pictures in (like, unlike)]
         return concepts.teach(self.store, lambda: self.encoder, name, like=some[0], unlike=some[1], wait=wait)
@@ -441,11 +442,11 @@ class Gallery:
         return cast("Moved", actions.apply_plan(self.store, plan, folder, wait=wait))
 
     def undo_moves(self, trash: str | Path | None = None, *, on_progress: OnProgress | None = None) -> Moved:
-        """Bring back the files that `move_duplicates` has moved into a trash folder, and index them again.
+        """Bring back the files that `move_duplicates` moved into a trash folder, and index them again.
 
-        A file whose old place is taken stays in the trash, and is named in the result. Galleries beside each other have
-        one trash folder: all of it comes back, and what lies in the folders of this gallery is indexed. Raises
-        StoreBusy, UsageError.
+        A file stays in the trash if another file has taken its place; it is then named in the result. Galleries beside
+        each other have one trash folder: all of it comes back, and what lies in the folders of this gallery is indexed.
+        Raises StoreBusy, UsageError.
         """
         actions = importlib.import_module("lookalike.explore.duplicates.actions")
         folder = actions.find_trash(self.location) if trash is None else expand_home(Path(trash))
@@ -489,7 +490,7 @@ class Gallery:
         return cast("Clusters", found(self.store, count, where=where, seed=seed, namers=self._namers()))
 
     def outliers(self, k: int = 20, *, where: Sequence[str] = ()) -> Outliers:
-        """The k pictures that are least like all others, the farthest first. Raises StoreError, UsageError."""
+        """The k pictures that are least like the others, the farthest first. Raises StoreError, UsageError."""
         return cast(
             "Outliers", importlib.import_module("lookalike.explore.outliers").find_outliers(self.store, k, where=where)
         )

@@ -29,7 +29,8 @@ def start(function: str, *arguments: Any, stderr: int | None = None) -> subproce
     It runs under this interpreter, finds modules where this process does, and takes nothing from the environment or
     the working directory (-I). It is not started through `multiprocessing`: the caller's script is not run again in
     it, so it needs no `if __name__ == "__main__"`. It is in a process group of its own: Ctrl-C in a terminal reaches
-    this process alone, which then ends its children. stderr: as `subprocess.Popen` takes it; ours if None.
+    this process alone, which then ends its children. stderr: as `subprocess.Popen` takes it; that of this process if
+    None.
     Raises OSError when no process can be started.
     """
     command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), function, json.dumps(arguments)]

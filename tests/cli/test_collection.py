@@ -38,7 +38,7 @@ def test_a_map_replaces_what_lookalike_made_and_nothing_else(run: Run, scenes: P
 
 def test_a_page_says_what_has_no_thumbnail(run: Run, scenes: Path, tmp_path: Path) -> None:
     done = run("map", "-i", scenes, "--html", tmp_path / "a.html", "--megabytes", "0")
-    assert "12 pictures shown as points: without a thumbnail in 0 MB; allow more: --megabytes 2" in done.err
+    assert "12 pictures shown as points: their thumbnails do not fit into 0 MB; allow more: --megabytes 2" in done.err
     (scenes / "beach" / "000.jpg").unlink()
     done = run("map", "-i", scenes, "--html", tmp_path / "b.html")
     assert "1 picture shown as a point: the file is gone" in done.err

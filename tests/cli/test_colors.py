@@ -60,8 +60,8 @@ def test_colours_and_a_palette_go_with_a_picture(run: Run, gallery: Path) -> Non
         (("--color", "red", "--color-weight", "nan"), "is not a number"),
         (("--palette", "missing.jpg"), "--palette: "),
         (("--palette", "id:999"), "--palette: no picture in the gallery has the id 999"),
-        (("--palette", "text:boat"), "--palette: what is not a picture has no palette"),
-        (("id:1", "--color-weight", 0.3), "--color-weight is the weight of colours, and there are none"),
+        (("--palette", "text:boat"), "--palette: only a picture has a palette"),
+        (("id:1", "--color-weight", 0.3), "--color-weight is the weight of colours, but no colour was given"),
         (("--color", "red", "--order", "diffusion"), "diffusion"),
         (("--color", "red", "--filter", "color:"), "not a filter"),
     ],
@@ -77,7 +77,7 @@ def test_nothing_good_found_is_an_answer_that_names_the_nearest(run: Run, galler
     done = run("search", tmp_path / "grey.png", "-k", 3, "-i", gallery / "gallery")
     assert done.status == 0
     assert "nothing good found: even " in done.err
-    assert ".png is farther than" in done.err
+    assert ".png, is farther away than" in done.err
     assert len(done.out.splitlines()) == 4
     done = run("search", tmp_path / "grey.png", "-k", 3, "-i", gallery / "gallery", "--json", "--max-false-match", 0.5)
     found = json.loads(done.out)

@@ -28,7 +28,7 @@ def commands(indexed: Path, tmp_path: Path) -> list[list[object]]:
 def test_a_device_that_is_not_there_is_a_usage_error(run: Run, commands: list[list[object]], number: int) -> None:
     done = run(*commands[number], "--device", LACKING)
     assert (done.status, done.out) == (2, "")
-    assert f"ONNX Runtime has no device '{LACKING}' on this machine; it has " in done.err
+    assert f"ONNX Runtime has no device '{LACKING}' on this machine; it offers " in done.err
     assert "onnxruntime" in done.err.partition("hint: ")[2]
 
 

@@ -77,7 +77,7 @@ def test_a_part_of_a_picture_is_searched(run: Run, indexed: Path) -> None:
         (("",), "an empty word"),
         ((), "there is nothing to search for"),
         (("000.jpg", "--text", "boat"), "IMAGE and --text cannot be combined"),
-        (("--good", "000.jpg"), "--good and --bad mark hits of a query, and there is none"),
+        (("--good", "000.jpg"), "--good and --bad mark hits of a query, but no query was given"),
         (("000.jpg", "--good", "001.jpg", "--bad", "001.jpg"), "001.jpg is marked with --good and with --bad"),
         ((".",), "{}: a folder, not a picture"),
         (("000.jpg", "+", "id:" + "9" * 30), "part 2 of the query: no picture in the gallery has the id 999"),
@@ -91,8 +91,8 @@ def test_a_part_of_a_picture_is_searched(run: Run, indexed: Path) -> None:
         (("000.jpg", "--like", "gone.jpg"), "--like: {}/gone.jpg: no such file"),
         (("--like", "gone.jpg"), "--like: {}/gone.jpg: no such file"),
         (("000.jpg", "--unlike", "color:red"), "--unlike is a colour"),
-        (("-", "000.jpg"), "must want something"),
-        (("--unlike", "000.jpg"), "must want something"),
+        (("-", "000.jpg"), "needs something to look for"),
+        (("--unlike", "000.jpg"), "needs something to look for"),
     ],
 )
 def test_an_error_says_what_is_wrong_with_the_query(

@@ -226,7 +226,7 @@ def test_a_gallery_that_knows_pictures_only_says_so(run: Run, make_photos: Calla
     done = run("search", "--text", "red", "-i", tmp_path / "plain")
     assert (done.status, done.out) == (2, "")
     assert "histogram has no text encoder" in done.err
-    assert "hint: a pair" in done.err
+    assert "hint: an encoder such as CLIP" in done.err
 
 
 @pytest.fixture
@@ -290,10 +290,10 @@ def test_a_search_needs_a_picture_or_a_sample_of_a_model(run: Run, wrong: tuple[
     assert "Traceback" not in done.err
 
 
-def test_a_folder_that_cannot_be_drawn_into_is_named(run: Run, output: Path, tmp_path: Path) -> None:
+def test_a_folder_for_drawings_that_cannot_be_made_is_named(run: Run, output: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("search", "-m", output / "final", "-i", output / "features", "-s", 1, "--output", tmp_path / "file")
-    assert (done.status, "cannot be drawn into" in done.err) == (2, True)
+    assert (done.status, "cannot be made" in done.err) == (2, True)
 
 
 def test_the_split_counts_queries_and_the_number_is_its(run: Run, output: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_port_that_is_taken_is_a_mistake_with_a_hint(run: Run, indexed: Path) 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("serve", indexed, "--port", taken.getsockname()[1], "--no-open")
     assert done.status == 2
-    assert "another program is there" in done.err
+    assert "in use by another program" in done.err
     assert "--port 0" in done.err
 
 

@@ -233,11 +233,11 @@ def test_an_archive_with_damaged_content_is_refused_and_fetched_anew(archive: Pa
     assert not packed.exists()
 
 
-def test_an_archive_that_holds_more_than_it_can_is_not_unpacked(
+def test_an_archive_that_holds_more_than_expected_is_not_unpacked(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lookalike.datasets.samples._MOST_BYTES", 1000)
-    with pytest.raises(DatasetError, match="holds more than it can"):
+    with pytest.raises(DatasetError, match="holds more than expected"):
         unpack_by_prefix(archive, tmp_path / "scenes", "0")
 
 

@@ -55,7 +55,7 @@ def test_every_machine_offers_its_processor_last() -> None:
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "histogram", "hybrid:efficientnet-lite0=0.7+histogram=0.3"])
 def test_a_device_that_is_not_there_is_an_error_that_names_those_that_are(name: str) -> None:
-    with pytest.raises(UsageError, match=f"has no device '{LACKING}' on this machine; it has .*cpu") as caught:
+    with pytest.raises(UsageError, match=f"has no device '{LACKING}' on this machine; it offers .*cpu") as caught:
         load_encoder(name, device=LACKING)
     assert "onnxruntime" in caught.value.hint
 

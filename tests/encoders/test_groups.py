@@ -62,13 +62,13 @@ def test_a_gallery_divides_embeddings_by_the_groups_of_the_encoder() -> None:
 
 @pytest.mark.parametrize("groups", [[], [EncoderGroup(1000)], [EncoderGroup(1440, 1.0), EncoderGroup(0, 0.0)]])
 def test_groups_that_do_not_make_the_embedding_are_an_error_that_names_the_encoder(groups: list[EncoderGroup]) -> None:
-    with pytest.raises(EncoderError, match=r"groups of the encoder histogram .* do not make 1440 dimensions"):
+    with pytest.raises(EncoderError, match=r"groups of the encoder histogram .* do not add up to 1440 dimensions"):
         groups_of(Halves(groups))
 
 
 @pytest.mark.parametrize("shares", [(0.6, 0.6), (1.0, 0.0), (1.5, -0.5)])
 def test_shares_that_are_not_positive_or_not_together_1_are_an_error(shares: tuple[float, float]) -> None:
-    with pytest.raises(EncoderError, match="not positive or not together 1"):
+    with pytest.raises(EncoderError, match="not positive, or do not add up to 1"):
         groups_of(Halves([EncoderGroup(720, share) for share in shares]))
 
 

@@ -192,5 +192,5 @@ class TestLearningWhenAGalleryIsMade:
         assert not (tmp_path / "gallery").exists()
 
     def test_a_gallery_without_a_folder_has_nowhere_to_keep_it(self, make_photos: Callable[..., Path]) -> None:
-        with pytest.raises(UsageError, match="kept in a folder"):
+        with pytest.raises(UsageError, match="kept in the gallery's folder"):
             Gallery.open("memory:", encoder="patches", create=True, learn_from=[make_photos(12)])

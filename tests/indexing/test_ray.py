@@ -222,7 +222,9 @@ def test_the_command_takes_an_address(nodes: Nodes, photos: Path, tmp_path: Path
     assert again.returncode == 0, "nothing is left to encode, so no cluster is needed"
     retry = [sys.executable, "-m", "lookalike", "retry", "-i", str(tmp_path / "g"), "--ray", "127.0.0.1:1"]
     failed = subprocess.run(retry, capture_output=True, text=True)
-    assert (failed.returncode, "no Ray cluster is reached at 127.0.0.1:1" in failed.stderr) == (1, True), failed.stderr
+    assert (failed.returncode, "no Ray cluster can be reached at 127.0.0.1:1" in failed.stderr) == (1, True), (
+        failed.stderr
+    )
 
 
 def test_a_cluster_that_is_not_there_is_named_with_the_remedy(photos: Path) -> None:
@@ -232,7 +234,7 @@ def test_a_cluster_that_is_not_there_is_named_with_the_remedy(photos: Path) -> N
         "except Unreachable as error: print(error, '|', error.hint)\n"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
-    assert "no Ray cluster is reached at 127.0.0.1:1" in done.stdout, done.stderr
+    assert "no Ray cluster can be reached at 127.0.0.1:1" in done.stdout, done.stderr
     assert "ray start --head" in done.stdout
 
 

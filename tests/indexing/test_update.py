@@ -418,7 +418,7 @@ class TestRoots:
 
     def test_one_that_is_removed_is_no_longer_looked_after(self, run: Run) -> None:
         assert run.gallery.remove(run.photos) == 10
-        with pytest.raises(UsageError, match="knows no folder") as nothing:
+        with pytest.raises(UsageError, match="has no folder") as nothing:
             run.gallery.index()
         assert "lookalike index FOLDER" in nothing.value.hint
 

@@ -150,8 +150,8 @@ def test_a_colour_that_no_picture_has_is_explained(gallery: Gallery) -> None:
         (lambda: Query.color("red:x"), "above 0"),
         (lambda: Query.color("red:nan"), "above 0"),
         (Query.color, "no colour"),
-        (lambda: Query.palette(Query.text("a boat")), "has no palette"),
-        (lambda: Query.palette(Query.color("red")), "has no palette"),
+        (lambda: Query.palette(Query.text("a boat")), "only a picture has a palette"),
+        (lambda: Query.palette(Query.color("red")), "only a picture has a palette"),
     ],
 )
 def test_what_is_no_colour_is_named(make: object, said: str) -> None:
@@ -168,7 +168,7 @@ def test_a_misspelt_colour_comes_with_what_was_meant() -> None:
 def test_what_cannot_be_combined_with_colours_is_refused(gallery: Gallery, photos: Path) -> None:
     picture = Query.picture(photos / "half.png")
     for query, options, said in [
-        (picture - Query.color("red"), {}, "can only be wanted"),
+        (picture - Query.color("red"), {}, "can only be added"),
         (Query.color("red"), {"order": "diffusion"}, "diffusion"),
         (Query.color("red"), {"weights": {"histogram": 0.5}}, "weights"),
     ]:

@@ -153,7 +153,7 @@ class TestGalleries:
         assert gallery.search(query, 3, order="diffusion").rows() == other[:3].rows()
 
     def test_an_order_that_is_none_is_refused(self, gallery: Gallery, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="no order 'size'"):
+        with pytest.raises(UsageError, match="unknown order 'size'"):
             gallery.search(tmp_path / "photos" / "003.jpg", 3, order="size")  # type: ignore[arg-type]
 
     def test_only_pictures_that_pass_take_part(self, gallery: Gallery, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_what_is_not_wanted_moves_away(gallery: Gallery, photos: Path) -> None:
 @pytest.mark.parametrize("weights", [(-1, -1), (0, 0), (-1, 0)])
 def test_a_query_must_want_something(gallery: Gallery, photos: Path, weights: tuple[float, float]) -> None:
     query = weights[0] * Query.picture(photos / "001.jpg") + weights[1] * Query.picture(photos / "002.jpg")
-    with pytest.raises(UsageError, match="must want something"):
+    with pytest.raises(UsageError, match="needs something to look for"):
         gallery.search(query)
 
 

@@ -106,7 +106,7 @@ def test_an_encoder_without_a_text_tower_says_what_would_have_one(
         gallery.index(make_photos(2), options=ONE)
         with pytest.raises(NoTextEncoder, match="histogram has no text encoder") as raised:
             gallery.search_text("red")
-        assert "a pair" in raised.value.hint
+        assert "an encoder such as CLIP" in raised.value.hint
 
 
 def test_a_pair_whose_image_tower_has_changed_is_refused(gallery: Gallery, pair: Path) -> None:

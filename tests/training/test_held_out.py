@@ -111,7 +111,7 @@ def test_a_gallery_of_nothing_but_held_out_pictures_has_nothing_to_find(
 ) -> None:
     with Gallery.open(tmp_path / "gallery", encoder=run, create=True) as gallery:
         gallery.index(*(photos / name for name in held_out(run)))
-        with pytest.raises(UsageError, match="nothing to be found"):
+        with pytest.raises(UsageError, match="nothing to find"):
             search_sample(gallery, run, 2)
 
 

@@ -77,7 +77,7 @@ def test_a_value_that_is_none_is_refused(key: str, value: str) -> None:
 
 
 def test_an_unknown_preset_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="no preset 'nonsense'") as raised:
+    with pytest.raises(UsageError, match="unknown preset 'nonsense'") as raised:
         find_preset("nonsense")
     assert "exp6d" in raised.value.hint
 

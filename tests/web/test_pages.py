@@ -109,7 +109,7 @@ def test_a_picture_is_dropped_without_a_script(browser: TestClient, gallery: Gal
     preview = next(image["src"] for image in page.all("img") if image["src"].startswith("/dropped/"))
     assert browser.get(preview).content.startswith(b"\xff\xd8")
     assert "forgotten" in browser.get("/?dropped=unknown", headers={"accept": "*/*"}).text
-    assert "remembered no longer" in browser.get("/?dropped=unknown").text
+    assert "no longer remembered" in browser.get("/?dropped=unknown").text
 
 
 def test_only_so_many_dropped_pictures_are_remembered(served: ServedGallery) -> None:

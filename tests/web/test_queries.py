@@ -138,7 +138,7 @@ def test_what_was_dropped_takes_a_bounded_room(served: ServedGallery, monkeypatc
     content = make_upload(7, (200, 150))
     monkeypatch.setattr(module, "_MOST_DROPPED", 2 * len(content))
     names = [served.accept(content) for _ in range(4)]
-    with pytest.raises(Exception, match="remembered no longer"):
+    with pytest.raises(Exception, match="no longer remembered"):
         served.dropped(names[0], PART)
     assert served.dropped(names[0]).width == 200
     assert served.dropped(names[3], PART).width == 100

@@ -3,7 +3,7 @@
 `plan` says what is fitted, `projection` centres and rotates, `expansion` smooths with nearest neighbours, `lda` learns
 from labels, and `serialize` turns all of it into bytes and back.
 
-Embeddings of 64 dimensions that really vary in eight, adapted to the pictures at hand:
+Embeddings of 64 dimensions that really vary in eight, adapted to a gallery of 500 pictures:
 
     >>> import numpy as np
     >>> from lookalike.adaptation.plan import Plan, fit_plan

@@ -1,10 +1,10 @@
 """A concept as a direction: a discriminant between a few examples and all that a gallery holds.
 
-A linear discriminant needs the mean of the examples and how all pictures vary, which the gallery tells without labels
+A linear discriminant needs the mean of the examples and how all pictures vary, which the gallery shows without labels
 (Hariharan, Malik & Ramanan 2012). The variation within the concept is not known from a few examples, so the covariance
-is shrunk towards a multiple of the identity, the more the fewer there are: with one example the direction is nearly the
-example itself, seen from the gallery's mean. All constants were chosen by cross-validation over eight collections, with
-1, 2, 3, 5 and 10 examples (docs/decisions.md).
+is shrunk towards a multiple of the identity, and shrunk more when there are fewer: with one example the direction is
+nearly the example itself, seen from the gallery's mean. All constants were chosen by cross-validation over eight
+collections, with 1, 2, 3, 5 and 10 examples (docs/decisions.md).
 """
 
 from __future__ import annotations

@@ -247,7 +247,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  (Typer's signature)
         raise typer.Exit
 
 
-@app.callback(epilog="Every command explains its options with examples: lookalike COMMAND --help")
+@app.callback(epilog="For a command's options and examples: lookalike COMMAND --help")
 def _frame(
     *,
     version: Annotated[
@@ -317,7 +317,7 @@ def _check_timeout(seconds: float) -> float:
 
 def _check_threshold(distance: float | None) -> float | None:
     if distance is not None and not 0 <= distance < math.inf:  # neither is true of nan
-        raise typer.BadParameter(f"{distance:g} is not a distance, which is a number from 0 on")
+        raise typer.BadParameter(f"{distance:g} is not a distance: give a number of at least 0")
     return distance
 
 
@@ -349,7 +349,8 @@ EncoderOption = Annotated[
         metavar="NAME|FILE",
         parser=read_name,
         autocompletion=complete_encoder,
-        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME[@COMMIT].",
+        help="Name of an encoder, a model file or folder, or hf:OWNER/NAME[@COMMIT] (default: the gallery's, or the "
+        "first of `lookalike encoders`).",
     ),
 ]
 SplitsOption = Annotated[
@@ -374,7 +375,9 @@ MegapixelsOption = Annotated[
 TimeoutOption = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", callback=_check_timeout, help="Skip pictures that take longer to read, until the next run."
+        metavar="SECONDS",
+        callback=_check_timeout,
+        help="Skip pictures that take longer than this to read; the next run tries them again.",
     ),
 ]
 ThresholdOption = Annotated[
@@ -388,7 +391,8 @@ OrderOption = Annotated[
     typer.Option(help="distance: nearest first; diffusion: re-rank to bring up more of the same kind."),
 ]
 WaitOption = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait while another process is writing.")
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="How long to wait while another process is writing to the gallery."),
 ]
 RayOption = Annotated[
     str | None,

@@ -59,7 +59,7 @@ def bench_search(
     sizes: Annotated[
         str, typer.Option(metavar="N,N,...", help="How many pictures each gallery has.")
     ] = "1000,10000,100000",
-    dim: Annotated[int, typer.Option(metavar="N", min=1, max=65536, help="Dimensions of made-up embeddings.")] = 128,
+    dim: Annotated[int, typer.Option(metavar="N", min=1, max=65536, help="Dimensions of the random embeddings.")] = 128,
     embeddings: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="Use real embeddings, float32 (n, dim), instead.")
     ] = None,
@@ -102,13 +102,13 @@ def bench_cold(
     query: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to search with.")],
     *,
     gallery: IndexOption = None,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many pairs of processes.")] = 9,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many pairs of processes to time.")] = 9,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Measure a search that starts from nothing.
+    """Measure a search in a newly started process.
 
-    The whole process is compared with embedding one picture by hand, and `--help` with its imports.
+    The whole process is compared with a script that only embeds one picture, and `--help` with its imports alone.
     """
     from lookalike.store import locate  # noqa: PLC0415  (numpy)
 
@@ -126,15 +126,15 @@ def bench_feedback(
     queries: Annotated[
         int, typer.Option(metavar="N", min=1, max=100_000, help="How many pictures to search for.")
     ] = 120,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, max=20, help="How often hits are marked.")] = 3,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, max=20, help="How many rounds of marking.")] = 3,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Measure what marking hits as good or bad gains.
 
-    A simulated user looks at ten hits at a time and marks the first right and the first wrong one, or all. Shown is the
-    share of right pictures among the next ten, after each round, with the marks and without. Only gallery pictures are
-    searched.
+    A simulated user looks at ten hits at a time, and marks either the first right and the first wrong one, or all. The
+    table shows the share of right pictures among the next ten hits after each round, with and without the marks. Only
+    the gallery pictures of each split are searched.
     """
     from lookalike.evaluation.collections import name_collections  # noqa: PLC0415  (numpy)
     from lookalike.evaluation.feedback import measure_feedback  # noqa: PLC0415  (the same)

@@ -29,16 +29,17 @@ _FilterOption = Annotated[
     typer.Option(
         "--filter",
         metavar="FIELD:VALUE",
-        help="Only pictures that match: folder:beach, width:>1000, or -label:forest for all others. Repeatable.",
+        help="Only pictures that match: folder:beach, width:>1000, or -label:forest to leave those out. Repeatable.",
     ),
 ]
 _GroupsOption = Annotated[
-    int | None, typer.Option("-n", "--groups", metavar="N", help="How many groups (default: as the pictures suggest).")
+    int | None,
+    typer.Option("-n", "--groups", metavar="N", help="How many groups to make (default: chosen to fit the pictures)."),
 ]
 _MontageOption = Annotated[
-    Path | None, typer.Option("--montage", metavar="FILE", help="Draw the pictures that are listed into this file.")
+    Path | None, typer.Option("--montage", metavar="FILE", help="Draw the listed pictures into this picture file.")
 ]
-_SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Change it to get another result.")]
+_SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed; change it to get another result.")]
 
 
 @command(
@@ -55,17 +56,20 @@ def draw_map(
         Path | None, typer.Option("--draw", metavar="FILE", help="Draw the map into this picture file.")
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the map as one HTML file to fly over.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the map as one HTML file, to explore in a browser."),
     ] = None,
-    size: Annotated[int, typer.Option(metavar="PIXELS", help="The longer side of the drawing.")] = 2400,
+    size: Annotated[int, typer.Option(metavar="PIXELS", help="Longer side of --draw, in pixels.")] = 2400,
     megabytes: Annotated[
-        float, typer.Option("--megabytes", metavar="MB", min=0, help="Size limit for all thumbnails on the page.")
+        float,
+        typer.Option("--megabytes", metavar="MB", min=0, help="Size limit for all thumbnails of --html together."),
     ] = 16.0,
     where: _FilterOption = None,
     groups: _GroupsOption = None,
     seed: _SeedOption = 0,
     fine: Annotated[
-        bool, typer.Option("--fine", help="Take twenty times as long and keep more neighbours together (openTSNE).")
+        bool,
+        typer.Option("--fine", help="Keep more neighbours together; takes twenty times as long and needs openTSNE."),
     ] = False,
     force: ForceOption = False,
     json: JsonOption = False,
@@ -109,7 +113,10 @@ def _write_page(opened: Gallery, made: Map, file: Path, megabytes: float, *, for
     if left := len(made) - shown:
         gone = sum(point.is_missing for point in made)
         why = "the file is gone" if left == gone == 1 else "the files are gone" if left == gone else ""
-        why = why or f"without a thumbnail in {megabytes:g} MB; allow more: --megabytes {2 * max(1, megabytes):g}"
+        why = (
+            why
+            or f"their thumbnails do not fit into {megabytes:g} MB; allow more: --megabytes {2 * max(1, megabytes):g}"
+        )
         note(f"{counted(left, 'picture')} shown as {'a point' if left == 1 else 'points'}: {why}")
 
 
@@ -120,7 +127,9 @@ def clusters(
     *,
     gallery: IndexOption = None,
     groups: _GroupsOption = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw each group into this folder.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Draw a contact sheet of each group into this folder.")
+    ] = None,
     where: _FilterOption = None,
     seed: _SeedOption = 0,
     force: ForceOption = False,
@@ -157,10 +166,11 @@ def outliers(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """List the pictures that are least like all others.
+    """List the pictures that are least like the others.
 
-    The distance is the mean to the ten nearest others; it is also given relative to that of the median picture and
-    of the pictures around. Beyond 2 times the median, a picture probably does not belong.
+    A picture's distance is the mean distance to its ten nearest neighbours. It is also given as a multiple of the
+    median picture's distance and of the neighbours' own distances. Beyond 2 times the median, a picture probably does
+    not belong.
     """
     with lookalike.Gallery.open(gallery) as opened:
         _check_montage(opened, montage, force=force)
@@ -195,11 +205,17 @@ def confusions(
     *,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER|CSV", help="The same, or a CSV file with the columns file and class."),
+        typer.Option(
+            metavar="FOLDER|CSV",
+            help="Where the classes come from: such a folder, or a CSV file with the columns file and class.",
+        ),
     ] = None,
     gallery: IndexOption = None,
     top: Annotated[
-        int, typer.Option("-k", "--top", metavar="N", min=1, help="How many pairs, and how many pictures, to list.")
+        int,
+        typer.Option(
+            "-k", "--top", metavar="N", min=1, help="How many pairs of classes, and how many pictures, to list."
+        ),
     ] = 20,
     montage: _MontageOption = None,
     where: _FilterOption = None,
@@ -209,7 +225,7 @@ def confusions(
 ) -> None:
     """List classes that are mixed up, and labels that seem wrong.
 
-    Each picture's neighbours vote on its class. Nothing is changed.
+    Each picture's neighbours vote on its class. No picture or label is changed.
     """
     if folder is not None and labels is not None:
         raise UsageError("the classes are given twice: name FOLDER or --labels, not both")
@@ -233,14 +249,14 @@ def _print_confusions(found: Confusions, top: int) -> None:
     print_table(["class", "taken for", "neighbours"], rows)
     wrong = found.wrong_labels
     if not wrong:
-        note("no label is probably wrong")
+        note("no label seems wrong")
         return
     print_table(
         ["label", "probably", "lead", "path"],
         [(each.label, each.suggested, f"{each.lead:.0%}", each.display) for each in wrong[:top]],
     )
     if len(wrong) > top:
-        note(f"... and {len(wrong) - top:,} more labels that are probably wrong; list them: -k {len(wrong)}")
+        note(f"... and {len(wrong) - top:,} more labels that seem wrong; list them: -k {len(wrong)}")
 
 
 def _check_montage(opened: Gallery, file: Path | None, *, force: bool) -> None:

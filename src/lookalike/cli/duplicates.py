@@ -38,9 +38,12 @@ __all__: list[str] = []
 
 _TEXT = """Find pictures that you have more than once.
 
-Identical files; the same picture, resized, cropped, turned, mirrored, toned, or with text on it; the same scene. The
-pictures themselves are compared, and each pair says what was found. Nothing is moved without --apply, and then only
-proven copies, into a trash folder from which `lookalike duplicates undo` brings them back. Scenes are never moved.
+It finds identical files; the same picture, resized, cropped, turned, mirrored, with changed tones or with text on it;
+and different pictures of the same scene. The pictures themselves are compared, and each pair is listed with the
+evidence.
+
+Nothing is moved without --apply. With it, only proven copies are moved, into a trash folder from which `lookalike
+duplicates undo` brings them back. Pictures of the same scene are never moved.
 """
 
 _NAMED = 10  # files that could not be compared or moved
@@ -78,26 +81,37 @@ def find(
         typer.Option(
             metavar="OTHER",
             parser=read_name,
-            help="Only copies of pictures in this folder, or in this other gallery; nothing there is moved.",
+            help="Find only copies of pictures in this folder or other gallery; nothing there is moved.",
         ),
     ] = None,
     keep: Annotated[
-        str, typer.Option(metavar="RULE", help="What to keep: largest, oldest, 'path order' or 'most metadata'.")
+        str,
+        typer.Option(
+            metavar="RULE", help="Which picture of a group to keep: largest, oldest, 'path order' or 'most metadata'."
+        ),
     ] = "largest",
     plan: Annotated[
         str | None,
-        typer.Option(metavar="FILE", parser=read_name, help="Write what would be moved, as .csv or as a .sh script."),
+        typer.Option(
+            metavar="FILE",
+            parser=read_name,
+            help="Write a list of the files that would be moved, as .csv or as a .sh script.",
+        ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Move the proven copies into the trash folder.")] = False,
     trash: _TrashOption = None,
     sheet: Annotated[
-        str | None, typer.Option(metavar="FOLDER", parser=read_name, help="Draw each group into this folder.")
+        str | None,
+        typer.Option(metavar="FOLDER", parser=read_name, help="Draw a contact sheet of each group into this folder."),
     ] = None,
     budget: Annotated[
         int, typer.Option(metavar="PAIRS", min=0, help="Compare at most this many pairs, the likeliest first.")
     ] = 20_000,
     null: Annotated[
-        bool, typer.Option("-0", "--null", help="Print only the copies that would be moved, a NUL after each.")
+        bool,
+        typer.Option(
+            "-0", "--null", help="Print only the paths of the copies that would be moved, each followed by a NUL."
+        ),
     ] = False,
     force: ForceOption = False,
     json: JsonOption = False,
@@ -189,7 +203,7 @@ def _note_limits(found: Duplicates, opened: Gallery) -> None:
     if found.undescribed:
         pictures = counted(found.undescribed, "picture")
         refresh = name_command("index --refresh", opened.location)
-        note(f"{pictures} without a perceptual hash: turned copies are missed until this was run: {refresh}")
+        note(f"{pictures} without a perceptual hash: turned copies are missed until this has been run: {refresh}")
     for path, reason in found.unreadable[:_NAMED]:
         note(f"not compared {path_fields(path)['display']}: {reason}")
     if len(found.unreadable) > _NAMED:
@@ -198,10 +212,10 @@ def _note_limits(found: Duplicates, opened: Gallery) -> None:
 
 def _note_moves(opened: Gallery, planned: Plan, moved: Moved | None) -> None:
     for left in planned.left[:_NAMED]:
-        note(f"stays {left.picture.display}: {left.reason}")
+        note(f"left in place {left.picture.display}: {left.reason}")
     if moved is None:
         if planned.moves:
-            note(f"{counted(len(planned.moves), 'file')} would be moved: --apply moves, --plan writes a list")
+            note(f"{counted(len(planned.moves), 'file')} would be moved: --apply moves them, --plan writes a list")
         return
     for path, reason in moved.failed[:_NAMED]:
         note(f"not moved {path_fields(path)['display']}: {reason}")
@@ -219,9 +233,9 @@ def undo(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Bring back the files that `duplicates --apply` has moved.
+    """Bring back the files that `duplicates --apply` moved.
 
-    A file whose old place is taken stays in the trash. What came back is indexed again.
+    A file stays in the trash if another file has taken its place. Files that come back are indexed again.
     """
     with contextlib.ExitStack() as stack:
         opened = _open_if_there(gallery, stack, is_needed=trash is None or gallery is not None)
@@ -255,7 +269,7 @@ def _print_undone(done: Moved, *, as_json: bool) -> None:
     else:
         print_table(["restored", "failed"], [(len(done.done), len(done.failed))])
     for path, reason in done.failed[:_NAMED]:
-        note(f"stays in the trash {path_fields(path)['display']}: {reason}")
+        note(f"left in the trash {path_fields(path)['display']}: {reason}")
 
 
 @command("not", "lookalike duplicates not Photos/1.jpg Photos/2.jpg", under=duplicates)
@@ -270,11 +284,11 @@ def mark_distinct(
 ) -> None:
     """Remember that two pictures are not duplicates of each other.
 
-    It holds for their contents, wherever the files are moved, until one of them is edited.
+    This holds wherever the files are moved, until one of them is edited.
     """
     with lookalike.Gallery.open(gallery or lookalike.find_gallery(near=one)) as opened:
         opened.mark_distinct(one, other, wait=wait)
     if json:
         print_json({"distinct": [path_fields(os.path.abspath(path)) for path in (one, other)]})
     else:
-        note("remembered: they are not listed together any more")
+        note("remembered: they will no longer be listed together")

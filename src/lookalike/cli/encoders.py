@@ -94,7 +94,7 @@ def list_encoders(context: typer.Context, *, json: JsonOption = False, no_progre
             note(f"{row['name']}: {row['reason']}; {row['hint']}")
     sys.stdout.write("\n")
     more = [(row["name"], row["purpose"], row["licence"]) for row in _recommended()]
-    print_table(["larger, to fetch (not tested here)", "for", "licence"], more)
+    print_table(["larger models to fetch (not tested here)", "for", "licence"], more)
     note("fetch one: lookalike encoders fetch NAME")
 
 
@@ -163,7 +163,9 @@ def compare_encoders(
 
 @command("check", "lookalike encoders check model.onnx", under=encoders)
 def check_encoder(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx file with its card beside it, or a folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An .onnx file with its card (a .json file) beside it, or a folder.")
+    ],
     *,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
@@ -224,9 +226,9 @@ def fetch_encoder(
 ) -> None:
     """Download a model from the Hugging Face hub.
 
-    Without a commit, its 40 digits, it is the newest; the name with the commit is printed and is what a gallery
-    remembers. `index -e NAME` does the same. Every address is printed; the files are kept with their SHA-256, tried,
-    and not downloaded again.
+    Without @COMMIT (40 hexadecimal digits), the newest commit is fetched. The name with its commit is printed; it is
+    the name that a gallery remembers. Every address that is asked is printed. The files are tried, kept with their
+    SHA-256 and not downloaded again. `index -e NAME` does the same.
     """
     from lookalike.encoders.huggingface import hub  # noqa: PLC0415
 
@@ -264,7 +266,7 @@ def _data(collection: Collection, *, no_labels: bool) -> Dataset | list[bytes]:
         try:
             return collection.load()
         except lookalike.LookalikeError:
-            note(f"no folders of classes in {collection.name}: each encoder is tested on finding altered copies")
+            note(f"no class folders in {collection.name}: each encoder is tested on finding altered copies")
     root = os.path.abspath(os.fsencode(collection.folder))
     return sorted(entry.path for entry in walk(root) if not entry.problem)
 
@@ -300,7 +302,7 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
         _print_rows(
             with_classes, _PROTOCOL, [[show_figure(row, each) for each in _PROTOCOL] for _, row in with_classes]
         )
-        print_text(f"{plus_minus()} half of the 95% interval, by a bootstrap over the queries\n")
+        print_text(f"{plus_minus()} half the width of the 95% interval (bootstrap over the queries)\n")
     others = [figure for figure in _FIGURES if figure not in _PROTOCOL]
     _print_rows(measured, [*others, "dim", "pictures/s", "MB"], [_list_costs(row, others) for _, row in measured])
     for name, row in rows:

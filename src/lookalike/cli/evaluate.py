@@ -67,7 +67,7 @@ def evaluate(
     device: DeviceOption = "auto",
     split: SplitsOption = None,
     repeats: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Also measure N other splits, and say how much they differ.")
+        int, typer.Option(metavar="N", min=0, help="Also measure N other splits, and report how much the results vary.")
     ] = 0,
     raw: Annotated[
         bool, typer.Option("--raw", help="Compare the embeddings as they are, not adapted to the gallery.")
@@ -253,7 +253,7 @@ def _reconstruction(model: Path, folder: Path, drawing: _Drawing | None, *, hidd
         extremes = names[:_EXTREMES] + names[_EXTREMES:][-_EXTREMES:]
         originals, made = training.reconstructions(model, folder, extremes)
         plots.draw_reconstructions(
-            originals, made, "The best reconstructions and the worst", drawing.file, force=drawing.force
+            originals, made, "The best and the worst reconstructions", drawing.file, force=drawing.force
         )
     return training.summary(measured)
 
@@ -307,7 +307,7 @@ def _print_collections(document: dict[str, Any]) -> None:
     rows = [*document["collections"], {"collection": "mean", **document["mean"]}]
     counts = [[row.get("n_gallery", ""), row.get("n_queries", "")] for row in rows]
     _print_each("collection", rows, rows, counts)
-    print_text(f"{plus_minus()} half of the 95% interval, by a bootstrap over the queries")
+    print_text(f"{plus_minus()} half the width of the 95% interval (bootstrap over the queries)")
     for part in _PARTS:
         if part in document["mean"]:
             print_text("")

@@ -22,7 +22,7 @@ experiments = group(
     "lookalike experiments list",
     "lookalike experiments run Photos exp3 final",
     panel=RESEARCH,
-    text="List, run and report the described experiments.",
+    text="List, run and report the training experiments.",
 )
 
 _COLUMNS = ("preset", "size", "epochs", "held_out_mse", "train_mse", "mAP", "seconds")
@@ -52,17 +52,21 @@ def run_experiments(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME...", autocompletion=complete_experiment, help="The experiments to run (default: all)."
+            metavar="NAME...",
+            autocompletion=complete_experiment,
+            help="The experiments to run (default: all of `experiments list`).",
         ),
     ] = None,
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where a folder for each experiment is made.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder in which each experiment gets a folder of its own."),
     ] = Path("output"),
     results: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Where a file for each finished experiment is written (default: output/results)."
+            metavar="DIR",
+            help="Folder for the results, one file for each finished experiment (default: output/results).",
         ),
     ] = None,
     changes: Annotated[
@@ -75,7 +79,7 @@ def run_experiments(
         typer.Option(
             metavar="N",
             min=1,
-            help="Train each with N seeds; the report gives means, and intervals from three seeds on.",
+            help="Train each with N random seeds; the report gives means, and intervals if N is at least 3.",
         ),
     ] = 1,
     json: JsonOption = False,
@@ -102,7 +106,7 @@ def run_experiments(
 @command("report", "lookalike experiments report output/exp3 -o experiments.md", under=experiments)
 def report_experiments(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN...", help="Folders of finished trainings to add.")
+        list[Path] | None, typer.Argument(metavar="RUN...", help="Folders of finished trainings to add to the results.")
     ] = None,
     *,
     output: Annotated[
@@ -123,7 +127,7 @@ def report_experiments(
 ) -> None:
     """Write a page about all experiments from their results.
 
-    Finished trainings that are named are measured first, on the pictures that they were trained with.
+    Finished trainings that you name are first measured, on the pictures of their training, and added to the results.
     """
     from lookalike.training.experiments import write_page  # noqa: PLC0415  (matplotlib)
     from lookalike.training.folder import read_notes  # noqa: PLC0415

@@ -27,7 +27,7 @@ def neighbours(
     *,
     gallery: IndexOption = None,
     top: Annotated[
-        int, typer.Option("-k", "--top", metavar="N", min=1, help="How many neighbours of each picture.")
+        int, typer.Option("-k", "--top", metavar="N", min=1, help="How many neighbours to list for each picture.")
     ] = 10,
     threshold: ThresholdOption = None,
     exact: Annotated[
@@ -38,9 +38,9 @@ def neighbours(
 ) -> None:
     """List every picture with the pictures most like it.
 
-    Each picture is a JSON document on a line of its own; with --json there is one document for all. With --threshold,
-    pictures without any neighbour that near are left out. A gallery of a million pictures takes minutes and little
-    memory.
+    Each line is one picture with its neighbours, as a JSON document; with --json there is a single document for all.
+    With --threshold, pictures without a neighbour within that distance are left out. A gallery of a million pictures
+    takes minutes, but little memory.
     """
     with (
         lookalike.Gallery.open(gallery) as opened,
@@ -72,20 +72,21 @@ def _lines(gallery: Gallery, top: int, threshold: float, *, exact: bool) -> Iter
 
 @command("inspect", "lookalike inspect beach.jpg Photos/beach.jpg -o heat.png", panel=FIND)
 def inspect_match(
-    query: Annotated[Path, typer.Argument(metavar="QUERY", help="One picture.")],
-    hit: Annotated[Path, typer.Argument(metavar="HIT", help="A second picture, usually a search hit.")],
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="The first picture.")],
+    hit: Annotated[Path, typer.Argument(metavar="HIT", help="The second picture, usually a search hit.")],
     *,
     gallery: IndexOption = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="The picture file to draw into.")
-    ] = Path("heat.png"),
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Picture file to draw into.")] = Path(
+        "heat.png"
+    ),
     force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Draw which parts of two pictures match.
 
-    A part matters when the two pictures become less similar once it is covered.
+    Each part of both pictures is covered in turn: it matters if the pictures become less similar without it. In the
+    drawing, red parts match more than the rest of their picture, blue parts less.
     """
     from lookalike.images.drawing import write_drawing  # noqa: PLC0415  (Pillow)
 

@@ -53,8 +53,9 @@ def import_original(
 ) -> None:
     """Convert a model and an index of the original system.
 
-    Nothing in the files is ever executed. The model becomes an encoder: lookalike index FOLDER -e DIR. The index
-    becomes DIR/features.npz. With --pictures it also becomes a gallery, if every picture is encoded to the embedding
+    Nothing in the files is ever executed. The model becomes an encoder; to search with it: lookalike index FOLDER -e
+    DIR. The index
+    becomes DIR/features.npz. With --pictures it also becomes a gallery, if encoding each picture gives the embedding
     that the index has for it.
     """
     from lookalike.gallery import protected  # noqa: PLC0415  (numpy)

@@ -61,7 +61,7 @@ def index(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="FOLDER...", help="Folders, pictures or s3://BUCKET/PREFIX (default: all indexed before)."
+            metavar="FOLDER...", help="Folders, pictures or s3://BUCKET/PREFIX (default: all folders of the gallery)."
         ),
     ] = None,
     *,
@@ -77,7 +77,7 @@ def index(
         ),
     ] = None,
     no_exclude: Annotated[
-        bool, typer.Option("--no-exclude", help="Drop the patterns that were set for these folders before.")
+        bool, typer.Option("--no-exclude", help="Drop the patterns that these folders had before.")
     ] = False,
     follow_links: FollowLinksOption = False,
     max_megapixels: MegapixelsOption = 100.0,
@@ -91,7 +91,9 @@ def index(
     ),
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Read files again that look unchanged; encode those whose content has changed."),
+        typer.Option(
+            "--refresh", help="Also read files that look unchanged, and encode those whose content has changed."
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Read and encode all files again, whether they have changed or not.")
@@ -105,10 +107,12 @@ def index(
 ) -> None:
     """Make a gallery from folders, or bring it up to date.
 
-    New, changed, renamed and removed files are found; unchanged ones are not read again. Without --index, the gallery
-    is the nearest .lookalike in the first folder or above it, or a new one in that folder. Folders are remembered with
-    their --exclude and --follow-links, until these are given again or --no-exclude is: without FOLDER, all of them are
-    brought up to date.
+    The gallery is what the other commands search; the pictures themselves are never changed. Later runs find new,
+    changed, renamed and removed files, and do not read unchanged ones again.
+
+    Without --index, the gallery is the nearest .lookalike in the first folder or above it, or a new one in that folder.
+    It remembers its folders, each with its --exclude and --follow-links, until you give these options again or
+    --no-exclude. Without FOLDER, all of them are brought up to date.
     """
     is_ruled = bool(exclude or no_exclude or follow_links)
     if is_ruled and not folders:
@@ -171,7 +175,7 @@ def _place_for_objects() -> Path:
         return lookalike.find_gallery()
     except NoGallery:
         raise UsageError(
-            "no gallery is here, and none is made in an object store", hint="name one with -i FOLDER"
+            "there is no gallery here, and none can be made in an object store", hint="name one with -i FOLDER"
         ) from None
 
 
@@ -257,7 +261,7 @@ def _check_watchable(opened: Gallery, folders: list[Path]) -> None:
 
 
 def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: bool) -> None:
-    """Print a line for the first run and for each that follows; Ctrl-C ends it."""
+    """Print a line for the first run and for each that follows; Ctrl-C stops it."""
     from lookalike.indexing.watch import watch  # noqa: PLC0415  (watchfiles, 0.06 s)
 
     print_line(first, place, in_json=in_json)
@@ -267,7 +271,7 @@ def _watch(place: str | Path, first: Report, options: IndexOptions, *, in_json: 
         note(f"watching {places} (Ctrl-C stops)")
         try:
             for root in (root for root in opened.roots if is_remote(root.path)):
-                note(f"warning: {show_path(root.path)} is looked at only when something else changes")
+                note(f"warning: {show_path(root.path)} is checked only when a folder on this machine changes")
             watch(opened, lambda report: print_line(report, place, in_json=in_json), options=options, on_warning=note)
         except KeyboardInterrupt:  # also what watchfiles raises at any signal
             raise (ending() or KeyboardInterrupt) from None

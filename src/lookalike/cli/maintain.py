@@ -79,7 +79,10 @@ def skipped(*, gallery: IndexOption = None, json: JsonOption = False, no_progres
 @command("retry", "lookalike retry", "lookalike retry Photos/Panoramas --max-megapixels 400", panel=GALLERY)
 def retry(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A file, or a folder for all files below it (default: all).")
+        Path,
+        typer.Argument(
+            metavar="PATH", show_default=False, help="A file, or a folder for all files below it (default: all)."
+        ),
     ] = Path("/"),
     *,
     gallery: IndexOption = None,
@@ -93,8 +96,8 @@ def retry(
 ) -> None:
     """Read skipped files again, although they have not changed.
 
-    This helps after a limit was raised, a package was installed or a disk was repaired. If PATH is a picture of the
-    gallery, it is read again, and updated if its content has changed.
+    Use it after you have raised a limit, installed a package or repaired a disk. If PATH is a picture of the gallery,
+    it is read again, and updated if its content has changed.
     """
     options = lookalike.IndexOptions(
         rules=lookalike.Rules(follow_links=follow_links),
@@ -121,7 +124,7 @@ def remove(
 ) -> None:
     """Remove pictures from the gallery, but keep their files.
 
-    Indexing their folder again brings them back; --exclude keeps them out.
+    Indexing their folder again brings them back, unless `index --exclude` leaves them out.
     """
     with lookalike.Gallery.open(gallery) as opened:
         removed = opened.remove(path, wait=wait)
@@ -251,7 +254,7 @@ def verify(
         print_table(["problem"], [(problem,) for problem in problems])
         note(f"  hint: {name_command('verify --repair', place)}")
     else:
-        print_table(["verified"], [(f"{counted(pictures, 'picture')}, no problem",)])
+        print_table(["verified"], [(f"{counted(pictures, 'picture')}, no problems",)])
     if problems:
         raise typer.Exit(1)
 
@@ -263,7 +266,7 @@ def _print_repair(done: Repair, report: Report | None, *, as_json: bool) -> None
         print_json({**fields, **aside, **({"report": report.to_dict()} if report else {})})
         return
     if not done.problems or report is None or done.aside is None:
-        print_table(["verified"], [("no problem",)])
+        print_table(["verified"], [("no problems",)])
         return
     print_table(["problem"], [(problem,) for problem in done.problems])
     print_table(["kept", "lost", "read again"], [(done.kept, len(done.lost), report.added)])
@@ -305,7 +308,7 @@ def export(
 ) -> None:
     """Copy the gallery into one file, or write it as a table.
 
-    The copy is checked, and can be made while another process is indexing. `import` makes a gallery from it.
+    The copy is checked, and can be made while another process is indexing. `import` makes a gallery from the file.
     """
     if file is None and parquet is None:
         raise UsageError("name the file to write, or --parquet FILE")
@@ -324,7 +327,7 @@ def export(
 @command("copy", "lookalike copy Photos postgresql://db.example/photos", panel=GALLERY)
 def copy(
     source: Annotated[str, typer.Argument(metavar="SOURCE", parser=read_location, help="The gallery to copy.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", parser=read_location, help="Where to: a folder or a URL.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", parser=read_location, help="Folder or URL to copy it to.")],
     *,
     force: ForceOption = False,
     wait: WaitOption = 0.0,
@@ -333,8 +336,8 @@ def copy(
 ) -> None:
     """Copy a gallery to a folder or a server, and check the copy.
 
-    Everything goes along: embeddings, adaptation, taught names and folders. No picture is read. A copy that was
-    interrupted continues. With --force, what only TARGET holds is removed there.
+    Everything is copied: embeddings, adaptation, taught names and folders. No picture is read. If interrupted, run the
+    same command again: it resumes. With --force, pictures that only TARGET has are removed from it.
     """
     with (
         lookalike.Gallery.open(source) as opened,
@@ -351,14 +354,24 @@ def copy(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `lookalike export` wrote.")],
     *,
-    gallery: IndexOption = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            "-i",
+            "--index",
+            metavar="DIR",
+            parser=read_location,
+            envvar="LOOKALIKE_INDEX",
+            help="Folder of the new gallery (default: .lookalike in the current folder).",
+        ),
+    ] = None,
     force: ForceOption = False,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
     """Make a gallery from an exported file.
 
-    The whole file is checked first. Without --index the gallery becomes .lookalike in the current folder.
+    The whole file is checked first.
     """
     pictures = lookalike.Gallery.restore(file, gallery or ".lookalike", force=force)
     if json:

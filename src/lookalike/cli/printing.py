@@ -143,7 +143,7 @@ def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: S
 
 
 def print_text(line: str) -> None:
-    """Print one line to stdout, such as what the columns of a table mean."""
+    """Print one line to stdout, such as an explanation of a table's columns."""
     sys.stdout.write(line + "\n")
 
 

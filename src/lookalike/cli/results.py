@@ -1,4 +1,4 @@
-"""What becomes of the hits of a search: printed, drawn, written, gathered in a folder, or opened."""
+"""The output of a search: hits printed, drawn, written, gathered in a folder, or opened."""
 
 from __future__ import annotations
 

@@ -56,8 +56,9 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="IMAGE",
-            help="The picture to search with: a file, id:17 for one of the gallery, - for standard input. Several "
-            "are added up, with weights: a.jpg + 2:b.jpg - c.jpg; text:WORDS and color:NAME can be among them.",
+            help="The picture to search with: a file, id:17 for a picture of the gallery, or - for standard input. "
+            "Several can be combined, with weights: a.jpg + 2:b.jpg - c.jpg; text:WORDS and color:NAME can be among "
+            "them.",
         ),
     ] = None,
     *,
@@ -68,14 +69,18 @@ def search(
         list[str] | None, typer.Option(metavar="IMAGE", help="The same as - IMAGE, for scripts. Repeatable.")
     ] = None,
     good: Annotated[
-        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of the last search that was good. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE", help="A hit of this query that was right: rank pictures like it higher. Repeatable."
+        ),
     ] = None,
     bad: Annotated[
-        list[str] | None, typer.Option(metavar="IMAGE", help="A hit of the last search that was wrong. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE", help="A hit of this query that was wrong: rank pictures like it lower. Repeatable."
+        ),
     ] = None,
-    clipboard: Annotated[
-        bool, typer.Option("--clipboard", help="Search with the picture that was copied to the clipboard.")
-    ] = False,
+    clipboard: Annotated[bool, typer.Option("--clipboard", help="Search with the picture on the clipboard.")] = False,
     crop: Annotated[
         str | None,
         typer.Option(metavar="X,Y,W,H", help="Search with this part of IMAGE, in pixels or percent: 10%,10%,50%,50%."),
@@ -93,16 +98,18 @@ def search(
         typer.Option(
             "--color",
             metavar="COLOR",
-            help="Search for a colour, alone or beside IMAGE: red, '#ff8800'; with a weight: red:2. Repeatable.",
+            help="Search for a colour, alone or together with IMAGE: red, '#ff8800'; with a weight: red:2. Repeatable.",
         ),
     ] = None,
     palette: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="Search for the colours of this picture, alone or beside IMAGE.")
+        str | None,
+        typer.Option(metavar="IMAGE", help="Search for the colours of this picture, alone or together with IMAGE."),
     ] = None,
     color_weight: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="How much colours count beside IMAGE or --text, from 0 to 1 (default: 0.5)."
+            metavar="SHARE",
+            help="How much colours count when combined with IMAGE or --text, from 0 to 1 (default: 0.5).",
         ),
     ] = None,
     gallery: IndexOption = None,
@@ -121,7 +128,9 @@ def search(
             help="Search with N held-out pictures of --model, and draw each query and its hits.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Change it to draw another --sample.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Random seed of --sample; change it to draw other pictures.")
+    ] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -129,32 +138,37 @@ def search(
         ),
     ] = None,
     top: Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="How many hits to show.")] = 10,
-    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Leave out the N nearest, for the next page.")] = 0,
+    offset: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Skip the N nearest hits, to show the next page.")
+    ] = 0,
     filepath_only: Annotated[
         bool, typer.Option("-f", "--filepath-only", help="Print only the paths of the hits, for other programs.")
     ] = False,
     null: Annotated[
-        bool, typer.Option("-0", "--null", help="Print only the paths, unescaped, each followed by a NUL.")
+        bool, typer.Option("-0", "--null", help="Print only the paths, unescaped, each followed by a NUL character.")
     ] = False,
     montage: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the query and its hits into this picture file.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with thumbnails and links into this one file.")
+        Path | None, typer.Option(metavar="FILE", help="Write the hits as one HTML file, with thumbnails and links.")
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV, for spreadsheets.")] = False,
-    tsv: Annotated[bool, typer.Option("--tsv", help="Print the hits with tabs between the columns.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Print the hits as tab-separated values.")] = False,
     copy_to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy the hits into this folder; existing files stay.")
+        Path | None, typer.Option(metavar="DIR", help="Copy the hits into this folder; existing files are kept.")
     ] = None,
     link_to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Make links to the hits in this folder; existing files stay.")
+        Path | None, typer.Option(metavar="DIR", help="Make links to the hits in this folder; existing files are kept.")
     ] = None,
     open_: Annotated[
-        bool, typer.Option("--open", help="Open the page of --html, or the --montage; alone, a page of its own.")
+        bool, typer.Option("--open", help="Open the file of --html or --montage; without either, a temporary page.")
     ] = False,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="Show the hits in a terminal that can (kitty, iTerm2, sixel).")
+        bool,
+        typer.Option(
+            "--thumbnails", help="Show the hits in the terminal, if it can show pictures (kitty, iTerm2, sixel)."
+        ),
     ] = False,
     weights: Annotated[
         list[str] | None,
@@ -170,13 +184,15 @@ def search(
     ] = False,
     least: Annotated[bool, typer.Option("--least", help="Show the least similar pictures, farthest first.")] = False,
     diverse: Annotated[
-        bool, typer.Option("--diverse", help="Show hits that differ from each other, among the nearest 200.")
+        bool, typer.Option("--diverse", help="Show hits that differ from each other, chosen from the nearest 200.")
     ] = False,
     diversity: Annotated[
         float | None,
-        typer.Option(metavar="STRENGTH", min=0, max=1, help="How much they differ, from 0 to 1 (default: 0.5)."),
+        typer.Option(
+            metavar="STRENGTH", min=0, max=1, help="How much the hits of --diverse differ, from 0 to 1 (default: 0.5)."
+        ),
     ] = None,
-    unique: Annotated[bool, typer.Option("--unique", help="Count copies of the same picture once.")] = False,
+    unique: Annotated[bool, typer.Option("--unique", help="Show copies of the same picture as one hit.")] = False,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -195,7 +211,9 @@ def search(
     max_false_match: Annotated[
         float | None,
         typer.Option(
-            metavar="N", min=0, help="Show only hits so near that at most N pictures are expected there by chance."
+            metavar="N",
+            min=0,
+            help="Show only hits so near that at most N pictures are expected to be as near by chance.",
         ),
     ] = None,
     exact: Annotated[
@@ -205,10 +223,10 @@ def search(
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Find the pictures most like a picture or a description.
+    """Find the pictures most like a given picture or description.
 
-    The nearest come first. With --model and --sample instead of IMAGE, each held-out picture is drawn as query_N.jpg
-    and its hits as results_N.jpg.
+    The hits are listed nearest first, each with its rank, distance and path; a distance of 0 means identical. With
+    --model and --sample instead of IMAGE, each held-out picture is drawn as query_N.jpg and its hits as results_N.jpg.
     """
     of_pictures: dict[str, object] = {
         "--weight": weights,
@@ -297,8 +315,8 @@ def _note_strange(hits: Hits) -> None:
     """Say that nothing good was found, and what is nearest."""
     if hits.nothing_good and hits:
         note(
-            f"nothing good found: even {show_path_here(hits[0].path)} is farther than 95 in 100 pictures of the "
-            "gallery are from their nearest neighbour"
+            f"nothing good found: even the nearest, {show_path_here(hits[0].path)}, is farther away than 95 in 100 "
+            "pictures of the gallery are from their nearest neighbour"
         )
 
 
@@ -313,8 +331,8 @@ def _note_unjudged(hits: Hits, max_false_match: float | None) -> None:
     elif not hits.nothing_good and not hits.beyond_chance(max_false_match):
         nearest = min(hits, key=lambda hit: hit.expected or 0.0)
         note(
-            f"no hit is near enough: {nearest.expected:.3g} pictures are expected by chance as near as "
-            f"{show_path_here(nearest.path)}"
+            f"no hit is near enough: {nearest.expected:.3g} pictures are expected to be as near as "
+            f"{show_path_here(nearest.path)} by chance"
         )
 
 
@@ -346,7 +364,7 @@ def _require_one(queries: dict[str, object], colors: dict[str, object], marked: 
     if not given and not any(colors.values()):
         if marked:
             raise UsageError(
-                "--good and --bad mark hits of a query, and there is none",
+                "--good and --bad mark hits of a query, but no query was given",
                 hint="repeat the query: lookalike search IMAGE --good HIT",
             )
         raise UsageError(
@@ -407,7 +425,7 @@ class _Pictures:
     def _check_crop(self, parts: list[tuple[float, lookalike.Query]]) -> None:
         if self.crop is not None and len(parts) != 1:
             raise UsageError(
-                f"--crop is a part of one picture, and {len(parts)} were given",
+                f"--crop takes a part of one picture, but {len(parts)} were given",
                 hint="lookalike search IMAGE --crop 10%,10%,50%,50%",
             )
 
@@ -446,7 +464,7 @@ class _Stdin:
         if self._is_read:
             raise UsageError("standard input is one picture; - was given twice")
         if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("- is the picture on standard input, which is a terminal", hint="search - < beach.jpg")
+            raise UsageError("- reads a picture from standard input, which is a terminal", hint="search - < beach.jpg")
         self._is_read = True
         data = sys.stdin.buffer.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
@@ -464,7 +482,7 @@ def _cut(part: lookalike.Query, crop: str) -> lookalike.Query:
         return lookalike.Query.picture(part.source, crop=crop)
     if isinstance(part, StoredQuery):
         return lookalike.Query.stored(part.id, crop=crop)
-    raise UsageError("--crop is a part of a picture, and none was given")
+    raise UsageError("--crop takes a part of a picture, but no picture was given")
 
 
 @dataclass(frozen=True)
@@ -499,7 +517,9 @@ def _build_query(image: lookalike.Query | None, text: str | None, colors: _Color
         raise typer.BadParameter(f"{colors.weight:g} is not between 0 and 1", param_hint="--color-weight")
     wanted = colors.build()
     if wanted is None and colors.given_weight is not None:
-        raise UsageError("--color-weight is the weight of colours, and there are none", hint="add --color or --palette")
+        raise UsageError(
+            "--color-weight is the weight of colours, but no colour was given", hint="add --color or --palette"
+        )
     if image is None and text is None and wanted is not None:
         return wanted
     like = image if image is not None else lookalike.Query.text(text or "")
@@ -561,7 +581,7 @@ def _answer_sample(asked: _Asked, output: Path | None, *, force: bool, as_json: 
         print_json({"queries": sample.kind, "missing": sample.missing, "searches": searches, "encoder": encoder})
     else:
         print_table(["number", "query", "rank", "distance", "hit"], _rows(sample))
-        note(f"drawn into {output}: query_N.jpg and results_N.jpg, N the number")
+        note(f"drawn into {output}: query_N.jpg and results_N.jpg, where N is the number")
 
 
 def _names(answer: Answer, output: Path) -> tuple[Path, Path]:
@@ -575,7 +595,7 @@ def _draw(answer: Answer, files: tuple[Path, Path], protects: Protects, *, force
     try:
         files[0].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{files[0].parent} cannot be drawn into: {error.strerror or error}") from None
+        raise UsageError(f"{files[0].parent} cannot be made: {error.strerror or error}") from None
     for image, file in zip((on_ground(answer.hits.image), answer.hits.montage()), files, strict=True):
         write_drawing(image, file, force=force, protects=protects)
     return files
@@ -584,10 +604,11 @@ def _draw(answer: Answer, files: tuple[Path, Path], protects: Protects, *, force
 def _note_limits(sample: Sample, count: int) -> None:
     """Say where the queries come from if they were not held out, and how many could not be had."""
     if sample.kind == "trained on":
-        note("the model was trained on all of its pictures: some of them are the queries")
+        note("the model was trained on all of its pictures, so some of them serve as queries")
     elif sample.kind == "of the gallery":
         note(
-            "it is not known which pictures this imported model was trained on: the queries are pictures of the gallery"
+            "it is not known which pictures this imported model was trained on, so the queries are pictures of the "
+            "gallery"
         )
     if sample.missing:
         note(f"warning: {counted(sample.missing, 'picture')} of the sample could not be found; others were drawn")

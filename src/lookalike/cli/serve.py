@@ -20,19 +20,23 @@ _GOOD_TOKEN = 16  # characters
 @command("serve", "lookalike serve Photos", "lookalike serve -i gallery --port 9000 --no-open", panel=FIND)
 def serve(
     folder: Annotated[
-        str | None, typer.Argument(metavar="FOLDER", help="The folder of pictures, or that of its gallery.")
+        str | None, typer.Argument(metavar="FOLDER", help="The folder of pictures, or the folder of its gallery.")
     ] = None,
     *,
     gallery: IndexOption = None,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any other needs --token.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but the default needs --token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8765,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     token: Annotated[
         str,
         typer.Option(
-            metavar="TEXT", envvar="LOOKALIKE_TOKEN", help="Password for clients; any address but 127.0.0.1 needs one."
+            metavar="TEXT",
+            envvar="LOOKALIKE_TOKEN",
+            help="Password that clients must send; required for any address but 127.0.0.1.",
         ),
     ] = "",
     allow_host: Annotated[
@@ -45,10 +49,10 @@ def serve(
     device: DeviceOption = "auto",
     no_progress: ProgressOption = False,
 ) -> None:
-    """Open a page for searching the collection, and an HTTP API.
+    """Serve a web page to search the collection, and an HTTP API.
 
-    It is meant for one person on this machine: other machines cannot reach it, and it changes nothing unless you give
-    --allow-write.
+    By default, the page is for one person on this machine: other machines cannot reach it unless you give another
+    --host, and it changes nothing unless you give --allow-write. Ctrl-C stops the server.
     """
     if folder is not None and gallery is not None:
         raise UsageError("give the folder either as FOLDER or with --index", hint="lookalike serve --help")
@@ -78,13 +82,13 @@ def _leave_cores_to_requests() -> None:
 def _print_address(address: str) -> None:
     print_text(address)
     typer.get_text_stream("stdout").flush()
-    note("Ctrl-C ends it")
+    note("Ctrl-C stops it")
 
 
 def _check_token(token: str) -> str:
     """The token; a warning if it can be guessed. Raises UsageError for one that no client can send."""
     if not token.isascii() or not token.isprintable() or token != token.strip():
-        raise UsageError("the token is not made of printable ASCII characters", hint="openssl rand -hex 16")
+        raise UsageError("the token may contain only printable ASCII characters", hint="openssl rand -hex 16")
     if 0 < len(token) < _GOOD_TOKEN:
         note(f"warning: a token of {len(token)} characters can be guessed; a good one: openssl rand -hex 16")
     return token

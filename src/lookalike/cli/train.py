@@ -30,7 +30,7 @@ _SHOWN = 5  # epochs of the history that are printed
 
 
 EpochsOption = Annotated[int | None, typer.Option(metavar="N", help="Short for --set epochs=N.")]
-SizeOption = Annotated[int | None, typer.Option(metavar="N", help="Short for --set size=N.")]
+SizeOption = Annotated[int | None, typer.Option(metavar="N", help="Short for --set size=N, in pixels.")]
 
 
 @command(
@@ -56,7 +56,9 @@ def train(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the preset. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value of the preset, such as learning_rate=0.0005. Repeatable."
+        ),
     ] = None,
     epochs: EpochsOption = None,
     size: SizeOption = None,
@@ -79,10 +81,10 @@ def train(
 ) -> None:
     """Train an encoder on your own pictures.
 
-    Most presets train the described autoencoder with TensorFlow. `patches` and `selfsup` learn from small pieces of the
-    pictures instead, in about a minute and without TensorFlow. If interrupted, run the same command again: it resumes.
+    Most presets train an autoencoder, with TensorFlow. `patches` and `selfsup` learn from small pieces of the pictures
+    instead, in about a minute and without TensorFlow. If interrupted, run the same command again: it resumes.
 
-    The result is an encoder: lookalike index FOLDER -e output/PRESET.
+    The result is an encoder. To search with it: lookalike index FOLDER -e output/PRESET.
     """
     from lookalike import encoders, training  # noqa: PLC0415  (numpy; TensorFlow when it begins)
 
@@ -113,7 +115,7 @@ def _learn(name: str, folder: Path, home: Path, *, labels: Path | None, fresh: b
     from lookalike.indexing.learned import forget, learn_into  # noqa: PLC0415
 
     if labels is not None and not find_learner(name).takes_labels:
-        raise UsageError(f"the preset {name} takes no --labels", hint="take --preset selfsup")
+        raise UsageError(f"the preset {name} takes no --labels", hint="use --preset selfsup")
     known = None
     if labels is not None:
         from lookalike.datasets.labels import read_labels  # noqa: PLC0415  (a gallery comes with it)
@@ -236,7 +238,7 @@ def _print(done: Finished, errors: dict[str, float | None]) -> None:
     rows = [[getattr(epoch, column) for column in columns] for epoch in done.history[-_SHOWN:]]
     print_table(columns, rows)
     shown = [f"{value:.4f} {of}" for of, value in zip(_SIDES, errors.values(), strict=True) if value is not None]
-    note(f"mean squared error with the final weights: {', '.join(shown)}; mse above is a mean while learning")
+    note(f"mean squared error with the final weights: {', '.join(shown)}; mse above is the mean during each epoch")
     if done.skipped:
         note(f"{counted(done.skipped, 'file')} skipped: {done.folder / 'skipped.csv'}")
     note(f"everything is in {done.folder}; use it: lookalike index FOLDER -e {done.folder}")

@@ -17,21 +17,23 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the pictures show, such as 'our boat'.")]
+_NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name for what the pictures show, such as 'our boat'.")
+]
 
 
 @command("words", "lookalike words", "lookalike words boat", panel=FIND)
 def words(
-    part: Annotated[str | None, typer.Argument(metavar="PART", help="List only words that contain this.")] = None,
+    part: Annotated[str | None, typer.Argument(metavar="PART", help="List only words that contain this text.")] = None,
     *,
     gallery: IndexOption = None,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """List the words that `search --text` finds pictures by.
+    """List the words that `search --text` understands.
 
-    These are the names that were taught with `lookalike teach`, and the kinds of things that the gallery's encoder was
-    trained to tell apart. An encoder that also understands text, such as CLIP, takes any words.
+    These are the names that you taught with `lookalike teach`, and the kinds of things that the gallery's encoder was
+    trained to tell apart. An encoder that also understands text, such as CLIP, accepts any words.
     """
     with lookalike.Gallery.open(gallery) as opened:
         found = [word for word in opened.words() if part is None or part.casefold() in word.casefold()]
@@ -62,22 +64,22 @@ def teach(
     *,
     unlike: Annotated[
         list[Path] | None,
-        typer.Option("--not", metavar="IMAGE", help="A picture that looks like it but does not show it. Repeatable."),
+        typer.Option("--not", metavar="IMAGE", help="A picture that looks similar but does not show it. Repeatable."),
     ] = None,
     gallery: IndexOption = None,
     wait: WaitOption = 0.0,
     json: JsonOption = False,
     no_progress: ProgressOption = False,
 ) -> None:
-    """Teach the gallery a name by three to ten examples.
+    """Teach the gallery a name from three to ten examples.
 
-    Afterwards `search --text NAME` finds such pictures and `--filter tag:NAME` selects them, also among those that are
-    added later. Teaching a name again adds examples; `forget` starts over.
+    Afterwards `search --text NAME` finds such pictures and `--filter tag:NAME` selects them, including pictures that
+    are added later. Teaching a name again adds examples; to start over, `forget` it first.
     """
     with lookalike.Gallery.open(gallery) as opened:
         taught = opened.teach(name, images or (), unlike=unlike or (), wait=wait)
     if taught.hides_word:
-        note(f"{taught.name!r} is also a word that the encoder knows: from now on, what was taught is searched for")
+        note(f"{taught.name!r} is also a word that the encoder knows: searches now use what you taught")
     if json:
         print_json(taught.to_dict())
         return

@@ -166,7 +166,7 @@ def _answer(url: str, start: int) -> http.client.HTTPResponse:
 def _receive(answer: http.client.HTTPResponse, part: Path, start: int, on_progress: Progress | None) -> None:
     total = start + int(answer.headers.get("Content-Length") or 0)
     if total > _MOST_BYTES:
-        raise ValueError("it is larger than it can be")
+        raise ValueError("it is larger than expected")
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
         while block := answer.read(_BLOCK):
@@ -175,7 +175,7 @@ def _receive(answer: http.client.HTTPResponse, part: Path, start: int, on_progre
                 on_progress(file.tell(), total)
             if file.tell() > _MOST_BYTES:
                 file.truncate(0)  # nothing that can be resumed
-                raise ValueError("it is larger than it can be")
+                raise ValueError("it is larger than expected")
         if file.tell() < total:
             raise ValueError("the transfer was interrupted; the next attempt resumes it")
 
@@ -190,7 +190,7 @@ def _unpack(archive: Path, folder: Path) -> list[str]:
     with zipfile.ZipFile(archive) as opened:
         members = [m for m in opened.infolist() if m.filename.lower().endswith(".jpg")]
         if sum(member.file_size for member in members) > _MOST_BYTES:
-            raise ValueError("it holds more than it can")
+            raise ValueError("it holds more than expected")
         for member in members:
             plain = os.path.basename(member.filename)
             label = plain.partition("_")[0]

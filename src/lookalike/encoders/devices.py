@@ -39,7 +39,7 @@ PROVIDERS = {
 """What ONNX Runtime calls each device, the best first; every installation has the last."""
 _PACKAGES = {
     "cuda": ("onnxruntime-gpu", "needs an NVIDIA GPU with CUDA"),
-    "coreml": ("onnxruntime", "has it on macOS only"),
+    "coreml": ("onnxruntime", "offers it on macOS only"),
     "directml": ("onnxruntime-directml", "needs Windows"),
 }
 _wanted: ContextVar[str | None] = ContextVar("device", default=None)
@@ -48,7 +48,7 @@ _limit: list[int] = []  # threads in which this process encodes, if that was sai
 
 @contextmanager
 def on_device(device: str | None) -> Iterator[None]:
-    """Let encoders that are loaded meanwhile, in this thread, run on a device. None: as around this call, or auto.
+    """Let encoders that this thread loads inside the context run on a device. None: as around this call, or auto.
 
     Raises UsageError for an unknown device, and for one that this installation of ONNX Runtime lacks.
     """
@@ -67,7 +67,7 @@ def wanted_device(default: str = "cpu") -> str:
 
 
 def limit_threads(count: int) -> None:
-    """Let encoders of this process that have not encoded yet use so many threads: by default, one for each core."""
+    """Let encoders of this process that have not encoded yet use this many threads: by default, one for each core."""
     _limit[:] = [count]
 
 
@@ -88,7 +88,7 @@ def check_device(device: str) -> None:
     if device not in offered:
         package, condition = _PACKAGES[device]
         raise UsageError(
-            f"ONNX Runtime has no device {device!r} on this machine; it has {', '.join(offered)}",
+            f"ONNX Runtime has no device {device!r} on this machine; it offers {', '.join(offered)}",
             hint=f"the package {package} {condition}: {how_to_install(package)}{_instead_of(package)}",
         )
 

@@ -56,13 +56,18 @@ class Weighing(Grouped, Protocol):
 def groups_of(encoder: Encoder) -> list[EncoderGroup]:
     """The groups of an encoder's embedding, by default one of all dimensions.
 
-    Raises EncoderError for groups that do not cover the embedding, or whose shares are not positive or not together 1.
+    Raises EncoderError for groups that do not cover the embedding, or whose shares are not positive, or do not add up
+    to 1.
     """
     groups = list(encoder.groups) if isinstance(encoder, Grouped) else [EncoderGroup(encoder.dim)]
     if min((group.dim for group in groups), default=0) < 1 or sum(group.dim for group in groups) != encoder.dim:
         sizes = " + ".join(str(group.dim) for group in groups) or "none"
-        raise EncoderError(f"the groups of the encoder {encoder.name} ({sizes}) do not make {encoder.dim} dimensions")
+        raise EncoderError(
+            f"the groups of the encoder {encoder.name} ({sizes}) do not add up to {encoder.dim} dimensions"
+        )
     if min(group.share for group in groups) <= 0 or not math.isclose(sum(group.share for group in groups), 1):
         shares = " + ".join(f"{group.share:g}" for group in groups)
-        raise EncoderError(f"the shares of the encoder {encoder.name} ({shares}) are not positive or not together 1")
+        raise EncoderError(
+            f"the shares of the encoder {encoder.name} ({shares}) are not positive, or do not add up to 1"
+        )
     return groups

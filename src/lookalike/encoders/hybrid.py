@@ -126,7 +126,7 @@ def balance(parts: Sequence[Part], wanted: Mapping[str, float]) -> list[float]:
     rest = 1 - named if others else 0.0
     if not (all(share >= 0 for share in wanted.values()) and rest >= 0 and 0 < named + rest < math.inf):
         given = ", ".join(f"{share:g}" for share in wanted.values())
-        raise UsageError(f"weights {given}: each must be at least 0, and together at most 1")
+        raise UsageError(f"weights {given}: each must be at least 0, and their sum at most 1")
     shares = [wanted.get(part.name, part.share / (others or 1) * rest) / (named + rest) for part in parts]
     return [math.sqrt(share / part.share) for share, part in zip(shares, parts, strict=True)]
 

@@ -173,7 +173,9 @@ def _load_plugin(name: str) -> Encoder:
     plugin = cast("Encoder | None", _plugins().load_plugin(name))
     if plugin is None:
         known = ", ".join([*encoder_names(), *_LEARNED])
-        raise UnknownEncoder(f"no encoder {name!r}", hint=f"one of {known}, an .onnx file, or a training's folder")
+        raise UnknownEncoder(
+            f"unknown encoder {name!r}", hint=f"one of {known}, an .onnx file, or the folder of a trained model"
+        )
     return plugin
 
 

@@ -1,9 +1,9 @@
-"""What marks gain: a simulated user who marks hits as good or bad and searches again.
+"""How much it helps to mark hits: a simulated user marks hits as good or bad and searches again.
 
 The queries are pictures of the gallery side of a collection, searched for among the others of that side, so that the
 method can be tuned without the queries of the collection. The user sees ten pictures at a time, marks the first right
-and the first wrong one ("few") or all ten ("all"), and asks for ten more. Compared are the right pictures among the ten
-best that are not marked yet, with the marks and by the first search alone.
+and the first wrong one ("few") or all ten ("all"), and asks for ten more. The figures are the shares of right pictures
+among the ten best that are not marked yet: with the marks, and by the first search alone.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _simulate(
     """The mean P@10 of each round, and of how many queries."""
     each = [found for id_ in queries if (found := _search(gallery, label_of, id_, user, rounds)) is not None]
     if not each:
-        raise DatasetError("no class has enough pictures for as many rounds", hint="ask for fewer: --rounds 1")
+        raise DatasetError("no class has enough pictures for that many rounds", hint="ask for fewer: --rounds 1")
     marked, plain = (
         np.mean([[getattr(one, name) for one in found] for found in each], axis=0).tolist()
         for name in ("marked", "plain")

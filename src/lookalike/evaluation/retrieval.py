@@ -241,7 +241,7 @@ def _measure_again(first: Gallery, embedded: _Embedded, dataset: Dataset, method
 def _measure_all(gallery: Gallery, dataset: Dataset, queries: Queries, method: Method) -> Figures:
     labels = _list_labels(gallery, dataset.gallery)
     if not queries or not len(gallery):
-        raise DatasetError("no picture of the queries or none of the gallery can be read")
+        raise DatasetError("none of the queries, or none of the gallery's pictures, can be read")
     figures = _measure(gallery, queries, labels, method.order)
     if "ways" in method.also:
         figures = figures.with_part("retrieval", Figures({}, parts=dict(_measure_ways(gallery, queries, labels))))

@@ -99,7 +99,7 @@ def load_embeddings(file: Path, count: int) -> Rows:
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
     if len(rows) < count:
-        raise UsageError(f"{file} holds {len(rows):,} embeddings; {count:,} are needed, some of them to ask with")
+        raise UsageError(f"{file} holds {len(rows):,} embeddings; {count:,} are needed, some of them as queries")
     return np.array(rows[:count])
 
 

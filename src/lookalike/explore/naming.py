@@ -1,4 +1,4 @@
-"""Names for groups of pictures: by the folders that set a group apart, by what is to be seen in it, or by a picture.
+"""Names for groups of pictures: by the folders that set a group apart, by what its pictures show, or by a picture.
 
 A namer sees all groups and proposes a name for each, or None where it knows none; the first proposal counts.
 """

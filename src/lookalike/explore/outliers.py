@@ -1,4 +1,4 @@
-"""The pictures that are farthest from all others: what came into a collection by mistake, or is one of its kind.
+"""The pictures that are farthest from all others: what came into a collection by mistake, or is unique in it.
 
 Pictures are compared by their embeddings before adaptation, which keeps what the pictures of a gallery have in common
 and a stranger lacks: foreign pictures among those of another collection are found with a precision of 0.955 that way,
@@ -31,7 +31,7 @@ _NEIGHBOURS = 10  # whose mean distance counts: a few foreign pictures of one ki
 class Outlier(Picture):
     """A picture that is far from the others.
 
-    distance: the mean distance of its ten nearest others. times: how many times that of the median picture.
+    distance: the mean distance to its ten nearest neighbours. times: how many times that of the median picture.
     around: how many times that of these neighbours themselves, the median of them: 1 where the pictures are as far from
     each other as from this one.
     """

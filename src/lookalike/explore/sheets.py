@@ -58,12 +58,12 @@ def draw_cluster(cluster: Cluster) -> Image.Image:
 
 
 def draw_outliers(outliers: Sequence[Outlier]) -> Image.Image:
-    """Draw outliers, of which there must be one at least, the farthest on top."""
+    """Draw one or more outliers, the farthest on top."""
     return _draw([(each, f"{each.times:.2f} x the median\n{_name(each)}\n{_folder(each)}") for each in outliers])
 
 
 def draw_wrong_labels(labels: Sequence[WrongLabel]) -> Image.Image:
-    """Draw pictures whose labels are probably wrong, one at least, the least doubtful on top."""
+    """Draw one or more pictures whose labels are probably wrong, the surest case on top."""
     return _draw([(each, f"{each.suggested}?\nlabelled {each.label}\n{_name(each)}") for each in labels])
 
 

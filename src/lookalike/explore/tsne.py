@@ -30,7 +30,7 @@ def check_tsne() -> None:
     try:
         import openTSNE  # noqa: F401, PLC0415  (an extra; scipy and scikit-learn, a second)
     except ImportError as error:
-        raise MissingExtra("a finer map needs openTSNE", hint=how_to_install("lookalike[maps]")) from error
+        raise MissingExtra("the finer map needs openTSNE", hint=how_to_install("lookalike[maps]")) from error
 
 
 def lay_out_finely(rows: Rows, metric: Metric, *, seed: int = 0) -> Rows | None:

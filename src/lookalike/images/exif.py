@@ -51,7 +51,7 @@ class Capture(NamedTuple):
 
 
 def read_capture(file: IO[bytes], image: Image.Image) -> Capture:
-    """When and with which camera a picture that Pillow loaded from `file` was taken, as far as it says so."""
+    """When and with which camera a picture that Pillow loaded from `file` was taken, if its metadata says so."""
     try:
         source = _find_exif(file, image)
         block = source and open_block(source)

@@ -92,7 +92,7 @@ class Layer:
 def read_patterns(folder: bytes, patterns: Patterns = ()) -> Patterns:
     """The patterns that hold inside `folder`: `patterns`, and those of its own ignore file if it has one.
 
-    Raises OSError for an ignore file that cannot be read, as what it leaves out must not come in.
+    Raises OSError for an ignore file that cannot be read, because the files that it leaves out must not be indexed.
     """
     try:
         content = _read(os.path.join(folder, NAME))

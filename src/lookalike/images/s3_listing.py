@@ -104,7 +104,7 @@ def _get_page(bucket: str, query: Mapping[str, str], *, tries: int = _TRIES) -> 
         except (OSError, ValueError):
             why = "the server does not answer"
         time.sleep(_PAUSE * 2**attempt)
-    raise Unreachable(f"s3://{bucket} cannot be listed behind a key that cannot be a path: {why}")
+    raise Unreachable(f"s3://{bucket} cannot be listed past a key that cannot be a path: {why}")
 
 
 def _sign(bucket: str, query: Mapping[str, str]) -> urllib.request.Request:

@@ -1,7 +1,7 @@
 """Names that hide a picture: `IMG_0001`, `photo.jpg_large`, `photo.jpg?w=800`, `IMG_2.JPG(1)`, `h.pjpeg`.
 
 Whether such a file is a picture is seen from its first bytes. Names that belong to another kind of file, among them
-`.jpg_original`, `.jpg~` and `.jpg.bak`, the copies that other programs keep of what they change, are not opened.
+`.jpg_original`, `.jpg~` and `.jpg.bak`, the copies that other programs keep of files that they change, are not opened.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Pillow, with libtiff in it, reads pictures of eight bits well. It takes 16-bit planes for noise, and does not open most
 others. Here every sample layout of a losslessly compressed TIFF is read with numpy, a band of rows at a time, so that
-of a large picture no more than is needed is held; what cannot be read is refused as unsupported. The bytes of LZW and
-its like are still unpacked by libtiff. Fields by TIFF 6.0, float predictor by Adobe's Photoshop TIFF Technical Note 3.
+only the needed part of a large picture is in memory; layouts that cannot be read are refused as unsupported. The bytes
+of LZW and its like are still unpacked by libtiff. Fields by TIFF 6.0, float predictor by Adobe's Photoshop TIFF
+Technical Note 3.
 """
 
 from __future__ import annotations

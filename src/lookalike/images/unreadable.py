@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 def needs_known_decoder(reason: str, formats: Iterable[str]) -> bool:
-    """Whether a file was skipped for want of the decoder of one of these formats, as Pillow names them."""
+    """Whether a file was skipped because a decoder for one of these formats, as Pillow names them, was missing."""
     named = re.match(r"unsupported format \(([^:)]+)", reason)
     if named is None:
         return False

@@ -64,7 +64,7 @@ def digest_pixels(image: Picture) -> bytes:
 
 
 def digest_jpeg(file: IO[bytes]) -> bytes:
-    """The SHA-256 of what the pixels of a JPEG are decoded from, whatever metadata and thumbnails are beside it."""
+    """The SHA-256 of the data that the pixels of a JPEG are decoded from, without its metadata and thumbnails."""
     digest = hashlib.sha256()
     file.seek(2)
     while (marker := file.read(2))[:1] == b"\xff" and marker[1:] != _SCAN:

@@ -41,7 +41,8 @@ def _check_target(source: Store, place: str | Path) -> None:
     learned = learned_parts(source.space.source)
     if learned and not is_folder(place):
         raise UsageError(
-            f"{learned[0]} was learned from this gallery's pictures and is kept in its folder; {place} has none",
+            f"{learned[0]} was learned from this gallery's pictures and is kept in its folder, but {place} is not a "
+            "folder",
             hint="index the pictures there with an encoder that is not learned, by --encoder",
         )
 

@@ -42,7 +42,9 @@ def create_store(
     folder = Path(location) if is_folder(location) else None
     if learn_from and learned_parts(name):
         if folder is None:
-            raise UsageError(f"{name} is learned from pictures and kept in a folder, and {location} has none")
+            raise UsageError(
+                f"{name} is learned from pictures and kept in the gallery's folder, but {location} is not a folder"
+            )
         with make_folder(folder):
             learn(name, learn_from, folder, options=options, on_progress=on_progress)
             return _create(location, name, folder)

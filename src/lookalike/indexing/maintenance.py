@@ -212,14 +212,14 @@ def relocate(store: Store, old: AnyPath, new: AnyPath, *, dry_run: bool = False,
     """Keep the embeddings of pictures that were moved from folder `old` to `new`; return the number of files.
 
     Either all paths are rewritten or none; no file is read. If a picture with the same content is already known at its
-    new path, and is gone from the old one, the old record is dropped. Raises StoreBusy; UsageError when the gallery
-    knows no picture in `old`, or already knows a different one at a new path.
+    new path, and is gone from the old one, the old record is dropped. Raises StoreBusy; UsageError when the gallery has
+    no picture in `old`, or already has a different one at a new path.
     """
     source, target = canonical_path(old, store), canonical_path(new, store)
     found = list(below(store, source))
     if not found:
         raise UsageError(
-            f"the gallery knows no picture in {show_path(source)}", hint=name_command("info", store.location)
+            f"the gallery has no picture in {show_path(source)}", hint=name_command("info", store.location)
         )
     again = _known_in_both(store, found, source, target)
     if dry_run:
@@ -272,7 +272,7 @@ def _without_effect(report: Report, roots: Sequence[Root], rules: Rules | None) 
 def _check_roots(store: Store, roots: Sequence[Root]) -> None:
     if not roots:
         raise UsageError(
-            "the gallery knows no folder yet", hint=f"name one: {name_command('index FOLDER', store.location)}"
+            "the gallery has no folder yet", hint=f"name one: {name_command('index FOLDER', store.location)}"
         )
     if not any(any(below(store, root.path)) or exists(root.path) for root in roots):
         raise UsageError(f"no such file or folder: {', '.join(show_path(root.path) for root in roots)}")

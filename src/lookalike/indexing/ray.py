@@ -271,7 +271,7 @@ class _Run:
             batch.deaths += 1
             if batch.deaths >= _DEATHS:
                 raise Unreachable(
-                    f"{batch.deaths} Ray actors died one after the other over the same files",
+                    f"{batch.deaths} Ray actors died one after the other while reading the same files",
                     hint="what was saved is safe; see the logs of Ray on its nodes, then index again",
                 )
         self._again.extend(lost)
@@ -289,7 +289,7 @@ class _Run:
             self._alone_since = time.monotonic()
         elif time.monotonic() - self._alone_since > _PATIENCE:
             raise Unreachable(
-                f"the Ray cluster has had no core for Lookalike for {_PATIENCE:g} s",
+                f"the Ray cluster has had no free core for Lookalike for {_PATIENCE:g} s",
                 hint="what was saved is safe; see `ray status`, then index again",
             )
 
@@ -354,7 +354,7 @@ def _connected(address: str) -> Iterator[Any]:
     except Exception as error:  # noqa: BLE001  (ConnectionError, ValueError, RuntimeError and errors of gRPC)
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Unreachable(
-            f"no Ray cluster is reached at {address}: {why}",
+            f"no Ray cluster can be reached at {address}: {why}",
             hint="start one with `ray start --head`, or give its address: --ray HOST:PORT",
         ) from None
     try:

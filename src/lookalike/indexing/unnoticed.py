@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FAILURES", "describe_failure", "find_cause", "watch_files"]
 
 FAILURES = (ImportError, OSError, RuntimeError)
-"""What the library raises that watches folders, the last by a class that it does not export; it may be missing."""
+"""How watching may fail: without the library, by the system, or in the library, which exports no class for it."""
 
 _MOUNTS = "/proc/self/mountinfo"
 # What other machines change there is never reported; of FUSE, only what this machine changes.

@@ -90,7 +90,9 @@ def watch(
 def check_watchable(paths: Sequence[bytes]) -> None:
     """Raise UsageError if all of these paths are in object stores."""
     if paths and all(map(is_remote, paths)):
-        raise UsageError("object stores report no changes, so nothing can be watched", hint="index again at times")
+        raise UsageError(
+            "object stores report no changes, so nothing can be watched", hint="index again from time to time"
+        )
 
 
 class _Eyes:

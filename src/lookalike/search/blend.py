@@ -63,7 +63,7 @@ class Blend:
     def distances(self, store: Store, ids: NDArray[np.int64]) -> NDArray[np.float64]:
         """The mean distance of each of these pictures to the queries, by their weights, float64 (n,).
 
-        Of a query that is not wanted, what is missing to the largest distance counts: 2 for cosine.
+        For an unwanted query, what counts is the largest distance, which is 2 for cosine, minus the distance to it.
         """
         if not len(ids):
             return np.empty(0)

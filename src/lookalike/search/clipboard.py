@@ -1,4 +1,4 @@
-"""The picture on the clipboard, by what the system has for it: wl-paste, xclip, or Pillow on a Mac and on Windows."""
+"""The picture on the clipboard, read by the tool that the system has: wl-paste, xclip, or Pillow (macOS, Windows)."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def search(store: Store, load: Callable[[], Encoder], queries: Sequence[Query], 
     """The hits of each query. load: returns the encoder; called only if it is needed."""
     k = check_count(k)
     if options.order not in _ORDERS:
-        raise UsageError(f"no order {options.order!r:.60}", hint=f"choose one of: {', '.join(_ORDERS)}")
+        raise UsageError(f"unknown order {options.order!r:.60}", hint=f"choose one of: {', '.join(_ORDERS)}")
     _check_weights(options.weights)
     if options.offset != 0 or options.diverse != 0 or options.least:  # 0.004 ms
         options = _check_selection(options)
@@ -178,11 +178,11 @@ def check_count(k: int) -> int:
 def _check_selection(options: Options) -> Options:
     """The options with an offset and a strength that are plain numbers. Raises UsageError."""
     if not is_number(options.offset, int, np.integer) or options.offset < 0:
-        raise UsageError(f"the offset is {options.offset!r:.60}; it must be a whole number from 0 on")
+        raise UsageError(f"the offset is {options.offset!r:.60}; it must be a whole number of at least 0")
     strength = check_strength(options.diverse)
     if options.least and (strength or options.order != "distance"):
         other = "diverse" if strength else f"order {options.order}"
-        raise UsageError(f"least and {other} cannot be combined: the least similar pictures come by distance")
+        raise UsageError(f"least and {other} cannot be combined: the least similar pictures are ordered by distance")
     return replace(options, offset=min(int(options.offset), _MOST), diverse=strength)
 
 
@@ -676,7 +676,7 @@ class _Reader:
         shown = next((one for weight, one in terms if weight > 0), None)
         if shown is None:
             raise UsageError(
-                "a query must want something: at least one weight must be above 0",
+                "a query needs something to look for: at least one weight must be above 0",
                 hint="give what is wanted first: wanted.jpg - unwanted.jpg",
             )
         own = set().union(*(one.own for _, one in terms))
@@ -700,7 +700,7 @@ class _Reader:
         for number, (weight, one) in enumerate(terms, 1):
             if one.colors and weight <= 0:
                 name = _name_part(number, one.query)
-                raise UsageError(f"{name} is a colour, which can only be wanted: + and not -")
+                raise UsageError(f"{name} is a colour, and a colour can only be added: + and not -")
         named = [(weight, one.query) for weight, one in by_color if isinstance(one.query, ColorQuery)]
         colors = [(weight, one.colors[0][1]) for weight, one in by_color if not isinstance(one.query, ColorQuery)]
         if named:

@@ -81,7 +81,7 @@ def split_filter(term: str) -> tuple[bool, str, list[str]]:
         raise UsageError(f"{term!r} is not a filter", hint="write field:value, as in folder:beach or width:>1000")
     minus, field, text = match.groups()
     if field not in _FIELDS:
-        raise UsageError(f"no picture has a {field!r} to filter by", hint=f"available fields: {', '.join(_FIELDS)}")
+        raise UsageError(f"there is no field {field!r} to filter by", hint=f"available fields: {', '.join(_FIELDS)}")
     return bool(minus), field, _split_values(term, text)
 
 

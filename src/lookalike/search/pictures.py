@@ -121,7 +121,7 @@ def _cut(image: Image.Image | ViewedPicture, views: Sequence[View]) -> list[NDAr
     if not isinstance(image, ViewedPicture):
         return [np.asarray(fit(image, view)) for view in views]
     if image.size != views[0].size:
-        raise UsageError(f"the picture was cut to {image.size} pixels, and its encoder sees {views[0].size}")
+        raise UsageError(f"the picture was cut to {image.size} pixels, but its encoder sees {views[0].size}")
     squares = np.frombuffer(image.views, np.uint8).reshape(-1, image.size, image.size, 3)
     return list(squares[: len(views)])  # the encoder's own view comes first, as in `query_views`
 
@@ -144,7 +144,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 def _how_to_convert(array: NDArray[Any]) -> str | None:
     """How an array `x` becomes one that is a picture; None if it is one."""
     if array.size == 0:
-        return "it is empty"
+        return "the array is empty: give one that has pixels"
     if array.dtype.kind not in "buif":
         return "give the pixels as numbers: np.asarray(picture, np.uint8)"
     steps = [step for step in (_fix_shape(array.shape), _fix_type(array)) if step is not None]

@@ -135,12 +135,12 @@ class Query:
         can take queries from strangers: the pictures in them are then those of the gallery, by their ids.
         """
         if not isinstance(fields, Mapping):
-            raise UsageError(f"{_a(fields)} is not a query", hint="a query is an object, such as {'id': 17}")
+            raise UsageError(f"{_a(fields)} is not a query", hint="a query must be an object, such as {'id': 17}")
         for name, kind in Query.kinds.items():
             if name in fields:
                 return kind.read(fields, paths=paths)
         known = ", ".join(Query.kinds)
-        raise UsageError(f"{_short(dict(fields))} is not a query", hint=f"a query has one of: {known}")
+        raise UsageError(f"{_short(dict(fields))} is not a query", hint=f"a query must have one of: {known}")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:
@@ -180,7 +180,7 @@ class PictureQuery(Query):
     def __post_init__(self) -> None:
         if isinstance(self.source, bytes) and self.source.startswith(_CONTENT):
             raise UsageError(
-                "bytes are taken as the path of a file, and these are the content of one",
+                "bytes are taken as the path of a file, but these are the content of one",
                 hint="for the content of a file: Query.content(data), or PIL.Image.open(io.BytesIO(data))",
             )
         if not isinstance(self.source, _SOURCES):
@@ -191,7 +191,7 @@ class PictureQuery(Query):
         """Make the query from the path of a file. Raises UsageError unless `paths` allows it."""
         if not paths:
             raise UsageError(
-                f"the query names the file {_short(fields['path'])}, and files are not read here",
+                f"the query names the file {_short(fields['path'])}, but files are not read here",
                 hint="give the id of a picture in the gallery; in Python: Query.from_dict(fields, paths=True)",
             )
         return cls(read_path(_text(fields, "path")), _read_crop(fields))
@@ -284,7 +284,7 @@ class PaletteQuery(Query):
 
     def __post_init__(self) -> None:
         if not isinstance(self.like, PictureQuery | StoredQuery):
-            raise UsageError("what is not a picture has no palette", hint="give a file, or id:17")
+            raise UsageError("only a picture has a palette", hint="give a file, or id:17")
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], *, paths: bool) -> Query:

@@ -46,7 +46,7 @@ def draw_sheet(hits: Hits, title: str) -> str:
     query = _box(find_uri(hits, _SIDE), "the query has no picture that can be shown")
     figures = "\n".join(_figure(hit) for hit in hits) or "<p>No hits.</p>"
     count = f"{len(hits)} hit{'' if len(hits) == 1 else 's'} by {html.escape(hits.encoder)}"
-    note = "<p>Nothing good found: even the nearest is far.</p>" if hits.nothing_good else ""
+    note = "<p>Nothing good found: even the nearest hit is far away.</p>" if hits.nothing_good else ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -1,7 +1,7 @@
 """Text queries: in the space of a text encoder, or of the classes that an image encoder was trained on.
 
 A text encoder's embedding is compared with the embeddings that the image encoder gave the pictures. An encoder without
-one may know words all the same (`lookalike.encoders.words`): a picture is as near to a word as to the nearest of its
+one may still know words (`lookalike.encoders.words`): a picture is as near to a word as to the nearest of its
 classes, by the cosine of its embedding and the class's direction.
 
 Unlike pictures, texts are not compared with adapted vectors. A gallery's projection is fitted to pictures, and texts
@@ -33,7 +33,8 @@ __all__ = ["encode_text", "find_classes", "find_vocabulary", "reads_texts"]
 _T = TypeVar("_T")
 
 _BRING_A_PAIR = (
-    "for any words, bring a CLIP: lookalike encoders adopt EXPORT -o clip, then: lookalike index FOLDER -e clip"
+    "for any words, use an encoder such as CLIP: lookalike encoders adopt EXPORT -o clip, "
+    "then: lookalike index FOLDER -e clip"
 )
 
 
@@ -53,7 +54,7 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
         return directions, _space((start, start + directions.shape[1]))
     raise NoTextEncoder(
         f"{encoder.name} has no text encoder: it understands only pictures",
-        hint="a pair of encoders such as CLIP also takes text: lookalike index FOLDER -e MODEL -i GALLERY; "
+        hint="an encoder such as CLIP also understands text: lookalike index FOLDER -e MODEL -i GALLERY; "
         "or teach the gallery this name by examples: lookalike teach NAME IMAGES",
     )
 

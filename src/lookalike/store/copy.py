@@ -181,7 +181,7 @@ def _read_embedded(store: Store) -> Iterator[Batch]:
 
 
 def _join(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches of at least BLOCK records, but for the last."""
+    """Batches of at least BLOCK records, except the last."""
     records: list[Record] = []
     parts: list[NDArray[np.float32]] = []
     for some, embeddings in batches:

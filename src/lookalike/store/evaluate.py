@@ -128,7 +128,7 @@ def check_fields(used: set[str], asked: set[str]) -> None:
     known = [name for name in FIELDS if name in used or name in _ALWAYS_THERE]
     if used and asked - set(known):
         raise UsageError(
-            f"no picture has a {min(asked - set(known))!r} to filter by", hint=f"available fields: {', '.join(known)}"
+            f"no picture has the field {min(asked - set(known))!r}", hint=f"available fields: {', '.join(known)}"
         )
 
 

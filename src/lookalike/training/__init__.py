@@ -3,7 +3,7 @@
 `presets` are the experiments; `trainer` trains, resumes and exports any of the `models`. `data` holds the pictures,
 `folder` the files of a training, `split` which pictures it has seen. `reconstruction` measures errors, `plots` draws
 them, and `board` writes them for TensorBoard. `held_out` searches with pictures that were not trained on, `experiments`
-records and reports results, and `original` converts the files of the described system. TensorFlow is imported only
+records and reports results, and `original` converts the files of the original system. TensorFlow is imported only
 when a network is trained or measured (3 s).
 """
 

@@ -162,7 +162,7 @@ def _write_split(run: Path, found: list[tuple[str, str, bytes]], fraction: float
     digests = [digest for _, _, digest in found]
     if (run / SPLIT).exists() and [bytes.fromhex(row["sha256"]) for row in _read_rows(run)] != digests:
         (run / PICTURES).unlink()
-        raise TrainingError(f"the pictures have changed since {run} was begun", hint=start_over(run))
+        raise TrainingError(f"the pictures have changed since the training in {run} began", hint=start_over(run))
     rows = [
         (name, label, _TRAIN if is_train else _TEST, digest.hex())
         for (name, label, digest), is_train in zip(found, fixed_split(digests, fraction), strict=True)

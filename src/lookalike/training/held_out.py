@@ -1,4 +1,4 @@
-"""Search a gallery with random pictures that its model has not seen, as the described system did.
+"""Search a gallery with random pictures that its model has not seen, as the original system did.
 
 Its index had the pictures that were trained on, and the queries were taken from the others. Here a gallery may have
 both, so held-out pictures are never hits: every hit was trained on, or was not part of the training. Copies of a
@@ -68,7 +68,7 @@ def search_sample(gallery: Gallery, run: Path, count: int, *, k: int = 10, seed:
     draw = _Draw(run, by_digest)
     hidden = draw.digests if draw.kind == "held out" else set()
     if not by_digest.keys() - hidden:
-        raise UsageError("all pictures of the gallery are held out: there is nothing to be found", hint=_HINT)
+        raise UsageError("all pictures of the gallery are held out: there is nothing to find", hint=_HINT)
     hidden_ids = {id_ for digest in copies.keys() & hidden for id_ in copies[digest]}
     answers: list[Answer] = []
     missing = 0

@@ -54,7 +54,7 @@ _CURVES = (  # of `lookalike bench search`: field, factor to milliseconds, label
     ("exact_us", 1e-3, "exact search"),
     ("bare_us", 1e-3, "matrix product alone"),
     ("search_us", 1e-3, "search"),
-    ("batch_us", 1e-3, "search, each of 200 at once"),
+    ("batch_us", 1e-3, "search, per query in a batch of 200"),
 )
 _TRAIN, _HELD_OUT, _INK, _PALE = "#1f6f8b", "#d1495b", "#1a1a1a", "#d5e3e8"
 _ACROSS = 4  # small plots in a row
@@ -81,7 +81,7 @@ def draw_losses(
     epochs = [epoch.epoch for epoch in history]
     known = final or {}
     for of, colour, label, last in (
-        ("", _TRAIN, "trained on, mean while learning", known.get("train_mse")),
+        ("", _TRAIN, "trained on, mean during the epoch", known.get("train_mse")),
         ("val_", _HELD_OUT, "held out, after the epoch", known.get("held_out_mse")),
     ):
         errors = np.array([getattr(epoch, f"{of}mse") for epoch in history])
@@ -246,7 +246,7 @@ def draw_comparison(
     axes.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("quality from 0 to 1, which is best: means over the queries, with 95% intervals", fontsize=8)
+    axes.set_xlabel("quality (0 to 1, higher is better): means over the queries, with 95% intervals", fontsize=8)
     axes.grid(axis="x", color="#e6e6e6")
     axes.grid(axis="y", which="minor", color="#e6e6e6")
     axes.set_axisbelow(True)

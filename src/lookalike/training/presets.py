@@ -1,6 +1,6 @@
 """The described experiments: what to train. Each preset states only what it changes in the one before it.
 
-Names and values are those of the described system's log. Sizes are sides in pixels, learning rates are Adam's.
+Names and values are those of the original system's log. Sizes are sides in pixels, learning rates are Adam's.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ _CHOICES = (get_args(Schedule), get_args(Precision))
 def find_preset(name: str) -> Preset:
     """Return the preset of this name. Raises UsageError."""
     if name not in PRESETS:
-        raise UsageError(f"no preset {name!r}", hint=f"one of {', '.join(PRESETS)}")
+        raise UsageError(f"unknown preset {name!r}", hint=f"one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 

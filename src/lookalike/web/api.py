@@ -228,7 +228,7 @@ def _add_pictures(api: FastAPI, served: ServedGallery) -> None:
         """Say what is known of some pictures, by id, in the order that they are asked for; unknown ids are left out."""
         fields = read_json(await _read_body(request))
         if fields.keys() != {"ids"}:
-            raise Problem(422, "invalid_request", "the document has one field, ids")
+            raise Problem(422, "invalid_request", "the document must have exactly one field, ids")
         ids = _read_ids(fields["ids"], "ids")
         return JSONResponse(await served.searches.run(request, _describe_some, served, ids, request))
 
@@ -249,7 +249,9 @@ def _add_pictures(api: FastAPI, served: ServedGallery) -> None:
         request: Request,
         id: Id,  # noqa: A002
         size: Literal["small", "large"] = "small",
-        v: Annotated[str, Query(max_length=64, description="Anything; the answer may then be kept for ever.")] = "",  # noqa: ARG001
+        v: Annotated[  # noqa: ARG001
+            str, Query(max_length=64, description="Any text; if it is given, the answer may be cached for ever.")
+        ] = "",
     ) -> Response:
         """Show a picture as a JPEG with sides of at most 400 pixels, or 1,600 for `large`."""
         return await send_thumbnail(request, served, id, size)
@@ -296,7 +298,7 @@ def _kind_of(request: Request) -> str:
 async def _read_body(request: Request) -> bytes:
     content = await request.body()
     if len(content) > _MOST_JSON:
-        raise Problem(413, "too_large", f"a document may have {_MOST_JSON >> 10} KiB")
+        raise Problem(413, "too_large", f"a JSON document may have at most {_MOST_JSON >> 10} KiB")
     return content
 
 

@@ -89,16 +89,16 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MOST_HITS:
-            raise _invalid(f"k is from 1 to {MOST_HITS:,}")
+            raise _invalid(f"k must be from 1 to {MOST_HITS:,}")
         if len(self.where) > MOST_TERMS:
             raise _invalid(f"at most {MOST_TERMS} filters can be combined")
         if not 0 <= self.offset <= MOST_OFFSET:
-            raise _invalid(f"offset is from 0 to {MOST_OFFSET:,}")
+            raise _invalid(f"offset must be from 0 to {MOST_OFFSET:,}")
         if not 0 <= self.diverse <= 1:
-            raise _invalid("diverse is from 0 to 1")
+            raise _invalid("diverse must be from 0 to 1")
         for name, limit in (("max_false_match", self.max_false_match), ("threshold", self.threshold)):
             if limit is not None and not limit >= 0:
-                raise _invalid(f"{name} is a number from 0 on")
+                raise _invalid(f"{name} must be a number of at least 0")
         for term in self.where:
             _check_text(term)
 
@@ -146,10 +146,10 @@ class Wanted:
         weights = [weight for weight, _ in terms]
         weights += [weight for _, one in terms if isinstance(one, ColorQuery) for _, weight in one.colors]
         if len(weights) > MOST_TERMS:
-            raise _invalid(f"a query has at most {MOST_TERMS} parts")
+            raise _invalid(f"a query can have at most {MOST_TERMS} parts")
         for weight in weights:
             if weight and not _SMALLEST <= abs(weight) <= _LARGEST:
-                raise _invalid(f"weights are between {_SMALLEST:g} and {_LARGEST:g}")
+                raise _invalid(f"weights must be between {_SMALLEST:g} and {_LARGEST:g}")
         return query
 
 
@@ -177,7 +177,7 @@ def read_document(fields: dict[str, Any], defaults: Options) -> tuple[Wanted, Op
     query = {name: value for name, value in fields.items() if name not in _OPTIONS}
     if "query" in query:
         if len(query) > 1:
-            raise _invalid(f"beside the query there can be {', '.join(_OPTIONS)}")
+            raise _invalid(f"the only options beside the query are {', '.join(_OPTIONS)}")
         query = query["query"]
     return read_wanted(query), options
 
@@ -199,7 +199,7 @@ def show(path: bytes | str | os.PathLike[str], base: bytes) -> dict[str, str]:
 def find_base(gallery: Gallery, *, is_local: bool) -> bytes:
     """The folder that paths are shown relative to: none for a client on this machine.
 
-    For others it is the one that holds all indexed folders, so that nothing is said of what is above them.
+    For others it is the one that holds all indexed folders, so that no answer names the folders above it.
     """
     if is_local:
         return b""
@@ -267,7 +267,7 @@ def _build_sum(parts: object, served: ServedGallery) -> Query:
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise _invalid("the sum of a query is not a list of queries")
     if not parts or len(parts) > MOST_TERMS:
-        raise _invalid(f"the sum of a query has 1 to {MOST_TERMS} parts")
+        raise _invalid(f"the sum of a query must have 1 to {MOST_TERMS} parts")
     terms: list[tuple[float, Query]] = []
     for part in parts:
         weight = part.get("weight", 1.0)
@@ -280,20 +280,23 @@ def _build_sum(parts: object, served: ServedGallery) -> Query:
 def _build_dropped(fields: Mapping[str, Any], served: ServedGallery) -> Query:
     name, crop = fields["dropped"], fields.get("crop")
     if not isinstance(name, str):
-        raise _invalid("the name of a picture that was dropped is a text")
+        raise _invalid("the name of a dropped picture must be a text")
     return served.query(name, "" if crop is None else str(read_crop(crop)))
 
 
 def _check_query(fields: object, depth: int, left: list[int]) -> None:
     """Raise Problem for a query that is too deep, too large, or names a file. left: objects that it may still have."""
     if not isinstance(fields, dict):
-        raise _invalid('a query is an object, such as {"id": 17} or {"text": "boat"}')
+        raise _invalid('a query must be an object, such as {"id": 17} or {"text": "boat"}')
     left[0] -= 1
     if depth > _DEPTH or left[0] < 0:
-        raise _invalid(f"a query is nested at most {_DEPTH} deep, and has at most {_NODES} parts")
+        raise _invalid(f"a query can be nested at most {_DEPTH} deep, and have at most {_NODES} parts")
     if {"path", "url", "picture"} & fields.keys():
         raise Problem(
-            422, "no_paths", "a query names pictures by their ids", hint="send the picture itself as the field `file`"
+            422,
+            "no_paths",
+            "a query must name pictures by their ids",
+            hint="send the picture itself as the field `file`",
         )
     for value in fields.values():
         for part in value if isinstance(value, list) else [value]:

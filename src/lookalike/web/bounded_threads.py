@@ -1,4 +1,4 @@
-"""Bounded work: so many threads, so many requests that wait for one, and a refusal for all others."""
+"""Bounded work: so many threads, a limited number of requests that wait for one, and a refusal for all others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class BoundedThreads:
         self.refused = 0
 
     async def run(self, request: Receives, function: Callable[..., _Result], *arguments: Any, **named: Any) -> _Result:  # noqa: ANN401
-        """What a function returns in a thread. It is not called any more once the client has gone.
+        """Call a function in a thread and return its result. It is no longer called once the client has gone.
 
         Raises Problem when too many others wait, or when it takes too long; and whatever the function raises.
         """
@@ -73,7 +73,7 @@ class BoundedThreads:
         return self._threads.submit(work)
 
     def close(self) -> None:
-        """Drop what waits, and wait for what is under way."""
+        """Drop the work that waits, and wait for the work that has begun."""
         self._threads.shutdown(cancel_futures=True)
 
     def _end(self, waiter: asyncio.Future[None]) -> None:
@@ -104,7 +104,7 @@ class Together(Generic[_Item, _Result]):
             await _wait(request, waiter)
             return waiter.result()
         finally:
-            waiter.cancel()  # whoever does not wait any more is left out
+            waiter.cancel()  # a request that no longer waits is left out
 
     def _start(self) -> None:
         """Answer those who wait, if there is a thread for it."""

@@ -37,7 +37,7 @@ _MOST_PATHS = 64
 _MOST_ID = 2**63 - 1
 _WAIT = 5.0  # seconds for another writer
 _BUSY: dict[int | str, dict[str, Any]] = {
-    409: {"description": "It has changed since it was looked at, or is being changed."}
+    409: {"description": "The collection has changed since it was looked at, or another process is changing it."}
 }
 
 
@@ -85,14 +85,14 @@ def add_changes(api: FastAPI, served: ServedGallery, settings: Settings) -> None
 
     @api.get("/api/v1/state", response_model=Event, tags=["collection"], name="state")
     async def state(request: Request) -> Response:
-        """Say how many pictures there are, and what is under way."""
+        """Say how many pictures there are, and what is in progress."""
         return JSONResponse(await served.searches.run(request, read_state, served))
 
 
 def _add_index(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
     @api.get("/api/v1/index", response_model=Job, tags=["changes"], name="index-state")
     async def look() -> Response:
-        """Say how far the run of `index` is that was started here last."""
+        """Say how far the run of `index` that was last started here has come."""
         return JSONResponse(served.index.to_dict())
 
     @api.post(
@@ -117,7 +117,7 @@ def _add_index(api: FastAPI, served: ServedGallery, settings: Settings) -> None:
 
     @api.delete("/api/v1/index", response_model=Job, tags=["changes"], name="index-cancel")
     async def cancel() -> Response:
-        """End the run of `index` after the pictures it is at; all before these stay indexed."""
+        """Stop the run of `index` after the current batch; all pictures up to there stay indexed."""
         _check_allowed(settings)
         served.index.cancel()
         return JSONResponse(served.index.to_dict())
@@ -128,7 +128,7 @@ def _start_index(served: ServedGallery, paths: list[bytes], flags: dict[str, boo
         roots = [os.path.realpath(root.path) for root in served.gallery.roots]
         for path in map(os.path.realpath, paths):
             if not any(path == root or path.startswith(root.rstrip(b"/") + b"/") for root in roots):
-                raise Problem(403, "outside", "folders can be added on the machine itself only")
+                raise Problem(403, "outside", "folders can be added only on the machine itself")
     served.index.start(paths, **flags)
 
 
@@ -145,7 +145,7 @@ def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> 
         fields = await _read_change(request, settings, {"ids"})
         ids = fields.get("ids")
         if not isinstance(ids, list) or len(ids) != 2 or not all(map(_is_id, ids)) or ids[0] == ids[1]:
-            raise Problem(422, "invalid_request", "ids are those of two pictures")
+            raise Problem(422, "invalid_request", "ids must be those of two pictures")
         await served.searches.run(request, _mark_distinct, served, ids)
         return JSONResponse({"distinct": ids})
 
@@ -158,20 +158,20 @@ def _add_duplicates(api: FastAPI, served: ServedGallery, settings: Settings) -> 
         name="apply",
     )
     async def apply(request: Request) -> Response:
-        """Move copies into the trash folder, of all groups or of some: those that are proven against what is kept.
+        """Move copies into the trash folder, of all groups or of some: only those proven against what is kept.
 
         mark: that of the duplicates that were looked at. choices: the id of the picture to keep, by group number.
         """
         fields = await _read_change(request, settings, {"mark", "keep", "groups", "choices"})
         keep, groups = fields.get("keep", "largest"), _read_groups(fields.get("groups"))
         if keep not in KEEP:
-            raise Problem(422, "invalid_request", f"keep is one of: {', '.join(KEEP)}")
+            raise Problem(422, "invalid_request", f"keep must be one of: {', '.join(KEEP)}")
         choices = _read_choices(fields.get("choices", {}))
         found = await served.searches.run(request, served.surveys.duplicates.find)
         if found is None:
             return answer_working(served.surveys.duplicates)
         if fields.get("mark") != str(found.generation):
-            raise Problem(409, "changed", "other duplicates were found since; look at them again")
+            raise Problem(409, "changed", "other duplicates have been found since; look at them again")
         some = _choose(found.value, groups, choices)
         document = await served.uploads.run(request, _move, served, some, cast("str", keep))
         return JSONResponse(_hide_paths(document, base_of(request, served)))
@@ -203,9 +203,9 @@ def _choose(duplicates: Duplicates, groups: set[int] | None, choices: Mapping[in
     """
     wanted = range(1, len(duplicates.groups) + 1) if groups is None else sorted(groups)
     if wanted and not 1 <= min(wanted) <= max(wanted) <= len(duplicates.groups):
-        raise Problem(422, "invalid_request", f"groups have numbers from 1 to {len(duplicates.groups)}")
+        raise Problem(422, "invalid_request", f"the numbers of groups are from 1 to {len(duplicates.groups)}")
     if not set(choices) <= set(wanted):
-        raise Problem(422, "invalid_request", "choices are for groups that copies are moved of")
+        raise Problem(422, "invalid_request", "choices are only for groups from which copies are moved")
     chosen = []
     for number in wanted:
         group, kept = duplicates.groups[number - 1], choices.get(number)
@@ -232,7 +232,7 @@ def _check_allowed(settings: Settings) -> None:
         raise Problem(
             403,
             "read_only",
-            "nothing can be changed over this server",
+            "this server does not allow changes",
             hint="LOOKALIKE_TOKEN=$(openssl rand -hex 16) lookalike serve ... --allow-write",
         )
 
@@ -242,11 +242,11 @@ async def _read_change(request: Request, settings: Settings, known: set[str]) ->
     _check_allowed(settings)
     content = await request.body()
     if len(content) > _MOST_JSON:
-        raise Problem(413, "too_large", f"a document may have {_MOST_JSON >> 10} KiB")
+        raise Problem(413, "too_large", f"a JSON document may have at most {_MOST_JSON >> 10} KiB")
     fields = read_json(content or b"{}")
     if not fields.keys() <= known:
         raise Problem(
-            422, "invalid_request", f"the document has other fields than {', '.join(sorted(known)) or 'none'}"
+            422, "invalid_request", f"the document may have only these fields: {', '.join(sorted(known)) or 'none'}"
         )
     return fields
 
@@ -254,17 +254,17 @@ async def _read_change(request: Request, settings: Settings, known: set[str]) ->
 def _read_flag(fields: Mapping[str, Any], name: str) -> bool:
     flag = fields.get(name, False)
     if not isinstance(flag, bool):
-        raise Problem(422, "invalid_request", f"{name} is true or false")
+        raise Problem(422, "invalid_request", f"{name} must be true or false")
     return flag
 
 
 def _read_paths(given: object) -> list[bytes]:
     if not isinstance(given, list) or len(given) > _MOST_PATHS:
-        raise Problem(422, "invalid_request", f"paths is a list of at most {_MOST_PATHS} paths")
+        raise Problem(422, "invalid_request", f"paths must be a list of at most {_MOST_PATHS} paths")
     paths = []
     for one in given:
         if not isinstance(one, str) or not one.startswith("/") or "\0" in one:
-            raise Problem(422, "invalid_request", "each path is an absolute one")
+            raise Problem(422, "invalid_request", "each path must be absolute")
         try:
             paths.append(os.fsencode(one))
         except UnicodeEncodeError:
@@ -276,15 +276,15 @@ def _read_groups(given: object) -> set[int] | None:
     if given is None:
         return None
     if not isinstance(given, list) or not all(map(_is_id, given)):
-        raise Problem(422, "invalid_request", "groups is a list of the groups' numbers")
+        raise Problem(422, "invalid_request", "groups must be a list of the groups' numbers")
     return set(given)
 
 
 def _read_choices(given: object) -> dict[int, int]:
     if not isinstance(given, dict) or not all(map(_is_id, given.values())):
-        raise Problem(422, "invalid_request", "choices are ids of pictures by the number of their group")
+        raise Problem(422, "invalid_request", "choices must be ids of pictures by the number of their group")
     if not all(key.isascii() and key.isdigit() and len(key) < 10 for key in given):
-        raise Problem(422, "invalid_request", "choices are by the number of the group")
+        raise Problem(422, "invalid_request", "choices must be by the number of the group")
     return {int(key): id_ for key, id_ in given.items()}
 
 

@@ -334,7 +334,7 @@ def _read_choice(parameters: QueryParams) -> Choice:
     """What an address says is kept. Raises Problem."""
     keep = parameters.get("keep", _RULES[0])
     if keep not in _RULES:
-        raise Problem(422, "invalid_request", f"what to keep is one of: {', '.join(_RULES)}")
+        raise Problem(422, "invalid_request", f"what to keep must be one of: {', '.join(_RULES)}")
     ids = {
         name: tuple(read_count(text, least=1, most=_ANYWHERE) for text in parameters.getlist(name))
         for name in ("pick", "leave")

@@ -1,4 +1,4 @@
-"""Counts of what was served, as Prometheus reads them."""
+"""Counts of the requests that were served, in the format of Prometheus."""
 
 from __future__ import annotations
 

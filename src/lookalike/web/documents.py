@@ -121,7 +121,7 @@ class Working(BaseModel):
 
 
 class Island(BaseModel):
-    """A group of the map: its name, how many pictures it has, and the place of one in its midst."""
+    """A group of the map: its name, how many pictures it has, and the position of one in its middle."""
 
     name: str
     count: int
@@ -223,7 +223,7 @@ class Copies(BaseModel):
 
 
 class Duplicates(BaseModel):
-    """The groups of duplicates and what a rule would move. mark: of this finding, to be sent when it is applied."""
+    """The groups of duplicates and what a rule would move. mark: names this result, to apply its plan."""
 
     model_config = _example(
         groups=[
@@ -252,7 +252,7 @@ class Duplicates(BaseModel):
     total: int
     next: int | None
     moves: int
-    bytes: int = Field(description="How much the files take that would be moved.")
+    bytes: int = Field(description="How many bytes the files that would be moved take.")
     compared: int
     left: int
     undescribed: int
@@ -303,7 +303,7 @@ class Event(BaseModel):
     pictures: int
     skipped: int
     generation: int
-    is_changing: bool = Field(description="Whether it has changed in the last seconds, whoever is indexing.")
+    is_changing: bool = Field(description="Whether it has changed in the last few seconds, by any process.")
     index: Job
     surveys: dict[str, Working]
 
@@ -327,15 +327,17 @@ class Failure(BaseModel):
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": text}
     for status, text in {
-        400: "Not a request that can be read.",
+        400: "The request cannot be read.",
         401: "The token is missing or wrong.",
-        403: "A page of another site has asked, or nothing may be changed here.",
+        403: "The request comes from a page of another site, or this server does not allow changes.",
         404: "There is no such picture.",
-        409: "It has changed since it was looked at, or is being changed.",
+        409: "The collection has changed since it was looked at, or another process is changing it.",
         413: "The picture is too large.",
-        415: "Neither a picture nor JSON.",
+        415: "The body is neither a picture nor JSON.",
         422: "The request asks for something impossible, or the picture cannot be read.",
-        503: "Too much to do, or not ready; try again after `Retry-After` seconds.",
+        503: "The server is too busy or not ready; try again after `Retry-After` seconds.",
     }.items()
 }
-WORKING: dict[int | str, dict[str, Any]] = {202: {"model": Working, "description": "It is being computed: ask again."}}
+WORKING: dict[int | str, dict[str, Any]] = {
+    202: {"model": Working, "description": "The answer is being computed: ask again."}
+}

@@ -102,7 +102,7 @@ class FastPath:
 
 
 class _Wanted(NamedTuple):
-    """What is asked for: the pictures like one. is_here: whether whoever asks is on this machine."""
+    """What is asked for: the pictures like one. is_here: whether the client is on this machine."""
 
     id: int
     k: int

@@ -2,7 +2,7 @@
 
 /collection          the view
 /collection/index    POST: look for changes in all folders, or, with the field `folder`, add the pictures of that one
-/collection/stop     POST: end the run of `index` after the pictures it is at
+/collection/stop     POST: stop the run of `index` after the current batch
 
 Both POSTs are refused unless the server may write, and the client is on this machine.
 """

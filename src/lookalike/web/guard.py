@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with deadlines for the whole of what a client sends, and of what it is slow to take.
+"""uvicorn's HTTP protocol with deadlines for everything that a client sends, and for the answers that it takes.
 
 uvicorn limits only how long a connection may be idle, so 400 sockets that send a byte now and then stay for ever. Here
 all headers of a request have 5 s from their first byte, or from the connection's beginning; its body has 20 s; and an

@@ -1,4 +1,4 @@
-"""What the page and the API have in common: reading what a client sends, searching, and answering with a problem."""
+"""Code that the page and the API share: reading requests, searching, and answering with a problem."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def answer_problem(problem: Problem) -> Response:
 def to_answerable(request: Request, error: Exception) -> Problem:
     """The problem that an error of any kind is to a client."""
     if isinstance(error, ClientDisconnect):
-        return Problem(400, "gone", "the client has gone before all of its request was here")
+        return Problem(400, "gone", "the client closed the connection before its request was complete")
     if isinstance(error, HTTPException):
         codes = {404: "not_found", 405: "wrong_method"}
         headers = dict(error.headers or {})
@@ -69,7 +69,7 @@ async def read_fields(request: Request) -> QueryParams:
     try:
         pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise Problem(422, "invalid_request", f"a form may have {_MOST_FIELDS} fields") from None
+        raise Problem(422, "invalid_request", f"a form may have at most {_MOST_FIELDS} fields") from None
     return QueryParams(pairs)
 
 

@@ -1,4 +1,4 @@
-"""For those who look after a server: whether it can search, and what it has done."""
+"""Health and metrics for those who look after a server."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class IndexJob:
 
         with self._lock:
             if self._thread is not None:
-                raise Problem(409, "running", "the collection is being indexed already")
+                raise Problem(409, "running", "the collection is already being indexed")
             self._cancelled.clear()
             self._state, self._done, self._total, self._report, self._error = "running", 0, 0, None, None
             options = IndexOptions(retry=retry, refresh=refresh, workers=max(1, (os.cpu_count() or 1) - 1))
@@ -78,7 +78,7 @@ class IndexJob:
             state = "cancelled"
         except Exception as failure:  # noqa: BLE001  (the client sees it in the answer)
             state, error = "failed", to_problem(failure, is_local=False).to_dict()["error"]
-            _log.warning("indexing has ended early: %s", failure)
+            _log.warning("indexing ended early: %s", failure)
         with self._lock:
             self._state, self._report, self._error, self._thread = state, report, error, None
 

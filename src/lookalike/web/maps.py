@@ -170,11 +170,11 @@ def _read_ids(text: str) -> list[int]:
     ids, last = [], 0
     for word in text.split(".")[:_MOST]:
         if not (word.isascii() and word.isalnum() and len(word) <= 12):
-            raise Problem(422, "invalid_request", "these are no pictures of the map")
+            raise Problem(422, "invalid_request", "these are not pictures of the map")
         last += int(word, 36)
         ids.append(last)
     if last >= 2**63:
-        raise Problem(422, "invalid_request", "these are no pictures of the map")
+        raise Problem(422, "invalid_request", "these are not pictures of the map")
     return ids
 
 

@@ -68,12 +68,14 @@ class Asked:
         order: Order = "distance",
         exact: Flag = False,
         unique: Flag = False,
-        offset: Annotated[Count, Query(ge=0, le=MOST_OFFSET, description="Hits to leave out, for a later page.")] = 0,
-        diverse: Annotated[float, Query(ge=0, le=1, description="How much hits should differ.")] = 0.0,
+        offset: Annotated[
+            Count, Query(ge=0, le=MOST_OFFSET, description="How many hits to skip, for a later page.")
+        ] = 0,
+        diverse: Annotated[float, Query(ge=0, le=1, description="How much the hits should differ.")] = 0.0,
         least: Annotated[bool, Query(description="The least similar pictures, farthest first.")] = False,
         max_false_match: Annotated[
             float | None,
-            Query(ge=0, le=1e9, description="Only hits that on average at most this many others would be as near as."),
+            Query(ge=0, le=1e9, description="Only hits so near that at most this many are expected there by chance."),
         ] = None,
         threshold: Annotated[float | None, Query(ge=0, le=1e9, description="Only hits within this distance.")] = None,
     ) -> None:
@@ -92,7 +94,7 @@ class Asked:
 
 
 def check_parameters(request: Request) -> None:
-    """Refuse parameters that are unknown or, but for filters, repeated: they would be ignored without a word."""
+    """Refuse parameters that are unknown or, except filters, repeated: they would be ignored silently."""
     route = request.scope.get("route")
     known = _known(route) if route is not None else frozenset()
     names = [name for name, _ in request.query_params.multi_items()]

@@ -5,7 +5,7 @@
 /pictures/17?like=3&view=compare      beside the picture that was searched for
 /pictures/17?like=3&view=heat         where the two match
 /dropped/NAME/large                   a picture that was dropped
-/pictures/17/folder                   POST: open its folder in the file manager, for whoever sits at this machine
+/pictures/17/folder                   POST: open its folder in the file manager, for a client on this machine
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes wrong, as every client is answered: one shape, with words that give nothing away to others.
+"""Problems as clients see them: one shape of answer, with words that reveal nothing to other users.
 
     {"error": {"code": "unreadable_image", "message": "damaged", "hint": "", "id": "5f2c..."}}
 

@@ -1,4 +1,4 @@
-"""What is checked of every request before anything else sees it, and what every answer carries.
+"""The checks that every request passes before anything else sees it, and the headers that every answer carries.
 
 A page of another site that a browser has open may send requests here, and a name of its own may lead here (DNS
 rebinding). So the Host must be a name of this server, even for GET; a request that changes anything must come from the
@@ -74,7 +74,7 @@ class Safety:
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = _read_host(headers.getlist("host"))
         if not self._is_ours(host):
-            raise Problem(400, "wrong_host", "this name does not lead to Lookalike")
+            raise Problem(400, "wrong_host", "this server does not answer to this host name")
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > _LONGEST_URL:
             raise Problem(414, "long_url", f"the address is longer than {_LONGEST_URL:,} bytes")
         if (
@@ -84,7 +84,7 @@ class Safety:
             raise Problem(431, "long_headers", "the headers are too many or too long")
         if self._settings.token and not _knows(headers.get("authorization", ""), self._settings.token):
             ask = {"www-authenticate": 'Basic realm="Lookalike", charset="UTF-8"'}
-            raise Problem(401, "unauthorized", "this server asks for its token", headers=ask)
+            raise Problem(401, "unauthorized", "this server needs its token", headers=ask)
         if scope["method"] not in _SAFE:
             _check_origin(headers, scope["scheme"])
         _check_length(headers.getlist("content-length"))
@@ -153,7 +153,7 @@ def _too_large() -> Problem:
     return Problem(
         413,
         "too_large",
-        f"a picture may have {MOST_BYTES >> 20} MiB, and this is larger",
+        f"a picture may have at most {MOST_BYTES >> 20} MiB, and this one is larger",
         headers={"connection": "close"},
     )
 

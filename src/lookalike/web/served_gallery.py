@@ -1,4 +1,4 @@
-"""What all requests share: one gallery, the decoders, bounded threads, thumbnails, and pictures that were dropped.
+"""The state that all requests share: one gallery, the decoders, bounded threads, thumbnails, and dropped pictures.
 
 Nothing of a picture that a client sends is decoded in this process: it is written into a file, which a bounded worker
 reads (`images/pool.py`).
@@ -86,11 +86,11 @@ class _Dropped:
 
 
 class ServedGallery:
-    """Answers for one gallery. `start` makes it ready in the background, `close` ends all it has started.
+    """Answers for one gallery. `start` makes it ready in the background, `close` ends everything that it started.
 
     when_ready: called in the background when that is done, as it is when `start` is called; nothing can be added later,
     so that it is always the same thread that runs it, or none. when_stopping: called when the server is about to end,
-    by what would keep a connection open.
+    to close connections that would stay open.
     """
 
     def __init__(self, gallery: Gallery, *, cache: Path | None = None) -> None:
@@ -192,7 +192,7 @@ class ServedGallery:
         return self._remember(_Dropped(picture, "", 0))
 
     def dropped(self, name: str, part: str = "") -> ViewedPicture:
-        """A picture that was dropped, or a part of it. Raises Problem when it is remembered no longer."""
+        """A picture that was dropped, or a part of it. Raises Problem when it is no longer remembered."""
         one = self._find_dropped(name)
         if not part:
             return one.picture
@@ -245,7 +245,7 @@ class ServedGallery:
         """The folder of a picture, on this machine. Raises Problem."""
         path = self._real_path(self.record(id_))
         if is_remote(path):
-            raise Problem(422, "invalid_request", "this picture lies in an object store")
+            raise Problem(422, "invalid_request", "this picture is in an object store")
         return Path(os.fsdecode(path)).parent
 
     def _write_file(self, content: bytes) -> str:
@@ -338,7 +338,7 @@ class ServedGallery:
             inside = real_path(root.path)
             if path == inside or path.startswith(inside.rstrip(b"/") + b"/") or root.rules.follow_links:
                 return path
-        raise Problem(403, "outside", "the picture's file lies outside the folders of the collection")
+        raise Problem(403, "outside", "the picture's file is outside the folders of the collection")
 
     def _decoder(self, pixels: int) -> DecoderPool:
         with self._lock:
@@ -365,7 +365,7 @@ class ServedGallery:
             return
         except Exception as error:  # noqa: BLE001  (whatever it is, a waiting client has to be answered)
             self.failure = error
-            _log.warning("searching is not possible: %s", error)
+            _log.warning("search is not possible: %s", error)
         finally:
             self._ready.set()
         self.knows_words = self._try_words()
@@ -389,7 +389,7 @@ def _unlink(file: str) -> None:
 
 
 def _forgotten() -> Problem:
-    return Problem(404, "forgotten", "this picture is remembered no longer", hint="drop it again")
+    return Problem(404, "forgotten", "this picture is no longer remembered", hint="drop it again")
 
 
 def _gone() -> Problem:

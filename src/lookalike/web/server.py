@@ -99,7 +99,7 @@ def _bind(settings: Settings) -> socket.socket:
     except OSError as error:
         place = f"{settings.host}, port {settings.port}"
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"{place}: another program is there", hint="take another one: --port 0") from None
+            raise UsageError(f"{place} is in use by another program", hint="use a free port: --port 0") from None
         if error.errno in {errno.EADDRNOTAVAIL, errno.EACCES}:
             raise UsageError(f"{place} cannot be used: {error.strerror}") from None
         raise LookalikeError(f"{place} cannot be used: {error.strerror or error}") from None

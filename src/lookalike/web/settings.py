@@ -35,12 +35,12 @@ class Settings:
     def __post_init__(self) -> None:
         if self.allow_write and not self.token:
             raise UsageError(
-                "letting clients change the collection needs a token, which they have to know",
+                "--allow-write needs a token, which clients must send",
                 hint="LOOKALIKE_TOKEN=$(openssl rand -hex 16) lookalike serve ... --allow-write",
             )
         if not is_loopback(self.host) and not self.token:
             raise UsageError(
-                f"serving on {self.host} lets others in: that needs a token, which they have to know",
+                f"serving on {self.host} lets other machines in, so it needs a token, which they must send",
                 hint="LOOKALIKE_TOKEN=$(openssl rand -hex 16) lookalike serve ..., or keep --host 127.0.0.1",
             )
 

@@ -72,7 +72,7 @@ class Part:
         return "like", f"{'-' if self.weight < 0 else ''}{self.name}{times}{crop}"
 
     def query(self, served: ServedGallery) -> Query:
-        """The query for it alone. Raises Problem when it was dropped and is remembered no longer."""
+        """The query for it alone. Raises Problem when it was dropped and is no longer remembered."""
         crop = ",".join(f"{side}%" for side in self.crop.split(",")) if self.crop else ""
         if self.is_dropped:
             return served.query(self.name, crop)
@@ -227,7 +227,7 @@ def _read_part(kind: str, text: str) -> Part:
 
 def _unknown(kind: str, text: str) -> tuple[str, str]:
     if kind == "dropped":
-        return "forgotten", "this picture is remembered no longer"
+        return "forgotten", "this picture is no longer remembered"
     return "invalid_request", f"{text!r:.40} is not a picture"
 
 

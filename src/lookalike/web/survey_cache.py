@@ -1,4 +1,4 @@
-"""What was computed of whole collections, kept on disk, so that a server that starts again has it at once.
+"""Results computed for whole collections, kept on disk, so that a restarted server has them at once.
 
 Each file holds one result for one state of one gallery. Its parts have checksums (`vectors/mapped.py`); a file that is
 damaged, of another state, or of another version is not used. The folder lies beside the thumbnails, not in the gallery,

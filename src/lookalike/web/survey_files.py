@@ -1,4 +1,4 @@
-"""How what was computed of a whole collection is written into a file, and read from it: see `survey_cache`."""
+"""How results for a whole collection are written into a file, and read from it: see `survey_cache`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computes what is about a whole collection: its map, its groups, its duplicates.
+"""Computes the results for a whole collection: its map, its groups, its duplicates.
 
 A large collection has a process of its own for it, with a lower priority: the searches of the server go first, and none
 of them waits for the interpreter.

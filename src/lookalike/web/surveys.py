@@ -1,4 +1,4 @@
-"""What is computed of the whole collection in the background: its map, its groups, its duplicates.
+"""Results that are computed for the whole collection in the background: its map, its groups, its duplicates.
 
 Each is computed once for every state of the gallery, when it is first asked for, and kept. While the gallery changes,
 the last one is shown and a new one is computed now and then: a run of `index` changes the gallery with every batch.
@@ -125,17 +125,17 @@ class Survey(Generic[_Value]):
             return value
 
     def forget(self) -> None:
-        """Compute it again as soon as it is asked for, and show what was computed before no longer."""
+        """Compute it again as soon as it is asked for, and no longer show what was computed before."""
         with self._lock:
             self._value, self._next = None, 0.0
 
     def end(self) -> None:
-        """End what is under way when it next says how far it is, and compute nothing more."""
+        """End the current computation when it next reports its progress, and compute nothing more."""
         with self._lock:
             self._ends = True
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end of what is under way."""
+        """Wait until the current computation has ended."""
         if (thread := self._thread) is not None:
             thread.join(max(0.0, seconds))
 

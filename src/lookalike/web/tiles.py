@@ -119,7 +119,7 @@ def make_tiles(
 
 
 def find_shape(width: int, height: int) -> int:
-    """The proportions of a picture in hundredths, as far as the style sheet knows them."""
+    """The proportions of a picture in hundredths, within the range of the style sheet."""
     exact = min(max(100 * width / height, _NARROWEST), _WIDEST)
     return round(exact) if exact <= _FINE else round(exact / _STEP) * _STEP
 

@@ -143,9 +143,9 @@ def test_a_picture_that_cannot_be_read_cannot_be_verified(home: Path, photos: Pa
 
 def test_features_and_pictures_and_model_have_to_fit(home: Path, photos: Path, tmp_path: Path) -> None:
     features, pictures = indexed(home, photos), ordered_pictures(photos)
-    with pytest.raises(DatasetError, match="names picture 8, the list has 5"):
+    with pytest.raises(DatasetError, match="names picture 8, but the list has only 5"):
         make_gallery(tmp_path / "gallery", home, features, pictures[:5])
-    with pytest.raises(DatasetError, match="the list has"):
+    with pytest.raises(DatasetError, match="the list has only"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes - 1, features.embeddings), pictures)
     with pytest.raises(UsageError, match="5 dimensions are not from a model with 6"):
         make_gallery(tmp_path / "gallery", home, Features(features.indexes, features.embeddings[:, :5]), pictures)

@@ -87,7 +87,7 @@ def test_what_a_file_tells_is_not_contradicted(tmp_path: Path) -> None:
 )
 def test_another_architecture_is_refused(tmp_path: Path, change: Any) -> None:
     write_model(tmp_path / "model.h5", SMALL, config=change(described_config(SMALL)))
-    with pytest.raises(EncoderError, match="not the described model"):
+    with pytest.raises(EncoderError, match="not a model of the original system"):
         import_model(tmp_path / "model.h5", tmp_path / "home")
 
 

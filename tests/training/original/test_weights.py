@@ -183,7 +183,7 @@ def test_no_code_in_a_description_of_layers_is_run(tmp_path: Path) -> None:
         )
     ):
         write_model(tmp_path / f"{number}.h5", SMALL, config=described_config(SMALL, extra=(extra,)))
-        with pytest.raises(EncoderError, match="not the described model"):
+        with pytest.raises(EncoderError, match="not a model of the original system"):
             import_model(tmp_path / f"{number}.h5", tmp_path / "home")
     assert not canary.exists()
     assert not list((tmp_path / "home").iterdir())

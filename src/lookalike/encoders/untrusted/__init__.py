@@ -56,7 +56,9 @@ def load_text(folder: Path, dim: int, *, again: bool = False) -> EncodeTexts:
     model = _read_checked(folder / TEXT)
     encoder = TextEncoder(model, card, dim=try_in_child(model, card, again=again))
     if encoder.dim != dim:
-        raise EncoderError(f"the text encoder of {card.name} has {encoder.dim} dimensions, its image encoder has {dim}")
+        raise EncoderError(
+            f"the text encoder of {card.name} has {encoder.dim} dimensions, but its image encoder has {dim}"
+        )
     tokenizer = _read_file(folder / TOKENIZER, MOST_BYTES[TOKENIZER])
     return lambda texts: np.stack([encoder.encode(tokens) for tokens in tokenize(tokenizer, texts, encoder.frame)])
 

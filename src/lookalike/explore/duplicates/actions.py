@@ -53,7 +53,9 @@ def apply_plan(store: Store, plan: Plan, trash: Path, *, wait: float = 0.0) -> M
 def find_trash(location: str) -> Path:
     """The trash folder of a gallery by its location: beside the gallery, hidden. Raises UsageError for a URL."""
     if not is_folder(location):
-        raise UsageError(f"{location} has no folder for a trash beside it", hint="name one: --trash FOLDER")
+        raise UsageError(
+            f"{location} is not a folder, so a trash folder cannot be put beside it", hint="name one: --trash FOLDER"
+        )
     return Path(os.path.abspath(location)).parent / _TRASH
 
 

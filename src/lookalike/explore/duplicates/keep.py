@@ -34,7 +34,7 @@ _CERTAIN = {"identical", "same picture"}
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A copy that is to be moved away, the picture that stays in its place, and what proves it.
+    """A copy to move away, the picture that is kept instead, and the proof.
 
     group: the number of the group, from 1.
     """
@@ -128,7 +128,7 @@ def _reference(pictures: Sequence[Picture]) -> Sequence[Picture]:
 def _why_it_stays(picture: Picture, kept: Picture, group: Sequence[Picture]) -> str:
     """Why a picture is not moved whatever the proof says, or ""."""
     if picture.is_reference:
-        return "it is in what was compared against"
+        return "it belongs to the collection that was compared against"
     if any(is_remote(to_bytes(each.path)) for each in (picture, kept)):
         return "it, or the picture to keep, is in an object store, where nothing is moved"
     try:
@@ -140,7 +140,7 @@ def _why_it_stays(picture: Picture, kept: Picture, group: Sequence[Picture]) -> 
         others = [each for each in group if each is not picture and os.path.samefile(each.path, picture.path)]
     except OSError as error:
         return f"cannot be looked at: {error.strerror}"
-    return "a file with several names in this group" if others else ""
+    return "a file that has several names in this group" if others else ""
 
 
 def _find_proof(group: Group, picture: Picture, kept: Picture, prove: Prove) -> Pair | None:

@@ -1,7 +1,7 @@
 """Copies moved into a trash folder, and brought back. Nothing is ever deleted.
 
 Beside the moved files the folder holds `manifest.jsonl`: a line before each move, on the disk before anything happens,
-and a line after it. So it is always known where a file is, also after a power cut: `undo` looks at the disk for moves
+and a line after it. So it is always known where a file is, even after a power cut: `undo` looks at the disk for moves
 whose second line is missing. The folder has rules of its own that keep it from being indexed.
 
 Before each move the kept picture and the copy are read once more; neither may have changed since they were compared.
@@ -82,8 +82,8 @@ def move_copies(moves: Sequence[Move], trash: Path, *, on_moved: Callable[[Move]
 def undo_moves(trash: Path) -> Moved:
     """Bring back everything that was moved into a trash folder, the latest first.
 
-    A file whose place is taken stays in the trash and is named in the result. Raises UsageError if the folder has no
-    manifest.
+    A file stays in the trash if another file has taken its place; it is then named in the result. Raises UsageError if
+    the folder has no manifest.
     """
     if not (trash / MANIFEST).is_file():
         raise UsageError(f"{trash} is not a trash folder of Lookalike", hint="name the folder given to --trash")

@@ -59,7 +59,7 @@ class Client:
                 self._milvus.close()
 
     def connect(self) -> None:
-        """See that the server answers; give up at once if it does not. Raises StoreError."""
+        """Check that the server answers; give up at once if it does not. Raises StoreError."""
         with self.named_errors():
             self._connected()
 
@@ -115,7 +115,7 @@ class Client:
             self._call(lambda milvus, limit: milvus.drop_collection(name, timeout=limit))
 
     def set_properties(self, name: str, properties: dict[str, str]) -> None:
-        """Set some properties of a collection, at once for everyone."""
+        """Set some properties of a collection, in one step for all clients."""
         with self.named_errors():
             self._call(lambda milvus, limit: milvus.alter_collection_properties(name, properties, timeout=limit))
 

@@ -72,7 +72,9 @@ def translate(error: Exception, location: str) -> StoreError:
         return StoreError(f"{location}: {text}", hint="use a user with the rights that docs/team.md lists")
     if "disk" in text.lower() and ("quota" in text.lower() or "exhausted" in text.lower()):
         return DiskFull(f"{location}: {text}; what was saved before is safe", hint="make room on the server's disk")
-    return StoreError(f"{location}: {text}", hint="see that the server runs and can be reached, and run it again")
+    return StoreError(
+        f"{location}: {text}", hint="check that the server is running and can be reached, then run it again"
+    )
 
 
 def _refusal(error: BaseException) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""The right to write: a chain of locks, of which the last one counts, by what Milvus does at once for everyone.
+"""The right to write: a chain of locks, the last of which counts, built on what Milvus does in one step for all.
 
 A lock is an empty collection of its own. It becomes the last of the chain by an alias that says which lock it comes
 after, which only one lock can get. Its holder renews it every few seconds; one that was not renewed in time, or
@@ -60,14 +60,14 @@ class Lease:
         return self._created + int(1000 * (time.monotonic() - self._began))
 
     def check(self) -> None:
-        """See that the right to write is still there: called before each write. Raises StoreError."""
+        """Check that this process still has the right to write: called before each write. Raises StoreError."""
         if time.monotonic() - self._renewed < TTL / 2:
             return
         self._renew()
         if self._follower(self._token) is not None:
             raise StoreError(
                 f"{self._client.address.location}: the right to write was lost to another process after "
-                f"{TTL:g} seconds without an answer of the server",
+                f"{TTL:g} seconds without an answer from the server",
                 hint="run it again",
             )
 

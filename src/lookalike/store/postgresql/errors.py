@@ -52,7 +52,9 @@ def translate(error: psycopg.Error, location: str) -> StoreError | NoGallery:
         return _refused(location, text)
     if 'database "' in text and "does not exist" in text:
         return _no_database(location, text)
-    return StoreError(f"{location}: {text}", hint="see that the server runs and can be reached, and run it again")
+    return StoreError(
+        f"{location}: {text}", hint="check that the server is running and can be reached, then run it again"
+    )
 
 
 def _text(error: psycopg.Error) -> str:
@@ -71,11 +73,11 @@ def _refused(location: str, text: str) -> StoreError:
 
 
 def _no_database(location: str, text: str) -> NoGallery:
-    return NoGallery(f"{location}: {text}", hint="make the database first: createdb NAME")
+    return NoGallery(f"{location}: {text}", hint="create the database first: createdb NAME")
 
 
 def _forbidden(location: str, text: str) -> StoreError:
-    return StoreError(f"{location}: {text}", hint="ask for the right to it: docs/team.md says which are needed")
+    return StoreError(f"{location}: {text}", hint="ask for the rights that docs/team.md lists")
 
 
 def _too_slow(location: str, text: str) -> StoreError:

@@ -154,7 +154,7 @@ def _add_pgvector(connection: Connection) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(
             "pgvector is not enabled in the database",
-            hint="an administrator does it: psql DATABASE -c 'CREATE EXTENSION vector'",
+            hint="an administrator can do it: psql DATABASE -c 'CREATE EXTENSION vector'",
         ) from error
     ((version,),) = connection.fetch("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
     if tuple(map(int, version.split(".")[:2])) < (0, 8):

@@ -1,4 +1,4 @@
-"""What the log of the described system says about its experiments; nothing here was measured by this project.
+"""What the log of the original system says about its experiments; nothing here was measured by this project.
 
 Its losses include the penalties. Its reconstruction errors are for pictures of which three quarters had been trained
 on, because its evaluation shuffled before it split.

@@ -72,7 +72,8 @@ class Compact:
     def learn(self, pictures: Pictures, epoch: int, on_batch: OnBatch) -> Errors:
         """Train for one epoch, on pictures and parts of them; the first epoch begins with finding the components.
 
-        The errors are those on what it was trained on, plus the mean of what thumbnails leave out of whole pictures.
+        The errors are those on the parts that it was trained on, plus the mean of the detail that thumbnails leave out
+        of whole pictures.
         """
         rng = np.random.default_rng((self._preset.seed, epoch))
         if epoch == 0:

@@ -1,4 +1,4 @@
-"""Convert the files of the described system; nothing in them is ever run.
+"""Convert the files of the original system; nothing in them is ever run.
 
 `pickles` reads a pickle as data, and `weights` the arrays of a Keras 2 file in a child process. `model` fits these to
 the described architecture. `features` reads the index and, where it can be verified, turns it into a gallery.

@@ -1,4 +1,4 @@
-"""The index of the described system: embeddings in the order of a list of pictures that it does not contain.
+"""The index of the original system: embeddings in the order of a list of pictures that it does not contain.
 
 It becomes a gallery only if the list is given, and if every picture in it, encoded again by the imported model, has
 the embedding at its index.
@@ -78,7 +78,7 @@ class Features:
 
 @expands_home
 def read_features(path: Path) -> Features:
-    """Read the pickled dict of `indexes` and `features` that the described system searches.
+    """Read the pickled dict of `indexes` and `features` that the original system searches.
 
     Raises UntrustedModel for a pickle with anything but numbers, EncoderError for one that is not such a dict.
     """
@@ -87,7 +87,7 @@ def read_features(path: Path) -> Features:
     except EncoderError as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from None
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise EncoderError(f"{path} is not an index of the described system: {error}") from None
+        raise EncoderError(f"{path} is not an index of the original system: {error}") from None
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -143,7 +143,7 @@ def make_gallery(
             f"features with {features.embeddings.shape[1]} dimensions are not from a model with {encoder.dim}"
         )
     if not 0 <= features.indexes.min() <= features.indexes.max() < len(pictures):
-        raise DatasetError(f"the index names picture {features.indexes.max()}, the list has {len(pictures):,}")
+        raise DatasetError(f"the index names picture {features.indexes.max()}, but the list has only {len(pictures):,}")
     target = Path(locate(target, create=True))
     if (target / "gallery.db").exists():
         raise UsageError(f"there is a gallery in {target} already", hint="choose another --index")

@@ -1,4 +1,4 @@
-"""Import the weights of the described system into a folder like that of a finished training.
+"""Import the weights of the original system into a folder like that of a finished training.
 
 Weights are matched by order and shape, because names in such files are arbitrary. Weights do not show the slope of the
 LeakyReLU and whether a ReLU follows the embedding: these are read, as data, from the file's description of its layers,
@@ -99,7 +99,7 @@ def import_model(path: Path, run: Path, *, slope: float | None = None, relu: boo
         arrays = _group_by_layer(weights)
         preset = _find_preset(arrays, slope=slope, relu=relu, file=path.name)
     except ValueError as error:
-        raise EncoderError(f"{path} is not the described model: {error}") from None
+        raise EncoderError(f"{path} is not a model of the original system: {error}") from None
     with run_folder.writing_to(run):
         _write(run, preset, arrays, path)
     return Imported(run, preset, sum(array.size for some in arrays.values() for array in some))
@@ -110,13 +110,13 @@ def _resolve_options(config: str, path: Path, *, slope: float | None, relu: bool
     if not config:
         missing = [option for option, value in (("--slope", slope), ("--relu or --no-relu", relu)) if value is None]
         if slope is None or relu is None:
-            hint = "Keras's default is --slope 0.3; the described system has a ReLU from its experiment 5 on"
+            hint = "Keras's default is --slope 0.3; the original system has a ReLU from its experiment 5 on"
             raise UsageError(f"{path} has weights only: also give {' and '.join(missing)}", hint=hint)
         return slope, relu
     try:
         found = _parse_config(config)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EncoderError(f"{path} is not the described model: {error}") from None
+        raise EncoderError(f"{path} is not a model of the original system: {error}") from None
     for option, given, stated in (("--slope", slope, found[0]), ("--relu", relu, found[1])):
         if given is not None and not math.isclose(given, stated, rel_tol=1e-5):
             raise UsageError(f"{path} itself says that {option} is {stated}")
