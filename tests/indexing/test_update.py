@@ -334,10 +334,12 @@ class TestInterrupted:
 
     def test_killed_a_dozen_times_it_ends_as_if_never_killed(self, photos: Path, tmp_path: Path) -> None:
         rng, place, kept = random.Random(7), tmp_path / "gallery", 0
-        for _ in range(12):
+        for attempt in range(12):
             with started(place, photos) as process:
                 assert process.stdout is not None
                 process.stdout.readline()
+                if attempt == 11 and not kept:  # on a busy machine it was killed too early each time
+                    kept = int(process.stdout.readline())
                 workers = psutil.Process(process.pid).children(recursive=True)
                 time.sleep(rng.uniform(0.1, 0.5))
                 workers += psutil.Process(process.pid).children(recursive=True)
