@@ -40,8 +40,8 @@ def demo(
 ) -> None:
     """Index a sample collection, search it and draw the hits.
 
-    The gallery and the montages are written into the folder ./demo, and a download into the cache. If 8 Scenes cannot be
-    downloaded, crops of a few photographs are used instead.
+    The gallery and the montages are written into the folder ./demo, and a download into the cache. If 8 Scenes cannot
+    be downloaded, crops of a few photographs are used instead.
     """
     _make_home()
     photos = folder or _sample(hidden=no_progress)
