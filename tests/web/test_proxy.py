@@ -40,6 +40,7 @@ class Proxy:
         self.host: bytes | None = None
         self._to, self._folder = port, folder
         _make_certificate(folder)
+        self._under_way: set[asyncio.Task[None] | None] = set()  # the loop alone would not keep them alive
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -78,6 +79,7 @@ class Proxy:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request, one answer: the connection to the server ends with it."""
+        self._under_way.add(asyncio.current_task())
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
             fields = dict(line.split(b": ", 1) for line in lines)
@@ -92,6 +94,7 @@ class Proxy:
             outside.close()
             await writer.drain()
         writer.close()
+        self._under_way.discard(asyncio.current_task())
 
 
 def _make_certificate(folder: Path) -> None:
