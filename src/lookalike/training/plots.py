@@ -271,16 +271,20 @@ def _image(values: NDArray[np.float32], side: int) -> Image.Image:
 def _draw_rows(axes: Any, rows: Sequence[Errors]) -> None:  # noqa: ANN401
     """Draw a line for each row: the error of trained pictures and, with its value, that of held-out ones."""
     for number, (_, held_out, trained, margins) in enumerate(rows):
+        apart = 0.15 if margins else 0.0  # so that two intervals do not lie on each other
+        errors = {"held_out_mse": held_out, "train_mse": trained}
+        marks = {
+            "held_out_mse": (number - apart, _HELD_OUT, "held out"),
+            "train_mse": (number + apart, _TRAIN, "trained on"),
+        }
         if held_out is not None:
             axes.plot([trained, held_out], [number, number], color=_PALE, linewidth=3, zorder=1)
-            axes.scatter([held_out], [number], color=_HELD_OUT, s=34, zorder=2, label="held out")
             at = (max(held_out, trained) + margins.get("held_out_mse", 0.0), number)
             axes.annotate(f"{held_out:.4f}", at, (9, 0), textcoords="offset points", va="center", fontsize=8)
-        axes.scatter([trained], [number], color=_TRAIN, s=34, zorder=2, label="trained on")
-        for name, error, colour in (("held_out_mse", held_out, _HELD_OUT), ("train_mse", trained, _TRAIN)):
-            if error is not None and name in margins:
-                ends = [error - margins[name], error + margins[name]]
-                axes.plot(ends, [number, number], "|-", color=colour, linewidth=1.2, label="95% interval of the mean")
+        for name, (height, colour, label) in marks.items():
+            if (error := errors[name]) is not None:
+                axes.scatter([error], [height], color=colour, s=34, zorder=2, label=label)
+                _draw_interval(axes, error, margins.get(name), height, colour)
     axes.set_yticks(range(len(rows)), [title for title, *_ in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x", color="#e6e6e6")
@@ -289,6 +293,12 @@ def _draw_rows(axes: Any, rows: Sequence[Errors]) -> None:  # noqa: ANN401
     axes.set_xlim(left=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0, labelsize=8)
+
+
+def _draw_interval(axes: Any, middle: float, margin: float | None, height: float, colour: str) -> None:  # noqa: ANN401
+    if margin is not None:
+        ends = [middle - margin, middle + margin]
+        axes.plot(ends, [height, height], "|-", color=colour, linewidth=1.2, label="95% interval of the mean")
 
 
 def _draw_panel(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: ANN401
