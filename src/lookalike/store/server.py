@@ -1,13 +1,14 @@
-"""What stores on a server have in common: embeddings and vectors as searches compare them, and limits on time."""
+"""What stores on servers have in common: clients, vectors as searches compare them, and limits on time."""
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lookalike.errors import UsageError
+from lookalike.errors import ClosedGallery, UsageError
 from lookalike.store.float16 import from_blobs
 from lookalike.store.rows import ID
 from lookalike.vectors.exact import Matrix, prepare_vectors
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-__all__ = ["FetchedVectors", "adapt", "are_close", "prepare_raw", "read_seconds", "unpack_raw", "weigh"]
+__all__ = ["FetchedVectors", "ServerClient", "adapt", "are_close", "prepare_raw", "read_seconds", "unpack_raw", "weigh"]
 
 _CLOSE = 1e-4  # of vectors computed in other batches
 _LONGEST = 86_400  # seconds
@@ -74,6 +75,24 @@ def read_seconds(asked: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < seconds <= _LONGEST:
         raise UsageError(f"{name} is {asked[name]!r}; it must be a number of seconds, up to 86,400")
     return seconds
+
+
+class ServerClient:
+    """What sends requests to a server, until it is closed, in the process that opened it."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._process = os.getpid()
+        self._is_closed = False
+
+    def check(self) -> None:
+        """Raise ClosedGallery after `close`, and in a process that was forked since."""
+        if os.getpid() != self._process:
+            raise ClosedGallery(
+                f"{self._location} was opened before this process was forked", hint="open it again here"
+            )
+        if self._is_closed:
+            raise ClosedGallery(f"{self._location} is closed", hint="open it again: Gallery.open")
 
 
 class _Fetched(NamedTuple):

@@ -14,8 +14,9 @@ from pymilvus.client.prepare import Prepare
 from pymilvus.client.types import get_consistency_level
 from pymilvus.client.utils import check_status
 
-from lookalike.errors import ClosedGallery, StoreError
+from lookalike.errors import StoreError
 from lookalike.store.milvus.errors import FAILURES, is_lost, is_missing, is_there, translate
+from lookalike.store.server import ServerClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,25 +32,15 @@ _INSERTED = 4096  # rows in one request, at most
 _SENT = 24 << 20  # bytes of vectors in one: the server refuses requests beyond 64 MB
 
 
-class Client:
+class Client(ServerClient):
     """Requests to the server at one address. Any number of threads may send them."""
 
     def __init__(self, address: Address) -> None:
+        super().__init__(address.location)
         self.address = address
         self._milvus: MilvusClient | None = None
         self._lock = threading.Lock()
         self._schemas: dict[str, dict[str, Any]] = {}
-        self._process = os.getpid()
-        self._is_closed = False
-
-    def check(self) -> None:
-        """Raise ClosedGallery after `close`, and in a process that was forked since."""
-        if os.getpid() != self._process:
-            raise ClosedGallery(
-                f"{self.address.location} was opened before this process was forked", hint="open it again here"
-            )
-        if self._is_closed:
-            raise ClosedGallery(f"{self.address.location} is closed", hint="open it again: Gallery.open")
 
     def close(self) -> None:
         """Close the connection."""

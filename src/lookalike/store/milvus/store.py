@@ -10,20 +10,17 @@ import base64
 import contextlib
 import importlib
 import json
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lookalike.adaptation.serialize import check_projection, to_entries
-from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
+from lookalike.store import ADAPTED
 from lookalike.store.blocks import Block
-from lookalike.store.calibration import from_json, to_json
-from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
-from lookalike.store.entries import read_distinct, read_roots
+from lookalike.store.entries import read_roots
 from lookalike.store.evaluate import check_fields, find_colored, list_conditions
-from lookalike.store.float16 import blob_size, from_blobs, rounded, to_blobs
+from lookalike.store.float16 import blob_size, from_blobs
 from lookalike.store.keys import is_within, moved
 from lookalike.store.milvus import schema
 from lookalike.store.milvus.address import read_address
@@ -34,10 +31,9 @@ from lookalike.store.milvus.predicate import translate
 from lookalike.store.milvus.search import Ask, Finder, Narrowed
 from lookalike.store.milvus.tables import ENTRY, Reader, encode_parts, key_of
 from lookalike.store.milvus.writer import Change, Writer
-from lookalike.store.rows import CRC, DIGEST, ID, KEY, Tally, checksum, to_records, to_row, with_key
+from lookalike.store.rows import CRC, DIGEST, ID, KEY, Tally, with_key
 from lookalike.store.server import adapt, unpack_raw, weigh
-from lookalike.vectors.exact import prepare_vectors
-from lookalike.vectors.metric import cosine_distances
+from lookalike.store.server_store import ServerStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,9 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Capability, Near, Record, SearchSpace, Space
-    from lookalike.store.calibration import Calibration
-    from lookalike.store.concepts import Concept
+    from lookalike.store import Capability, Near, SearchSpace, Space
     from lookalike.store.filter import Filter
     from lookalike.store.rows import Row, Stored
 
@@ -60,11 +54,10 @@ __all__ = ["MilvusStore"]
 
 T = TypeVar("T")
 
-_CONCEPT = "concept "  # what the name of an entry with a concept begins with
 _NUMBERS, _TEXTS = ("width", "height"), ("format", "camera", "taken_at")
 
 
-class MilvusStore:
+class MilvusStore(ServerStore[Moment, Reader, Change]):
     """A store in some collections of a Milvus server or cluster.
 
     location: `milvus://USER@HOST:PORT/NAME`. It cannot be used in a process forked after it was opened.
@@ -74,12 +67,10 @@ class MilvusStore:
 
     def __init__(self, location: str | Path, *, create: Space | None = None) -> None:
         self._address = read_address(str(location))
+        super().__init__(self._address.location)
         self._names = schema.Names(self._address.name)
         self._client = Client(self._address)
-        self._own = threading.local()
         self._writing: tuple[int, Writer] | None = None
-        self._adapted: tuple[int, Projection | None] | None = None  # by the epoch
-        self._described: tuple[int, list[Described]] | None = None  # by the generation
         self._narrowed: tuple[int, Filter, Narrowed] | None = None
         try:
             self.space = self._open(create)
@@ -87,57 +78,6 @@ class MilvusStore:
             self._client.close()
             raise
         self._finder = Finder(self.space)
-
-    @property
-    def location(self) -> str:
-        """The URL of the gallery, without a password."""
-        return self._address.location
-
-    @property
-    def generation(self) -> int:
-        """A number that grows with every change."""
-        with self._moment() as moment:
-            return moment.state.generation
-
-    @property
-    def state(self) -> str:
-        """A short text that is the same only while everything is."""
-        with self._moment() as moment:
-            now = moment.state
-            return f"{now.generation} {now.records} {now.embedded} {now.checksums}"
-
-    @property
-    def projection(self) -> Projection | None:
-        """The projection of embeddings to the vectors that are compared."""
-        with self._moment() as moment:
-            return self._projection(moment)
-
-    @property
-    def distinct(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of contents that are not duplicates."""
-        with self._reader() as reader:
-            return reader.entry("distinct", [], read_distinct)
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """How far apart the pictures are; None before that is measured."""
-        with self._reader() as reader:
-            try:
-                return from_json(reader.meta("calibration") or b"null")
-            except (TypeError, ValueError, LookupError, OverflowError):
-                raise reader.corrupt("the entry 'calibration' has an invalid value") from None
-
-    @property
-    def roots(self) -> dict[bytes, dict[str, Any]]:
-        """The indexed paths, each with a small dict of rules."""
-        with self._reader() as reader:
-            return reader.entry("roots", [], read_roots)
-
-    @property
-    def concepts(self) -> dict[str, Concept]:
-        """The concepts that the gallery was taught, by their normalised names."""
-        with self._reader() as reader:
-            return {name: self._concept(reader, name) for name in reader.names(_CONCEPT)}
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -164,20 +104,6 @@ class MilvusStore:
         finally:
             self._own.moment = None
 
-    def put(
-        self,
-        records: Sequence[Record],
-        embeddings: Mapping[bytes, Vectors],
-        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
-    ) -> None:
-        """Add or replace records by path: all or none of them, on the server's disk when this returns."""
-        check_descriptions(descriptions)
-        files = {record.path: to_row(record, 0) for record in checked(records)}
-        blobs = zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True)
-        contents = {digest: (blob, checksum(digest, blob)) for digest, blob in blobs}
-        described = {digest: (bytes(some), checksum(digest, some)) for digest, some in descriptions.items()}
-        self._change(lambda change: self._put(change, files, contents, described))
-
     def put_block(self, block: Block) -> None:
         """Add or replace the records of a block: all or none of them, on the server's disk when this returns."""
         files: dict[bytes, Row] = {path: (0, path, *fields, 0) for path, fields in block.files.items()}
@@ -193,17 +119,12 @@ class MilvusStore:
             if met != moment.state.records:
                 raise reader.corrupt("items are missing")
 
-    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
-        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
-        with self._reader() as reader:
-            return reader.checksums(digests)
-
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
         wanted = sorted(set(ids))
 
         def remove(change: Change) -> int:
-            reader = self._reader_at(change.moment)
+            reader = self._reader_of(change)
             found = reader.whole_items("id", wanted)
             rows = [reader.check_item(one) for one in found]
             self._replace(change, found, rows, ([], []))
@@ -216,7 +137,7 @@ class MilvusStore:
         """Move the record at `old`, all below it and the roots to `new`, all or none; return how many records."""
 
         def rename(change: Change) -> int:
-            reader = self._reader_at(change.moment)
+            reader = self._reader_of(change)
             below = old.rstrip(b"/") + b"/"
             there = {record.id for record in reader.scan(below)} | {row[ID] for row in reader.by_paths([old])}
             found = reader.whole_items("id", there)
@@ -244,103 +165,10 @@ class MilvusStore:
 
         self._change(set_projection)
 
-    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store the pairs of contents that are not duplicates."""
-        content = json.dumps([[one.hex(), other.hex()] for one, other in pairs]).encode()
-        self._change(lambda change: self._write_entries(change, {"distinct": content}))
-
-    def set_calibration(self, calibration: Calibration | None) -> None:
-        """Store how far apart the pictures are."""
-        self._change(lambda change: self._write_entries(change, {"calibration": to_json(calibration)}))
-
-    def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        """Replace the stored roots by these."""
-        after = {path: dict(how) for path, how in roots.items()}
-        self._change(lambda change: self._write_roots(change, after))
-
-    def set_concepts(self, concepts: Iterable[Concept]) -> None:
-        """Replace the stored concepts by these."""
-        after = check_concepts(concepts, self.space.dim)
-
-        def set_concepts(change: Change) -> None:
-            before = self._reader_at(change.moment).names(_CONCEPT)
-            entries = {f"{_CONCEPT}{name}": to_bytes(concept) for name, concept in after.items()}
-            self._write_entries(change, {**dict.fromkeys(f"{_CONCEPT}{name}" for name in before), **entries})
-
-        self._change(set_concepts)
-
-    def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The given digests for which an embedding is stored."""
-        with self._reader() as reader:
-            return reader.known(digests)
-
-    def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
-        """The records at these paths."""
-        with self._reader() as reader:
-            return {record.path: record for record in to_records(reader.by_paths(paths))}
-
-    def get(self, ids: Iterable[int]) -> dict[int, Record]:
-        """The records with these ids."""
-        with self._reader() as reader:
-            return {record.id: record for record in to_records(reader.by_ids(ids))}
-
-    def scan(self, prefix: bytes = b"") -> Iterator[Record]:
-        """Every record whose path begins with `prefix`, ordered by path."""
-        with self._moment() as moment:
-            met = 0
-            for record in self._reader_at(moment).scan(prefix):
-                met += 1
-                yield record
-            if not prefix and met != moment.state.records:
-                raise self._reader_at(moment).corrupt("items are missing")
-
-    def count(self) -> tuple[int, int]:
-        """The number of records with an embedding, and the number without."""
-        with self._moment() as moment:
-            return moment.state.embedded, moment.state.records - moment.state.embedded
-
-    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these records."""
-        with self._reader() as reader:
-            for rows, blobs in reader.embedded(ids):
-                yield np.array([row[ID] for row in rows], np.int64), from_blobs(blobs, self.space.dim)
-
-    def described(self) -> list[Described]:
-        """The descriptions of all records that have one, in one part."""
-        with self._moment() as moment:
-            generation, known = moment.state.generation, self._described
-            if known is not None and known[0] == generation:
-                return known[1]
-            found = self._describe_all(self._reader_at(moment))
-            self._described = generation, found
-            return found
-
-    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
-        """The descriptions of these records, by id."""
-        with self._reader() as reader:
-            rows = [row for row in reader.by_ids(ids) if row[DIGEST] is not None]
-            found = reader.descriptions({row[DIGEST] for row in rows})
-            return {row[ID]: found[row[DIGEST]] for row in rows if row[DIGEST] in found}
-
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         with self._moment() as moment:
             return self._find_ids(moment, "" if where is None else self._translate(moment, where))
-
-    def adapt(self, embeddings: Vectors) -> Vectors:
-        """The vectors that a search compares for these embeddings."""
-        with self._moment() as moment:
-            return adapt(rounded(embeddings, self.space.dim), self._projection(moment), self.space)
-
-    def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
-        """The vectors that a search compares for these records, float32 (n, w)."""
-        wanted = [int(id_) for id_ in ids]
-        with self._moment() as moment:
-            found, vectors = self._vectors(moment, wanted, space)
-        index = {id_: n for n, id_ in enumerate(found)}
-        if missing := sum(id_ not in index for id_ in wanted):
-            raise KeyError(f"{missing} of {len(wanted)} ids have no embedding")
-        return vectors[[index[id_] for id_ in wanted]]
 
     def search(
         self,
@@ -361,19 +189,6 @@ class MilvusStore:
                 return [[] for _ in queries]
             ask = Ask(most, space, None if where is None else self._narrow(moment, where))
             return self._finder.search(moment, self._reader_at(moment), prepared, ask)
-
-    def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
-        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
-        asked = dict.fromkeys(digests)
-        with self._reader() as reader:
-            blobs = reader.contents({*asked, query} if isinstance(query, bytes) else asked)
-        # The scale of an embedding makes no difference to an angle.
-        numbers = from_blobs(list(blobs.values()), self.space.dim, scaled=False)
-        views = numbers[[digest == query for digest in blobs]] if isinstance(query, bytes) else query
-        if not len(views):
-            return {}
-        found = zip(blobs, cosine_distances(views, numbers).tolist(), strict=True)
-        return {digest: distance for digest, distance in found if digest in asked}
 
     def close(self) -> None:
         """Close the connection."""
@@ -399,17 +214,6 @@ class MilvusStore:
         writer.purge()
         writer.purge_locks()
 
-    def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
-        """Copy everything into one file, by way of a temporary gallery in a folder; return the number of pictures."""
-        copy = importlib.import_module("lookalike.store.copy").copy_store
-        sqlite = importlib.import_module("lookalike.store.sqlite.store").SqliteStore
-        with tempfile.TemporaryDirectory(prefix="lookalike-") as folder, contextlib.ExitStack() as stack:
-            with self.reading():
-                local = sqlite(folder, create=self.space, base=b"/")
-                stack.callback(local.close)
-                copy(self, local)
-            return int(local.backup(target, force=force, beside=beside))
-
     def sizes(self) -> dict[str, int]:
         """Nothing: Milvus does not say how large its files are."""
         self._client.check()
@@ -430,40 +234,15 @@ class MilvusStore:
         moment: Moment | None = getattr(self._own, "moment", None)
         yield Moment(self._client, self._names) if moment is None else moment
 
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        with self._moment() as moment:
-            yield self._reader_at(moment)
-
     def _reader_at(self, moment: Moment) -> Reader:
         return Reader(moment, self.location, self.space)
 
-    def _projection(self, moment: Moment) -> Projection | None:
-        known = self._adapted
-        if known is None or known[0] != moment.state.epoch:
-            self._adapted = known = moment.state.epoch, self._reader_at(moment).projection()
-        return known[1]
+    def _reader_of(self, change: Change) -> Reader:
+        return self._reader_at(change.moment)
 
     def _find_ids(self, moment: Moment, condition: str) -> NDArray[np.int64]:
         found = self._reader_at(moment).values(condition, ["id"])
         return np.sort(np.array([one["id"] for one in found], np.int64))
-
-    def _concept(self, reader: Reader, name: str) -> Concept:
-        try:
-            return from_bytes(reader.meta(f"{_CONCEPT}{name}") or b"", self.space.dim)
-        except (TypeError, ValueError, KeyError):
-            raise reader.corrupt(f"the concept {name!r} has an invalid value") from None
-
-    def _describe_all(self, reader: Reader) -> list[Described]:
-        ids, rows = list[int](), list[bytes]()
-        for items in reader.with_digest():
-            found = reader.descriptions({row[DIGEST] for row in items})
-            for row in items:
-                if row[DIGEST] in found:
-                    ids.append(row[ID])
-                    rows.append(found[row[DIGEST]])
-        array = np.frombuffer(b"".join(rows), np.uint8)
-        return [Described(np.array(ids, np.int64), array.reshape(len(ids), -1) if ids else array.reshape(0, 288))]
 
     def _translate(self, moment: Moment, where: Filter) -> str:
         conditions = list(list_conditions(where))
@@ -490,18 +269,6 @@ class MilvusStore:
         reader = self._reader_at(moment)
         used = {name for name, condition in conditions.items() if next(iter(reader.values(condition, ["id"])), None)}
         check_fields(used, asked)
-
-    def _prepare(self, moment: Moment, queries: Vectors, space: SearchSpace) -> Vectors:
-        """Queries as the vectors that are compared."""
-        if space.raw:
-            return queries if space.compared else prepare_vectors(queries, "cosine")
-        if space.compared:
-            return queries
-        stored, projection = rounded(np.asarray(queries, np.float32), self.space.dim), self._projection(moment)
-        adapted = projection.apply(stored) if projection else stored
-        if space.weights:
-            adapted = adapted * np.array(space.weights, np.float32)
-        return prepare_vectors(adapted, self.space.metric)
 
     def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
         reader = self._reader_at(moment)
@@ -532,7 +299,7 @@ class MilvusStore:
         descriptions: Stored,
     ) -> None:
         """Add or replace items. files: their rows, by path, of which ids and checksums do not count yet."""
-        reader, is_new = self._reader_at(change.moment), change.state.records == 0
+        reader, is_new = self._reader_of(change), change.state.records == 0
         wanted = {row[DIGEST] for row in files.values() if row[DIGEST] is not None}
         known = {} if is_new else reader.whole_contents(wanted)
         if missing := wanted - known.keys() - contents.keys():
@@ -595,22 +362,18 @@ class MilvusStore:
 
     def _write_entries(self, change: Change, entries: Mapping[str, bytes | None]) -> None:
         """Write entries in place of those of the same names; None only removes them."""
-        reader, zero = self._reader_at(change.moment), bytes(blob_size(self.space.dim))
+        reader, zero = self._reader_of(change), bytes(blob_size(self.space.dim))
         for key in entries:
             change.end_contents(reader.raw_contents(f"key == {quoted(ENTRY + encode_bytes(key.encode()))}"))
         rows = [row for key, content in entries.items() if content is not None for row in encode_parts(key, content)]
         change.add_contents([{**row, "vector": zero} for row in rows])
-
-    def _write_roots(self, change: Change, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        entries = [[path.decode("latin-1"), dict(how)] for path, how in roots.items()]
-        self._write_entries(change, {"roots": json.dumps(entries).encode()})
 
     def _end_orphans(self, change: Change, digests: set[Any], gone: set[int]) -> None:
         """Let contents among these count no longer that only records refer to that are gone."""
         some = {digest.hex() for digest in digests if digest is not None}
         if not some:
             return
-        reader = self._reader_at(change.moment)
+        reader = self._reader_of(change)
         kept = {one["digest"] for one in reader.whole_items("digest", some, ["id", "digest"]) if one["id"] not in gone}
         found = reader.whole_contents(bytes.fromhex(one) for one in some - kept) if some - kept else {}
         change.end_contents(list(found.values()))
@@ -618,7 +381,7 @@ class MilvusStore:
     def _write_all_vectors(self, change: Change, projection: Projection | None) -> None:
         """Write all items again, with their vectors by another adaptation, into a collection of their own."""
         width = adapt(np.zeros((1, self.space.dim), np.float32), projection, self.space).shape[1]
-        reader = self._reader_at(change.moment)
+        reader = self._reader_of(change)
         change.begin_epoch(width, self.space)
         zero = [0.0] * max(2, width)
         for rows, blobs in reader.embedded():

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lookalike.adaptation.serialize import from_entries, read_summary
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store.float16 import blob_size
 from lookalike.store.milvus.encoding import decode_bytes, decode_item, encode_bytes, listing, quoted
 from lookalike.store.milvus.errors import corrupt
 from lookalike.store.rows import DIGEST, ID, KEY, Row, checksum, is_sound, is_sound_row, to_records
+from lookalike.store.server_store import ServerReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from lookalike.adaptation.projection import Projection
     from lookalike.store import Record, Space
     from lookalike.store.milvus.moment import Moment
     from lookalike.store.rows import Stored
@@ -46,11 +43,12 @@ _FIELDS = [
 T = TypeVar("T")
 
 
-class Reader:
+class Reader(ServerReader):
     """The collections at one moment. Methods raise StoreError or a subclass, such as Corrupt for damaged rows."""
 
     def __init__(self, moment: Moment, location: str, space: Space) -> None:
-        self._moment, self._location, self._space = moment, location, space
+        super().__init__(location, space)
+        self._moment = moment
 
     # Entries
 
@@ -69,24 +67,6 @@ class Reader:
         rows = self.raw_contents(_begins("key", ENTRY + encode_bytes(prefix.encode())), ["key"])
         keys = {decode_bytes(row["key"].removeprefix(ENTRY)).decode() for row in rows}
         return sorted(key.removeprefix(prefix) for key in keys)
-
-    def entry(self, key: str, default: Any, of: Callable[[Any], T]) -> T:  # noqa: ANN401  (parsed JSON)
-        """The entry with this name, which `of` makes from its parsed JSON, or from the default."""
-        content = self.meta(key)
-        try:
-            return of(default if content is None else json.loads(content))
-        except (TypeError, ValueError, OverflowError):
-            raise self.corrupt(f"the entry {key!r} has an invalid value") from None
-
-    def projection(self) -> Projection | None:
-        """The projection of embeddings to the vectors that are compared."""
-        summary = self.entry("projection", None, read_summary)
-        if summary is None:
-            return None
-        try:
-            return from_entries(summary, {name: self.meta(name) or b"" for name in summary.entries}, self._space.dim)
-        except ValueError as error:
-            raise self.corrupt(str(error)) from None
 
     # Items
 
@@ -183,13 +163,6 @@ class Reader:
         found = self.whole_contents(digests, ["key", "value", "crc", "crc_value"])
         return {digest: (one["crc"], one["crc_value"] if one["value"] else None) for digest, one in found.items()}
 
-    def embedded(self, ids: Sequence[int] | None = None) -> Iterator[tuple[list[Row], list[bytes]]]:
-        """Checked items with the bytes of their embeddings, in chunks: of all items ordered by id, or of these."""
-        for rows in self.with_digest(ids):
-            blobs = self.contents(row[DIGEST] for row in rows)
-            self._check_complete(rows, blobs)
-            yield rows, [blobs[row[DIGEST]] for row in rows]
-
     def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
         """Checked rows of items with an embedding, in chunks: of all items ordered by id, or of these."""
         if ids is not None:
@@ -236,11 +209,6 @@ class Reader:
     def corrupt(self, what: str) -> Exception:
         """The error for a damaged row."""
         return corrupt(self._location, what)
-
-    def _check_complete(self, rows: Sequence[Row], contents: Container[bytes]) -> None:
-        missing = next((row for row in rows if row[DIGEST] is not None and row[DIGEST] not in contents), None)
-        if missing is not None:
-            raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
 
     def _check_description(self, digest: bytes, row: Found) -> bytes:
         try:

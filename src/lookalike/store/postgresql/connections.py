@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from lookalike.errors import ClosedGallery, StoreError
+from lookalike.errors import StoreError
 from lookalike.store.postgresql.errors import is_lost, is_starting, translate
+from lookalike.store.server import ServerClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,23 +79,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             self.limit = before
 
 
-class Connections:
+class Connections(ServerClient):
     """Hands out connections to the server at one address. Any number of threads may take them."""
 
     def __init__(self, address: Address) -> None:
+        super().__init__(address.location)
         self.address = address
         self._idle: list[Connection] = []
-        self._process = os.getpid()
-        self._is_closed = False
-
-    def check(self) -> None:
-        """Raise ClosedGallery after `close`, and in a process that was forked since."""
-        if os.getpid() != self._process:
-            raise ClosedGallery(
-                f"{self.address.location} was opened before this process was forked", hint="open it again here"
-            )
-        if self._is_closed:
-            raise ClosedGallery(f"{self.address.location} is closed", hint="open it again: Gallery.open")
 
     def open(self) -> Connection:
         """A new connection, which belongs to the caller. Raises psycopg.Error."""

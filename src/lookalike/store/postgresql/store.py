@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,13 +15,9 @@ import numpy as np
 
 from lookalike.adaptation.serialize import check_projection
 from lookalike.errors import Corrupt, StoreError
-from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
-from lookalike.store.blocks import Block
-from lookalike.store.calibration import from_json, to_json
-from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
-from lookalike.store.entries import read_distinct, read_roots
+from lookalike.store import ADAPTED
+from lookalike.store.entries import read_roots
 from lookalike.store.evaluate import check_fields, find_colored, list_conditions
-from lookalike.store.float16 import from_blobs, rounded, to_blobs
 from lookalike.store.keys import is_within, moved
 from lookalike.store.postgresql import schema
 from lookalike.store.postgresql.address import read_address
@@ -48,10 +42,9 @@ from lookalike.store.postgresql.tables import (
     write_vectors,
 )
 from lookalike.store.postgresql.writer import Change, Writer
-from lookalike.store.rows import DIGEST, ID, KEY, Tally, checksums_of, make_row, to_fields, to_records, with_key
+from lookalike.store.rows import DIGEST, ID, KEY, Tally, make_row, with_key
 from lookalike.store.server import adapt, unpack_raw, weigh
-from lookalike.vectors.exact import prepare_vectors
-from lookalike.vectors.metric import cosine_distances
+from lookalike.store.server_store import ServerStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,9 +53,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Capability, Near, Record, SearchSpace, Space
-    from lookalike.store.calibration import Calibration
-    from lookalike.store.concepts import Concept
+    from lookalike.store import Capability, Near, SearchSpace, Space
+    from lookalike.store.blocks import Block
     from lookalike.store.filter import Filter
     from lookalike.store.rows import Row, Stored
 
@@ -73,11 +65,10 @@ __all__ = ["PostgresqlStore"]
 T = TypeVar("T")
 
 _APPROXIMATE_FROM = 30_000  # pictures: as in the SQLite store; 14 ms for comparing all of them at 280 dimensions
-_CONCEPT = "concept "  # what the name of an entry with a concept begins with
 _FIELDS = {"width": "width", "height": "height", "format": "format", "camera": "camera"}
 
 
-class PostgresqlStore:
+class PostgresqlStore(ServerStore[Moment, Reader, Change]):
     """A store in one schema of a PostgreSQL database.
 
     location: `postgresql://USER@HOST:PORT/DATABASE`, with `?gallery=NAME` where a database holds several. It cannot be
@@ -90,13 +81,11 @@ class PostgresqlStore:
         self, location: str | Path, *, create: Space | None = None, approximate_from: int = _APPROXIMATE_FROM
     ) -> None:
         self._address = read_address(str(location))
+        super().__init__(self._address.location)
         self._approximate_from = approximate_from
         self._connections = Connections(self._address)
-        self._own = threading.local()
         self._writing: tuple[int, Writer] | None = None
         self._epoch = 1
-        self._adapted: tuple[int, Projection | None] | None = None  # by the epoch
-        self._described: tuple[int, list[Described]] | None = None  # by the generation
         self._narrowed: tuple[int, Filter, Narrowed] | None = None
         try:
             self.space = self._open(create)
@@ -104,57 +93,6 @@ class PostgresqlStore:
             self._connections.close()
             raise
         self._finder = Finder(self.space)
-
-    @property
-    def location(self) -> str:
-        """The URL of the gallery, without a password."""
-        return self._address.location
-
-    @property
-    def generation(self) -> int:
-        """A number that grows with every change."""
-        with self._moment() as moment:
-            return moment.state.generation
-
-    @property
-    def state(self) -> str:
-        """A short text that is the same only while everything is."""
-        with self._moment() as moment:
-            now = moment.state
-            return f"{now.generation} {now.records} {now.embedded} {now.checksums}"
-
-    @property
-    def projection(self) -> Projection | None:
-        """The projection of embeddings to the vectors that are compared."""
-        with self._moment() as moment:
-            return self._projection(moment)
-
-    @property
-    def distinct(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of contents that are not duplicates."""
-        with self._reader() as reader:
-            return reader.entry("distinct", [], read_distinct)
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """How far apart the pictures are; None before that is measured."""
-        with self._reader() as reader:
-            try:
-                return from_json(reader.meta("calibration") or b"null")
-            except (TypeError, ValueError, LookupError, OverflowError):
-                raise reader.corrupt("the entry 'calibration' has an invalid value") from None
-
-    @property
-    def roots(self) -> dict[bytes, dict[str, Any]]:
-        """The indexed paths, each with a small dict of rules."""
-        with self._reader() as reader:
-            return reader.entry("roots", [], read_roots)
-
-    @property
-    def concepts(self) -> dict[str, Concept]:
-        """The concepts that the gallery was taught, by their normalised names."""
-        with self._reader() as reader:
-            return {name: self._concept(reader, name) for name in reader.names(_CONCEPT)}
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
@@ -182,18 +120,6 @@ class PostgresqlStore:
             self._own.moment = None
             moment.end()
 
-    def put(
-        self,
-        records: Sequence[Record],
-        embeddings: Mapping[bytes, Vectors],
-        descriptions: Mapping[bytes, bytes] = NO_DESCRIPTIONS,
-    ) -> None:
-        """Add or replace records by path: all or none of them, on the server's disk when this returns."""
-        check_descriptions(descriptions)
-        files = {record.path: to_fields(record) for record in checked(records)}
-        blobs = zip(embeddings, to_blobs(list(embeddings.values()), self.space.dim), strict=True)
-        self.put_block(Block(files, checksums_of(blobs), checksums_of(descriptions.items())))
-
     def put_block(self, block: Block) -> None:
         """Add or replace the records of a block: all or none of them, on the server's disk when this returns."""
         self._change(lambda change: self._put(change, block))
@@ -207,11 +133,6 @@ class PostgresqlStore:
                 yield block
             if met != moment.state.records:
                 raise reader.corrupt("items are missing")
-
-    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
-        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
-        with self._reader() as reader:
-            return reader.checksums(digests)
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -238,7 +159,7 @@ class PostgresqlStore:
                 raise ValueError("a path would be there twice")
             self._replace(change, rows, arrived)
             roots = reader.entry("roots", [], read_roots)
-            _write_roots(change, {moved(path, old, new): how for path, how in roots.items()})
+            self._write_roots(change, {moved(path, old, new): how for path, how in roots.items()})
             return sum(is_within(row[KEY], old) for row in rows)
 
         return self._change(rename)
@@ -255,103 +176,10 @@ class PostgresqlStore:
 
         self._change(set_projection)
 
-    def set_distinct(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Store the pairs of contents that are not duplicates."""
-        content = json.dumps([[one.hex(), other.hex()] for one, other in pairs]).encode()
-        self._change(lambda change: write_meta(change, "distinct", content))
-
-    def set_calibration(self, calibration: Calibration | None) -> None:
-        """Store how far apart the pictures are."""
-        self._change(lambda change: write_meta(change, "calibration", to_json(calibration)))
-
-    def set_roots(self, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-        """Replace the stored roots by these."""
-        after = {path: dict(how) for path, how in roots.items()}
-        self._change(lambda change: _write_roots(change, after))
-
-    def set_concepts(self, concepts: Iterable[Concept]) -> None:
-        """Replace the stored concepts by these."""
-        after = check_concepts(concepts, self.space.dim)
-
-        def set_concepts(change: Change) -> None:
-            change.fetch("DELETE FROM meta WHERE starts_with(key, %s)", [_CONCEPT])
-            for name, concept in after.items():
-                write_meta(change, f"{_CONCEPT}{name}", to_bytes(concept))
-
-        self._change(set_concepts)
-
-    def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The given digests for which an embedding is stored."""
-        with self._reader() as reader:
-            return reader.known(digests)
-
-    def find(self, paths: Iterable[bytes]) -> dict[bytes, Record]:
-        """The records at these paths."""
-        with self._reader() as reader:
-            return {record.path: record for record in to_records(reader.by_paths(paths))}
-
-    def get(self, ids: Iterable[int]) -> dict[int, Record]:
-        """The records with these ids."""
-        with self._reader() as reader:
-            return {record.id: record for record in to_records(reader.by_ids(ids))}
-
-    def scan(self, prefix: bytes = b"") -> Iterator[Record]:
-        """Every record whose path begins with `prefix`, ordered by path."""
-        with self._moment() as moment:
-            met = 0
-            for record in self._reader_at(moment).scan(prefix):
-                met += 1
-                yield record
-            if not prefix and met != moment.state.records:
-                raise self._reader_at(moment).corrupt("items are missing")
-
-    def count(self) -> tuple[int, int]:
-        """The number of records with an embedding, and the number without."""
-        with self._moment() as moment:
-            return moment.state.embedded, moment.state.records - moment.state.embedded
-
-    def embeddings(self, ids: Sequence[int] | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """Ids and embeddings as they were put, in chunks: of all records ordered by id, or of these records."""
-        with self._reader() as reader:
-            for rows, blobs in reader.embedded(ids):
-                yield np.array([row[ID] for row in rows], np.int64), from_blobs(blobs, self.space.dim)
-
-    def described(self) -> list[Described]:
-        """The descriptions of all records that have one, in one part."""
-        with self._moment() as moment:
-            generation, known = moment.state.generation, self._described
-            if known is not None and known[0] == generation:
-                return known[1]
-            found = self._describe_all(self._reader_at(moment))
-            self._described = generation, found
-            return found
-
-    def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
-        """The descriptions of these records, by id."""
-        with self._reader() as reader:
-            rows = [row for row in reader.by_ids(ids) if row[DIGEST] is not None]
-            found = reader.descriptions({row[DIGEST] for row in rows})
-            return {row[ID]: found[row[DIGEST]] for row in rows if row[DIGEST] in found}
-
     def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
         """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
         with self._moment() as moment:
             return find_ids(moment, Predicate("TRUE") if where is None else self._translate(moment, where))
-
-    def adapt(self, embeddings: Vectors) -> Vectors:
-        """The vectors that a search compares for these embeddings."""
-        with self._moment() as moment:
-            return adapt(rounded(embeddings, self.space.dim), self._projection(moment), self.space)
-
-    def vectors(self, ids: Sequence[int], *, space: SearchSpace = ADAPTED) -> Vectors:
-        """The vectors that a search compares for these records, float32 (n, w)."""
-        wanted = [int(id_) for id_ in ids]
-        with self._moment() as moment:
-            found, vectors = self._vectors(moment, wanted, space)
-        index = {id_: n for n, id_ in enumerate(found)}
-        if missing := sum(id_ not in index for id_ in wanted):
-            raise KeyError(f"{missing} of {len(wanted)} ids have no embedding")
-        return vectors[[index[id_] for id_ in wanted]]
 
     def search(
         self,
@@ -373,19 +201,6 @@ class PostgresqlStore:
             ask = Ask(most, space, None if where is None else self._narrow(moment, where), exact)
             return self._finder.search(moment, self._reader_at(moment), prepared, ask)
 
-    def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
-        """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
-        asked = dict.fromkeys(digests)
-        with self._reader() as reader:
-            blobs = reader.contents({*asked, query} if isinstance(query, bytes) else asked)
-        # The scale of an embedding makes no difference to an angle.
-        numbers = from_blobs(list(blobs.values()), self.space.dim, scaled=False)
-        views = numbers[[digest == query for digest in blobs]] if isinstance(query, bytes) else query
-        if not len(views):
-            return {}
-        found = zip(blobs, cosine_distances(views, numbers).tolist(), strict=True)
-        return {digest: distance for digest, distance in found if digest in asked}
-
     def close(self) -> None:
         """Close all connections."""
         self._connections.close()
@@ -405,17 +220,6 @@ class PostgresqlStore:
         """Drop vectors of earlier adaptations; the server's own autovacuum frees the space of removed rows."""
         _, writer = self._own_writer()
         self._drop_old_vectors(writer)
-
-    def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
-        """Copy everything into one file, by way of a temporary gallery in a folder; return the number of pictures."""
-        copy = importlib.import_module("lookalike.store.copy").copy_store
-        sqlite = importlib.import_module("lookalike.store.sqlite.store").SqliteStore
-        with tempfile.TemporaryDirectory(prefix="lookalike-") as folder, contextlib.ExitStack() as stack:
-            with self.reading():
-                local = sqlite(folder, create=self.space, base=b"/")
-                stack.callback(local.close)
-                copy(self, local)
-            return int(local.backup(target, force=force, beside=beside))
 
     def sizes(self) -> dict[str, int]:
         """The size of each table with its indexes in bytes, by its name."""
@@ -455,40 +259,11 @@ class PostgresqlStore:
         finally:
             moment.end()
 
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        with self._moment() as moment:
-            yield self._reader_at(moment)
-
     def _reader_at(self, moment: Moment) -> Reader:
         return Reader(moment.fetch, self.location, self.space)
 
     def _reader_of(self, change: Change) -> Reader:
         return Reader(change.fetch, self.location, self.space)
-
-    def _projection(self, moment: Moment | Change) -> Projection | None:
-        known = self._adapted
-        if known is None or known[0] != moment.state.epoch:
-            reader = Reader(moment.fetch, self.location, self.space)
-            self._adapted = known = moment.state.epoch, reader.projection()
-        return known[1]
-
-    def _concept(self, reader: Reader, name: str) -> Concept:
-        try:
-            return from_bytes(reader.meta(f"{_CONCEPT}{name}") or b"", self.space.dim)
-        except (TypeError, ValueError, KeyError):
-            raise reader.corrupt(f"the concept {name!r} has an invalid value") from None
-
-    def _describe_all(self, reader: Reader) -> list[Described]:
-        ids, rows = list[int](), list[bytes]()
-        for items in reader.with_digest():
-            found = reader.descriptions({row[DIGEST] for row in items})
-            for row in items:
-                if row[DIGEST] in found:
-                    ids.append(row[ID])
-                    rows.append(found[row[DIGEST]])
-        array = np.frombuffer(b"".join(rows), np.uint8)
-        return [Described(np.array(ids, np.int64), array.reshape(len(ids), -1) if ids else array.reshape(0, 288))]
 
     def _translate(self, moment: Moment, where: Filter) -> Predicate:
         conditions = list(list_conditions(where))
@@ -514,18 +289,6 @@ class PostgresqlStore:
         rows = moment.fetch(f"SELECT {each} FROM item WHERE digest IS NOT NULL")
         used = {name for name, has in zip((*_FIELDS, "taken_at"), rows[0], strict=True) if has}
         check_fields(used, asked)
-
-    def _prepare(self, moment: Moment, queries: Vectors, space: SearchSpace) -> Vectors:
-        """Queries as the vectors that are compared."""
-        if space.raw:
-            return queries if space.compared else prepare_vectors(queries, "cosine")
-        if space.compared:
-            return queries
-        stored, projection = rounded(np.asarray(queries, np.float32), self.space.dim), self._projection(moment)
-        adapted = projection.apply(stored) if projection else stored
-        if space.weights:
-            adapted = adapted * np.array(space.weights, np.float32)
-        return prepare_vectors(adapted, self.space.metric)
 
     def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
         reader = self._reader_at(moment)
@@ -580,6 +343,14 @@ class PostgresqlStore:
         tally = Tally(state.records, state.embedded, state.checksums).minus(before).plus(after)
         change.state = state._replace(**tally._asdict())
 
+    def _write_entries(self, change: Change, entries: Mapping[str, bytes | None]) -> None:
+        """Write entries in place of those of the same names; None only removes them."""
+        if removed := [key for key, content in entries.items() if content is None]:
+            change.fetch("DELETE FROM meta WHERE key = ANY(%s)", [removed])
+        for key, content in entries.items():
+            if content is not None:
+                write_meta(change, key, content)
+
     def _delete(self, change: Change, rows: Sequence[Row]) -> None:
         self._replace(change, rows, [])
         self._delete_vectors(change, [row[ID] for row in rows])
@@ -598,7 +369,13 @@ class PostgresqlStore:
         if embedded:
             others = self._reader_of(change).contents(set(embedded.values()) - contents.keys())
             blobs = [contents[digest][0] if digest in contents else others[digest] for digest in embedded.values()]
-            write_vectors(change, list(embedded), blobs, self._projection(change), self.space)
+            write_vectors(
+                change,
+                list(embedded),
+                blobs,
+                self._find_projection(change.state.epoch, self._reader_of(change)),
+                self.space,
+            )
 
     def _drop_orphans(self, change: Change, digests: set[Any]) -> None:
         """Delete the contents among these that no record refers to any more, with their descriptions."""
@@ -646,8 +423,3 @@ class PostgresqlStore:
         """Drop the vectors of earlier adaptations, unless a reader of an earlier moment still holds them."""
         with contextlib.suppress(StoreError, Corrupt):
             writer.drop_vectors_before(writer.state.epoch)
-
-
-def _write_roots(change: Change, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
-    entries = [[path.decode("latin-1"), dict(how)] for path, how in roots.items()]
-    write_meta(change, "roots", json.dumps(entries).encode())

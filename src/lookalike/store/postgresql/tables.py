@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lookalike.adaptation.serialize import from_entries, read_summary, to_entries
+from lookalike.adaptation.serialize import to_entries
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store.blocks import Block
 from lookalike.store.float16 import from_blobs
@@ -33,9 +32,10 @@ from lookalike.store.postgresql.errors import corrupt
 from lookalike.store.postgresql.predicate import encode_name
 from lookalike.store.rows import CRC, DIGEST, ID, KEY, Row, checksum, find_unsound, is_sound, to_records
 from lookalike.store.server import adapt
+from lookalike.store.server_store import ServerReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -75,11 +75,12 @@ _WIDTH_OF_HEAD = 1000
 T = TypeVar("T")
 
 
-class Reader:
+class Reader(ServerReader):
     """The tables as `fetch` sees them. Methods raise StoreError or a subclass, such as Corrupt for damaged rows."""
 
     def __init__(self, fetch: Fetch, location: str, space: Space) -> None:
-        self._fetch, self._location, self._space = fetch, location, space
+        super().__init__(location, space)
+        self._fetch = fetch
 
     # Entries
 
@@ -95,24 +96,6 @@ class Reader:
         """The rest of the name of each entry that begins with `prefix`, in order."""
         rows = self._fetch("SELECT key FROM meta WHERE starts_with(key, %s)", [prefix])
         return sorted(str(key).removeprefix(prefix) for (key,) in rows)
-
-    def entry(self, key: str, default: Any, of: Callable[[Any], T]) -> T:  # noqa: ANN401  (parsed JSON)
-        """The entry with this name, which `of` makes from its parsed JSON, or from the default."""
-        content = self.meta(key)
-        try:
-            return of(default if content is None else json.loads(content))
-        except (TypeError, ValueError, OverflowError):
-            raise self.corrupt(f"the entry {key!r} has an invalid value") from None
-
-    def projection(self) -> Projection | None:
-        """The projection of embeddings to the vectors that are compared."""
-        summary = self.entry("projection", None, read_summary)
-        if summary is None:
-            return None
-        try:
-            return from_entries(summary, {name: self.meta(name) or b"" for name in summary.entries}, self._space.dim)
-        except ValueError as error:
-            raise self.corrupt(str(error)) from None
 
     # Items
 
@@ -184,13 +167,6 @@ class Reader:
             files = {row[KEY]: row[DIGEST:CRC] for row in rows}
             yield Block(files, contents, self.described(contents))
 
-    def embedded(self, ids: Sequence[int] | None = None) -> Iterator[tuple[list[Row], list[bytes]]]:
-        """Checked items with the bytes of their embeddings, in chunks: of all items ordered by id, or of these."""
-        for rows in self.with_digest(ids):
-            blobs = self.contents(row[DIGEST] for row in rows)
-            self._check_complete(rows, blobs)
-            yield rows, [blobs[row[DIGEST]] for row in rows]
-
     def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
         """Checked rows of items with an embedding, in chunks: of all items ordered by id, or of these."""
         if ids is not None:
@@ -259,11 +235,6 @@ class Reader:
             if checksum(digest, blob) != crc:
                 raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
         return dict(zip(digests, zip(blobs, crcs, strict=True), strict=True))
-
-    def _check_complete(self, rows: Sequence[Row], contents: Container[bytes]) -> None:
-        missing = next((row for row in rows if row[DIGEST] is not None and row[DIGEST] not in contents), None)
-        if missing is not None:
-            raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
 
     def _split(self, values: Iterable[T]) -> Iterator[list[T]]:
         """Values in lists for one statement each: at least one, so that a closed gallery raises."""
