@@ -22,7 +22,7 @@ demo: env  ## index a collection and answer some queries; PHOTOS=folder for your
 engines:  ## the database servers that tests start, into .venv/engines; without them these tests are skipped
 	@$(MAKE) --no-print-directory .venv/engines.stamp || echo "engines: not to be had here; their tests are skipped"
 
-test: .venv/dev.stamp .venv/docs.stamp engines  ## install what the tests need, then run them all
+test: .venv/dev.stamp .venv/docs.stamp .venv/jax.stamp engines  ## install what the tests need, then run them all
 	@sh scripts/install-test-packages.sh
 	$(PYTEST) $(ARGS)
 
@@ -45,6 +45,7 @@ lock: .venv/uv.stamp  ## resolve the dependencies again and write locks/
 	$(BIN)/uv pip compile $(COMPILE) --extra demo --extra heic --extra watch --extra web --group build -c locks/dev.txt -o locks/run.txt
 	$(BIN)/uv pip compile $(COMPILE) --group docs -c locks/dev.txt -o locks/docs.txt
 	$(BIN)/uv pip compile $(COMPILE) --extra ray --extra s3 --group cluster -c locks/dev.txt -o locks/cluster.txt
+	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:jax -c locks/dev.txt --no-emit-package numpy --no-emit-package scipy --no-emit-package ml-dtypes --no-emit-package opt-einsum -o locks/jax.txt
 	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines -o locks/engines.txt
 	$(BIN)/uv pip compile $(COMPILE:pyproject.toml=) --group pyproject.toml:engines-milvus -o locks/engines-milvus.txt
 
@@ -74,6 +75,10 @@ clean:  ## remove the environment and every cache of the tools
 
 .venv/dev.stamp: .venv/run.stamp locks/dev.txt
 	$(INSTALL) --require-hashes -r locks/dev.txt
+	@touch $@
+
+.venv/jax.stamp: .venv/dev.stamp locks/jax.txt
+	$(INSTALL) --target .venv/jax --no-deps --require-hashes -r locks/jax.txt
 	@touch $@
 
 .venv/engines.stamp: .venv/uv.stamp locks/engines.txt locks/engines-milvus.txt

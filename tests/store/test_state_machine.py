@@ -248,8 +248,8 @@ class StoreInFilesAsDict(StoreAsDict):
     def move_with_the_pictures(self, name: bytes) -> None:
         """The whole folder gets another name. Where pictures were expected there before, those that arrive count."""
         old, new = self.base, absolute(self.folder.name) + b"/" + name
-        if old == new:
-            return
+        if old == new or any(is_within(root, new) for root in self.roots):
+            return  # a root outside that would lie inside then: it stays where it was named, however often they move
         self.store.close()
         for path in self.model:  # what tells that they have moved
             if is_within(path, old):

@@ -76,25 +76,33 @@ class Proxy:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.sleep(0.05)  # connections are closed in the next rounds of the loop
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request, one answer: the connection to the server ends with it."""
         self._under_way.add(asyncio.current_task())
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            first, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
-            fields = dict(line.split(b": ", 1) for line in lines)
-            body = await reader.readexactly(int(fields.get(b"Content-Length", b"0")))
-            sent = {**fields, b"Connection": b"close", b"X-Forwarded-For": b"192.0.2.7", b"X-Forwarded-Proto": b"https"}
-            sent[b"Host"] = self.host or fields[b"Host"]
-            inside, outside = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._exchange(reader, writer)
+        finally:
+            writer.close()
+            self._under_way.discard(asyncio.current_task())
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
+        fields = dict(line.split(b": ", 1) for line in lines)
+        body = await reader.readexactly(int(fields.get(b"Content-Length", b"0")))
+        sent = {**fields, b"Connection": b"close", b"X-Forwarded-For": b"192.0.2.7", b"X-Forwarded-Proto": b"https"}
+        sent[b"Host"] = self.host or fields[b"Host"]
+        inside, outside = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
             head = b"\r\n".join([first, *(name + b": " + value for name, value in sent.items()), b"", b""])
             outside.write(head + body)
             while some := await inside.read(1 << 16):
                 writer.write(some)
-            outside.close()
             await writer.drain()
-        writer.close()
-        self._under_way.discard(asyncio.current_task())
+        finally:
+            outside.close()
 
 
 def _make_certificate(folder: Path) -> None:
