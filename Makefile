@@ -8,7 +8,7 @@ export UV_HTTP_TIMEOUT ?= 300
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 # Three processes, each test file in one of them: on two cores, since many tests wait for servers. Products in one thread
 # each: several threads wait for each other in loops where cores are shared (duplicates took 1.6 s of CPU, not 45).
-PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 help:  ## this list
