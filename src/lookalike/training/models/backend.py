@@ -94,7 +94,7 @@ def full_precision() -> Iterator[None]:
             with importlib.import_module("jax").default_matmul_precision("float32"):
                 yield
         case _:
-            with importlib.import_module("torch").backends.cudnn.flags(allow_tf32=False):
+            with importlib.import_module("torch").backends.cudnn.flags(enabled=True, allow_tf32=False):
                 yield
 
 
