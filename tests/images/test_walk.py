@@ -186,6 +186,14 @@ def test_a_folder_without_permission_is_named_and_the_rest_is_found() -> None:
     assert sorted(done.stdout.splitlines()) == ["closed permission denied", "open.jpg "]
 
 
+def _peak(folder: Path, number: int) -> int:
+    tracemalloc.start()
+    assert count([Root(os.fsencode(folder))]) == number
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     peaks = []
     for number in (500, 10_000):
@@ -193,10 +201,7 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
         folder.mkdir()
         for name in range(number):
             os.close(os.open(folder / f"{name}.jpg", os.O_CREAT))
-        tracemalloc.start()
-        assert count([Root(os.fsencode(folder))]) == number
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        peaks.append(min(_peak(folder, number) for _ in range(3)))  # other threads of the process allocate too
     assert peaks[1] < peaks[0] + 50_000
 
 
