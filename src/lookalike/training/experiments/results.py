@@ -41,9 +41,9 @@ class Result:
 
     varied: the values that differ from today's preset. Errors are means over all pixels, without penalties; None where
     there are no such pictures. retrieval: the measures for each way of comparing; empty for pictures without classes.
-    queries_trained_on: how many of the queries the model was trained on. seeds: those of the trainings that this is the
-    mean of; others: their results, without that of the first. margins: half the width of the 95% interval of
-    `held_out_mse` and `train_mse`, from three seeds on.
+    queries_trained_on: how many of the queries the model was trained on. others: the results with further seeds, if
+    this is the mean of several. margins: half the width of the 95% interval of `held_out_mse` and `train_mse`, from
+    three seeds on.
     """
 
     preset: Preset
@@ -59,9 +59,13 @@ class Result:
     versions: dict[str, str]
     date: str
     command: str
-    seeds: tuple[int, ...] = ()
     others: tuple[Result, ...] = ()
     margins: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the trainings that this is the mean of."""
+        return self.preset.seed, *(other.preset.seed for other in self.others)
 
     @property
     def seconds(self) -> float:
@@ -138,7 +142,6 @@ def _merge(group: Sequence[Result]) -> Result:
         varied={key: value for key, value in first.varied.items() if key != "seed"},
         history=tuple(_mean_epoch(epochs) for epochs in zip(*(result.history for result in group), strict=True)),
         retrieval=_mean_measures([result.retrieval for result in group]),
-        seeds=tuple(result.preset.seed for result in group),
         others=tuple(group[1:]),
         margins={name: _margin(values) for name, values in known.items() if len(values) >= _ENOUGH},
         **means,
@@ -186,7 +189,6 @@ def _read(path: Path) -> Result:
             "preset": preset,
             "varied": _varied(preset),
             "history": tuple(map(_epoch, found["history"])),
-            "seeds": (preset.seed,),
             "others": (),
             "margins": {},
         }
