@@ -303,6 +303,7 @@ def _draw_interval(axes: Any, middle: float, margin: float | None, height: float
 
 def _draw_panel(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noqa: ANN401
     """Draw one panel: trained and held-out errors, and where the latter is smallest."""
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
     epochs = [epoch.epoch for epoch in history]
@@ -320,6 +321,8 @@ def _draw_panel(axes: Any, title: str, history: Sequence[Epoch]) -> None:  # noq
                 textcoords="offset points",
                 ha="center",
                 fontsize=7,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],  # to be read on top of a curve
+                zorder=4,
             )
     axes.set_title(title, loc="left", fontsize=8)
     axes.set_xlabel("epoch", fontsize=7)
