@@ -156,7 +156,9 @@ def counted(count: int, noun: str) -> str:
 def how_to_install(requirement: str) -> str:
     """The command that installs a package, such as `lookalike[train]`, into the environment that this process runs in.
 
-    It is the one of the tool that made the environment: `pip install` alone may lead into another, or be forbidden.
+    It is the one of the tool that made the environment: `pip install` alone may lead into another, or be forbidden. But
+    in one that `uv tool install` made it is `uv pip install`: `uv tool install lookalike --with PACKAGE` would remove
+    the packages of an earlier `--with`.
     """
     import importlib.util  # noqa: PLC0415  (these three only where something is missing: 5 ms)
     import shlex  # noqa: PLC0415
@@ -164,8 +166,6 @@ def how_to_install(requirement: str) -> str:
     quoted, python = f'"{requirement}"' if "[" in requirement else requirement, shlex.quote(sys.executable or "python")
     if _is_in_prefix("pipx_metadata.json"):
         return f"pipx inject lookalike {quoted}"
-    if _is_in_prefix("uv-receipt.toml"):
-        return f"uv tool install lookalike --with {quoted}"
     if _is_managed_by_the_system():
         return f"{python} -m venv ~/lookalike-env && ~/lookalike-env/bin/pip install lookalike {quoted}"
     if importlib.util.find_spec("pip") is not None:

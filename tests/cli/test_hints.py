@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -249,6 +253,40 @@ def test_a_missing_package_is_installed_by_the_tool_of_this_environment() -> Non
     for command in (how_to_install("lookalike[train]"), how_to_upgrade()):
         first = shlex.split(command)[0]
         assert shutil.which(first), command
+
+
+def make_wheel(folder: Path, name: str) -> Path:
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    about = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+        wheel.writestr(f"{about}/RECORD", "".join(f"{file},,\n" for file in [*files, f"{about}/RECORD"]))
+    return path
+
+
+def test_a_second_missing_package_leaves_the_first_where_uv_installed_the_tool(tmp_path: Path) -> None:
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    assert uv, "make test installs it"
+    home = tmp_path / "tool"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, home], check=True)
+    (home / "uv-receipt.toml").write_text('[tool]\nrequirements = [{ name = "lookalike" }]\n')
+    source = Path(__file__).parents[2] / "src"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(source),
+        "PATH": f"{Path(uv).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    for name in ("first_extra", "second_extra"):
+        ask = f"from lookalike.errors import how_to_install; print(how_to_install({str(make_wheel(tmp_path, name))!r}))"
+        hint = subprocess.check_output([home / "bin" / "python", "-c", ask], env=environment, text=True)
+        subprocess.run(hint, shell=True, check=True, env=environment, cwd=tmp_path)
+    subprocess.run([home / "bin" / "python", "-c", "import first_extra, second_extra"], check=True)
 
 
 def test_a_gallery_that_is_being_written(run: Run, indexed: Path) -> None:
