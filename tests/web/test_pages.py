@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import html
 import re
+import sqlite3
 import time
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -10,20 +12,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+from starlette.testclient import TestClient
 
 from lookalike import Gallery, Query, web
 from lookalike.search.feedback import mark_query
 from lookalike.search.hits import Hit
 from lookalike.web import texts
+from lookalike.web.app import create_app
 from lookalike.web.pages import _spread
 from lookalike.web.served_gallery import ServedGallery
+from lookalike.web.settings import Settings
 from tests import badfiles
 from tests.conftest import make_picture
-from tests.web.conftest import make_upload
+from tests.web.conftest import HOST, make_upload
 
 if TYPE_CHECKING:
-    from starlette.testclient import TestClient
-
     from tests.web.conftest import Serve
 
 
@@ -194,6 +197,28 @@ def test_what_cannot_be_shown_is_explained_on_a_page(browser: TestClient, addres
     page = read(browser, address, status)
     assert texts.TEXTS["start_again"] in page.words
     assert "Traceback" not in "".join(page.words)
+
+
+def test_a_damaged_collection_names_the_command_that_saves_it_on_this_computer_only(
+    photos: Path, tmp_path: Path
+) -> None:
+    with Gallery.open(tmp_path / "gallery", encoder="histogram", create=True) as gallery:
+        gallery.index(photos)
+    with contextlib.closing(sqlite3.connect(tmp_path / "gallery" / "gallery.db")) as db:
+        db.execute("DELETE FROM meta WHERE key = 'roots'")
+        db.commit()
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        served = ServedGallery(gallery, cache=tmp_path / "cache")
+        app: Any = create_app(served, Settings())
+        for client, is_local in (("127.0.0.1", True), ("192.0.2.7", False)):
+            browser = TestClient(app, HOST, client=(client, 5000), headers={"accept": "text/html"})
+            answer = browser.get("/collection")
+            assert answer.status_code == 503
+            assert texts.PROBLEMS["collection_damaged"] in answer.text
+            text = html.unescape(re.sub("<[^>]*>", "", answer.text))
+            assert (f"lookalike verify --repair -i {tmp_path / 'gallery'}" in text) is is_local
+            assert (str(tmp_path) in text) is is_local
+        served.close()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 _SUGGESTED, _LIKENESS = 6, 0.65  # words, and how much they are spelt like the one that is not known
 _COUNTED = 10_000  # pictures whose values are counted where nothing is searched for: 40 ms; beyond, those shown
 _MISSING = {404, 410, 422}  # a picture that was removed, whose file is gone, or cannot be read any more
+_UNAVAILABLE = {"collection_damaged", "collection_unavailable", "encoder_unavailable"}
 _FILTERS = 4  # that are looked at to see which one leaves nothing
 
 
@@ -99,6 +100,9 @@ def show_problem(served: ServedGallery, request: Request, problem: Problem) -> R
         "title": texts.TEXTS["problem"],
         "state": State(text=text),
         "message": _explain(problem, text),
+        # The reason and the command are for clients on this machine; others get an id to ask about.
+        "command": problem.hint.partition(": ")[2] if problem.code == "collection_damaged" else "",
+        "reason": problem.message if problem.code in _UNAVAILABLE and not problem.id else "",
         "suggested": [(word, State(text=word).url) for word in _suggest(served, text)] if text else [],
     }
     return HTMLResponse(render("problem.html", served, page), problem.status, headers=problem.headers)

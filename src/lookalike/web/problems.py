@@ -25,6 +25,7 @@ _KINDS: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.EncoderMismatch, 503, "collection_unavailable"),
     (errors.UsageError, 422, "invalid_request"),
     (errors.StoreBusy, 503, "busy"),
+    (errors.Corrupt, 503, "collection_damaged"),
     (errors.StoreError, 503, "collection_unavailable"),
     (errors.EncoderError, 503, "encoder_unavailable"),
 )

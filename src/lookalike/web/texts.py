@@ -190,6 +190,7 @@ TEXTS = {
     "details": "Details",
     "encoder": "How pictures are compared",
     "problem": "That did not work",
+    "damaged_how": "Stop Lookalike, run this command and start it again:",
     "token": "This page needs a token",
     "token_how": "The person who started Lookalike knows it. Enter it as the password; any user name will do.",
     "token_go": "Enter the token",
@@ -274,7 +275,9 @@ PROBLEMS = {
     "unknown_picture": "The collection no longer has that picture.",
     "empty": "Choose a picture first: that file is empty.",
     "no_file": "Choose a picture first.",
+    "collection_damaged": "The collection is damaged. Your pictures themselves are untouched.",
     "collection_unavailable": "The collection cannot be read at the moment.",
+    "encoder_unavailable": "The encoder of this collection cannot be used at the moment.",
     "internal": "Something went wrong inside Lookalike. Its log says more.",
 }
 """What went wrong, by the code of the problem; others say it themselves."""
