@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from lookalike.images.perceptual import HASH_SIZE, ORIENTATIONS, hash_picture, hashes_of_orientations
+from lookalike.images.perceptual import (
+    HASH_SIZE,
+    ORIENTATIONS,
+    hash_brightness,
+    hashes_of_orientations,
+    take_brightness,
+)
 from tests.scenery import draw_scene as scene
+
+
+def hash_picture(image: Image.Image) -> bytes:
+    return hash_brightness([take_brightness(image)])[0]
 
 
 def bits_apart(one: bytes, other: bytes) -> int:
@@ -26,6 +36,29 @@ def test_a_hash_has_256_bits_and_is_always_the_same():
     picture = scene(1)
     assert len(hash_picture(picture)) == HASH_SIZE == 32
     assert hash_picture(picture) == hash_picture(picture.copy())
+
+
+def test_pictures_are_hashed_together_as_each_alone():
+    pictures = [scene(number) for number in range(5)]
+    assert hash_brightness([take_brightness(each) for each in pictures]) == [hash_picture(each) for each in pictures]
+    assert hash_brightness([]) == []
+
+
+def test_the_hash_is_the_one_that_galleries_have_already():
+    brightness = bytes((x * y * 7 + 13 * x) % 256 for y in range(32) for x in range(32))
+    known = "8000009747b501fe8d911df24f2d43f457835d001aaa0fa7ea2ccd870a3c2b56"
+    assert [each.hex() for each in hash_brightness([brightness, bytes(1024), brightness])[::2]] == [known, known]
+
+
+def test_the_bits_are_the_signs_of_the_cosine_transform():
+    picture = scene(4)
+    small = np.frombuffer(take_brightness(picture), np.uint8).reshape(32, 32).astype(float)
+    cosines = np.cos(np.pi * (2 * np.arange(32) + 1) * np.arange(16)[:, None] / 64)
+    coefficients = cosines @ small @ cosines.T
+    bits = np.unpackbits(np.frombuffer(hash_picture(picture), np.uint8)).reshape(16, 16)
+    clear = np.abs(coefficients) > 1e-6
+    assert clear.sum() > 250
+    assert (bits == (coefficients > 0))[clear].all()
 
 
 @pytest.mark.parametrize("number", range(8))

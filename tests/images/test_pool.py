@@ -20,7 +20,7 @@ from PIL import Image
 
 from lookalike.errors import LookalikeError
 from lookalike.images.decode import DecodedPicture, Limits, View, decode
-from lookalike.images.perceptual import HASH_SIZE
+from lookalike.images.perceptual import BRIGHTNESS_SIZE
 from lookalike.images.pool import DecoderPool, _receive
 from lookalike.images.sample import SIZE as SAMPLE_SIZE
 from lookalike.images.whole import SIZE as WHOLE_SIZE
@@ -122,14 +122,12 @@ _ANSWER = {
     "taken_at": None,
     "camera": None,
     "whole": "00" * WHOLE_SIZE,
-    "hash": "00" * HASH_SIZE,
 }
 _WRONG: dict[str, list[object]] = {
     "width": [0, -1, 1.5, "3", True, None, float("inf"), 1 << 40],
     "format": ["a\nb", "\x1b[31m", 5, None],
     "digest": ["", "00", "00" * 33, "zz" * 32, 5, None],
     "whole": ["", "00", "zz" * WHOLE_SIZE, 5, None],
-    "hash": ["", "00" * 33, "zz" * HASH_SIZE, 5, None],
     "taken_at": ["", "now", "2021-05-17", "1500-01-01T00:00:00", 5, []],
     "camera": ["", "M" * 65, "a\x1b[31m", "x\u202ey", 5, {}],
     "reason": ["two\nlines", "\x1b[31m", 5, None, {}],
@@ -143,7 +141,7 @@ _LIES: list[object] = [
 
 @pytest.mark.parametrize("lie", _LIES, ids=repr)
 def test_an_answer_that_no_decoder_gives_is_not_believed(lie: object) -> None:
-    answers = io.BytesIO(json.dumps(lie).encode() + b"\n" + bytes(18 + SAMPLE_SIZE))
+    answers = io.BytesIO(json.dumps(lie).encode() + b"\n" + bytes(18 + SAMPLE_SIZE + BRIGHTNESS_SIZE))
     with pytest.raises((ValueError, LookupError, TypeError)):
         _receive(answers, 18)
 
@@ -157,7 +155,7 @@ def test_an_answer_that_no_decoder_gives_is_not_believed(lie: object) -> None:
         b"[" * 4000 + b"\n",
         b" " * 5000 + b"{}\n",
         json.dumps(_ANSWER).encode() + b"\n" + bytes(17),
-        json.dumps(_ANSWER).encode() + b"\n" + bytes(18 + SAMPLE_SIZE - 1),
+        json.dumps(_ANSWER).encode() + b"\n" + bytes(18 + SAMPLE_SIZE + BRIGHTNESS_SIZE - 1),
     ],
 )
 def test_half_an_answer_or_an_endless_one_is_not_an_answer(data: bytes) -> None:
@@ -166,10 +164,11 @@ def test_half_an_answer_or_an_endless_one_is_not_an_answer(data: bytes) -> None:
 
 
 def test_a_whole_answer_is_believed() -> None:
-    sample = bytes(SAMPLE_SIZE - 1) + b"s"
-    picture = _receive(io.BytesIO(json.dumps(_ANSWER).encode() + b"\n" + b"p" * 18 + sample + b"next"), 18)
+    sample, brightness = bytes(SAMPLE_SIZE - 1) + b"s", bytes(BRIGHTNESS_SIZE - 1) + b"b"
+    answer = json.dumps(_ANSWER).encode() + b"\n" + b"p" * 18 + sample + brightness + b"next"
+    picture = _receive(io.BytesIO(answer), 18)
     assert isinstance(picture, DecodedPicture)
-    assert (picture.pixels, picture.sample, picture.hash) == (b"p" * 18, sample, bytes(HASH_SIZE))
+    assert (picture.pixels, picture.sample, picture.brightness) == (b"p" * 18, sample, brightness)
 
 
 def test_no_more_than_one_line_of_an_endless_answer_is_read() -> None:

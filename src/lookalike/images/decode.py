@@ -42,7 +42,7 @@ from lookalike.images.exif import read_capture
 from lookalike.images.ground import choose_ground, drop_empty_alpha, lay_on, on_ground
 from lookalike.images.integrity import check_decoded, check_file, webp_pixels
 from lookalike.images.paths import READ_FLAGS
-from lookalike.images.perceptual import HASH_SIZE, hash_picture
+from lookalike.images.perceptual import BRIGHTNESS_SIZE, take_brightness
 from lookalike.images.preview import find_preview
 from lookalike.images.sample import SIZE as SAMPLE_SIZE
 from lookalike.images.sample import take_sample
@@ -187,8 +187,8 @@ class Limits:
 class DecodedPicture:
     """A decoded picture: `pixels` are size * size * 3 bytes RGB, `digest` is the SHA-256 of the whole file.
 
-    whole: what `lookalike.images.whole.describe_whole` says of the picture. hash: by `lookalike.images.perceptual`.
-    sample: some of its pixels, as `lookalike.images.sample` takes them.
+    whole: what `lookalike.images.whole.describe_whole` says of the picture. sample: some of its pixels, as
+    `lookalike.images.sample` takes them. brightness: as `lookalike.images.perceptual` takes it; 0 in a query.
     width, height: of the upright picture in its file. taken_at: by the camera's clock, aware only where the camera
     recorded its offset from UTC. camera: its maker and model, at most 64 printable characters.
     """
@@ -201,8 +201,8 @@ class DecodedPicture:
     taken_at: datetime | None = None
     camera: str | None = None
     whole: bytes = bytes(SIZE)
-    hash: bytes = bytes(HASH_SIZE)
     sample: bytes = bytes(SAMPLE_SIZE)
+    brightness: bytes = bytes(BRIGHTNESS_SIZE)
 
 
 def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPicture:
@@ -218,7 +218,7 @@ def decode(path: bytes, view: View, limits: Limits | None = None) -> DecodedPict
         capture = read_capture(file, image)
         image = _to_upright(image, view.short_side)
         pixels, ground = fit(image, view).tobytes(), on_ground(image)
-        about = describe_whole(image), hash_picture(ground), take_sample(ground)
+        about = describe_whole(image), take_sample(ground), take_brightness(ground)
         digest = _digest(file)
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

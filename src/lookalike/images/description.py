@@ -26,6 +26,8 @@ DESCRIPTION_SIZE = COLORS.stop
 def describe(pictures: Sequence[DecodedPicture]) -> list[bytes]:
     """The description of each picture, 288 bytes."""
     from lookalike.images.colors import count_colors  # noqa: PLC0415  (0.003 s, which a search need not spend)
+    from lookalike.images.perceptual import hash_brightness  # noqa: PLC0415  (Pillow)
 
+    hashes = hash_brightness([picture.brightness for picture in pictures])
     colors = count_colors([picture.sample for picture in pictures])
-    return [picture.hash + some for picture, some in zip(pictures, colors, strict=True)]
+    return [hash_ + some for hash_, some in zip(hashes, colors, strict=True)]

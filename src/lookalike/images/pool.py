@@ -29,7 +29,7 @@ from lookalike.images.decode import DecodedPicture, Limits, View, decode
 from lookalike.images.exif import parse_camera, parse_taken_at
 from lookalike.images.origins import local_files
 from lookalike.images.paths import is_remote, show_path
-from lookalike.images.perceptual import HASH_SIZE
+from lookalike.images.perceptual import BRIGHTNESS_SIZE
 from lookalike.images.sample import SIZE as SAMPLE_SIZE
 from lookalike.images.whole import SIZE
 from lookalike.images.worker import READY
@@ -269,22 +269,23 @@ def _receive(answers: IO[bytes], length: int) -> Outcome:
         raise ValueError("nested too deeply") from None
     if "reason" in fields:
         return _check_text(fields["reason"])
-    pixels, sample = answers.read(length), answers.read(SAMPLE_SIZE)
-    if len(pixels) < length or len(sample) < SAMPLE_SIZE:
+    pixels, sample, brightness = (answers.read(size) for size in (length, SAMPLE_SIZE, BRIGHTNESS_SIZE))
+    if len(brightness) < BRIGHTNESS_SIZE:
         raise EOFError
-    return _to_picture(fields, pixels, sample)
+    return _to_picture(fields, pixels, sample, brightness)
 
 
-def _to_picture(fields: dict[str, Any], pixels: bytes, sample: bytes) -> DecodedPicture:
+def _to_picture(fields: dict[str, Any], pixels: bytes, sample: bytes, brightness: bytes) -> DecodedPicture:
     """What a worker said of a picture, every type and range checked. Raises ValueError, LookupError or TypeError."""
-    digest, whole, hash_ = (bytes.fromhex(fields[name]) for name in ("digest", "whole", "hash"))
+    digest, whole = (bytes.fromhex(fields[name]) for name in ("digest", "whole"))
     width, height = size = fields["width"], fields["height"]
-    if (len(digest), len(whole), len(hash_)) != (hashlib.sha256().digest_size, SIZE, HASH_SIZE):
+    if (len(digest), len(whole)) != (hashlib.sha256().digest_size, SIZE):
         raise ValueError("not the digest or the description of a picture")
     if type(width) is not int or type(height) is not int or not 0 < min(size) <= max(size) < 1 << 31:
         raise ValueError("not the size of a picture")
     capture = parse_taken_at(fields["taken_at"]), parse_camera(fields["camera"])
-    return DecodedPicture(pixels, digest, width, height, _check_text(fields["format"]), *capture, whole, hash_, sample)
+    format_, about = _check_text(fields["format"]), (whole, sample, brightness)
+    return DecodedPicture(pixels, digest, width, height, format_, *capture, *about)
 
 
 def _check_text(text: object) -> str:

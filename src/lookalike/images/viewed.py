@@ -15,7 +15,6 @@ from lookalike.errors import UsageError
 from lookalike.images.crop import read_crop
 from lookalike.images.decode import DecodedPicture, Unreadable, View, fit, open_file
 from lookalike.images.ground import on_ground
-from lookalike.images.perceptual import hash_picture
 from lookalike.images.sample import take_sample
 from lookalike.images.whole import describe_whole
 
@@ -68,7 +67,7 @@ def decode_views(path: bytes, view: View, limits: Limits) -> DecodedPicture:
         image = _cut_part(whole, part.decode()) if part else whole
         plain = on_ground(image)
         cuts = [fit(image, view), fit(image, replace(view, crop=1.0)), _lay_in_square(plain, image, view.size)]
-        about = describe_whole(image), hash_picture(plain), take_sample(plain)
+        about = describe_whole(image), take_sample(plain)
         return _picture(b"".join(cut.tobytes() for cut in cuts), image, *about)
 
 

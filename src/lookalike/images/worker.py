@@ -61,14 +61,14 @@ def _answer(answers: IO[bytes], decode: Callable[[], DecodedPicture]) -> None:
     except Exception as error:  # noqa: BLE001  (a bug in this package must not cost the other files)
         _send(answers, {"reason": f"its decoder failed ({type(error).__name__})"})
     else:
-        _send(answers, _fields(picture), picture.pixels + picture.sample)
+        _send(answers, _fields(picture), picture.pixels + picture.sample + picture.brightness)
 
 
 def _fields(picture: DecodedPicture) -> dict[str, Any]:
     """All of a picture but its pixels, as JSON."""
     fields = {name: getattr(picture, name) for name in ("width", "height", "format", "camera")}
     taken_at = picture.taken_at and picture.taken_at.isoformat()
-    numbers = {name: getattr(picture, name).hex() for name in ("digest", "whole", "hash")}
+    numbers = {name: getattr(picture, name).hex() for name in ("digest", "whole")}
     return fields | numbers | {"taken_at": taken_at}
 
 
