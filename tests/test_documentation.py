@@ -213,15 +213,31 @@ def test_the_figures_of_every_collection_are_those_of_the_record() -> None:
     assert f"| mean of the seven sets | | | {' | '.join(means)} |" in text
 
 
-@pytest.mark.parametrize(
-    ("record", "start"), [("", "| `efficientnet-lite0-layers-int8`, adapted"), ("--raw", "| the same")]
+_WAYS = (  # what a row of a table says, the ending of its record and the part of it
+    ("diffusion", "--diffusion", ""),
+    ("adapted only", "--no-blend", ""),
+    ("not adapted", "--raw", ""),
+    ("raw", "--raw", ""),
+    ("learned with labels", "", "learned_with_labels"),
+    ("labels", "", "with_labels"),
+    ("", "", ""),
 )
-def test_the_figures_of_the_readme_are_those_of_the_record(record: str, start: str) -> None:
-    (one,) = (
-        one
-        for one in read_record(f"efficientnet-lite0-layers-int8{record}")["collections"]
-        if one["collection"] == "scenes8"
-    )
-    figures = " | ".join(f"{one[name]:.3f}" for name in ("mAP", "P@10", "top_1"))
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if line.startswith(start) and line.endswith(f" | {one['dim']:,} | {figures} |")]
+
+
+@pytest.mark.parametrize(("page", "with_margins"), [("README.md", False), ("docs/evaluation.md", True)])
+def test_the_figures_of_every_encoder_are_those_of_its_record(page: str, *, with_margins: bool) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| encoder \| dimensions \| mAP \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    name = ""
+    for row in table.splitlines():
+        what, *cells = row.strip("| ").split(" | ")
+        if what.startswith("`"):
+            name = what.split("`")[1]
+        ending, part = next((ending, part) for words, ending, part in _WAYS if words in what.replace("no labels", ""))
+        record = read_record(f"scenes8/{name}{ending}")
+        figures = record[part] if part else record
+        expected = [f"{figures['dim']:,}"]
+        for measure in ("mAP", "P@10", "top_1"):
+            low, high = figures["intervals"][measure]
+            expected.append(f"{figures[measure]:.3f}" + (f" ±{(high - low) / 2:.3f}" if with_margins else ""))
+        assert cells == expected, what
