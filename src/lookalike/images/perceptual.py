@@ -12,6 +12,7 @@ Decoding workers only make the brightness small, with Pillow; the signs of many 
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -49,11 +50,6 @@ ORIENTATIONS: tuple[Image.Transpose | None, ...] = (
 )
 """What is done to a picture for each orientation: a transposition for 4 to 7, then a mirroring of the columns for odd
 numbers and of the rows for 2, 3, 6 and 7."""
-
-# The first half of each cosine; the second is the same, mirrored and for odd ones negative.
-_COSINES = [
-    [math.cos(math.pi * (2 * at + 1) * number / (2 * _PIXELS)) for number in range(_KEPT)] for at in range(_HALF)
-]
 
 
 def take_brightness(image: Image.Image) -> bytes:
@@ -95,8 +91,17 @@ def _transform(values: NDArray[np.float64]) -> NDArray[np.float64]:
     import numpy as np  # noqa: PLC0415
 
     half, mirrored = values[:_HALF], values[: _HALF - 1 : -1]
-    cosines = np.array(_COSINES)[..., None, None]
     found = np.empty((_KEPT, *values.shape[1:]))
     for first, terms in enumerate((half + mirrored, half - mirrored)):
-        (cosines[:, first::2] * terms[:, None]).sum(axis=0, out=found[first::2])
+        (_cosines()[:, first::2, None, None] * terms[:, None]).sum(axis=0, out=found[first::2])
     return found
+
+
+@cache
+def _cosines() -> NDArray[np.float64]:
+    """The first half of each cosine, float64 (16, 16); the second is the same, mirrored and for odd ones negative."""
+    import numpy as np  # noqa: PLC0415
+
+    return np.array(
+        [[math.cos(math.pi * (2 * at + 1) * number / (2 * _PIXELS)) for number in range(_KEPT)] for at in range(_HALF)]
+    )
