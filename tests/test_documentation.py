@@ -241,3 +241,13 @@ def test_the_figures_of_every_encoder_are_those_of_its_record(page: str, *, with
             low, high = figures["intervals"][measure]
             expected.append(f"{figures[measure]:.3f}" + (f" ±{(high - low) / 2:.3f}" if with_margins else ""))
         assert cells == expected, what
+
+
+def test_the_quality_in_the_comparison_of_encoders_is_that_of_the_records() -> None:
+    text = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| encoder \| mAP \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    for row in table.splitlines():
+        name, *cells = row.strip("| ").split(" | ")
+        record = read_record(f"scenes8/{name.strip('`').partition(':')[0]}")
+        assert cells[:3] == [f"{record[measure]:.3f}" for measure in ("mAP", "P@10", "top_1")], name
+        assert cells[8] == str(record["dim"]), name
