@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lookalike import load_encoder
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,13 +86,6 @@ def test_excluded_names_are_left_out(run: Run, make_photos: MakePhotos, tmp_path
     photos = make_photos(6)
     arguments = ("index", photos, "-i", tmp_path / "g", "-e", "histogram", "--json", "--exclude", "00[01].jpg")
     assert run(*arguments).json["added"] == 4
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(make_photos: MakePhotos, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_server_that_keeps_one_waiting_is_given_up_in_time(tmp_path: Path, mon
     for url in answering(b"HTTP/1.1 200 OK\r\n" + b"x" * 100, seconds_each=0.1):
         with pytest.raises(DatasetError, match="no answer within"):
             fetch_zip(url, tmp_path / "a.zip")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8  # the whole answer would take 12 s
 
 
 def test_what_was_fetched_is_there_the_next_time(

@@ -269,14 +269,14 @@ def test_nothing_else_of_the_block_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", HOSTILE_EXIF)
 def test_a_hostile_block_is_ignored_at_no_cost(name: str, tmp_path: Path) -> None:
     data = jpeg(HOSTILE_EXIF[name])
-    start = time.perf_counter()
+    start = time.process_time()
     tracemalloc.start()
     try:
         assert capture(data, tmp_path) == (None, None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert peak < 20 << 20
 
 
@@ -285,9 +285,9 @@ def test_a_tiff_that_claims_what_it_has_not_is_read_at_once(tmp_path: Path) -> N
     for pointer in (8, 0xFFFFFFFF):
         detail = {ORIGINAL: long, DIGITIZED: long, 0x9286: long, EXIF_IFD: (LONG, 1, struct.pack(">I", pointer))}
         data = tiff({MODEL: long}, detail, order=">", big=False)
-        start = time.perf_counter()
+        start = time.process_time()
         assert capture(data, tmp_path) == (None, None)
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
 
 
 def test_a_directory_that_points_at_itself_is_read_twice_and_no_more(tmp_path: Path) -> None:

@@ -202,12 +202,12 @@ def test_a_raw_file_of_lies_costs_nothing(tmp_path: Path) -> None:
         for place in rng.integers(4, 320, 3):
             changed[place] = int(rng.choice([0, 1, 8, 255, int(rng.integers(256))]))
         write(path, bytes(changed))
-        start = time.monotonic()
+        start = time.process_time()
         try:
             decode(path, VIEW)
         except Unreadable as reason:
             assert str(reason).startswith(("unsupported", "file is", "not an", "needs more"))  # noqa: PT017
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
 
 def test_without_its_decoder_a_heic_is_skipped_and_the_package_that_reads_it_is_named(tmp_path: Path) -> None:

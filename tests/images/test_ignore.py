@@ -113,9 +113,9 @@ def test_a_folder_whose_ignore_file_cannot_be_read_is_named_and_not_looked_into(
 def test_no_pattern_takes_long_whoever_wrote_it(tmp_path: Path) -> None:
     touch(tmp_path, "a" * 200 + ".jpg", "/".join("a" * 100) + ".jpg")
     leave_out(tmp_path, "*a" * 90 + "b", "**/a/" * 100 + "b", "*[a-z]*" * 50 + "0", "?*" * 100)
-    start = time.monotonic()
+    start = time.process_time()
     found(tmp_path)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_walk_without_ignore_files_compiles_no_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

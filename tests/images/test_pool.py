@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VIEW = View(32)
-HURRIED = Limits(seconds=0.5)
+HURRIED = Limits(seconds=2)
 ROOT = Path(__file__).parents[2]
 
 
@@ -212,8 +212,8 @@ def test_a_file_that_takes_too_long_is_named_and_costs_the_others_no_time_limit(
     start = time.monotonic()
     with DecoderPool(VIEW, limits=HURRIED, workers=1, decoder=decode_or_die) as reader:
         results = dict(reader.read(paths))
-    assert time.monotonic() - start < 5
-    assert results.pop(os.fsencode(tmp_path / "sleep.jpg")) == "took longer than 0.5 s"
+    assert time.monotonic() - start < len(good) * HURRIED.seconds
+    assert results.pop(os.fsencode(tmp_path / "sleep.jpg")) == "took longer than 2 s"
     assert all(isinstance(result, DecodedPicture) for result in results.values())
 
 
@@ -306,19 +306,19 @@ def test_a_reader_left_in_the_middle_ends_its_workers_at_once(tmp_path: Path) ->
         for _ in reader.read(chain(paths[:1] * 8, paths)):
             break
         assert children()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30  # they sleep for a minute
 
 
 def test_what_was_read_ahead_is_given_up_with_its_iterator(tmp_path: Path) -> None:
     good = make(tmp_path, *(f"{number}.jpg" for number in range(8)))
     sleeping = [*good[:7], *make(tmp_path, "sleep.jpg")]
-    with DecoderPool(VIEW, limits=Limits(seconds=1), workers=1, decoder=decode_or_die) as reader:
+    with DecoderPool(VIEW, limits=Limits(seconds=4), workers=1, decoder=decode_or_die) as reader:
         results = reader.read(good + sleeping * 3)
         next(results)
         results.close()
         start = time.monotonic()
         assert len(list(reader.read(good))) == 8
-    assert time.monotonic() - start < 2.5  # one file that was begun, not three
+    assert time.monotonic() - start < 11  # one file that was begun, not three
 
 
 def test_the_limit_on_pixels_is_the_only_one(tmp_path: Path) -> None:
@@ -407,10 +407,8 @@ def test_an_interrupt_ends_the_workers_and_they_say_nothing(tmp_path: Path) -> N
     (path,) = make(tmp_path, "sleep.jpg")
     process, workers = _sleeper(path, 60, start_new_session=True)
     assert len(workers) == 2
-    start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - start < 5
     assert process.returncode == -signal.SIGINT
     assert errors.count("Traceback") == 1
     assert re.search(r"KeyboardInterrupt\s*$", errors)

@@ -17,9 +17,10 @@ from lookalike.images.walk import Root, Rules
 from lookalike.indexing.unnoticed import find_cause
 from lookalike.indexing.watch import _Clock, _Eyes, _matters
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 COMMAND: list[str | Path] = [sys.executable, "-m", "lookalike"]
@@ -66,13 +67,6 @@ class Watch:
         return self.process.wait(timeout=30)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Watch]:
     watch = Watch(tmp_path)
@@ -100,9 +94,9 @@ def test_what_comes_goes_and_moves_is_followed_until_ctrl_c(watch: Watch) -> Non
 def test_a_burst_is_one_run_and_quiet_is_none(watch: Watch) -> None:
     add(watch.photos, "3.png", 3)
     wait_for(lambda: len(watch.said) == 2)  # a line for each run, said when the run has been on disk for a moment
-    for seed in range(10, 30):
-        add(watch.photos, f"{seed}.png", seed)
-        time.sleep(0.05)
+    others = watch.photos.parent
+    for path in [add(others, f"{seed}.png", seed) for seed in range(10, 30)]:
+        path.rename(watch.photos / path.name)
     wait_for(lambda: len(watch.said) == 3)
     with Gallery.open(watch.gallery) as gallery:
         generation = gallery.store.generation
@@ -128,11 +122,13 @@ def test_a_root_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     shutil.copytree(watch.gallery, tmp_path / "gallery")
     watch.process.kill()
     watch.process.wait()
-    process = subprocess.Popen([*COMMAND, "index", "-i", tmp_path / "gallery", "--watch"], stderr=subprocess.PIPE)
+    errors = tmp_path / "errors"
+    with errors.open("wb") as said:
+        process = subprocess.Popen([*COMMAND, "index", "-i", tmp_path / "gallery", "--watch"], stderr=said)
     try:
-        time.sleep(3)
+        wait_for(lambda: b"watching" in errors.read_bytes())
         watch.photos.rename(tmp_path / "unplugged")
-        time.sleep(2)
+        wait_for(lambda: b"photos is not there" in errors.read_bytes())
         add(tmp_path / "unplugged", "3.png", 3)
         with Gallery.open(tmp_path / "gallery") as gallery:
             assert len(gallery) == 3
@@ -142,8 +138,7 @@ def test_a_root_that_goes_away_is_waited_for(tmp_path: Path) -> None:
             wait_for(lambda: len(gallery) == 5)
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-    assert b"photos is not there" in errors
+        process.wait(timeout=30)
     assert process.returncode == 130
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
-import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ def get(port: int, path: str = "/healthz") -> int:
 
 def is_cut(client: socket.socket) -> bool:
     """Whether the server has ended a connection."""
-    client.settimeout(2)
+    client.settimeout(20)
     try:
         read_all(client)
     except TimeoutError:
@@ -74,7 +74,7 @@ def many(port: int, count: int, begin: bytes) -> Iterator[list[socket.socket]]:
         yield clients
 
 
-@pytest.mark.parametrize(
+slow_clients = pytest.mark.parametrize(
     ("begin", "drop"),
     [
         (b"", b""),
@@ -85,28 +85,43 @@ def many(port: int, count: int, begin: bytes) -> Iterator[list[socket.socket]]:
     ],
     ids=["silence", "headers", "blank lines", "body", "chunks"],
 )
-def test_400_slow_clients_are_cut_and_keep_nobody_waiting(port: int, begin: bytes, drop: bytes) -> None:
+
+
+@slow_clients
+def test_400_slow_clients_are_cut_although_they_go_on(port: int, begin: bytes, drop: bytes) -> None:
     with many(port, 400, begin) as clients:
-        began, waits = time.monotonic(), list[float]()
-        while time.monotonic() < began + 2.2:
-            for client in clients[::8]:
+        dripping, ends = set(clients[::8]), time.monotonic() + 20
+        while dripping and time.monotonic() < ends:
+            for client in dripping:
                 with contextlib.suppress(OSError):
                     client.sendall(drop)
-            before = time.monotonic()
-            assert get(port) == 200
-            waits.append(time.monotonic() - before)
-            time.sleep(0.2)
-        assert statistics.median(waits) < 1  # one of them may be long on a busy machine
+            dripping -= {one for one in select.select(dripping, [], [], 0.2)[0] if is_cut(one)}
+        assert not dripping
         assert all(map(is_cut, clients))
 
 
-def test_a_client_that_takes_nothing_of_its_answers_is_cut(port: int) -> None:
+@slow_clients
+def test_400_slow_clients_keep_nobody_waiting(
+    port: int, begin: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "HEADERS", 60.0)
+    monkeypatch.setattr(guard, "BODY", 60.0)
+    with many(port, 400, begin) as clients:
+        for _ in range(3):
+            for client in clients[::8]:
+                with contextlib.suppress(OSError):  # some have sent so much nonsense that they are refused
+                    client.sendall(drop)
+            assert get(port) == 200  # within 20 s, while all of them are still there
+
+
+def test_a_client_that_takes_nothing_of_its_answers_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "STUCK", 0.5)
     count = 1500  # answers of 14 kB: more than the buffers of the system take
     request = b"GET /static/look.css HTTP/1.1\r\n" + HEAD + b"\r\n"
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", port))
-        client.settimeout(5)
+        client.settimeout(20)
         client.sendall(request * count)
         time.sleep(5)
         answers = read_all(client)
@@ -123,17 +138,21 @@ def test_a_connection_serves_several_requests_however_long_its_client_thinks(por
 
 
 def test_no_answer_waits_for_the_one_before_to_be_acknowledged(port: int) -> None:
-    seconds = []
-    with connect(port) as client:
-        for _ in range(20):
-            began = time.monotonic()
-            client.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
-            read_all(client, b'"ok"}')
-            seconds.append(time.monotonic() - began)
-    assert sorted(seconds)[5] < 0.035  # by Nagle's algorithm and delayed acknowledgements, each would take 0.04 s
+    def are_quick() -> bool:
+        seconds = []
+        with connect(port) as client:
+            for _ in range(20):
+                began = time.monotonic()
+                client.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
+                read_all(client, b'"ok"}')
+                seconds.append(time.monotonic() - began)
+        return sorted(seconds)[5] < 0.035  # by Nagle's algorithm and delayed acknowledgements, each would take 0.04 s
+
+    assert any(are_quick() for _ in range(10))  # a busy machine may be slow, but not for ever
 
 
-def test_a_slow_picture_within_the_deadline_is_searched_with(port: int) -> None:
+def test_a_slow_picture_within_the_deadline_is_searched_with(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY", 20.0)
     picture = make_upload()
     head = (
         b"POST /api/v1/search?k=1 HTTP/1.1\r\n"
@@ -142,7 +161,7 @@ def test_a_slow_picture_within_the_deadline_is_searched_with(port: int) -> None:
     )
     with connect(port) as client:
         client.sendall(head + picture[:100])
-        time.sleep(0.7)
+        time.sleep(1.2)  # longer than headers may take
         client.sendall(picture[100:])
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 200")

@@ -22,9 +22,10 @@ from lookalike.store.milvus.store import MilvusStore
 from tests.engines import free_port, milvus, milvus_galleries
 from tests.store.making import digest, embedding, nearest, problems, put, space
 from tests.store.postgresql.test_faults import Proxy
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from lookalike.store import Store
     from tests.store.milvus.conftest import Open
@@ -51,17 +52,6 @@ def _rows_after(store: MilvusStore, generation: int) -> int:
     names = (store._names.items(1), store._names.contents)
     strong = {"consistency_level": "Strong"}
     return sum(len(store._client.query(one, f"born > {generation}", ["row"], **strong)) for one in names)
-
-
-def _wait_until(is_true: Callable[[], bool]) -> None:
-    """Return when something is true; a StoreError means not yet."""
-    ends = time.monotonic() + 60
-    while time.monotonic() < ends:
-        with contextlib.suppress(StoreError):
-            if is_true():
-                return
-        time.sleep(0.05)
-    raise AssertionError("it does not become true")
 
 
 @contextlib.contextmanager
@@ -143,7 +133,7 @@ def test_a_writer_killed_in_mid_change_is_named_followed_and_cleared_away(
             pass
         waiting = "import sys; from lookalike.store import open_store; print('waits', flush=True)\n"
         with _child(waiting + "open_store(sys.argv[1]).writing(wait=60).__enter__()", url, says=b"waits") as third:
-            _wait_until(lambda: len(_locks(store)) > 1)
+            wait_for(lambda: len(_locks(store)) > 1, not_yet=StoreError)
             third.kill()
         other.kill()
     assert store.count() == (2, 0)
@@ -209,9 +199,10 @@ def test_a_server_killed_while_it_writes_and_answers_loses_nothing_and_everybody
 
 
 def test_a_server_that_does_not_answer_is_an_error_after_the_time_allowed_and_heals(open_again: Open) -> None:
-    store = open_again("?timeout=1&patience=1")
-    with store.writing():
-        put(store, {b"/a": 1})
+    patient = open_again()
+    with patient.writing():
+        put(patient, {b"/a": 1})
+    store = open_again("?timeout=2&patience=1")
     milvus().signal(signal.SIGSTOP)
     began = time.monotonic()
     try:
@@ -219,8 +210,8 @@ def test_a_server_that_does_not_answer_is_an_error_after_the_time_allowed_and_he
             nearest(store, embedding(1), 1)
     finally:
         milvus().signal(signal.SIGCONT)
-    assert time.monotonic() - began < 10
-    _wait_until(lambda: len(nearest(open_again(), embedding(1), 1)) == 1)
+    assert time.monotonic() - began < 25
+    wait_for(lambda: len(nearest(open_again(), embedding(1), 1)) == 1, not_yet=StoreError)
 
 
 def test_a_cut_network_is_an_error_within_the_time_allowed_and_heals(open_again: Open, tmp_path: Path) -> None:
@@ -235,7 +226,7 @@ def test_a_cut_network_is_an_error_within_the_time_allowed_and_heals(open_again:
             store.count()
         assert time.monotonic() - began < 30
         proxy.is_open = True
-        _wait_until(lambda: store.count() == (1, 0))
+        wait_for(lambda: store.count() == (1, 0), not_yet=StoreError)
         store.close()
 
 
@@ -262,7 +253,7 @@ def test_a_server_that_is_not_there_is_an_error_soon(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"127\.0\.0\.1"):
         open_store(f"milvus://127.0.0.1:{free_port()}/x?timeout=2&patience=1")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
 
 
 def test_a_gallery_that_is_not_there_is_named() -> None:

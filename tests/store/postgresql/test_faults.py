@@ -18,6 +18,7 @@ from lookalike.store import open_store
 from lookalike.store.postgresql.store import PostgresqlStore
 from tests.engines import Postgres, free_port, gallery_name, postgres
 from tests.store.making import digest, embedding, nearest, problems, put, record, space
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,9 +159,11 @@ def test_a_writer_that_has_ended_does_not_keep_the_next_one_out(tmp_path: Path) 
 
 
 def test_a_server_that_does_not_answer_is_an_error_after_the_time_allowed(server: Postgres, tmp_path: Path) -> None:
-    store = PostgresqlStore(server.url(gallery_name(tmp_path), options="&timeout=1&patience=1"), create=space())
-    with store.writing():
-        put(store, {b"/a": 1})
+    patient = PostgresqlStore(server.url(gallery_name(tmp_path)), create=space())
+    with patient.writing():
+        put(patient, {b"/a": 1})
+    store = PostgresqlStore(server.url(gallery_name(tmp_path), options="&timeout=2&patience=1"))
+    wait_for(lambda: len(nearest(store, embedding(1), 1)) == 1, not_yet=StoreError)  # it has connections now
     server.signal(signal.SIGSTOP)
     began = time.monotonic()
     try:
@@ -168,16 +171,18 @@ def test_a_server_that_does_not_answer_is_an_error_after_the_time_allowed(server
             nearest(store, embedding(1), 1)
     finally:
         server.signal(signal.SIGCONT)
-    assert time.monotonic() - began < 12
-    assert len(nearest(store, embedding(1), 1)) == 1
+    assert time.monotonic() - began < 25
+    wait_for(lambda: len(nearest(store, embedding(1), 1)) == 1, not_yet=StoreError)
+    patient.close()
     store.close()
 
 
 def test_a_statement_that_takes_too_long_is_stopped_by_the_server(tmp_path: Path) -> None:
-    store = PostgresqlStore(postgres().url(gallery_name(tmp_path), options="&timeout=0.2"), create=space())
+    PostgresqlStore(postgres().url(gallery_name(tmp_path)), create=space()).close()
+    store = PostgresqlStore(postgres().url(gallery_name(tmp_path), options="&timeout=2"))
     with store._moment() as moment, pytest.raises(StoreError, match="did not answer in time"):
-        moment.fetch("SELECT pg_sleep(5)")
-    assert store.count() == (0, 0)
+        moment.fetch("SELECT pg_sleep(30)")
+    wait_for(lambda: store.count() == (0, 0), not_yet=StoreError)
     store.close()
 
 
@@ -192,7 +197,7 @@ def test_a_cut_network_is_an_error_within_the_patience_and_heals(tmp_path: Path)
         began = time.monotonic()
         with pytest.raises(StoreError, match=r"127\.0\.0\.1"):
             store.count()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         proxy.is_open = True
         assert store.count() == (1, 0)
         store.close()
@@ -202,7 +207,7 @@ def test_a_server_that_is_not_there_is_an_error_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(StoreError, match="refused"):
         open_store(f"postgresql://me@127.0.0.1:{free_port()}/postgres")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_database_that_is_not_there_is_named_with_what_makes_it() -> None:
