@@ -101,7 +101,7 @@ def create(folder: str) -> None:
 
 
 def steps(folder: str, last: str = "1000000") -> None:
-    """Go on from where the store is; its generation is the number of steps that were done."""
+    """Go on from where the store is; its generation is the number of steps that were done. Then wait to be killed."""
     store = open_store(folder, create=space())
     with store.writing(wait=5):
         first = store.generation
@@ -110,6 +110,7 @@ def steps(folder: str, last: str = "1000000") -> None:
         for step in range(first, int(last)):
             do(step, store, model)
             say(store.generation)
+        sys.stdin.readline()
     store.close()
 
 

@@ -110,7 +110,7 @@ def folder(tmp_path: Path) -> Path:
 def hot(tmp_path: Path) -> Path:
     """What a writer leaves that was killed: much of the gallery is in the log only."""
     place = tmp_path / "hot"
-    with started("steps", place) as process:
+    with started("steps", place, 80) as process:
         while line(process) != "80":
             pass
         kill(process)
