@@ -18,7 +18,7 @@ from lookalike.store.milvus.encoding import listing
 from lookalike.store.milvus.schema import Names, State, read_state, to_property
 from lookalike.store.milvus.store import MilvusStore
 from lookalike.store.milvus.tables import split
-from lookalike.store.server import adapt
+from lookalike.store.server.vectors import adapt
 from tests.engines import gallery_name
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pymilvus.client.utils import check_status
 
 from lookalike.errors import StoreError
 from lookalike.store.milvus.errors import FAILURES, is_lost, is_missing, is_there, translate
-from lookalike.store.server import ServerClient
+from lookalike.store.server.client import ServerClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,27 +6,26 @@ here with the vectors of the moment, which are fetched once for each generation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.store.milvus.encoding import listing, pad
+from lookalike.store.milvus.moment import Moment
 from lookalike.store.milvus.schema import METRICS
-from lookalike.store.server import FetchedVectors, unpack_raw
+from lookalike.store.milvus.tables import Reader
+from lookalike.store.server.search import Ask, Narrowed, ServerFinder
 from lookalike.vectors.exact import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.store import Near, SearchSpace, Space
-    from lookalike.store.milvus.moment import Moment
-    from lookalike.store.milvus.tables import Reader
-    from lookalike.vectors.searcher import Searcher
+    from lookalike.store import Near
 
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-__all__ = ["Ask", "Finder", "Narrowed"]
+__all__ = ["Finder"]
 
 _MORE = 16  # candidates beyond those wanted: enough unless many are equally near
 _WIDER = 8  # times as many when those are not enough
@@ -38,52 +37,17 @@ _FEW = 3_000  # pictures that pass a filter, up to which they are named by their
 _EPS = float(np.finfo(np.float32).eps)
 
 
-class Narrowed(NamedTuple):
-    """The records that a filter lets pass: as an expression for the server, and their ids in ascending order."""
+class Finder(ServerFinder[Moment, Reader, str]):
+    """Searches one gallery: by expressions of Milvus."""
 
-    expression: str
-    ids: Ids
-
-
-class Ask(NamedTuple):
-    """One search. k: at most as many as there are pictures. where: None for all pictures."""
-
-    k: int
-    space: SearchSpace
-    where: Narrowed | None
-
-
-class Finder:
-    """Searches one gallery. Any number of threads may use it."""
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._fetched = FetchedVectors()
-
-    def search(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
-        """The nearest to each query, which is a vector as it is compared in `ask.space`."""
-        if not self._is_local(moment, len(queries), ask):
-            return [self._ask_server(moment, reader, query, ask) for query in queries]
-        return self._compare(moment, reader, queries, ask)
-
-    def fetch(self, moment: Moment, reader: Reader, space: SearchSpace) -> Searcher:
-        """All vectors that a search in this space compares, fetched once for each generation."""
-        fetch = self._fetch_raw if space.raw else self._fetch_adapted
-        return self._fetched.find(moment.state.generation, space, lambda: fetch(moment, reader, space))
-
-    def _compare(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
-        among = None if ask.where is None else ask.where.ids
-        searcher = self.fetch(moment, reader, ask.space)
-        return [near.to_pairs() for near in searcher.search(queries, ask.k, among=among, exact=True)]
-
-    def _is_local(self, moment: Moment, queries: int, ask: Ask) -> bool:
+    def _is_local(self, moment: Moment, queries: int, ask: Ask[str]) -> bool:
         if ask.space.raw or ask.space.weights:
             return True
         count = moment.state.embedded
         is_worth_it = queries >= _MANY or ask.k * _SHARE > count
         return is_worth_it and 4 * count * moment.state.width <= _MOST
 
-    def _ask_server(self, moment: Moment, reader: Reader, query: Vectors, ask: Ask) -> Near:
+    def _ask_server(self, moment: Moment, reader: Reader, query: Vectors, ask: Ask[str]) -> Near:
         """The candidates of the server, and more of them as long as there may be others as near as the k-th."""
         count, condition = ask.k + _MORE, _condition(ask.where)
         vector = [float(one) for one in pad(query[None])[0]]
@@ -107,17 +71,11 @@ class Finder:
         matrix = Matrix(ids, np.ascontiguousarray(vectors[:, :width]), self._space.metric)
         return matrix.measure(query, np.arange(len(ids)), k).to_pairs()
 
-    def _fetch_adapted(self, moment: Moment, reader: Reader, _space: SearchSpace) -> Matrix:
-        ids, vectors = reader.vectors()
-        if len(ids) != moment.state.embedded:
-            raise reader.corrupt("vectors are missing, or there twice")
-        return Matrix(ids, vectors, self._space.metric)
-
-    def _fetch_raw(self, _moment: Moment, reader: Reader, space: SearchSpace) -> Matrix:
-        return Matrix(*unpack_raw(reader.embedded(), self._space.dim, space), "cosine")
+    def _fetch_adapted(self, _moment: Moment, reader: Reader) -> tuple[Ids, Vectors]:
+        return reader.vectors()
 
 
-def _condition(where: Narrowed | None) -> str:
+def _condition(where: Narrowed[str] | None) -> str:
     if where is None:
         return ""
-    return f"id in {listing(where.ids.tolist())}" if len(where.ids) <= _FEW else where.expression
+    return f"id in {listing(where.ids.tolist())}" if len(where.ids) <= _FEW else where.condition

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib
 import json
-import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lookalike.adaptation.serialize import check_projection, to_entries
-from lookalike.store import ADAPTED
-from lookalike.store.blocks import Block
 from lookalike.store.entries import read_roots
-from lookalike.store.evaluate import check_fields, find_colored, list_conditions
 from lookalike.store.float16 import blob_size, from_blobs
 from lookalike.store.keys import is_within, moved
 from lookalike.store.milvus import schema
@@ -28,21 +23,23 @@ from lookalike.store.milvus.client import Client
 from lookalike.store.milvus.encoding import encode_bytes, encode_item, encode_text, quoted, to_lists
 from lookalike.store.milvus.moment import Moment
 from lookalike.store.milvus.predicate import translate
-from lookalike.store.milvus.search import Ask, Finder, Narrowed
+from lookalike.store.milvus.search import Finder
 from lookalike.store.milvus.tables import ENTRY, Reader, encode_parts, key_of
 from lookalike.store.milvus.writer import Change, Writer
-from lookalike.store.rows import CRC, DIGEST, ID, KEY, Tally, with_key
-from lookalike.store.server import adapt, unpack_raw, weigh
-from lookalike.store.server_store import ServerStore
+from lookalike.store.rows import DIGEST, ID, KEY, Tally, with_key
+from lookalike.store.server.store import ServerStore
+from lookalike.store.server.vectors import adapt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Capability, Near, SearchSpace, Space
+    from lookalike.store import Capability, Space
+    from lookalike.store.blocks import Block
+    from lookalike.store.evaluate import Colored
     from lookalike.store.filter import Filter
     from lookalike.store.rows import Row, Stored
 
@@ -57,21 +54,19 @@ T = TypeVar("T")
 _NUMBERS, _TEXTS = ("width", "height"), ("format", "camera", "taken_at")
 
 
-class MilvusStore(ServerStore[Moment, Reader, Change]):
+class MilvusStore(ServerStore[Moment, Reader, Change, str]):
     """A store in some collections of a Milvus server or cluster.
 
     location: `milvus://USER@HOST:PORT/NAME`. It cannot be used in a process forked after it was opened.
     """
 
     capabilities: frozenset[Capability] = frozenset(("crash-safe", "snapshots", "one writer"))
+    _client: Client
 
     def __init__(self, location: str | Path, *, create: Space | None = None) -> None:
-        self._address = read_address(str(location))
-        super().__init__(self._address.location)
-        self._names = schema.Names(self._address.name)
-        self._client = Client(self._address)
-        self._writing: tuple[int, Writer] | None = None
-        self._narrowed: tuple[int, Filter, Narrowed] | None = None
+        address = read_address(str(location))
+        self._names, self._client = schema.Names(address.name), Client(address)
+        super().__init__(address.location, self._client)
         try:
             self.space = self._open(create)
         except BaseException:
@@ -83,41 +78,13 @@ class MilvusStore(ServerStore[Moment, Reader, Change]):
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
         """Make this thread the only writer while the context lasts, by a lease that the server keeps."""
         self._client.check()
-        writer = Writer(self._client, self._names, wait)
-        before, self._writing = self._writing, (threading.get_ident(), writer)
-        try:
+        with self._write_as(Writer(self._client, self._names, wait)):
             yield
-        finally:
-            self._writing = before
-            writer.close()
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read everything inside the context as of one moment."""
-        if getattr(self._own, "moment", None) is not None:
-            yield
-            return
-        self._client.check()
-        self._own.moment = Moment(self._client, self._names)
-        try:
-            yield
-        finally:
-            self._own.moment = None
 
     def put_block(self, block: Block) -> None:
         """Add or replace the records of a block: all or none of them, on the server's disk when this returns."""
         files: dict[bytes, Row] = {path: (0, path, *fields, 0) for path, fields in block.files.items()}
         self._change(lambda change: self._put(change, files, block.contents, block.descriptions))
-
-    def blocks(self) -> Iterator[Block]:
-        """Everything as it is kept, each row checked, as of one moment. Raises Corrupt, also for missing records."""
-        with self._moment() as moment:
-            reader, met = self._reader_at(moment), 0
-            for rows, contents, descriptions in reader.blocks():
-                met += len(rows)
-                yield Block({path: row[DIGEST:CRC] for path, row in rows.items()}, contents, descriptions)
-            if met != moment.state.records:
-                raise reader.corrupt("items are missing")
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -165,54 +132,7 @@ class MilvusStore(ServerStore[Moment, Reader, Change]):
 
         self._change(set_projection)
 
-    def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
-        """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
-        with self._moment() as moment:
-            return self._find_ids(moment, "" if where is None else self._translate(moment, where))
-
-    def search(
-        self,
-        queries: Vectors,
-        k: int,
-        *,
-        space: SearchSpace = ADAPTED,
-        where: Filter | None = None,
-        exact: bool = False,  # noqa: ARG002  (every search is exact)
-    ) -> list[Near]:
-        """The k records nearest to each query, nearest first, ties by id."""
-        with self._moment() as moment:
-            prepared = self._prepare(moment, queries, space)
-            most = min(k, moment.state.embedded)
-            if most < 1:
-                if where is not None:
-                    self._translate(moment, where)  # raises for a field that no record has
-                return [[] for _ in queries]
-            ask = Ask(most, space, None if where is None else self._narrow(moment, where))
-            return self._finder.search(moment, self._reader_at(moment), prepared, ask)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
-
     # Maintenance
-
-    def prepare(self) -> None:
-        """Nothing: the server is always ready."""
-
-    def verify(self) -> list[str]:
-        """The problems found in the stored data, one line each."""
-        verify = importlib.import_module("lookalike.store.milvus.verify")
-        with self._moment() as moment:
-            return list(verify.problems(moment, self._reader_at(moment), self.space, self._projection))
-
-    def compact(self) -> None:
-        """Delete what was replaced, or left by killed processes, more than ten minutes ago.
-
-        The server's own compaction frees the space later.
-        """
-        _, writer = self._own_writer()
-        writer.purge()
-        writer.purge_locks()
 
     def sizes(self) -> dict[str, int]:
         """Nothing: Milvus does not say how large its files are."""
@@ -228,11 +148,8 @@ class MilvusStore(ServerStore[Moment, Reader, Change]):
         return schema.read_gallery(self._client, self._names)
 
     @contextlib.contextmanager
-    def _moment(self) -> Iterator[Moment]:
-        """The moment of `reading`, or one for what is done inside this context."""
-        self._client.check()
-        moment: Moment | None = getattr(self._own, "moment", None)
-        yield Moment(self._client, self._names) if moment is None else moment
+    def _begin(self) -> Iterator[Moment]:
+        yield Moment(self._client, self._names)
 
     def _reader_at(self, moment: Moment) -> Reader:
         return Reader(moment, self.location, self.space)
@@ -240,56 +157,23 @@ class MilvusStore(ServerStore[Moment, Reader, Change]):
     def _reader_of(self, change: Change) -> Reader:
         return self._reader_at(change.moment)
 
-    def _find_ids(self, moment: Moment, condition: str) -> NDArray[np.int64]:
-        found = self._reader_at(moment).values(condition, ["id"])
+    def _find_ids(self, moment: Moment, condition: str | None) -> NDArray[np.int64]:
+        found = self._reader_at(moment).values(condition or "", ["id"])
         return np.sort(np.array([one["id"] for one in found], np.int64))
 
-    def _translate(self, moment: Moment, where: Filter) -> str:
-        conditions = list(list_conditions(where))
-        self._check_fields(moment, {one.field for one in conditions})
-        colors = {str(one.value) for one in conditions if one.field == "color"}
-        colored = find_colored(colors, self.described()) if colors else {}
-        return translate(where, self._reader_at(moment).values, colored)
-
-    def _narrow(self, moment: Moment, where: Filter) -> Narrowed:
-        """The records that a filter lets pass; the last is remembered: many searches have the same filter."""
-        known = self._narrowed
-        if known is None or known[:2] != (moment.state.generation, where):
-            expression = self._translate(moment, where)
-            ids = self._find_ids(moment, expression)
-            self._narrowed = known = moment.state.generation, where, Narrowed(expression, ids)
-        return known[2]
-
-    def _check_fields(self, moment: Moment, asked: set[str]) -> None:
-        """Raise UsageError for a field that no record has."""
-        if not asked & {*_NUMBERS, *_TEXTS}:
-            return
+    def _find_used(self, moment: Moment) -> set[str]:
         conditions = {name: f"{name} >= {schema.LEAST}" for name in _NUMBERS}
         conditions |= {name: f"{name} != {quoted(encode_text(None))}" for name in _TEXTS}
         reader = self._reader_at(moment)
-        used = {name for name, condition in conditions.items() if next(iter(reader.values(condition, ["id"])), None)}
-        check_fields(used, asked)
+        return {name for name, condition in conditions.items() if next(iter(reader.values(condition, ["id"])), None)}
 
-    def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
-        reader = self._reader_at(moment)
-        if space.raw:
-            found, vectors = unpack_raw(reader.embedded(sorted(set(ids))), self.space.dim, space)
-            return found.tolist(), vectors
-        there, vectors = reader.vectors(sorted(set(ids)))
-        return there.tolist(), weigh(vectors, space, self.space.metric)
+    def _to_condition(self, moment: Moment, where: Filter, colored: Colored) -> str:
+        return translate(where, self._reader_at(moment).values, colored)
+
+    def _fetch_vectors(self, moment: Moment, ids: list[int]) -> tuple[NDArray[np.int64], Vectors]:
+        return self._reader_at(moment).vectors(ids)
 
     # Writing
-
-    def _own_writer(self) -> tuple[int, Writer]:
-        self._client.check()
-        writing = self._writing
-        if writing is None or writing[0] != threading.get_ident():
-            raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
-        return writing
-
-    def _change(self, make: Callable[[Change], T]) -> T:
-        _, writer = self._own_writer()
-        return writer.change(make)
 
     def _put(
         self,
@@ -387,5 +271,5 @@ class MilvusStore(ServerStore[Moment, Reader, Change]):
         for rows, blobs in reader.embedded():
             vectors = to_lists(adapt(from_blobs(blobs, self.space.dim), projection, self.space))
             change.add_items([encode_item(row, one) for row, one in zip(rows, vectors, strict=True)])
-        for rows in reader.skipped():
+        for rows in reader.chunks(embedded=False):
             change.add_items([encode_item(row, zero) for row in rows])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -12,8 +11,8 @@ from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store.float16 import blob_size
 from lookalike.store.milvus.encoding import decode_bytes, decode_item, encode_bytes, listing, quoted
 from lookalike.store.milvus.errors import corrupt
-from lookalike.store.rows import DIGEST, ID, KEY, Row, checksum, is_sound, is_sound_row, to_records
-from lookalike.store.server_store import ServerReader
+from lookalike.store.rows import ID, Row, checksum, is_sound, is_sound_row, to_records
+from lookalike.store.server.reader import CHUNK, ServerReader, batched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTENT", "ENTRY", "Reader", "encode_parts", "key_of", "split"]
 
-CHUNK = 4096  # rows read at once: 5 MB of vectors with 280 dimensions
 _CONTENTS = 1024  # embeddings read at once: 8 MB with 1,963 dimensions
 _MANY = 2000  # values in one expression
 _PART = 45_000  # bytes of an entry in one row: 60,000 in base64
@@ -142,43 +140,24 @@ class Reader(ServerReader):
             raise self.corrupt(f"the embedding of content {digest.hex()[:12]} does not match its checksum")
         return blob
 
-    def blocks(self) -> Iterator[tuple[dict[bytes, Row], Stored, Stored]]:
-        """Everything, checked: rows of items by path with their embeddings and descriptions, in chunks.
-
-        Those with an embedding come ordered by id, and then the others.
-        """
-        for rows in chain(self.with_digest(), self.skipped()):
-            there = self.whole_contents(row[DIGEST] for row in rows if row[DIGEST] is not None)
-            self._check_complete(rows, there)
-            contents = {digest: (self.check_content(digest, one), int(one["crc"])) for digest, one in there.items()}
-            described = {digest: one for digest, one in there.items() if one["value"]}
-            kept = {
-                digest: (self._check_description(digest, one), int(one["crc_value"]))
-                for digest, one in described.items()
-            }
-            yield {row[KEY]: row for row in rows}, contents, kept
+    def _stored(self, digests: Iterable[bytes]) -> tuple[Stored, Stored]:
+        there = self.whole_contents(digests)
+        contents = {digest: (self.check_content(digest, one), int(one["crc"])) for digest, one in there.items()}
+        described = {digest: one for digest, one in there.items() if one["value"]}
+        return contents, {
+            digest: (self._check_description(digest, one), int(one["crc_value"])) for digest, one in described.items()
+        }
 
     def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
         """The checksums of the embedding and of the description of each of these digests that has an embedding."""
         found = self.whole_contents(digests, ["key", "value", "crc", "crc_value"])
         return {digest: (one["crc"], one["crc_value"] if one["value"] else None) for digest, one in found.items()}
 
-    def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
-        """Checked rows of items with an embedding, in chunks: of all items ordered by id, or of these."""
-        if ids is not None:
-            for some in batched(ids, CHUNK):
-                if rows := [row for row in self.by_ids(some) if row[DIGEST] is not None]:
-                    yield rows
-            return
-        for ids_ in self._ranges():
-            if rows := self.rows(f"{ids_} and embedded == true"):
-                yield sorted(rows, key=lambda row: int(row[ID]))
-
-    def skipped(self) -> Iterator[list[Row]]:
-        """Checked rows of items without an embedding, in chunks."""
+    def chunks(self, *, embedded: bool) -> Iterator[list[Row]]:
+        """Checked rows of all items with an embedding, or of all without, in chunks ordered by id."""
         for ids in self._ranges():
-            if rows := self.rows(f"{ids} and embedded == false"):
-                yield rows
+            if rows := self.rows(f"{ids} and embedded == {str(embedded).lower()}"):
+                yield sorted(rows, key=lambda row: int(row[ID]))
 
     def values(self, condition: str, fields: Sequence[str]) -> Iterator[Found]:
         """Some fields of all items with an embedding that a condition selects."""
@@ -255,13 +234,6 @@ def split(values: Iterable[T], size: int = _MANY) -> list[list[T]]:
     """Values in lists for one expression each: at least one, so that a closed gallery raises."""
     some = list(values)
     return [some[start : start + size] for start in range(0, len(some) or 1, size)]
-
-
-def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Values in lists of a size."""
-    each = iter(values)
-    while some := list(islice(each, size)):
-        yield some
 
 
 def _begins(field: str, prefix: str) -> str:

@@ -105,6 +105,11 @@ class Writer:
             raise
         return done
 
+    def compact(self) -> None:
+        """Delete what was replaced, or left by killed processes, more than ten minutes ago."""
+        self.purge()
+        self._lease.purge()  # what processes have left that were killed while they waited to write
+
     def purge(self) -> None:
         """Delete rows that were replaced so long ago that no reader can need them."""
         limit = self._lease.now - 1000 * GRACE
@@ -119,10 +124,6 @@ class Writer:
         for name in self._client.list_collections():
             if 0 < self._names.epoch(name) < epoch:
                 self._client.drop(name)
-
-    def purge_locks(self) -> None:
-        """Remove what processes have left that were killed while they waited to write."""
-        self._lease.purge()
 
     def _commit(self, state: State) -> None:
         """Let a state count, for everyone at once."""

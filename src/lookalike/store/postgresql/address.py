@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from lookalike.errors import UsageError
 from lookalike.store.secrets import hide_secrets, secrets_of
-from lookalike.store.server import read_seconds
+from lookalike.store.server.client import read_seconds
 
 __all__ = ["Address", "read_address"]
 

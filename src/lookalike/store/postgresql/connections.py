@@ -12,7 +12,7 @@ from psycopg import sql
 
 from lookalike.errors import StoreError
 from lookalike.store.postgresql.errors import is_lost, is_starting, translate
-from lookalike.store.server import ServerClient
+from lookalike.store.server.client import ServerClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,29 +6,29 @@ moment, which are fetched once: 256 queries at 30,000 x 280 take 0.3 s instead o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike.store.float16 import from_blobs
 from lookalike.store.postgresql.binary import to_blobs, to_literal
-from lookalike.store.server import FetchedVectors, prepare_raw, unpack_raw, weigh
+from lookalike.store.postgresql.moment import Moment
+from lookalike.store.postgresql.predicate import Predicate
+from lookalike.store.postgresql.tables import Reader
+from lookalike.store.server.search import Ask, Narrowed, ServerFinder
+from lookalike.store.server.vectors import prepare_raw, weigh
 from lookalike.vectors.exact import Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.store import Near, SearchSpace, Space
-    from lookalike.store.postgresql.moment import Moment
-    from lookalike.store.postgresql.predicate import Predicate
-    from lookalike.store.postgresql.tables import Reader
+    from lookalike.store import Near, SearchSpace
     from lookalike.vectors.metric import Metric
-    from lookalike.vectors.searcher import Searcher
 
     Vectors = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-__all__ = ["INDEXED_DIM", "Ask", "Finder", "find_ids", "index_statement"]
+__all__ = ["INDEXED_DIM", "Finder", "find_ids", "index_statement"]
 
 INDEXED_DIM = 4_000  # the largest dimension that pgvector can index, in half precision
 _FULL_DIM = 2_000  # the largest in single precision
@@ -42,60 +42,27 @@ _FEW = 3_000  # pictures that pass a filter, up to which these are compared inst
 _DEEPEST = 400  # hits that an index is asked for; more are found by comparing all
 
 
-class Narrowed(NamedTuple):
-    """The records that a filter lets pass: as a condition for the server, and their ids in ascending order."""
+class Finder(ServerFinder[Moment, Reader, Predicate]):
+    """Searches one gallery: by SQL."""
 
-    predicate: Predicate
-    ids: Ids
-
-
-class Ask(NamedTuple):
-    """One search. k: at most as many as there are pictures. where: None for all pictures."""
-
-    k: int
-    space: SearchSpace
-    where: Narrowed | None
-    exact: bool
-
-
-class Finder:
-    """Searches one gallery. Any number of threads may use it."""
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._fetched = FetchedVectors()
-
-    def search(self, moment: Moment, reader: Reader, queries: Vectors, ask: Ask) -> list[Near]:
-        """The nearest to each query, which is a vector as it is compared in `ask.space`."""
-        if self._is_local(moment, len(queries), ask):
-            among = None if ask.where is None else ask.where.ids
-            searcher = self.fetch(moment, reader, ask.space)
-            return [near.to_pairs() for near in searcher.search(queries, ask.k, among=among, exact=True)]
-        return [self._ask_server(moment, reader, query, ask) for query in queries]
-
-    def fetch(self, moment: Moment, reader: Reader, space: SearchSpace) -> Searcher:
-        """All vectors that a search in this space compares, fetched once for each generation."""
-        fetch = self._fetch_raw if space.raw else self._fetch_adapted
-        return self._fetched.find(moment.state.generation, space, lambda: fetch(moment, reader, space))
-
-    def _is_local(self, moment: Moment, queries: int, ask: Ask) -> bool:
+    def _is_local(self, moment: Moment, queries: int, ask: Ask[Predicate]) -> bool:
         count = moment.state.embedded
         dim = self._space.dim if ask.space.raw else moment.state.width
         is_worth_it = (queries >= _MANY and not self._is_indexed(moment, ask)) or ask.k * _SHARE > count
         return is_worth_it and 4 * count * dim <= _MOST
 
-    def _is_indexed(self, moment: Moment, ask: Ask) -> bool:
+    def _is_indexed(self, moment: Moment, ask: Ask[Predicate]) -> bool:
         is_plain = not (ask.space.raw or ask.space.weights or ask.exact)
         is_wide = ask.where is None or len(ask.where.ids) > _FEW
         return is_plain and is_wide and moment.state.indexed and ask.k <= _DEEPEST
 
-    def _ask_server(self, moment: Moment, reader: Reader, query: Vectors, ask: Ask) -> Near:
+    def _ask_server(self, moment: Moment, reader: Reader, query: Vectors, ask: Ask[Predicate]) -> Near:
         rows = self._ask_index(moment, query, ask) if self._is_indexed(moment, ask) else []
         if len(rows) < ask.k:  # a filter may leave fewer than the index was willing to look for
             rows = self._ask_all(moment, query, ask)
         return self._measure(rows, query, ask, reader)
 
-    def _ask_index(self, moment: Moment, query: Vectors, ask: Ask) -> list[tuple[Any, ...]]:
+    def _ask_index(self, moment: Moment, query: Vectors, ask: Ask[Predicate]) -> list[tuple[Any, ...]]:
         """The candidates of the index, twice as many as are wanted."""
         least = _LEAST_DEPTH if ask.where is None else 3 * _LEAST_DEPTH
         moment.fetch(f"SET LOCAL hnsw.ef_search = {max(least, min(1000, 4 * ask.k))}")
@@ -107,7 +74,7 @@ class Finder:
         select = f"SELECT v.id, 0.0, 0, vector_send(v.vector) FROM {source} {where} ORDER BY {order}"
         return moment.fetch(select, [*values, to_literal(query)])
 
-    def _ask_all(self, moment: Moment, query: Vectors, ask: Ask) -> list[tuple[Any, ...]]:
+    def _ask_all(self, moment: Moment, query: Vectors, ask: Ask[Predicate]) -> list[tuple[Any, ...]]:
         """The candidates of a comparison with all vectors: every one that may be among the k nearest."""
         source, where, filters = _source(_table(moment, ask.space), ask.where)
         distance, values = self._distance(query, ask.space)
@@ -144,7 +111,7 @@ class Finder:
         share = 4 * (max(width, self._space.dim) + 8) * _EPS
         return kth + share if self._space.metric == "cosine" else kth + share * (1 + abs(kth))
 
-    def _measure(self, rows: list[tuple[Any, ...]], query: Vectors, ask: Ask, reader: Reader) -> Near:
+    def _measure(self, rows: list[tuple[Any, ...]], query: Vectors, ask: Ask[Predicate], reader: Reader) -> Near:
         """The k nearest of the candidates by the distances that every store gives."""
         ids = np.array([row[0] for row in rows], np.int64)
         if ask.space.raw:
@@ -156,14 +123,8 @@ class Finder:
         matrix = Matrix(ids, vectors, "cosine" if ask.space.raw else self._space.metric)
         return matrix.measure(query, np.arange(len(ids)), ask.k).to_pairs()
 
-    def _fetch_adapted(self, moment: Moment, reader: Reader, _space: SearchSpace) -> Matrix:
-        ids, vectors = reader.vectors(moment.state.epoch, moment.state.width)
-        if len(ids) != moment.state.embedded:
-            raise reader.corrupt("vectors are missing, or there twice")
-        return Matrix(ids, vectors, self._space.metric)
-
-    def _fetch_raw(self, _moment: Moment, reader: Reader, space: SearchSpace) -> Matrix:
-        return Matrix(*unpack_raw(reader.embedded(), self._space.dim, space), "cosine")
+    def _fetch_adapted(self, moment: Moment, reader: Reader) -> tuple[Ids, Vectors]:
+        return reader.vectors(moment.state.epoch, moment.state.width)
 
 
 def index_statement(epoch: int, width: int, metric: Metric) -> str:
@@ -183,14 +144,14 @@ def _table(moment: Moment, space: SearchSpace) -> str:
     return f"vector_{moment.state.epoch} v"
 
 
-def _source(table: str, where: Narrowed | None) -> tuple[str, str, list[Any]]:
+def _source(table: str, where: Narrowed[Predicate] | None) -> tuple[str, str, list[Any]]:
     """The tables to search, the condition, and its values: few records by their ids, many by the filter."""
     if where is None:
         return table, "", []
     if len(where.ids) <= _FEW:
         return table, f"WHERE {'i.id' if ' JOIN ' in table else 'v.id'} = ANY(%b::bigint[])", [where.ids.tolist()]
     source = table if " JOIN " in table else f"{table} JOIN item i ON i.id = v.id"
-    return source, f"WHERE {where.predicate.text}", where.predicate.values
+    return source, f"WHERE {where.condition.text}", where.condition.values
 
 
 def _width_sent(rows: list[tuple[Any, ...]]) -> int:

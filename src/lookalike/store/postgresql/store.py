@@ -7,31 +7,19 @@ search is exact. Small galleries are compared as a whole; from 30,000 pictures o
 from __future__ import annotations
 
 import contextlib
-import importlib
-import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lookalike.adaptation.serialize import check_projection
-from lookalike.errors import Corrupt, StoreError
-from lookalike.store import ADAPTED
 from lookalike.store.entries import read_roots
-from lookalike.store.evaluate import check_fields, find_colored, list_conditions
 from lookalike.store.keys import is_within, moved
 from lookalike.store.postgresql import schema
 from lookalike.store.postgresql.address import read_address
 from lookalike.store.postgresql.connections import Connections
 from lookalike.store.postgresql.moment import Moment
 from lookalike.store.postgresql.predicate import Predicate, translate
-from lookalike.store.postgresql.search import (
-    INDEXED_DIM,
-    Ask,
-    Finder,
-    Narrowed,
-    find_ids,
-    index_statement,
-)
+from lookalike.store.postgresql.search import INDEXED_DIM, Finder, find_ids, index_statement
 from lookalike.store.postgresql.tables import (
     Reader,
     write_contents,
@@ -43,8 +31,8 @@ from lookalike.store.postgresql.tables import (
 )
 from lookalike.store.postgresql.writer import Change, Writer
 from lookalike.store.rows import DIGEST, ID, KEY, Tally, make_row, with_key
-from lookalike.store.server import adapt, unpack_raw, weigh
-from lookalike.store.server_store import ServerStore
+from lookalike.store.server.store import ServerStore
+from lookalike.store.server.vectors import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,8 +41,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Capability, Near, SearchSpace, Space
+    from lookalike.store import Capability, Space
     from lookalike.store.blocks import Block
+    from lookalike.store.evaluate import Colored
     from lookalike.store.filter import Filter
     from lookalike.store.rows import Row, Stored
 
@@ -65,10 +54,10 @@ __all__ = ["PostgresqlStore"]
 T = TypeVar("T")
 
 _APPROXIMATE_FROM = 30_000  # pictures: as in the SQLite store; 14 ms for comparing all of them at 280 dimensions
-_FIELDS = {"width": "width", "height": "height", "format": "format", "camera": "camera"}
+_FIELDS = ("width", "height", "format", "camera", "taken_at")
 
 
-class PostgresqlStore(ServerStore[Moment, Reader, Change]):
+class PostgresqlStore(ServerStore[Moment, Reader, Change, Predicate]):
     """A store in one schema of a PostgreSQL database.
 
     location: `postgresql://USER@HOST:PORT/DATABASE`, with `?gallery=NAME` where a database holds several. It cannot be
@@ -81,12 +70,10 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change]):
         self, location: str | Path, *, create: Space | None = None, approximate_from: int = _APPROXIMATE_FROM
     ) -> None:
         self._address = read_address(str(location))
-        super().__init__(self._address.location)
-        self._approximate_from = approximate_from
         self._connections = Connections(self._address)
-        self._writing: tuple[int, Writer] | None = None
+        super().__init__(self._address.location, self._connections)
+        self._approximate_from = approximate_from
         self._epoch = 1
-        self._narrowed: tuple[int, Filter, Narrowed] | None = None
         try:
             self.space = self._open(create)
         except BaseException:
@@ -98,41 +85,14 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change]):
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
         """Make this thread the only writer while the context lasts, by a lock of the server."""
         writer = Writer(self._connections, wait)
-        before, self._writing = self._writing, (threading.get_ident(), writer)
-        try:
-            self._drop_old_vectors(writer)
+        with self._write_as(writer):
+            writer.compact()
             yield
             self._settle(writer)
-        finally:
-            self._writing = before
-            writer.close()
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read everything inside the context as of one moment."""
-        if getattr(self._own, "moment", None) is not None:
-            yield
-            return
-        self._own.moment = moment = Moment(self._connections, self._epoch)
-        try:
-            yield
-        finally:
-            self._own.moment = None
-            moment.end()
 
     def put_block(self, block: Block) -> None:
         """Add or replace the records of a block: all or none of them, on the server's disk when this returns."""
         self._change(lambda change: self._put(change, block))
-
-    def blocks(self) -> Iterator[Block]:
-        """Everything as it is kept, each row checked, as of one moment. Raises Corrupt, also for missing records."""
-        with self._moment() as moment:
-            met, reader = 0, self._reader_at(moment)
-            for block in reader.blocks():
-                met += len(block.files)
-                yield block
-            if met != moment.state.records:
-                raise reader.corrupt("items are missing")
 
     def remove(self, ids: Iterable[int]) -> int:
         """Remove the records with these ids, all or none; return how many existed."""
@@ -176,50 +136,7 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change]):
 
         self._change(set_projection)
 
-    def ids(self, where: Filter | None = None) -> NDArray[np.int64]:
-        """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
-        with self._moment() as moment:
-            return find_ids(moment, Predicate("TRUE") if where is None else self._translate(moment, where))
-
-    def search(
-        self,
-        queries: Vectors,
-        k: int,
-        *,
-        space: SearchSpace = ADAPTED,
-        where: Filter | None = None,
-        exact: bool = False,
-    ) -> list[Near]:
-        """The k records nearest to each query, nearest first, ties by id."""
-        with self._moment() as moment:
-            prepared = self._prepare(moment, queries, space)
-            most = min(k, moment.state.embedded)
-            if most < 1:
-                if where is not None:
-                    self._translate(moment, where)  # raises for a field that no record has
-                return [[] for _ in queries]
-            ask = Ask(most, space, None if where is None else self._narrow(moment, where), exact)
-            return self._finder.search(moment, self._reader_at(moment), prepared, ask)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._connections.close()
-
     # Maintenance
-
-    def prepare(self) -> None:
-        """Nothing: the server is always ready, and a writer makes the index when there are enough pictures."""
-
-    def verify(self) -> list[str]:
-        """The problems found in the stored data, one line each."""
-        verify = importlib.import_module("lookalike.store.postgresql.verify")
-        with self._moment() as moment:
-            return list(verify.problems(moment, self._reader_at(moment), self.space, self._projection))
-
-    def compact(self) -> None:
-        """Drop vectors of earlier adaptations; the server's own autovacuum frees the space of removed rows."""
-        _, writer = self._own_writer()
-        self._drop_old_vectors(writer)
 
     def sizes(self) -> dict[str, int]:
         """The size of each table with its indexes in bytes, by its name."""
@@ -245,13 +162,7 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change]):
         return space
 
     @contextlib.contextmanager
-    def _moment(self) -> Iterator[Moment]:
-        """The moment of `reading`, or one for what is done inside this context."""
-        self._connections.check()
-        moment: Moment | None = getattr(self._own, "moment", None)
-        if moment is not None:
-            yield moment
-            return
+    def _begin(self) -> Iterator[Moment]:
         moment = Moment(self._connections, self._epoch)
         self._epoch = moment.state.epoch
         try:
@@ -265,52 +176,31 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change]):
     def _reader_of(self, change: Change) -> Reader:
         return Reader(change.fetch, self.location, self.space)
 
-    def _translate(self, moment: Moment, where: Filter) -> Predicate:
-        conditions = list(list_conditions(where))
-        self._check_fields(moment, {one.field for one in conditions})
-        colors = {str(one.value) for one in conditions if one.field == "color"}
-        colored = find_colored(colors, self.described()) if colors else {}
+    def _find_ids(self, moment: Moment, condition: Predicate | None) -> NDArray[np.int64]:
+        return find_ids(moment, condition or Predicate("TRUE"))
+
+    def _find_used(self, moment: Moment) -> set[str]:
+        each = ", ".join(f"bool_or({name} IS NOT NULL)" for name in _FIELDS)
+        rows = moment.fetch(f"SELECT {each} FROM item WHERE digest IS NOT NULL")
+        return {name for name, has in zip(_FIELDS, rows[0], strict=True) if has}
+
+    def _to_condition(self, moment: Moment, where: Filter, colored: Colored) -> Predicate:
         return translate(where, moment.fetch, colored)
 
-    def _narrow(self, moment: Moment, where: Filter) -> Narrowed:
-        """The records that a filter lets pass; the last is remembered: many searches have the same filter."""
-        known = self._narrowed
-        if known is None or known[:2] != (moment.state.generation, where):
-            predicate = self._translate(moment, where)
-            ids = find_ids(moment, predicate)
-            self._narrowed = known = moment.state.generation, where, Narrowed(predicate, ids)
-        return known[2]
+    def _fetch_vectors(self, moment: Moment, ids: list[int]) -> tuple[NDArray[np.int64], Vectors]:
+        return self._reader_at(moment).vectors(moment.state.epoch, moment.state.width, ids)
 
-    def _check_fields(self, moment: Moment, asked: set[str]) -> None:
-        """Raise UsageError for a field that no record has."""
-        if not asked & _FIELDS.keys():
-            return
-        each = ", ".join(f"bool_or({name} IS NOT NULL)" for name in (*_FIELDS, "taken_at"))
-        rows = moment.fetch(f"SELECT {each} FROM item WHERE digest IS NOT NULL")
-        used = {name for name, has in zip((*_FIELDS, "taken_at"), rows[0], strict=True) if has}
-        check_fields(used, asked)
-
-    def _vectors(self, moment: Moment, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
-        reader = self._reader_at(moment)
-        if space.raw:
-            found, vectors = unpack_raw(reader.embedded(sorted(set(ids))), self.space.dim, space)
-            return found.tolist(), vectors
-        there, vectors = reader.vectors(moment.state.epoch, moment.state.width, sorted(set(ids)))
-        return there.tolist(), weigh(vectors, space, self.space.metric)
+    def _check_vectors(self, moment: Moment, reader: Reader) -> Iterator[str]:
+        yield from super()._check_vectors(moment, reader)
+        ((count,),) = moment.fetch(f"SELECT count(*) FROM vector_{moment.state.epoch}")
+        if count != moment.state.embedded:
+            yield f"{count:,} vectors found for {moment.state.embedded:,} embeddings"
 
     # Writing
 
-    def _own_writer(self) -> tuple[int, Writer]:
-        self._connections.check()
-        writing = self._writing
-        if writing is None or writing[0] != threading.get_ident():
-            raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
-        return writing
-
     def _change(self, make: Callable[[Change], T]) -> T:
-        _, writer = self._own_writer()
-        done = writer.change(make)
-        self._epoch = writer.state.epoch
+        done = super()._change(make)
+        self._epoch = self._own_writer().state.epoch
         return done
 
     def _put(self, change: Change, block: Block) -> None:
@@ -418,8 +308,3 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change]):
             change.state = change.state._replace(indexed=True, generation=change.state.generation - 1)
 
         writer.change(make_index)
-
-    def _drop_old_vectors(self, writer: Writer) -> None:
-        """Drop the vectors of earlier adaptations, unless a reader of an earlier moment still holds them."""
-        with contextlib.suppress(StoreError, Corrupt):
-            writer.drop_vectors_before(writer.state.epoch)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import chain, groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lookalike.adaptation.serialize import to_entries
 from lookalike.images.description import DESCRIPTION_SIZE
-from lookalike.store.blocks import Block
 from lookalike.store.float16 import from_blobs
 from lookalike.store.postgresql.binary import (
     decode_text,
@@ -30,9 +29,9 @@ from lookalike.store.postgresql.binary import (
 )
 from lookalike.store.postgresql.errors import corrupt
 from lookalike.store.postgresql.predicate import encode_name
-from lookalike.store.rows import CRC, DIGEST, ID, KEY, Row, checksum, find_unsound, is_sound, to_records
-from lookalike.store.server import adapt
-from lookalike.store.server_store import ServerReader
+from lookalike.store.rows import ID, KEY, Row, checksum, find_unsound, is_sound, to_records
+from lookalike.store.server.reader import CHUNK, ServerReader, batched
+from lookalike.store.server.vectors import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 __all__ = [
-    "CHUNK",
     "Reader",
     "adapt",
     "write_contents",
@@ -59,7 +57,6 @@ __all__ = [
     "write_vectors",
 ]
 
-CHUNK = 4096  # rows read at once
 _MANY = 20_000  # values in one statement
 _ITEM = (
     "SELECT i.id, i.path, i.digest, i.size, i.mtime_ns, i.width, i.height, i.format, i.taken_at, i.utc_offset_us, "
@@ -145,7 +142,7 @@ class Reader(ServerReader):
         """The checked bytes of the embedding of each of these digests that has one, with the checksum."""
         select = "SELECT digest, exponent, halfvec_send(embedding), crc FROM content WHERE digest = ANY(%b::bytea[])"
         found: Stored = {}
-        for some in _batched(dict.fromkeys(digests)):
+        for some in batched(dict.fromkeys(digests), CHUNK):
             if sent := self._fetch(select, [list(some)]):
                 found.update(self._check_contents(*zip(*sent, strict=True)))
         return found
@@ -158,30 +155,13 @@ class Reader(ServerReader):
         )
         return {row[0]: row[1:] for some in self._split(digests) for row in self._fetch(select, [some])}
 
-    def blocks(self) -> Iterator[Block]:
-        """All items with what is kept of them, checked: those with an embedding ordered by id, and then the others."""
-        for rows in chain(self.with_digest(), self.without_digest()):
-            digests = [row[DIGEST] for row in rows if row[DIGEST] is not None]
-            contents = self.stored(digests)
-            self._check_complete(rows, contents)
-            files = {row[KEY]: row[DIGEST:CRC] for row in rows}
-            yield Block(files, contents, self.described(contents))
+    def _stored(self, digests: Iterable[bytes]) -> tuple[Stored, Stored]:
+        contents = self.stored(digests)
+        return contents, self.described(contents)
 
-    def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
-        """Checked rows of items with an embedding, in chunks: of all items ordered by id, or of these."""
-        if ids is not None:
-            for some in _batched(ids):
-                if rows := [row for row in self.by_ids(some) if row[DIGEST] is not None]:
-                    yield rows
-            return
-        yield from self._ordered("i.digest IS NOT NULL")
-
-    def without_digest(self) -> Iterator[list[Row]]:
-        """Checked rows of items without an embedding, in chunks, ordered by id."""
-        yield from self._ordered("i.digest IS NULL")
-
-    def _ordered(self, condition: str) -> Iterator[list[Row]]:
-        last = 0
+    def chunks(self, *, embedded: bool) -> Iterator[list[Row]]:
+        """Checked rows of all items with an embedding, or of all without, in chunks ordered by id."""
+        condition, last = f"i.digest IS {'NOT ' if embedded else ''}NULL", 0
         while rows := self.rows(f"WHERE {condition} AND i.id > %s ORDER BY i.id LIMIT {CHUNK}", [last]):
             yield rows
             last = rows[-1][ID]
@@ -314,12 +294,6 @@ def _by_length(kept: Stored) -> Iterator[Stored]:
     """What is kept by digest, in parts whose digests are equally long: all of them are, where they are SHA-256."""
     for _, some in groupby(sorted(kept.items(), key=lambda one: len(one[0])), key=lambda one: len(one[0])):
         yield dict(some)
-
-
-def _batched(values: Iterable[T]) -> Iterator[list[T]]:
-    each = iter(values)
-    while some := list(islice(each, CHUNK)):
-        yield some
 
 
 def _successor(prefix: bytes) -> bytes:

@@ -93,11 +93,11 @@ class Writer:
                     hint="run it again",
                 )
 
-    def drop_vectors_before(self, epoch: int) -> None:
-        """Drop tables of earlier vectors, unless a reader holds one. Raises StoreError."""
-        with self._connections.named_errors():
+    def compact(self) -> None:
+        """Drop the vectors of earlier adaptations, unless a reader of an earlier moment still holds them."""
+        with contextlib.suppress(StoreError), self._connections.named_errors():
             for (name,) in self._connection.fetch(_VECTORS):
-                if int(name.removeprefix("vector_")) < epoch:
+                if int(name.removeprefix("vector_")) < self.state.epoch:
                     with self._connection.transaction():
                         self._connection.run(f"SET LOCAL lock_timeout = '100ms'; DROP TABLE {name}")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import os
 import tempfile
 import threading
 from abc import ABC, abstractmethod
@@ -17,181 +16,88 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from lookalike.adaptation.serialize import from_entries, read_summary
+from lookalike.errors import StoreError
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import ADAPTED, NO_DESCRIPTIONS, Described, check_descriptions, checked
 from lookalike.store.blocks import Block
-from lookalike.store.calibration import from_json, to_json
-from lookalike.store.concepts import check_concepts, from_bytes, to_bytes
+from lookalike.store.calibration import to_json
+from lookalike.store.concepts import check_concepts, to_bytes
 from lookalike.store.entries import read_distinct, read_roots
+from lookalike.store.evaluate import check_fields, find_colored, list_conditions
 from lookalike.store.float16 import from_blobs, rounded, to_blobs
-from lookalike.store.rows import DIGEST, ID, KEY, checksums_of, to_fields, to_records
-from lookalike.store.server import adapt
+from lookalike.store.rows import DIGEST, ID, Tally, checksums_of, to_fields, to_records
+from lookalike.store.server.reader import CONCEPT, ServerMoment, ServerReader, ServerState
+from lookalike.store.server.search import Ask, Narrowed
+from lookalike.store.server.vectors import adapt, are_close, unpack_raw, weigh
 from lookalike.vectors.exact import prepare_vectors
 from lookalike.vectors.metric import cosine_distances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.adaptation.projection import Projection
-    from lookalike.store import Record, SearchSpace, Space
+    from lookalike.store import Near, Record, SearchSpace, Space
     from lookalike.store.calibration import Calibration
     from lookalike.store.concepts import Concept
-    from lookalike.store.rows import Row
+    from lookalike.store.filter import Filter
+    from lookalike.store.server.client import ServerClient
+    from lookalike.store.server.search import ServerFinder
 
     Vectors = NDArray[np.float32]
+    Ids = NDArray[np.int64]
 
-__all__ = ["ServerReader", "ServerStore"]
+__all__ = ["ServerStore"]
 
 T = TypeVar("T")
 
-_CONCEPT = "concept "  # what the name of an entry with a concept begins with
-
-
-class _State(Protocol):
-    """What counts at a moment."""
-
-    @property
-    def generation(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def records(self) -> int: ...
-    @property
-    def embedded(self) -> int: ...
-    @property
-    def checksums(self) -> int: ...
-
-
-class _Moment(Protocol):
-    """What belongs together, whatever others write."""
-
-    @property
-    def state(self) -> _State: ...
-
-
-class ServerReader(ABC):
-    """Rows as of one moment, checked. Methods raise StoreError or a subclass, such as Corrupt for damaged rows."""
-
-    def __init__(self, location: str, space: Space) -> None:
-        self._location, self._space = location, space
-
-    @abstractmethod
-    def corrupt(self, what: str) -> Exception:
-        """The error for a damaged row."""
-
-    @abstractmethod
-    def meta(self, key: str) -> bytes | None:
-        """The content of the entry with this name; None if there is none."""
-
-    @abstractmethod
-    def names(self, prefix: str) -> list[str]:
-        """The rest of the name of each entry that begins with `prefix`, in order."""
-
-    @abstractmethod
-    def by_ids(self, ids: Iterable[int]) -> list[Row]:
-        """Checked rows of the items with these ids."""
-
-    @abstractmethod
-    def by_paths(self, paths: Iterable[bytes]) -> list[Row]:
-        """Checked rows of the items at these paths."""
-
-    @abstractmethod
-    def scan(self, prefix: bytes) -> Iterator[Record]:
-        """The records whose path begins with `prefix`, ordered by path."""
-
-    @abstractmethod
-    def known(self, digests: Iterable[bytes]) -> set[bytes]:
-        """The given digests for which an embedding is stored."""
-
-    @abstractmethod
-    def contents(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The checked bytes of the embedding of each of these digests that has one."""
-
-    @abstractmethod
-    def checksums(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, int | None]]:
-        """The checksums of the embedding and of the description of each of these digests that has an embedding."""
-
-    @abstractmethod
-    def descriptions(self, digests: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The checked description of each of these digests that has one."""
-
-    @abstractmethod
-    def with_digest(self, ids: Sequence[int] | None = None) -> Iterator[list[Row]]:
-        """Checked rows of items with an embedding, in chunks: of all items ordered by id, or of these."""
-
-    def entry(self, key: str, default: Any, of: Callable[[Any], T]) -> T:  # noqa: ANN401  (parsed JSON)
-        """The entry with this name, which `of` makes from its parsed JSON, or from the default."""
-        content = self.meta(key)
-        try:
-            return of(default if content is None else json.loads(content))
-        except (TypeError, ValueError, OverflowError):
-            raise self.corrupt(f"the entry {key!r} has an invalid value") from None
-
-    def projection(self) -> Projection | None:
-        """The projection of embeddings to the vectors that are compared."""
-        summary = self.entry("projection", None, read_summary)
-        if summary is None:
-            return None
-        try:
-            return from_entries(summary, {name: self.meta(name) or b"" for name in summary.entries}, self._space.dim)
-        except ValueError as error:
-            raise self.corrupt(str(error)) from None
-
-    def calibration(self) -> Calibration | None:
-        """How far apart the pictures are; None before that is measured."""
-        try:
-            return from_json(self.meta("calibration") or b"null")
-        except (TypeError, ValueError, LookupError, OverflowError):
-            raise self.corrupt("the entry 'calibration' has an invalid value") from None
-
-    def concept(self, name: str) -> Concept:
-        """The concept with this normalised name, which exists."""
-        try:
-            return from_bytes(self.meta(f"{_CONCEPT}{name}") or b"", self._space.dim)
-        except (TypeError, ValueError, KeyError):
-            raise self.corrupt(f"the concept {name!r} has an invalid value") from None
-
-    def embedded(self, ids: Sequence[int] | None = None) -> Iterator[tuple[list[Row], list[bytes]]]:
-        """Checked items with the bytes of their embeddings, in chunks: of all items ordered by id, or of these."""
-        for rows in self.with_digest(ids):
-            blobs = self.contents(row[DIGEST] for row in rows)
-            self._check_complete(rows, blobs)
-            yield rows, [blobs[row[DIGEST]] for row in rows]
-
-    def _check_complete(self, rows: Sequence[Row], contents: Container[bytes]) -> None:
-        missing = next((row for row in rows if row[DIGEST] is not None and row[DIGEST] not in contents), None)
-        if missing is not None:
-            raise self.corrupt(f"the embedding of {os.fsdecode(missing[KEY])!r} is missing")
-
-
-M = TypeVar("M", bound=_Moment)  # a moment of the server
+M = TypeVar("M", bound=ServerMoment)
 R = TypeVar("R", bound=ServerReader)
 C = TypeVar("C")  # a change while it is being made
+C_co = TypeVar("C_co", covariant=True)
+Q = TypeVar("Q")  # a condition in the server's language
+
+_OPTIONAL = {"width", "height", "format", "camera"}  # fields that some records lack
 
 
-class ServerStore(ABC, Generic[M, R, C]):
+class _Writer(Protocol[C_co]):
+    """Who has the right to write."""
+
+    @property
+    def state(self) -> ServerState:
+        """What counts now."""
+
+    def change(self, make: Callable[[C_co], T]) -> T:
+        """Make one change as a whole, on the server's disk when this returns; return what `make` does."""
+
+    def compact(self) -> None:
+        """Delete what no reader needs any more."""
+
+    def close(self) -> None:
+        """Let others write."""
+
+
+class ServerStore(ABC, Generic[M, R, C, Q]):
     """A store on a server: see the module."""
 
     space: Space
+    _finder: ServerFinder[M, R, Q]
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, client: ServerClient) -> None:
         self._location = location
+        self._client = client
         self._own = threading.local()
+        self._writing: tuple[int, _Writer[C]] | None = None
         self._adapted: tuple[int, Projection | None] | None = None  # by the epoch
         self._described: tuple[int, list[Described]] | None = None  # by the generation
+        self._narrowed: tuple[int, Filter, Narrowed[Q]] | None = None  # by the generation
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[None]:
-        """Read everything inside the context as of one moment."""
-
-    @abstractmethod
-    def _moment(self) -> AbstractContextManager[M]:
-        """The moment of `reading`, or one for what is done inside this context."""
+    def _begin(self) -> AbstractContextManager[M]:
+        """A moment that ends with the context."""
 
     @abstractmethod
     def _reader_at(self, moment: M) -> R:
@@ -202,16 +108,34 @@ class ServerStore(ABC, Generic[M, R, C]):
         """What reads inside a change."""
 
     @abstractmethod
-    def _change(self, make: Callable[[C], T]) -> T:
-        """Make a change, all of it or nothing."""
-
-    @abstractmethod
     def _write_entries(self, change: C, entries: Mapping[str, bytes | None]) -> None:
         """Write entries in place of those of the same names; None only removes them."""
 
     @abstractmethod
-    def _vectors(self, moment: M, ids: list[int], space: SearchSpace) -> tuple[list[int], Vectors]:
-        """The ids among these that have an embedding, and their vectors as a search in this space compares them."""
+    def _fetch_vectors(self, moment: M, ids: list[int]) -> tuple[Ids, Vectors]:
+        """The ids among these that have an embedding, and their vectors as a search without weights compares them."""
+
+    @abstractmethod
+    def _find_ids(self, moment: M, condition: Q | None) -> Ids:
+        """The ids of the records with an embedding that a condition selects, in ascending order."""
+
+    @abstractmethod
+    def _find_used(self, moment: M) -> set[str]:
+        """The columns in which a record with an embedding has a value, among those that some lack."""
+
+    @abstractmethod
+    def _to_condition(self, moment: M, where: Filter, colored: Mapping[str, Ids]) -> Q:
+        """A filter in the server's language. colored: the records that show each colour it asks for."""
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read everything inside the context as of one moment."""
+        with self._moment() as moment:
+            before, self._own.moment = getattr(self._own, "moment", None), moment
+            try:
+                yield
+            finally:
+                self._own.moment = before
 
     @property
     def location(self) -> str:
@@ -259,7 +183,7 @@ class ServerStore(ABC, Generic[M, R, C]):
     def concepts(self) -> dict[str, Concept]:
         """The concepts that the gallery was taught, by their normalised names."""
         with self._reader() as reader:
-            return {name: reader.concept(name) for name in reader.names(_CONCEPT)}
+            return {name: reader.concept(name) for name in reader.names(CONCEPT)}
 
     @abstractmethod
     def put_block(self, block: Block) -> None:
@@ -296,9 +220,9 @@ class ServerStore(ABC, Generic[M, R, C]):
         after = check_concepts(concepts, self.space.dim)
 
         def set_concepts(change: C) -> None:
-            before = self._reader_of(change).names(_CONCEPT)
-            entries = {f"{_CONCEPT}{name}": to_bytes(concept) for name, concept in after.items()}
-            self._write_entries(change, {**dict.fromkeys(f"{_CONCEPT}{name}" for name in before), **entries})
+            before = self._reader_of(change).names(CONCEPT)
+            entries = {f"{CONCEPT}{name}": to_bytes(concept) for name, concept in after.items()}
+            self._write_entries(change, {**dict.fromkeys(f"{CONCEPT}{name}" for name in before), **entries})
 
         self._change(set_concepts)
 
@@ -331,6 +255,16 @@ class ServerStore(ABC, Generic[M, R, C]):
                 yield record
             if not prefix and met != moment.state.records:
                 raise self._reader_at(moment).corrupt("items are missing")
+
+    def blocks(self) -> Iterator[Block]:
+        """Everything as it is kept, each row checked, as of one moment. Raises Corrupt, also for missing records."""
+        with self._moment() as moment:
+            met, reader = 0, self._reader_at(moment)
+            for block in reader.blocks():
+                met += len(block.files)
+                yield block
+            if met != moment.state.records:
+                raise reader.corrupt("items are missing")
 
     def count(self) -> tuple[int, int]:
         """The number of records with an embedding, and the number without."""
@@ -369,11 +303,36 @@ class ServerStore(ABC, Generic[M, R, C]):
         """The vectors that a search compares for these records, float32 (n, w)."""
         wanted = [int(id_) for id_ in ids]
         with self._moment() as moment:
-            found, vectors = self._vectors(moment, wanted, space)
-        index = {id_: n for n, id_ in enumerate(found)}
+            found, vectors = self._find_vectors(moment, sorted(set(wanted)), space)
+        index = {id_: n for n, id_ in enumerate(found.tolist())}
         if missing := sum(id_ not in index for id_ in wanted):
             raise KeyError(f"{missing} of {len(wanted)} ids have no embedding")
         return vectors[[index[id_] for id_ in wanted]]
+
+    def ids(self, where: Filter | None = None) -> Ids:
+        """The ids of all records with an embedding, or of those that pass a filter, in ascending order."""
+        with self._moment() as moment:
+            return self._find_ids(moment, None if where is None else self._translate(moment, where))
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        space: SearchSpace = ADAPTED,
+        where: Filter | None = None,
+        exact: bool = False,
+    ) -> list[Near]:
+        """The k records nearest to each query, nearest first, ties by id."""
+        with self._moment() as moment:
+            prepared = self._prepare(moment, queries, space)
+            most = min(k, moment.state.embedded)
+            if most < 1:
+                if where is not None:
+                    self._translate(moment, where)  # raises for a field that no record has
+                return [[] for _ in queries]
+            ask = Ask(most, space, None if where is None else self._narrow(moment, where), exact)
+            return self._finder.search(moment, self._reader_at(moment), prepared, ask)
 
     def raw_distances(self, query: Vectors | bytes, digests: Iterable[bytes]) -> dict[bytes, float]:
         """The cosine distance of each of these contents to the query, by the embeddings as they were put."""
@@ -388,6 +347,28 @@ class ServerStore(ABC, Generic[M, R, C]):
         found = zip(blobs, cosine_distances(views, numbers).tolist(), strict=True)
         return {digest: distance for digest, distance in found if digest in asked}
 
+    def prepare(self) -> None:
+        """Nothing: the server is always ready."""
+
+    def verify(self) -> list[str]:
+        """The problems found in the stored data, one line each."""
+        found = list[str]()
+        with self._moment() as moment:
+            for look in (self._check_items, self._check_entries, self._check_vectors):
+                try:
+                    found.extend(look(moment, self._reader_at(moment)))
+                except StoreError as error:
+                    found.append(str(error))
+        return found
+
+    def compact(self) -> None:
+        """Delete what no reader needs any more; the server itself frees the space later."""
+        self._own_writer().compact()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def backup(self, target: Path, *, force: bool = False, beside: Iterable[str] = ()) -> int:
         """Copy everything into one file, by way of a temporary gallery in a folder; return the number of pictures."""
         copy = importlib.import_module("lookalike.store.copy").copy_store
@@ -398,6 +379,17 @@ class ServerStore(ABC, Generic[M, R, C]):
                 stack.callback(local.close)
                 copy(self, local)
             return int(local.backup(target, force=force, beside=beside))
+
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[M]:
+        """The moment of `reading`, or one for what is done inside this context."""
+        self._client.check()
+        moment: M | None = getattr(self._own, "moment", None)
+        if moment is not None:
+            yield moment
+            return
+        with self._begin() as moment:
+            yield moment
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[R]:
@@ -425,6 +417,76 @@ class ServerStore(ABC, Generic[M, R, C]):
         if space.weights:
             adapted = adapted * np.array(space.weights, np.float32)
         return prepare_vectors(adapted, self.space.metric)
+
+    def _find_vectors(self, moment: M, ids: list[int], space: SearchSpace) -> tuple[Ids, Vectors]:
+        """The ids among these that have an embedding, and their vectors as a search in this space compares them."""
+        if space.raw:
+            return unpack_raw(self._reader_at(moment).embedded(ids), self.space.dim, space)
+        found, vectors = self._fetch_vectors(moment, ids)
+        return found, weigh(vectors, space, self.space.metric)
+
+    def _translate(self, moment: M, where: Filter) -> Q:
+        """A filter in the server's language. Raises UsageError for a field that no record has."""
+        conditions = list(list_conditions(where))
+        asked = {one.field for one in conditions}
+        if asked & _OPTIONAL:
+            check_fields(self._find_used(moment), asked)
+        colors = {str(one.value) for one in conditions if one.field == "color"}
+        return self._to_condition(moment, where, find_colored(colors, self.described()) if colors else {})
+
+    def _narrow(self, moment: M, where: Filter) -> Narrowed[Q]:
+        """The records that a filter lets pass; the last is remembered: many searches have the same filter."""
+        known = self._narrowed
+        if known is None or known[:2] != (moment.state.generation, where):
+            condition = self._translate(moment, where)
+            narrowed = Narrowed(condition, self._find_ids(moment, condition))
+            self._narrowed = known = moment.state.generation, where, narrowed
+        return known[2]
+
+    def _check_items(self, moment: M, reader: R) -> Iterator[str]:
+        """The problems of items, embeddings and descriptions, and of their tally."""
+        tally, state = Tally(), moment.state
+        for rows in reader.every():
+            tally = tally.plus(rows)
+            reader.descriptions({row[DIGEST] for row in rows if row[DIGEST] is not None})
+        if tuple(tally) != (state.records, state.embedded, state.checksums):
+            yield f"{tally.records:,} items found, but {state.records:,} were written, or others"
+
+    def _check_entries(self, _moment: M, reader: R) -> Iterator[str]:
+        for key in reader.names(""):
+            reader.meta(key)
+        yield from ()
+
+    def _check_vectors(self, moment: M, reader: R) -> Iterator[str]:
+        """Where vectors are not those of their embeddings."""
+        projection = self._projection(moment)
+        for rows, blobs in reader.embedded():
+            ids = [row[ID] for row in rows]
+            found, vectors = self._fetch_vectors(moment, ids)
+            order, expected = np.argsort(found), adapt(from_blobs(blobs, self.space.dim), projection, self.space)
+            if found[order].tolist() != ids or not are_close(vectors[order], expected):
+                yield f"vectors of items {ids[0]} to {ids[-1]} are missing or do not fit their embeddings"
+
+    @contextlib.contextmanager
+    def _write_as(self, writer: _Writer[C]) -> Iterator[None]:
+        """Let this thread write while the context lasts."""
+        before, self._writing = self._writing, (threading.get_ident(), writer)
+        try:
+            yield
+        finally:
+            self._writing = before
+            writer.close()
+
+    def _own_writer(self) -> _Writer[C]:
+        self._client.check()
+        writing = self._writing
+        if writing is None or writing[0] != threading.get_ident():
+            raise RuntimeError("a store is written to inside `with store.writing():`, in the same thread")
+        return writing[1]
+
+    def _change(self, make: Callable[[C], T]) -> T:
+        """Make a change, all of it or nothing."""
+        return self._own_writer().change(make)
 
     def _write_roots(self, change: C, roots: Mapping[bytes, Mapping[str, Any]]) -> None:
         entries = [[path.decode("latin-1"), dict(how)] for path, how in roots.items()]
