@@ -28,6 +28,32 @@ def test_ctrl_c_is_heard_while_waiting(tmp_path: Path) -> None:
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_ctrl_c_just_after_the_note_is_closed_frees_the_lock_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    lock = WriterLock(tmp_path)
+    close = os.close
+
+    def interrupted(descriptor: int) -> None:
+        close(descriptor)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with lock.held(wait=0):
+            lock.note(1)
+            monkeypatch.setattr(os, "close", interrupted)
+            if forgets:
+                lock.forget()
+
+    with pytest.raises(KeyboardInterrupt) as interrupt:  # which keeps the frames, and so all that they hold
+        write()
+    assert interrupt.value.__context__ is None
+    with WriterLock(tmp_path).held(wait=0):
+        pass
+
+
 def test_one_may_wait_for_ever(tmp_path: Path) -> None:
     with WriterLock(tmp_path).held(wait=float("inf")):
         pass

@@ -195,6 +195,22 @@ def test_closing_while_others_read_ends_them_with_one_named_error(tmp_path: Path
     assert set(done.stdout.split()) == {"ClosedGallery"}
 
 
+def test_a_read_during_which_the_store_is_closed_ends_quietly(store: SqliteStore) -> None:
+    with store.reading():
+        assert store.count() == (COUNT, 0)
+        in_a_thread(store.close)
+    with pytest.raises(ClosedGallery):
+        store.count()
+
+
+def test_a_read_that_one_thread_began_another_may_end(store: SqliteStore) -> None:
+    """As the garbage collector does, in whichever thread it runs."""
+    reading = store.reading()
+    in_a_thread(reading.__enter__)
+    reading.__exit__(None, None, None)
+    assert store.count() == (COUNT, 0)
+
+
 def test_closing_from_another_thread_closes_for_all(store: SqliteStore) -> None:
     in_a_thread(store.close)
     with pytest.raises(ClosedGallery):

@@ -38,11 +38,11 @@ class WriterLock:
         """Hold the lock while the context lasts, after at most `wait` seconds. Raises StoreBusy."""
         with named_errors(self._file):
             lock = self._acquire(time.monotonic() + wait)
-        try:
-            yield
-        finally:
-            self._close_note()
-            lock.close()
+        with contextlib.closing(lock):
+            try:
+                yield
+            finally:
+                self._close_note()
 
     def note(self, generation: int) -> None:
         """Note that this process is writing and that this generation is on disk; only while the lock is held."""
@@ -65,9 +65,10 @@ class WriterLock:
         return self._read()[1]
 
     def _close_note(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        # Forgotten before it is closed: Ctrl-C in between must not have it closed twice.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _acquire(self, deadline: float) -> sqlite3.Connection:
         while True:

@@ -185,11 +185,12 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        _roll_back(db)
+        roll_back(db)
         raise
 
 
-def _roll_back(db: sqlite3.Connection) -> None:
+def roll_back(db: sqlite3.Connection) -> None:
+    """End the open transaction, if there is one, without keeping anything of it; or else close the connection."""
     try:
         if db.in_transaction:  # when the disk is full, SQLite has already rolled back by itself
             db.execute("ROLLBACK")

@@ -192,8 +192,7 @@ class SqliteStore:
         try:
             yield
         finally:
-            if db.in_transaction:
-                self._connections.fetch("ROLLBACK")
+            schema.roll_back(db)
 
     def put(
         self,
