@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from lookalike.images.description import DESCRIPTION_SIZE
 from lookalike.store import Record, Store
+from lookalike.store.evaluate import list_conditions
 from lookalike.store.filter import All, Condition, Filter, Not
 from lookalike.store.filter import Any as AnyOf
 from tests.engines import marks_of, milvus_galleries
@@ -17,6 +19,7 @@ from tests.store.making import STORES, digest, embedding, nearest, space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMES = [
     *("/p/a/1.jpg", "/p/a/100%.jpg", "/p/b/a_b.JPG", "/p/b/a\\b.jpg", "/p/b/[x].png", "/p/c/caf\u00e9.jpg"),
@@ -134,5 +137,38 @@ def test_long_paths_are_kept_and_listed_in_order(stores: tuple[Store, Store]) ->
             one.put([Record(path, skipped_because="odd") for path in paths], {})
     for prefix in (b"", b"/" + b"x" * 2000, b"/\xff\xff", b"/x", b"/x~", b"/p/a/", b"/nothing"):
         assert [one.path for one in store.scan(prefix)] == [one.path for one in memory.scan(prefix)]
-    assert [one.path for one in memory.scan()] == sorted(one.path for one in memory.scan())
+    everything = [record.path for record in _records()] + [b"/skipped", *paths]
+    assert [one.path for one in store.scan()] == sorted(everything)
+    assert [one.path for one in store.scan(b"/" + b"x" * 2000)] == sorted(paths[:5])
+    assert [one.path for one in store.scan(b"/\xff\xff")] == [paths[5]]
     assert set(store.find(paths)) == set(paths)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in ("postgresql", "milvus")])
+def test_the_colours_of_a_filter_are_of_the_same_moment_as_the_records(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread writes between the two."""
+    store, where = STORES[name](tmp_path, space()), Condition("color", "=", "#7f7f7f")
+
+    def describe(level: int) -> None:
+        with store.writing(wait=60):
+            store.put(
+                [Record(b"/1", 1, 1, digest(1))],
+                {digest(1): embedding(1)},
+                {digest(1): bytes([level]) * DESCRIPTION_SIZE},
+            )
+
+    def list_late(where: Filter) -> Iterator[Condition]:
+        late.undo()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(describe, 0).result()
+        return list_conditions(where)
+
+    describe(40)
+    (grey,) = store.ids(where).tolist()
+    with monkeypatch.context() as late:
+        late.setattr("lookalike.store.server.store.list_conditions", list_late)
+        assert store.ids(where).tolist() == [grey]
+    assert store.ids(where).tolist() == []
+    store.close()

@@ -60,9 +60,9 @@ class Finder(ServerFinder[Moment, Reader, str]):
 
     def _is_enough(self, found: list[dict[str, Any]], k: int, width: int) -> bool:
         """Whether the last candidate is farther than the k-th by more than the server's rounding."""
-        kth, last = (abs(float(found[n]["distance"]) - float(found[k - 1]["distance"])) for n in (k - 1, -1))
-        scale = 1.0 if self._space.metric == "cosine" else 1 + abs(float(found[k - 1]["distance"]))
-        return last - kth > 4 * (width + 8) * _EPS * scale
+        kth, last = (float(found[n]["distance"]) for n in (k - 1, -1))
+        scale = 1.0 if self._space.metric == "cosine" else 1 + abs(kth)
+        return abs(last - kth) > 4 * (width + 8) * _EPS * scale
 
     def _measure(self, found: list[dict[str, Any]], query: Vectors, k: int, width: int) -> Near:
         """The k nearest of the candidates by the distances that every store gives."""

@@ -65,26 +65,27 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change, Predicate]):
     """
 
     capabilities: frozenset[Capability] = frozenset(("crash-safe", "snapshots", "one writer", "approximate"))
+    _client: Connections
 
     def __init__(
         self, location: str | Path, *, create: Space | None = None, approximate_from: int = _APPROXIMATE_FROM
     ) -> None:
         self._address = read_address(str(location))
-        self._connections = Connections(self._address)
-        super().__init__(self._address.location, self._connections)
+        self._client = Connections(self._address)
+        super().__init__(self._address.location, self._client)
         self._approximate_from = approximate_from
         self._epoch = 1
         try:
             self.space = self._open(create)
         except BaseException:
-            self._connections.close()
+            self._client.close()
             raise
         self._finder = Finder(self.space)
 
     @contextlib.contextmanager
     def writing(self, *, wait: float = 0.0) -> Iterator[None]:
         """Make this thread the only writer while the context lasts, by a lock of the server."""
-        writer = Writer(self._connections, wait)
+        writer = Writer(self._client, wait)
         with self._write_as(writer):
             writer.compact()
             yield
@@ -151,19 +152,19 @@ class PostgresqlStore(ServerStore[Moment, Reader, Change, Predicate]):
     # Opening and reading
 
     def _open(self, create: Space | None) -> Space:
-        with self._connections.named_errors():
+        with self._client.named_errors():
             if create is not None:
-                with contextlib.closing(self._connections.retry(self._connections.open, at_first=True)) as connection:
+                with contextlib.closing(self._client.retry(self._client.open, at_first=True)) as connection:
                     schema.create(connection, self._address.schema, create)
             # A new connection, since the old one may not know yet where pgvector is.
-            with contextlib.closing(self._connections.retry(self._connections.open, at_first=True)) as connection:
+            with contextlib.closing(self._client.retry(self._client.open, at_first=True)) as connection:
                 space = schema.read_space(connection, self.location)
                 self._epoch = schema.read_state(connection.fetch(schema.GALLERY), self.location).epoch
         return space
 
     @contextlib.contextmanager
     def _begin(self) -> Iterator[Moment]:
-        moment = Moment(self._connections, self._epoch)
+        moment = Moment(self._client, self._epoch)
         self._epoch = moment.state.epoch
         try:
             yield moment

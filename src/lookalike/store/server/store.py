@@ -280,12 +280,7 @@ class ServerStore(ABC, Generic[M, R, C, Q]):
     def described(self) -> list[Described]:
         """The descriptions of all records that have one, in one part."""
         with self._moment() as moment:
-            generation, known = moment.state.generation, self._described
-            if known is not None and known[0] == generation:
-                return known[1]
-            found = _describe_all(self._reader_at(moment))
-            self._described = generation, found
-            return found
+            return self._descriptions_at(moment)
 
     def descriptions(self, ids: Iterable[int]) -> dict[int, bytes]:
         """The descriptions of these records, by id."""
@@ -432,7 +427,14 @@ class ServerStore(ABC, Generic[M, R, C, Q]):
         if asked & _OPTIONAL:
             check_fields(self._find_used(moment), asked)
         colors = {str(one.value) for one in conditions if one.field == "color"}
-        return self._to_condition(moment, where, find_colored(colors, self.described()) if colors else {})
+        return self._to_condition(moment, where, find_colored(colors, self._descriptions_at(moment)) if colors else {})
+
+    def _descriptions_at(self, moment: M) -> list[Described]:
+        """The descriptions of all records of a moment; those of the last generation asked for are remembered."""
+        known = self._described
+        if known is None or known[0] != moment.state.generation:
+            self._described = known = moment.state.generation, _describe_all(self._reader_at(moment))
+        return known[1]
 
     def _narrow(self, moment: M, where: Filter) -> Narrowed[Q]:
         """The records that a filter lets pass; the last is remembered: many searches have the same filter."""
