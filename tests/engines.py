@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.milvus_server import pump
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -136,13 +136,16 @@ class Postgres:
     def _wait(self) -> None:
         import psycopg
 
-        assert self._process is not None
-        ends = time.monotonic() + 120  # half a second on an idle machine
-        while time.monotonic() < ends and self._process.poll() is None:
-            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._address, connect_timeout=2):
-                return
-            time.sleep(0.02)
-        raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-1000:]}")
+        process = self._process
+        assert process is not None
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-1000:]}")
+            with psycopg.connect(self._address, connect_timeout=2):
+                return True
+
+        wait_for(answers, 120, not_yet=psycopg.OperationalError)  # half a second on an idle machine
 
     def _as(self, *, dies: bool = True) -> dict[str, Any]:
         """How its programs run: not as root, which they refuse, and not longer than this process."""

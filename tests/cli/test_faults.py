@@ -8,12 +8,12 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +56,8 @@ def test_a_run_that_is_ended_by_the_system_is_gone_on_with(make_photos: MakePhot
     photos, gallery = make_photos(400), tmp_path / "gallery"
     arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--batch-size", 8]
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.DEVNULL)
-    while not (gallery / "gallery.db-wal").exists() or (gallery / "gallery.db-wal").stat().st_size < 200_000:
-        time.sleep(0.01)
-        assert process.poll() is None
+    wait_for(lambda: (gallery / "gallery.db-wal").stat().st_size >= 200_000, not_yet=FileNotFoundError)
+    assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == -signal.SIGTERM
     assert 0 < pictures(gallery) < 400

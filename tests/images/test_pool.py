@@ -27,6 +27,7 @@ from lookalike.images.whole import SIZE as WHOLE_SIZE
 from tests import badfiles
 from tests.badfiles import encoded, picture
 from tests.deadly import DEATHS, decode_once_or_die, decode_or_die
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,8 +202,7 @@ def test_a_worker_killed_between_two_reads_costs_nothing(tmp_path: Path) -> None
         before = list(reader.read(paths))
         (worker,) = children()
         worker.kill()
-        while worker.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
+        wait_for(lambda: worker.status() == psutil.STATUS_ZOMBIE)
         assert list(reader.read(paths)) == before
 
 
@@ -389,11 +389,12 @@ def _sleeper(path: bytes, seconds: float, **options: Any) -> tuple[subprocess.Po
         cwd=ROOT,
         **options,
     )
-    deadline = time.monotonic() + 20
-    workers: list[psutil.Process] = []
-    while time.monotonic() < deadline and len(workers) < 2:
-        time.sleep(0.05)
+
+    def find_both() -> list[psutil.Process]:
         workers = [child for child in psutil.Process(process.pid).children() if "worker:serve" in _line(child)]
+        return workers if len(workers) == 2 else []
+
+    workers = wait_for(find_both)
     time.sleep(1)  # until both have begun
     return process, workers
 

@@ -32,6 +32,7 @@ from tests.indexing.test_encode import (
 )
 from tests.slow_tiles import OtherEncoder, SlowEncoder, load_from
 from tests.tiles import TilesEncoder
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -115,10 +116,7 @@ def test_files_are_taken_as_they_are_needed_and_closing_ends_the_actors(connecte
     assert taken <= 10 + 64
     assert workers()
     results.close()
-    deadline = time.monotonic() + 10
-    while workers() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not workers()
+    wait_for(lambda: not workers())
 
 
 def test_the_gallery_is_the_same_as_that_of_one_process(connected: Nodes, photos: Path, tmp_path: Path) -> None:
@@ -170,8 +168,7 @@ def _when_busy(act: Any) -> threading.Thread:
     """Do something half a second after both actors have started."""
 
     def wait() -> None:
-        while len(workers()) < 2:
-            time.sleep(0.05)
+        wait_for(lambda: len(workers()) >= 2)
         time.sleep(0.5)
         act()
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,7 @@ from lookalike.training.models.autoencoder import build, rate_at
 from lookalike.training.models.backend import load_keras
 from lookalike.training.presets import PRESETS, Preset, find_preset, vary
 from tests.conftest import make_picture, make_two_classes
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,10 +266,7 @@ def weights_of(home: Path) -> list[np.ndarray]:
 def test_a_training_killed_in_the_middle_goes_on_and_comes_to_the_same_weights(photos: Path, tmp_path: Path) -> None:
     preset = vary(SMALL, {"epochs": "12"})
     process = child(photos, tmp_path / "killed", preset)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "checkpoint.npz").exists():
-        assert time.monotonic() < deadline, "no epoch was finished"
-        time.sleep(0.005)
+    wait_for((tmp_path / "killed" / "checkpoint.npz").exists, 120)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "encoder.json").exists(), "it was killed too late to tell"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,7 @@ from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.server import configure
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,8 +99,7 @@ def port(served: ServedGallery) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
-        while not server.started:
-            time.sleep(0.01)
+        wait_for(lambda: server.started)
         yield listening.getsockname()[1]
         server.should_exit = True
         thread.join()

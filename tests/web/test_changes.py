@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from lookalike import Gallery, IndexOptions
 from lookalike.web.events import MOST_LISTENERS, read_state
 from lookalike.web.served_gallery import ServedGallery
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 from tests.web.test_collection import connect
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def add(folder: Path, *seeds: int) -> None:
 
 def wait(api: Any) -> dict[str, Any]:
     """The job once it has ended."""
-    for _ in range(600):
+
+    def find() -> dict[str, Any]:
         job: dict[str, Any] = api.get("/api/v1/index").json()
-        if job["state"] != "running":
-            return job
-        time.sleep(0.05)
-    raise AssertionError("the index did not end within 30 s")
+        return {} if job["state"] == "running" else job
+
+    return wait_for(find)
 
 
 def test_the_collection_is_brought_up_to_date_in_the_background(few: ServedGallery, tmp_path: Path) -> None:
@@ -167,14 +167,13 @@ def test_listeners_are_bounded_and_leave_nothing_behind(port: int) -> None:
     assert status == 503
     for connection, _ in some:
         connection.close()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+
+    def is_let_in() -> bool:
         connection, status = open_one()
         connection.close()
-        if status == 200:
-            break
-        time.sleep(0.5)
-    assert status == 200
+        return status == 200
+
+    wait_for(is_let_in)
     assert len([one for one in threading.enumerate() if "events" in one.name]) == 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from lookalike.web.app import create_app
 from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 from tests.web.conftest import HOST
 
 if TYPE_CHECKING:
@@ -28,14 +28,16 @@ TOKEN = "a token of good length"
 
 def ask(api: TestClient, path: str, **parameters: Any) -> Any:
     """The answer once it is computed."""
-    for _ in range(600):
+
+    def find() -> Any:
         answer = api.get(path, params=parameters)
         if answer.status_code != 202:
             return answer
         assert answer.json()["status"] == "working"
         assert answer.headers["retry-after"] == "1"
-        time.sleep(0.05)
-    raise AssertionError(f"{path} was not computed within 30 s")
+        return None
+
+    return wait_for(find)
 
 
 @pytest.fixture

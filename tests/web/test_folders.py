@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from lookalike.web.app import create_app
 from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 from tests.web.conftest import HOST
 from tests.web.test_pages import read
 from tests.web.test_views import find_actions
@@ -57,15 +57,6 @@ def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return asked
 
 
-def wait_for(browser: TestClient, address: str, words: str) -> None:
-    """Wait until a page says something."""
-    for _ in range(600):
-        if words in browser.get(address).text:
-            return
-        time.sleep(0.05)
-    raise AssertionError(words)
-
-
 def test_the_folder_of_a_picture_is_opened_on_this_machine(browser: TestClient, photos: Path, opener: Path) -> None:
     assert "/pictures/3/folder" in find_actions(read(browser, "/pictures/3"))
     assert browser.post("/pictures/3/folder").status_code == 204
@@ -106,11 +97,11 @@ def test_an_empty_collection_is_filled_from_the_page(connect: Connect, tmp_path:
         make_picture(seed).save(folder / f"{seed}.png")
     assert "/collection/index" in find_actions(read(browser, "/"))
     assert browser.post("/collection/index", data={"folder": f" {folder}/ "}).status_code == 200
-    wait_for(browser, "/collection", texts.TEXTS["added"].format(count="3 pictures"))
+    wait_for(lambda: texts.TEXTS["added"].format(count="3 pictures") in browser.get("/collection").text)
     assert len(read(browser, "/").ids) == 3
     make_picture(3).save(folder / "3.png")
     assert browser.post("/collection/index").status_code == 200  # all folders again
-    wait_for(browser, "/collection", texts.TEXTS["added"].format(count="1 picture"))
+    wait_for(lambda: texts.TEXTS["added"].format(count="1 picture") in browser.get("/collection").text)
     assert len(read(browser, "/").ids) == 4
 
 

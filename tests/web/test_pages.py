@@ -4,7 +4,6 @@ import contextlib
 import html
 import re
 import sqlite3
-import time
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +23,7 @@ from lookalike.web.served_gallery import ServedGallery
 from lookalike.web.settings import Settings
 from tests import badfiles
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 from tests.web.conftest import HOST, make_upload
 
 if TYPE_CHECKING:
@@ -250,11 +250,9 @@ def test_an_empty_collection_says_how_to_fill_it(serve: Serve, tmp_path: Path) -
         served = ServedGallery(empty, cache=tmp_path)
         app: Any = create_app(served, Settings())
         client = TestClient(app, HOST, client=("127.0.0.1", 1), headers={"accept": "text/html"})
-        answers = []
-        for address in ("/", "/map", "/copies", "/collection"):
-            while "data-waiting" in (answer := client.get(address)).text:
-                time.sleep(0.1)
-            answers.append(answer)
+        addresses = ("/", "/map", "/copies", "/collection")
+        wait_for(lambda: not any("data-waiting" in client.get(address).text for address in addresses))
+        answers = [client.get(address) for address in addresses]
         served.close()
     assert html.escape(f"lookalike index FOLDER -i {tmp_path / 'g'}") in answers[0].text
     assert all(texts.TEXTS["empty_start"] in answer.text for answer in answers[1:3])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from lookalike.explore.duplicates.keep import KEEP
 from lookalike.web import texts
 from lookalike.web.settings import Settings
 from tests.conftest import make_picture
+from tests.waiting import wait_for
 from tests.web.conftest import make_folder
 from tests.web.test_pages import Page, read
 
@@ -36,18 +36,18 @@ def find_actions(page: Page) -> set[str]:
     return {form.get("action", "") for form in page.all("form")}
 
 
-def wait_for(browser: TestClient, address: str) -> Page:
+def read_computed(browser: TestClient, address: str) -> Page:
     """A page that is computed in the background, once it is there."""
-    for _ in range(600):
+
+    def find() -> Page | None:
         page = read(browser, address)
-        if not page.all("progress")[1:]:
-            return page
-        time.sleep(0.1)
-    raise AssertionError(address)
+        return None if page.all("progress")[1:] else page
+
+    return wait_for(find)
 
 
 def test_the_map_has_a_list_that_leads_to_every_picture(browser: TestClient, gallery: Gallery) -> None:
-    page = wait_for(browser, "/map")
+    page = read_computed(browser, "/map")
     links = [link["href"] for link in page.all("a") if link["href"].startswith("/map?group=")]
     found = [id_ for link in links for id_ in read(browser, link).ids]
     assert sorted(found) == gallery.select().tolist()
@@ -61,7 +61,7 @@ def test_the_map_has_a_list_that_leads_to_every_picture(browser: TestClient, gal
 
 
 def test_copies_are_shown_to_everybody_and_plans_only_on_this_machine(serve: Serve, browser: TestClient) -> None:
-    page = wait_for(browser, "/copies")
+    page = read_computed(browser, "/copies")
     assert len(page.all("li", "goes")) == 1
     assert texts.TEXTS["plan"].format(count="1 picture", size="1.6 kB")[:12] in "".join(page.words)
     (pick,) = [link["href"] for link in page.all("a") if "pick=" in link["href"]]
@@ -85,9 +85,8 @@ def test_a_map_that_is_out_of_date_shows_no_picture_that_was_removed(
     make_picture(50).save(photos / "brief.png")
     gallery.index()
     (id_,) = gallery.select(["name:brief.png"]).tolist()
-    wait_for(browser, "/map")
-    while id_ not in browser.get("/map/points").json()["ids"]:
-        time.sleep(0.1)
+    read_computed(browser, "/map")
+    wait_for(lambda: id_ in browser.get("/map/points").json()["ids"])
     (photos / "brief.png").unlink()
     gallery.index()
     points = browser.get("/map/points").json()
@@ -132,12 +131,12 @@ def test_a_file_that_has_vanished_is_shown_as_it_was_last_seen(
 def test_what_was_moved_is_brought_back(serve: Serve, photos: Path, gallery: Gallery) -> None:
     client = serve(Settings(token="a-token-for-the-tests", allow_write=True))
     client.headers |= {"accept": "text/html", "authorization": "Bearer a-token-for-the-tests"}
-    assert "/copies/undo" not in find_actions(wait_for(client, "/copies"))
+    assert "/copies/undo" not in find_actions(read_computed(client, "/copies"))
     moved = client.post("/copies/move", data={"choice": "", "moves": "1"})
     assert moved.status_code == 200
     assert texts.TEXTS["undo"] in moved.text
     assert len(list(photos.iterdir())) == 3
-    assert "/copies/undo" in find_actions(wait_for(client, "/copies"))
+    assert "/copies/undo" in find_actions(read_computed(client, "/copies"))
     far = serve(Settings("0.0.0.0", token="a-token-for-the-tests", allow_write=True), client="192.0.2.7")
     far.headers |= client.headers
     assert far.post("/copies/undo").status_code == 403
