@@ -1,6 +1,6 @@
 """Every error the library raises on purpose.
 
-    LookalikeError                 message: what, which file, which limit; hint: the command that mends it
+    LookalikeError                 message: what, which file, which limit; hint: the command that fixes it
     ├── UsageError                 the caller asked for something impossible (exit status 2)
     │   ├── NoGallery              no gallery exists at this location
     │   ├── UnknownEncoder         no encoder has this name, and no model file is at this path

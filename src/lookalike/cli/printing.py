@@ -86,7 +86,7 @@ def note(line: str) -> None:
 
 
 def print_error(message: str, hint: str = "") -> None:
-    """Print an error to stderr as one line, and the command that mends it on another."""
+    """Print an error to stderr as one line, and the command that fixes it on another."""
     sys.stderr.write(f"lookalike: {show_text(message)}\n" + (f"  hint: {show_text(hint)}\n" if hint else ""))
 
 

@@ -14,6 +14,7 @@ from lookalike.images import ignore
 from lookalike.images.passed_over import belongs_to_another_program
 from lookalike.images.paths import is_remote
 from lookalike.images.sniff import begins_like_a_picture, kind_of, odd_names
+from lookalike.images.unreadable import VANISHED
 from lookalike.paths import NATIVE
 
 if TYPE_CHECKING:
@@ -483,7 +484,7 @@ def _is_passed_over(name: bytes, parent: bytes, rules: Rules) -> bool:
 
 def _reason(error: OSError) -> str:
     reasons = {
-        errno.ENOENT: "vanished",
+        errno.ENOENT: VANISHED,
         errno.EACCES: "permission denied",
         errno.EPERM: "permission denied",
         errno.ENAMETOOLONG: "path is too long",

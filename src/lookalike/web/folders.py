@@ -67,7 +67,7 @@ def may_write(request: Request, allow_write: bool) -> bool:  # noqa: FBT001
 def explain_index(served: ServedGallery) -> dict[str, Any]:
     """What the page says of the run of `index` that was started here last.
 
-    is_running; progress; sentence: how the last one ended; hint: the command that mends it.
+    is_running; progress; sentence: how the last one ended; hint: the command that fixes it.
     """
     job = served.index.to_dict()
     report, error = job["report"], job["error"]

@@ -67,22 +67,22 @@ def repair(folder: Path) -> Repair:
     says how to make a new one.
     """
     path, lock = folder / DATABASE, WriterLock(folder)
-    mended = path.with_name(path.name + ".mended")
-    if mended.exists() and not os.path.lexists(path):  # a repair was interrupted between two renames
+    repaired = path.with_name(path.name + ".mended")
+    if repaired.exists() and not os.path.lexists(path):  # a repair was interrupted between two renames
         with lock.held(wait=0), named_errors(path):
-            schema.put_in_place(mended, path)
+            schema.put_in_place(repaired, path)
     problems = _find_problems(folder)
     if not problems:
         return Repair([])
     with lock.held(wait=0), named_errors(path):
-        saved = _save(path, mended, lock.noted_generation())
+        saved = _save(path, repaired, lock.noted_generation())
         aside = schema.put_aside(path)
         if saved is None:
             raise Corrupt(
                 f"{path}: nothing in it can be saved; it is kept as {aside.name}",
                 hint=f"make the gallery again: {name_command('index PHOTOS', folder)}",
             )
-        schema.put_in_place(mended, path)
+        schema.put_in_place(repaired, path)
         lock.forget()
     return Repair(problems, saved.kept, saved.lost, aside)
 
@@ -110,8 +110,8 @@ def _is_foreign(path: Path) -> bool:
     return False
 
 
-def _save(path: Path, mended: Path, noted: int) -> _Saving | None:
-    """Fill the database `mended` with what is sound at `path`; None if not even the encoder's entry is sound."""
+def _save(path: Path, repaired: Path, noted: int) -> _Saving | None:
+    """Fill the database `repaired` with what is sound at `path`; None if not even the encoder's entry is sound."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as damaged:
         damaged.text_factory = lambda text: text.decode(
             "utf-8", "replace"
@@ -120,8 +120,8 @@ def _save(path: Path, mended: Path, noted: int) -> _Saving | None:
         if "space" not in entries:
             return None
         saving = _Saving(damaged, _base(entries, path))
-        mended.unlink(missing_ok=True)
-        schema.create(mended, lambda db: saving.fill(db, entries, noted))
+        repaired.unlink(missing_ok=True)
+        schema.create(repaired, lambda db: saving.fill(db, entries, noted))
         return saving
 
 
