@@ -375,6 +375,10 @@ class Gallery:
         """
         return concepts.list_words(self.store, lambda: self.encoder)
 
+    def suggest_words(self, text: str) -> list[str]:
+        """The words that may have been meant by a text that `search` does not know, the likeliest first; often none."""
+        return concepts.suggest_words(self.store, lambda: self.encoder, text)
+
     def explain_text(self, text: str) -> list[str]:
         """A sentence if a text is a taught name that hides a word of the encoder's; otherwise an empty list."""
         return concepts.explain_text(self.store, lambda: self.encoder, text)

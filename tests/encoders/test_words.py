@@ -89,6 +89,13 @@ def test_whatever_is_unknown_something_is_suggested(vocabulary: Vocabulary) -> N
     assert vocabulary.suggest("qqqq") != []
 
 
+def test_words_that_are_spelt_quite_differently_can_be_left_out(vocabulary: Vocabulary) -> None:
+    assert vocabulary.suggest("sunset", only_close=True) == []
+    assert vocabulary.suggest("a zeebra at sunset", only_close=True) == []
+    assert vocabulary.suggest("zeebra", only_close=True) == ["zebra"]
+    assert vocabulary.suggest("red boats", only_close=True)[0] == "boat"
+
+
 def test_words_with_a_broken_line_are_refused() -> None:
     with pytest.raises(ValueError, match="unpack"):
         read_kinds("12\tn1\tonly three columns")

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 from starlette.testclient import TestClient
@@ -218,6 +218,28 @@ def test_a_damaged_collection_names_the_command_that_saves_it_on_this_computer_o
             text = html.unescape(re.sub("<[^>]*>", "", answer.text))
             assert (f"lookalike verify --repair -i {tmp_path / 'gallery'}" in text) is is_local
             assert (str(tmp_path) in text) is is_local
+        served.close()
+
+
+def test_an_unknown_word_leads_to_others_only_if_they_may_have_been_meant(photos: Path, tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "gallery", create=True) as gallery:
+        gallery.index(photos)
+        gallery.teach("our boat", Query.stored(1))
+        served = ServedGallery(gallery, cache=tmp_path / "cache")
+        app: Any = create_app(served, Settings())
+        for client, where in (("127.0.0.1", f" -i {tmp_path / 'gallery'}"), ("192.0.2.7", "")):
+            browser = TestClient(app, HOST, client=(client, 5000), headers={"accept": "text/html"})
+            for text, meant in (
+                ("zeebra", "zebra"),
+                ("two red boats", "boat"),
+                ("our baot", "our boat"),
+                ("sunset", ""),
+            ):
+                page = read(browser, f"/?text={text}", 422)
+                offered = [link["href"] for link in page.all("a") if link["href"].startswith("/?text=")]
+                assert offered[:1] == ([f"/?text={quote_plus(meant)}"] if meant else [])
+                (command,) = [button["data-text"] for button in page.all("button") if "data-text" in button] or [""]
+                assert command == ("" if meant else f"lookalike teach NAME IMAGES{where}")
         served.close()
 
 

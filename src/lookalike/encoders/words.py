@@ -30,7 +30,7 @@ _IRREGULAR = {
     "mice": "mouse", "geese": "goose", "feet": "foot", "teeth": "tooth", "oxen": "ox", "people": "person",
     "children": "child", "fungi": "fungus", "cacti": "cactus", "octopi": "octopus", "buffaloes": "buffalo",
 }  # fmt: skip
-_CLOSE, _NAMED = 0.7, 5
+_CLOSE, _NAMED = 0.75, 5
 
 
 class Kind(NamedTuple):
@@ -94,11 +94,16 @@ class Vocabulary:
         numbers = sorted(self._find(text))
         return self.directions[numbers] if numbers else None
 
-    def suggest(self, text: str) -> list[str]:
-        """The known words nearest to an unknown text: those that it contains first, then those spelt like it."""
+    def suggest(self, text: str, *, only_close: bool = False) -> list[str]:
+        """The known words nearest to an unknown text: those that it contains first, then those spelt like it.
+
+        only_close: leave out words that are spelt quite differently, even if nothing is left.
+        """
         known = {key: names[0] for key, names in self._names.items()}
         contained = [known[key] for key in map(self._known_form, _sequences(plain(text))) if key is not None]
-        close = find_close(text, known.values()) or find_close(text, known.values(), cutoff=0.0)
+        close = find_close(text, known.values())
+        if not (close or only_close):
+            close = find_close(text, known.values(), cutoff=0.0)
         return list(dict.fromkeys([*contained, *close]))[:_NAMED]
 
     def _find(self, text: str) -> set[int]:

@@ -50,6 +50,7 @@ __all__ = [
     "list_words",
     "probe",
     "resolve_tags",
+    "suggest_words",
     "teach",
 ]
 
@@ -145,6 +146,14 @@ def list_words(store: Store, load: Load) -> list[Word]:
     vocabulary = find_vocabulary(load())
     known = [] if vocabulary is None else vocabulary.words
     return [*taught.values(), *(Word(word) for word in known if normalise(word) not in taught)]
+
+
+def suggest_words(store: Store, load: Load, text: str) -> list[str]:
+    """The words that may have been meant by an unknown text: the taught ones first, then those that it contains."""
+    vocabulary = find_vocabulary(load())
+    known = [] if vocabulary is None else vocabulary.suggest(text, only_close=True)
+    taught = find_close(text, [concept.name for concept in store.concepts.values()])
+    return list(dict.fromkeys([*taught, *known]))
 
 
 def explain_text(store: Store, load: Load, text: str) -> list[str]:

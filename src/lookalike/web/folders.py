@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import show as show_to
-from lookalike.web.handlers import base_of, read_fields
+from lookalike.web.handlers import base_of, read_fields, write_command
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import show
 from lookalike.web.safety import is_local
@@ -97,8 +96,8 @@ def _show(served: ServedGallery, request: Request, allow_write: bool) -> Respons
         "roots": [(show_to(root.path, base)["display"], root.rules.exclude) for root in gallery.roots],
         "skipped": [(show_to(path, base)["display"], reason) for path, reason in skipped[:_SKIPPED]],
         "skipped_total": len(skipped),
-        "command": name_command("skipped", gallery.location) if not base else "lookalike skipped",
-        "add_command": name_command("index FOLDER", gallery.location) if not base else "lookalike index FOLDER",
+        "command": write_command(request, served, "skipped"),
+        "add_command": write_command(request, served, "index FOLDER"),
         "may_write": may_write(request, allow_write),
         "index": explain_index(served),
     }

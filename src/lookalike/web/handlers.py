@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from lookalike.store.location import name_command
 from lookalike.web.asking import find_base
 from lookalike.web.problems import Problem, to_problem
 from lookalike.web.safety import is_local
@@ -28,6 +29,7 @@ __all__ = [
     "read_form",
     "send_thumbnail",
     "to_answerable",
+    "write_command",
 ]
 
 _MOST_FORM = 16 << 10
@@ -57,6 +59,11 @@ def to_answerable(request: Request, error: Exception) -> Problem:
 def base_of(request: Request, served: ServedGallery) -> bytes:
     """The folder that paths are shown relative to in the answer to a request."""
     return find_base(served.gallery, is_local=is_local(request.scope))
+
+
+def write_command(request: Request, served: ServedGallery, words: str) -> str:
+    """A command to show: with the gallery's location to clients on this machine, without it to others."""
+    return name_command(words, served.gallery.location) if is_local(request.scope) else f"lookalike {words}"
 
 
 async def read_fields(request: Request) -> QueryParams:

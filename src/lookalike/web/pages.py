@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,12 @@ from starlette.routing import Route
 
 from lookalike.errors import LookalikeError
 from lookalike.search.filters import split_filter
-from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.copies import copies_routes
 from lookalike.web.facets import quote_value
 from lookalike.web.folders import explain_index, folder_routes, may_write
-from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail
+from lookalike.web.handlers import answer_problem, base_of, read_file, send_thumbnail, write_command
 from lookalike.web.maps import map_routes
 from lookalike.web.picture import picture_routes
 from lookalike.web.problems import Problem
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["page_routes", "show_problem"]
 
 _GOLDEN = (5**0.5 - 1) / 2
-_SUGGESTED, _LIKENESS = 6, 0.65  # words, and how much they are spelt like the one that is not known
 _COUNTED = 10_000  # pictures whose values are counted where nothing is searched for: 40 ms; beyond, those shown
 _MISSING = {404, 410, 422}  # a picture that was removed, whose file is gone, or cannot be read any more
 _UNAVAILABLE = {"collection_damaged", "collection_unavailable", "encoder_unavailable"}
@@ -100,8 +97,9 @@ def show_problem(served: ServedGallery, request: Request, problem: Problem) -> R
         "title": texts.TEXTS["problem"],
         "state": State(text=text),
         "message": _explain(problem, text),
-        # The reason and the command are for clients on this machine; others get an id to ask about.
-        "command": problem.hint.partition(": ")[2] if problem.code == "collection_damaged" else "",
+        # The reason and this command are for clients on this machine; others get an id to ask about.
+        "repair_command": problem.hint.partition(": ")[2] if problem.code == "collection_damaged" else "",
+        "teach_command": write_command(request, served, "teach NAME IMAGES") if text else "",
         "reason": problem.message if problem.code in _UNAVAILABLE and not problem.id else "",
         "suggested": [(word, State(text=word).url) for word in _suggest(served, text)] if text else [],
     }
@@ -127,9 +125,9 @@ def _explain(problem: Problem, text: str) -> str:
 
 
 def _suggest(served: ServedGallery, text: str) -> list[str]:
-    """Words that are known and spelt like a text."""
+    """The words that may have been meant."""
     try:
-        return difflib.get_close_matches(text, [str(word) for word in served.gallery.words()], _SUGGESTED, _LIKENESS)
+        return served.gallery.suggest_words(text)
     except LookalikeError:
         return []
 
@@ -156,7 +154,7 @@ def _show_find(served: ServedGallery, request: Request, allow_write: bool) -> Re
         "explained": explained,
         "culprits": _find_culprits(served, state) if state.where and not ids else [],
         "has_more": len(ids) >= state.k and state.k + FIRST <= 1000 and len(ids) < total,
-        "command": name_command("index FOLDER", served.gallery.location) if not base else "lookalike index FOLDER",
+        "command": write_command(request, served, "index FOLDER"),
         "may_write": may_write(request, allow_write),
         "index": index,
     }

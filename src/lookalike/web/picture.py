@@ -20,11 +20,10 @@ from starlette.routing import Route
 
 from lookalike.images.paths import is_remote
 from lookalike.images.viewer import find_viewer, open_file
-from lookalike.store.location import name_command
 from lookalike.web import texts
 from lookalike.web.asking import read_count
 from lookalike.web.asking import show as show_to
-from lookalike.web.handlers import base_of, read_fields
+from lookalike.web.handlers import base_of, read_fields, write_command
 from lookalike.web.problems import Problem
 from lookalike.web.rendering import show
 from lookalike.web.safety import is_local
@@ -103,7 +102,7 @@ class _View:
             "path": show_to(record.path, base)["display"],
             "is_there": (is_there := self._served.is_there(record)),
             "seen": "" if is_there else self._served.find_seen(record),
-            "command": name_command("index", self._served.gallery.location) if not base else "lookalike index",
+            "command": write_command(request, self._served, "index"),
             "may_open": is_there and _may_open(request) and not is_remote(record.path),
             "large": f"/thumbnails/{id_}/large?v={tile.version}",
             "asked": _address(asked, "large") if asked is not None else "",

@@ -36,6 +36,7 @@ TEXTS = {
     "search_placeholder_wordless": "Drop a picture here, or paste one",
     "search_hint_wordless": "No words are known here yet: `lookalike teach` adds some; some encoders understand text",
     "suggested": "Did you mean one of these?",
+    "teach_how": "You can teach it a word with some pictures as examples:",
     "search": "Search",
     "choose": "Choose a picture",
     "choose_go": "Find lookalikes",
