@@ -192,8 +192,10 @@ export async function start(chart, visit) {
       const wide = (widths.get(text) ?? context.measureText(text).width) + 16;
       widths.set(text, wide - 16);
       const px = (each.x - view.x) * across() + width / 2;
-      const py = (view.y - each.y) * down() + height / 2;
-      if (px < wide / 2 || px > width - wide / 2 || py < high || py > height - high) continue;
+      const middle = (view.y - each.y) * down() + height / 2;
+      const below = (thumbnail() + high) / 2; // so that a name does not hide all pictures of a small island
+      const py = middle + below > height - high / 2 ? middle - below : middle + below;
+      if (px < wide / 2 || px > width - wide / 2 || py < high / 2 || py > height - high / 2) continue;
       if (px + wide / 2 > width - BUTTONS.wide && py < BUTTONS.high) continue;
       if (boxes.some(([cx, cy, other]) => Math.abs(cx - px) < (other + wide) / 2 && Math.abs(cy - py) < high)) continue;
       boxes.push([px, py, wide]);
