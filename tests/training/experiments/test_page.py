@@ -143,6 +143,16 @@ def test_the_page_of_the_project_is_what_its_results_give(tmp_path: Path) -> Non
     assert (tmp_path / "experiments.md").read_text(encoding="utf-8") == (docs / "experiments.md").read_text("utf-8")
 
 
+def test_decisions_quote_the_page() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    rows = [line.strip("| ").split(" | ") for line in (docs / "experiments.md").read_text("utf-8").splitlines()]
+    best = {(row[0], row[1]): row[5] for row in rows if len(row) >= 6 and row[5].count(" / ") == 2}
+    text = " ".join((docs / "decisions.md").read_text("utf-8").split())
+    section = text.split("## The described network with a contrastive loss")[1].split(" ## ")[0]
+    for name, size in (("contrastive", "64"), ("supervised", "64"), ("exp6d", "64"), ("exp6d", "256")):
+        assert best[f"`{name}`", size] in section
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"preset": {"name": "nonsense", "description": ""}}'])
 def test_a_file_that_tells_no_result_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "odd.json").write_text(content)
