@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 from lookalike.errors import MissingExtra, UsageError
 from lookalike.explore.collection import read_collection
 from lookalike.explore.layout import lay_out
-from lookalike.explore.map import make_map
+from lookalike.explore.map import Map, make_map
 from lookalike.files import is_marked
 from lookalike.vectors.graph import build_graph
 
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from tests.explore.conftest import MakeStore
 
 
-def find_data(page: str) -> dict[str, list[object]]:
+def find_data(page: str) -> dict[str, Any]:
     """The data in a page, as its script reads it."""
     start = page.index('id="data">') + len('id="data">')
-    found: dict[str, list[object]] = json.loads(page[start : page.index("</script>", start)])
+    found: dict[str, Any] = json.loads(page[start : page.index("</script>", start)])
     return found
 
 
@@ -116,6 +117,16 @@ def test_a_page_holds_all_it_needs_and_bears_the_mark(gallery: Gallery, tmp_path
     assert len(find_data(page)["names"]) == 12
 
 
+def test_a_page_names_the_largest_groups_first_so_that_their_names_have_room(gallery: Gallery, tmp_path: Path) -> None:
+    sizes = {"one": 1, "eight": 8, "three": 3}
+    names = [name for name, size in sizes.items() for _ in range(size)]
+    points = [replace(point, cluster=name) for point, name in zip(gallery.map(), names, strict=True)]
+    Map(points).write_html(tmp_path / "map.html")
+    data = find_data((tmp_path / "map.html").read_text(encoding="utf-8"))
+    assert [group["name"] for group in data["groups"]] == ["eight", "three", "one"]
+    assert [data["groups"][number]["name"] for number in data["group"]].count("eight") == 8
+
+
 def test_a_page_shows_names_that_are_made_of_markup_as_text(make_photos: Callable[..., Path], tmp_path: Path) -> None:
     from lookalike import Gallery
 
@@ -169,7 +180,7 @@ def test_the_atlas_holds_the_pictures_of_the_page(gallery: Gallery, tmp_path: Pa
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as atlas:
         cell = data["cell"][data["names"].index("005.jpg")]
         assert isinstance(cell, int)
-        side, columns = int(str(data["side"])), int(str(data["columns"]))
+        side, columns = data["side"], data["columns"]
         left, top = cell % columns * side, cell // columns * side
         small = atlas.convert("RGB").crop((left, top, left + 64, top + 48))
     with Image.open(next(iter(gallery)).parent / "005.jpg") as own:

@@ -11,6 +11,7 @@ import html
 import io
 import json
 import os
+from collections import Counter
 from importlib import resources
 from itertools import zip_longest
 from string import Template
@@ -131,7 +132,7 @@ def _describe(count: int, with_thumbnail: int) -> str:
 
 def _collect(points: Sequence[Point], atlas: _Atlas) -> dict[str, Any]:
     """What the script reads: columns with an entry for each picture, and the groups with their middles."""
-    groups = list(dict.fromkeys(point.cluster for point in points))
+    groups = [name for name, _ in Counter(point.cluster for point in points).most_common()]  # whose name has room first
     group_of = {name: number for number, name in enumerate(groups)}
     folders: dict[str, int] = {}
     cells = {index: number for number, index in enumerate(atlas.sizes)}
