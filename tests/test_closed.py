@@ -40,6 +40,7 @@ TAKES_ONE = {
     "forget",
     "search",
     "search_text",
+    "suggest_words",
     "remove",
     "export",
     "write_parquet",
