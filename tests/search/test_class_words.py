@@ -88,6 +88,17 @@ def test_an_unknown_word_names_the_nearest_and_what_would_know_it(gallery: Galle
     assert "teach" in raised.value.hint
 
 
+def test_an_unknown_word_names_taught_ones_before_others(gallery: Gallery) -> None:
+    gallery.teach("our striped one", Query.stored(1))
+    try:
+        with pytest.raises(UnknownWord, match="nearest known words: our striped one, zebra"):
+            gallery.search(Query.text("our striped zebra"))
+        with pytest.raises(UnknownWord, match="nearest known words: zebra"):
+            gallery.search(Query.text("zeebra"))
+    finally:
+        gallery.forget("our striped one")
+
+
 def test_words_lists_what_is_known(gallery: Gallery) -> None:
     words = gallery.words()
     assert {"dog", "church", "seashore", "animal", "vehicle", "fruit"} <= set(words)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Gallery, IndexOptions, Query
-from lookalike.errors import ClosedGallery, UnknownWord, UnreadableImage, UsageError
+from lookalike.errors import ClosedGallery, NoTextEncoder, UnknownWord, UnreadableImage, UsageError
 from tests.pairs import COLOURS, paint, write_pair
 
 if TYPE_CHECKING:
@@ -150,6 +150,16 @@ def test_what_cannot_be_taught_is_an_error_and_changes_nothing(gallery: Gallery,
         with pytest.raises(UnreadableImage, match=r"no\.jpg|gone\.jpg"):
             gallery.teach("boat", like, unlike=unlike)
     assert gallery.words() == []
+
+
+def test_an_unknown_text_names_what_was_taught_if_that_may_have_been_meant(gallery: Gallery, painted: Path) -> None:
+    gallery.teach("our boat", painted / "red-0.png")
+    with pytest.raises(NoTextEncoder, match=r"taught: our boat$"):
+        gallery.search(Query.text("our boot"))
+    with pytest.raises(NoTextEncoder, match=r"only pictures$"):
+        gallery.search(Query.text("a spoon"))
+    assert gallery.suggest_words("our boot") == ["our boat"]
+    assert gallery.suggest_words("a spoon") == []
 
 
 def test_forgetting_a_name_that_was_not_taught_names_the_nearest(gallery: Gallery, painted: Path) -> None:

@@ -600,7 +600,8 @@ class _Reader:
         concept = find_concept(self._store, words)
         if concept is not None:
             return Asked(query, draw_text(words), "query", space=_TAUGHT, concept=concept)
-        embeddings, space = encode_text(self._load(), words)
+        taught = [each.name for each in self._store.concepts.values()]
+        embeddings, space = encode_text(self._load(), words, taught)
         return Asked(query, draw_text(words), "query", embeddings, space)
 
     def _read_picture(self, query: Query, source: Source) -> Asked:

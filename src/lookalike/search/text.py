@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from lookalike.encoders.hybrid import HybridEncoder
+from lookalike.encoders.words import find_close
 from lookalike.errors import NoTextEncoder, UnknownWord, UsageError
 from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -38,8 +39,10 @@ _BRING_A_PAIR = (
 )
 
 
-def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], SearchSpace]:
+def encode_text(encoder: Encoder, text: str, taught: Iterable[str] = ()) -> tuple[NDArray[np.float32], SearchSpace]:
     """The embeddings of a text, float32 (n, w), and the space in which they are compared with pictures.
+
+    taught: the names that may have been meant too, should the text be unknown.
 
     A picture's distance is the one to the nearest of them. A hybrid uses its first part that has a text encoder, or
     the first that knows words. Raises NoTextEncoder, UnknownWord, MissingExtra, EncoderError; UsageError for an empty
@@ -49,11 +52,13 @@ def encode_text(encoder: Encoder, text: str) -> tuple[NDArray[np.float32], Searc
         raise UsageError("an empty text describes no picture")
     for encode_texts, columns in _parts(encoder, _text_encoder):
         return encode_texts([text]), _space(columns)
+    close = find_close(text, taught)
     for load_vocabulary, (start, _) in _parts(encoder, _vocabulary):
-        directions = _find_word(load_vocabulary(), text)
+        directions = _find_word(load_vocabulary(), text, close)
         return directions, _space((start, start + directions.shape[1]))
     raise NoTextEncoder(
-        f"{encoder.name} has no text encoder: it understands only pictures",
+        f"{encoder.name} has no text encoder: it understands only pictures"
+        + (f"; the nearest names that it was taught: {', '.join(close)}" if close else ""),
         hint="an encoder such as CLIP also understands text: lookalike index FOLDER -e MODEL -i GALLERY; "
         "or teach the gallery this name by examples: lookalike teach NAME IMAGES",
     )
@@ -79,10 +84,11 @@ def find_classes(encoder: Encoder) -> tuple[Vocabulary, slice] | None:
     return None
 
 
-def _find_word(vocabulary: Vocabulary, text: str) -> NDArray[np.float32]:
+def _find_word(vocabulary: Vocabulary, text: str, taught: Sequence[str]) -> NDArray[np.float32]:
+    """The directions of a word. taught: names that are spelt like it."""
     found = vocabulary.find(text)
     if found is None:
-        close = vocabulary.suggest(text)
+        close = list(dict.fromkeys([*taught, *vocabulary.suggest(text, only_close=bool(taught))]))
         nearest = f"; the nearest known words: {', '.join(close)}" if close else ""
         raise UnknownWord(
             f"the encoder does not know {text!r}{nearest}",
