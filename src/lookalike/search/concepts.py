@@ -47,6 +47,7 @@ __all__ = [
     "find_concept",
     "find_tagged",
     "forget",
+    "list_taught",
     "list_words",
     "probe",
     "resolve_tags",
@@ -149,11 +150,15 @@ def list_words(store: Store, load: Load) -> list[Word]:
 
 
 def suggest_words(store: Store, load: Load, text: str) -> list[str]:
-    """The words that may have been meant by an unknown text: the taught ones first, then those that it contains."""
+    """The words that may have been meant by an unknown text: taught ones, those that it contains, those spelt like it."""
     vocabulary = find_vocabulary(load())
     known = [] if vocabulary is None else vocabulary.suggest(text, only_close=True)
-    taught = find_close(text, [concept.name for concept in store.concepts.values()])
-    return list(dict.fromkeys([*taught, *known]))
+    return list(dict.fromkeys([*find_close(text, list_taught(store)), *known]))
+
+
+def list_taught(store: Store) -> list[str]:
+    """The names that the gallery was taught, as they are shown."""
+    return [concept.name for concept in store.concepts.values()]
 
 
 def explain_text(store: Store, load: Load, text: str) -> list[str]:

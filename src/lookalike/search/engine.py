@@ -26,7 +26,7 @@ from lookalike.images.origins import look_up
 from lookalike.images.paths import show_path
 from lookalike.images.viewed import ViewedPicture
 from lookalike.search.blend import Blend, Likeness, find_blended
-from lookalike.search.concepts import find_concept, probe, resolve_tags
+from lookalike.search.concepts import find_concept, list_taught, probe, resolve_tags
 from lookalike.search.diverse import CANDIDATES as DIVERSE
 from lookalike.search.diverse import check_strength, select_diverse
 from lookalike.search.filters import parse_filters
@@ -600,8 +600,7 @@ class _Reader:
         concept = find_concept(self._store, words)
         if concept is not None:
             return Asked(query, draw_text(words), "query", space=_TAUGHT, concept=concept)
-        taught = [each.name for each in self._store.concepts.values()]
-        embeddings, space = encode_text(self._load(), words, taught)
+        embeddings, space = encode_text(self._load(), words, lambda: list_taught(self._store))
         return Asked(query, draw_text(words), "query", embeddings, space)
 
     def _read_picture(self, query: Query, source: Source) -> Asked:

@@ -20,7 +20,7 @@ from lookalike.errors import NoTextEncoder, UnknownWord, UsageError
 from lookalike.store import SearchSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,23 +39,24 @@ _BRING_A_PAIR = (
 )
 
 
-def encode_text(encoder: Encoder, text: str, taught: Iterable[str] = ()) -> tuple[NDArray[np.float32], SearchSpace]:
+def encode_text(
+    encoder: Encoder, text: str, list_taught: Callable[[], Iterable[str]] = list
+) -> tuple[NDArray[np.float32], SearchSpace]:
     """The embeddings of a text, float32 (n, w), and the space in which they are compared with pictures.
 
-    taught: the names that may have been meant too, should the text be unknown.
-
     A picture's distance is the one to the nearest of them. A hybrid uses its first part that has a text encoder, or
-    the first that knows words. Raises NoTextEncoder, UnknownWord, MissingExtra, EncoderError; UsageError for an empty
+    the first that knows words. list_taught: returns the taught names; those that are spelt like an unknown text are
+    named in the error. Raises NoTextEncoder, UnknownWord, MissingExtra, EncoderError; UsageError for an empty
     text.
     """
     if not text.strip():
         raise UsageError("an empty text describes no picture")
     for encode_texts, columns in _parts(encoder, _text_encoder):
         return encode_texts([text]), _space(columns)
-    close = find_close(text, taught)
     for load_vocabulary, (start, _) in _parts(encoder, _vocabulary):
-        directions = _find_word(load_vocabulary(), text, close)
+        directions = _find_word(load_vocabulary(), text, list_taught)
         return directions, _space((start, start + directions.shape[1]))
+    close = find_close(text, list_taught())
     raise NoTextEncoder(
         f"{encoder.name} has no text encoder: it understands only pictures"
         + (f"; the nearest names that it was taught: {', '.join(close)}" if close else ""),
@@ -84,10 +85,10 @@ def find_classes(encoder: Encoder) -> tuple[Vocabulary, slice] | None:
     return None
 
 
-def _find_word(vocabulary: Vocabulary, text: str, taught: Sequence[str]) -> NDArray[np.float32]:
-    """The directions of a word. taught: names that are spelt like it."""
+def _find_word(vocabulary: Vocabulary, text: str, list_taught: Callable[[], Iterable[str]]) -> NDArray[np.float32]:
     found = vocabulary.find(text)
     if found is None:
+        taught = find_close(text, list_taught())
         close = list(dict.fromkeys([*taught, *vocabulary.suggest(text, only_close=bool(taught))]))
         nearest = f"; the nearest known words: {', '.join(close)}" if close else ""
         raise UnknownWord(
