@@ -150,7 +150,7 @@ def list_words(store: Store, load: Load) -> list[Word]:
 
 
 def suggest_words(store: Store, load: Load, text: str) -> list[str]:
-    """The words that may have been meant by an unknown text: taught ones, those that it contains, those spelt like it."""
+    """The words that an unknown text may mean: taught ones spelt like it, words that it contains, others like it."""
     vocabulary = find_vocabulary(load())
     known = [] if vocabulary is None else vocabulary.suggest(text, only_close=True)
     return list(dict.fromkeys([*find_close(text, list_taught(store)), *known]))
