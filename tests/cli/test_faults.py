@@ -56,8 +56,12 @@ def test_a_run_that_is_ended_by_the_system_is_gone_on_with(make_photos: MakePhot
     photos, gallery = make_photos(400), tmp_path / "gallery"
     arguments = ["index", photos, "-i", gallery, "-e", "histogram", "--batch-size", 8]
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.DEVNULL)
-    wait_for(lambda: (gallery / "gallery.db-wal").stat().st_size >= 200_000, not_yet=FileNotFoundError)
-    assert process.poll() is None
+
+    def is_under_way() -> bool:
+        assert process.poll() is None
+        return (gallery / "gallery.db-wal").stat().st_size >= 200_000
+
+    wait_for(is_under_way, not_yet=FileNotFoundError)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == -signal.SIGTERM
     assert 0 < pictures(gallery) < 400

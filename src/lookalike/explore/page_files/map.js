@@ -84,6 +84,7 @@
     if (view.scale > 6 * smallest()) return;
     const boxes = [];
     const small = width < 640, h = small ? 20 : 26;
+    const below = (thumbnail() + h) / 2; // so that a name does not hide all pictures of a small island
     context.font = `600 ${small ? 11 : 14}px system-ui, sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "middle";
@@ -91,7 +92,6 @@
       const text = each.name.length > 28 ? each.name.slice(0, 14) + "…" + each.name.slice(-13) : each.name;
       const w = context.measureText(text).width + (small ? 10 : 16);
       const px = (each.x - view.x) * view.scale + width / 2, middle = (view.y - each.y) * view.scale + height / 2;
-      const below = (thumbnail() + h) / 2; // so that a name does not hide all pictures of a small island
       const py = middle + below > height - h / 2 - 4 ? middle - below : middle + below;
       const cx = Math.min(Math.max(px, w / 2 + 4), width - w / 2 - 4), cy = Math.min(Math.max(py, h / 2 + 4), height - h / 2 - 4);
       if (Math.abs(px - cx) > w || Math.abs(py - cy) > 2 * h) continue;

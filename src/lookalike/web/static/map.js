@@ -179,6 +179,7 @@ export async function start(chart, visit) {
     if (view.scale > 6 * smallest()) return;
     const isSmall = width < 640;
     const high = isSmall ? 20 : 26;
+    const below = (thumbnail() + high) / 2; // so that a name does not hide all pictures of a small island
     /** @type {[number, number, number][]} */
     const boxes = [];
     const font = `600 ${isSmall ? 11 : 13}px system-ui, sans-serif`;
@@ -193,7 +194,6 @@ export async function start(chart, visit) {
       widths.set(text, wide - 16);
       const px = (each.x - view.x) * across() + width / 2;
       const middle = (view.y - each.y) * down() + height / 2;
-      const below = (thumbnail() + high) / 2; // so that a name does not hide all pictures of a small island
       const py = middle + below > height - high / 2 ? middle - below : middle + below;
       if (px < wide / 2 || px > width - wide / 2 || py < high / 2 || py > height - high / 2) continue;
       if (px + wide / 2 > width - BUTTONS.wide && py < BUTTONS.high) continue;
